@@ -1,0 +1,217 @@
+"""Every error of triologue, in one tree; the branch tells who must act.
+
+::
+
+    TriologueError
+    ├── CallerError                    fix the call
+    │   ├── InvalidOption              a value that cannot be (also a ValueError)
+    │   ├── UnsupportedOption          an option that this agent does not have
+    │   ├── UnsupportedRequest         something that this agent cannot do
+    │   ├── SessionExists              the key has a conversation already
+    │   ├── SessionIdInUse             another conversation has this id
+    │   └── ManagerClosed              the manager's block was left
+    ├── AgentError                     look at the agent
+    │   ├── AgentNotFound              its program is not installed
+    │   ├── AgentStartError            it did not start
+    │   ├── NotLoggedIn                it has no account
+    │   ├── AgentCrashed               it went away by itself
+    │   ├── ModelError                 the model behind the built-in agent did not answer
+    │   └── AgentProtocolError         it refused, or broke the protocol
+    ├── TurnError                      look at the turn: its outcome was not `answered`
+    │   ├── TurnFailed                 an error result, a crash or a time-out
+    │   ├── TurnInterrupted            it was stopped while it ran
+    │   ├── TurnCancelled              it never ran
+    │   └── TurnLost                   nobody can tell what became of it
+    ├── LimitError                     wait, or raise the limit
+    │   ├── MailboxFull                too many turns wait
+    │   └── SessionFailed              the conversation is broken for now
+    └── StoreError                     look at what is kept
+        └── SessionNotFound            there is no conversation with this id
+
+Values are shown with `!r` and cut; secrets never are.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from triologue.messages import ResultMessage
+
+
+class TriologueError(Exception):
+    """The root: catch this to catch whatever triologue raises on purpose."""
+
+
+class CallerError(TriologueError):
+    """The call cannot be right; nothing was started."""
+
+
+class InvalidOption(CallerError, ValueError):
+    """A value that cannot be: what it is, where, and what to do."""
+
+
+class UnsupportedOption(CallerError):
+    """An option that this agent does not have.
+
+    Args:
+        agent: the agent's name.
+        option: the option's name.
+        value: what it was set to.
+        hint: what to do instead.
+    """
+
+    def __init__(self, agent: str, option: str, value: Any, hint: str = "") -> None:
+        self.agent, self.option, self.value = agent, option, value
+        advice = hint or "leave it out, or choose an agent that has it"
+        super().__init__(f"{agent} has no option {option!r} (it was set to {brief(value)}): {advice}")
+
+
+class UnsupportedRequest(CallerError):
+    """This agent cannot do what was asked."""
+
+    def __init__(self, agent: str, request: str, detail: str = "") -> None:
+        self.agent, self.request = agent, request
+        super().__init__(f"{agent} cannot do {request!r}" + (f": {detail}" if detail else ""))
+
+
+class SessionExists(CallerError):
+    """The key has a conversation already."""
+
+
+class SessionIdInUse(CallerError):
+    """A conversation with this session id exists already."""
+
+
+class ManagerClosed(CallerError):
+    """The manager's block was left, or is being left; nothing new is taken in."""
+
+
+class AgentError(TriologueError):
+    """The agent could not do its part."""
+
+
+class AgentNotFound(AgentError):
+    """The agent's program is not installed where it was looked for; the text lists the places and how to install it."""
+
+
+class AgentStartError(AgentError):
+    """The agent's program did not start, or did not answer the handshake."""
+
+
+class NotLoggedIn(AgentError):
+    """The agent has no account to work with."""
+
+
+class AgentCrashed(AgentError):
+    """The agent went away by itself.
+
+    Attributes:
+        exit_code: its exit status; negative for a signal; None when it had no process.
+        stderr_tail: the end of what it wrote to stderr, at most 64 KiB.
+    """
+
+    def __init__(self, message: str, *, exit_code: int | None = None, stderr_tail: str = "") -> None:
+        self.exit_code, self.stderr_tail = exit_code, stderr_tail
+        tail = stderr_tail.strip()
+        super().__init__(message + (f"; its stderr ends with: {tail[-500:]}" if tail else ""))
+
+
+class ModelError(AgentError):
+    """The model behind the built-in agent did not answer.
+
+    Attributes:
+        status: the HTTP status of its API, where there was one.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class AgentProtocolError(AgentError):
+    """The agent refused a control request, or broke the protocol.
+
+    Attributes:
+        code: the agent's error code, where it gave one.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class TurnError(TriologueError):
+    """The turn's outcome was not `answered`.
+
+    Attributes:
+        result: the result, where there was one.
+    """
+
+    def __init__(self, message: str, *, result: ResultMessage | None = None) -> None:
+        self.result = result
+        super().__init__(message)
+
+
+class TurnFailed(TurnError):
+    """An error result, or a crash or time-out (then it is the `__cause__`)."""
+
+
+class TurnInterrupted(TurnError):
+    """The turn was stopped while it ran."""
+
+
+class TurnCancelled(TurnError):
+    """The turn was withdrawn before it ran."""
+
+
+class TurnLost(TurnError):
+    """The turn had started when its process died, and nobody can tell how far it got."""
+
+
+class LimitError(TriologueError):
+    """A limit was reached; nothing was lost."""
+
+
+class MailboxFull(LimitError):
+    """As many turns wait as `Limits.mailbox` allows; the prompt was not taken in."""
+
+
+class SessionFailed(LimitError):
+    """The conversation is broken.
+
+    Attributes:
+        reason: why, in words.
+    """
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class StoreError(TriologueError):
+    """What is kept could not be read or written."""
+
+
+class SessionNotFound(StoreError):
+    """There is no conversation with this id.
+
+    Attributes:
+        session_id: the id that was asked for.
+        cwd: where the agent looked from.
+        config_dir: the agent's config folder, where it keeps conversations.
+    """
+
+    def __init__(
+        self, session_id: str, *, cwd: str | Path | None = None, config_dir: str | Path | None = None, detail: str = ""
+    ) -> None:
+        self.session_id, self.cwd, self.config_dir = session_id, cwd, config_dir
+        where = f" (cwd {str(cwd)!r}" + (f", config folder {str(config_dir)!r})" if config_dir else ")") if cwd else ""
+        reason = f": {detail}" if detail else ""
+        super().__init__(
+            f"no conversation has the session id {session_id!r}{where}{reason}; start afresh by leaving `resume` out"
+        )
+
+
+def brief(value: object, limit: int = 80) -> str:
+    """The `repr` of a value, cut to `limit` characters."""
+    shown = repr(value)
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"

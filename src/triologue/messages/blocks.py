@@ -1,0 +1,124 @@
+"""Content blocks: the parts a user or assistant message is made of."""
+
+from typing import Any, TypeAlias, get_args
+
+import msgspec
+from msgspec import Struct
+
+
+class Block(Struct, gc=False, omit_defaults=True, tag_field="type"):
+    """One content block, tagged by `type`. Fields that a block does not name are in its message's `line`."""
+
+
+class TextBlock(Block, tag="text"):
+    """Plain text."""
+
+    text: str
+    citations: list[Any] | None = None
+    cache_control: dict[str, Any] | None = None
+
+
+class ThinkingBlock(Block, tag="thinking"):
+    """What the model thought, where the agent shows it."""
+
+    thinking: str
+    signature: str = ""
+
+
+class RedactedThinkingBlock(Block, tag="redacted_thinking"):
+    """Thinking that the provider encrypted."""
+
+    data: str = ""
+
+
+class ToolUseBlock(Block, tag="tool_use"):
+    """The model asks for a tool to be run."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+class ToolResultBlock(Block, tag="tool_result"):
+    """What a tool gave back; `tool_use_id` names the `ToolUseBlock` it answers."""
+
+    tool_use_id: str
+    content: str | list[Any] | None = None
+    is_error: bool | None = None
+    cache_control: dict[str, Any] | None = None
+
+
+class ServerToolUseBlock(Block, tag="server_tool_use"):
+    """A tool that the provider runs itself (web search, code execution ...)."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+class ServerToolResultBlock(Block, tag="advisor_tool_result"):
+    """What a provider's own tool gave back."""
+
+    tool_use_id: str
+    content: Any = None
+
+
+class ImageBlock(Block, tag="image"):
+    """A picture. `source`: `{"type": "base64", "media_type": ..., "data": ...}` or `{"type": "url", "url": ...}`."""
+
+    source: dict[str, Any]
+    cache_control: dict[str, Any] | None = None
+
+
+class DocumentBlock(Block, tag="document"):
+    """A document, for instance a PDF; `source` as for an image."""
+
+    source: dict[str, Any]
+    title: str | None = None
+    context: str | None = None
+    citations: dict[str, Any] | None = None
+    cache_control: dict[str, Any] | None = None
+
+
+class UnknownBlock(Block, tag="#unknown"):
+    """A block of a type that triologue does not know, or a known one it could not read: kept whole.
+
+    The tag is one that no agent sends; on the wire the block is its `data`.
+    """
+
+    data: Any
+
+    @property
+    def kind(self) -> str:
+        """The `type` it was sent with, or `""`."""
+        kind = self.data.get("type") if isinstance(self.data, dict) else None
+        return kind if isinstance(kind, str) else ""
+
+
+ContentBlock: TypeAlias = (
+    TextBlock
+    | ThinkingBlock
+    | RedactedThinkingBlock
+    | ToolUseBlock
+    | ToolResultBlock
+    | ServerToolUseBlock
+    | ServerToolResultBlock
+    | ImageBlock
+    | DocumentBlock
+    | UnknownBlock
+)
+
+_KINDS: dict[str, Any] = {str(kind.__struct_config__.tag): kind for kind in get_args(ContentBlock)}
+del _KINDS["#unknown"]
+
+
+def read_block(value: Any) -> ContentBlock:
+    """One content block from plain JSON; an `UnknownBlock` where its type is unknown or a field cannot be read."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        return UnknownBlock(data=value)
+    try:
+        block: ContentBlock = msgspec.convert(value, _KINDS[kind], strict=False)
+    except msgspec.ValidationError:
+        return UnknownBlock(data=value)
+    return block

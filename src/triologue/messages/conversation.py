@@ -1,0 +1,226 @@
+"""The frames of a conversation: what user, assistant and agent say, and how a turn ended."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType, field
+
+from triologue.messages.blocks import ContentBlock, TextBlock, UnknownBlock
+from triologue.messages.loose import read_json
+from triologue.messages.message import Message, decode_object
+
+
+class UserBody(Struct, gc=False, omit_defaults=True):
+    """The Messages API message inside a user frame."""
+
+    content: str | list[ContentBlock]
+    role: str = field(default_factory=lambda: "user")  # a factory, so that it is always written
+
+
+class UserMessage(Message, tag="user", kw_only=True):
+    """A prompt on its way to the agent; or, from the agent, a tool's result, a replay or a marker."""
+
+    message: UserBody
+    parent_tool_use_id: str | None = None
+    session_id: str | None = None
+    uuid: str | None = None
+    priority: str | None = None
+    """`now`, `next` or `later`: when an agent that is busy takes the prompt up."""
+    client_composed: bool = False
+    """The text reaches the model as written: no slash command, no `@path` expansion."""
+    should_query: bool | None = field(default=None, name="shouldQuery")
+    is_synthetic: bool | None = field(default=None, name="isSynthetic")
+    is_replay: bool | None = field(default=None, name="isReplay")
+    origin: dict[str, Any] | None = None
+    custom_context: dict[str, str] | None = None
+    timestamp: str | None = None
+    pasted_content: Any = None
+    inline_pastes: Any = None
+    file_attachments: list[Any] | None = None
+    tool_result_meta: list[Any] | None = None
+    tool_use_result_raw: Raw | UnsetType = field(default=UNSET, name="tool_use_result")
+    extra: dict[str, Any] | None = field(default=None, name="#extra")
+    """Further fields of a prompt that was given as a dict; they go on the wire with the others."""
+
+    @property
+    def content(self) -> str | list[ContentBlock]:
+        """The text, or the blocks."""
+        return self.message.content
+
+    @property
+    def tool_use_result(self) -> Any:
+        """The tool's structured output (decoded at each access, because it is large and seldom read), or None."""
+        raw = self.tool_use_result_raw
+        if isinstance(raw, UnsetType):
+            return None
+        try:
+            return read_json(raw)
+        except (ValueError, RecursionError):
+            return None
+
+
+class AssistantBody(Struct, gc=False, omit_defaults=True):
+    """The Messages API message inside an assistant frame."""
+
+    content: list[ContentBlock]
+    model: str
+    id: str | None = None
+    type: str = field(default_factory=lambda: "message")
+    role: str = field(default_factory=lambda: "assistant")
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    usage: dict[str, Any] | None = None
+
+
+class AssistantMessage(Message, tag="assistant", kw_only=True):
+    """What the model said. Claude Code sends one frame for each content block, all with one `message_id`."""
+
+    message: AssistantBody
+    parent_tool_use_id: str | None = None
+    """Set on the frames of a sub-agent: the tool use that started it."""
+    error: str | None = None
+    session_id: str | None = None
+    uuid: str | None = None
+    aborted: bool = False
+    request_id: str | None = None
+    user_message_uuid: str | None = None
+    user_message_uuids: list[str] | None = None
+    timestamp: str | None = None
+    agent_id: str | None = None
+    subagent_type: str | None = None
+    is_api_error_message: bool | None = field(default=None, name="isApiErrorMessage")
+
+    @property
+    def content(self) -> list[ContentBlock]:
+        """The blocks."""
+        return self.message.content
+
+    @property
+    def model(self) -> str:
+        """The model that spoke; `<synthetic>` for a text that the agent made up (an API error)."""
+        return self.message.model
+
+    @property
+    def message_id(self) -> str | None:
+        """The Messages API id, shared by the frames of one model call."""
+        return self.message.id
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """Tokens as of this frame; the totals are on the result."""
+        return self.message.usage
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the model stopped, where the agent says so."""
+        return self.message.stop_reason
+
+
+class StreamEvent(Message, tag="stream_event", kw_only=True):
+    """A piece of a reply while it is made: one raw event of the Messages API stream (partial messages)."""
+
+    event_raw: Raw = field(name="event")
+    parent_tool_use_id: str | None = None
+    session_id: str | None = None
+    uuid: str | None = None
+    ttft_ms: float | None = None
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The event, decoded at each access."""
+        return decode_object(self.event_raw)
+
+
+class ResultMessage(Message, tag="result", kw_only=True):
+    """The end of a turn. Look at `is_error`, not at `subtype`: an API failure is a `success` with `is_error`."""
+
+    subtype: str
+    duration_ms: float
+    """Milliseconds, wall clock."""
+    duration_api_ms: float
+    is_error: bool
+    num_turns: int
+    """Round trips with the model; 0 for a local command."""
+    session_id: str
+    result: str | None = None
+    errors: list[str] | None = None
+    stop_reason: str | None = None
+    terminal_reason: str | None = None
+    total_cost_usd: float | None = None
+    """US dollars for the session so far (an agent that resumes goes on counting)."""
+    usage: dict[str, Any] | None = None
+    """Tokens of this turn."""
+    model_usage: dict[str, Any] | None = field(default=None, name="modelUsage")
+    permission_denials: list[Any] | None = None
+    structured_output: Any = None
+    api_error_status: int | None = None
+    deferred_tool_use: dict[str, Any] | None = None
+    origin: dict[str, Any] | None = None
+    """Who started the turn; a `kind` other than `human` is a turn that nobody asked for."""
+    uuid: str | None = None
+    user_message_uuid: str | None = None
+    user_message_uuids: list[str] | None = None
+    """The prompts that this result answers."""
+    queued_turn_count: int | None = None
+    result_index: int | None = None
+    total_credits: float | None = None
+    startup_failure_reason: str | None = None
+    cost_usd: float | None = field(default=None, name="#cost_usd")
+    """US dollars for this turn alone; triologue works it out from the totals, so it is never on the wire."""
+
+
+# The two events that carry visible text, and nothing else, so that reading them costs little.
+class _Delta(Struct, gc=False):
+    text: str = ""
+    type: str = ""
+
+
+class _DeltaEvent(Struct, gc=False):
+    type: str = ""
+    index: int = 0
+    delta: _Delta | None = None
+
+
+_delta_decoder = msgspec.json.Decoder(_DeltaEvent)
+
+
+def text_delta(event: StreamEvent) -> tuple[int, str] | None:
+    """The block index and the text that a partial adds, or None when it adds no text."""
+    try:
+        decoded = _delta_decoder.decode(event.event_raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _odd_text_delta(event.event)
+    if decoded.type != "content_block_delta" or decoded.delta is None or decoded.delta.type != "text_delta":
+        return None
+    return decoded.index, decoded.delta.text
+
+
+def _odd_text_delta(event: dict[str, Any]) -> tuple[int, str] | None:
+    # A surrogate pair may be cut in two by the deltas; its halves are better seen as U+FFFD than not at all.
+    match event:
+        case {"type": "content_block_delta", "delta": {"type": "text_delta", "text": str() as text}}:
+            index = event.get("index")
+            return (index if isinstance(index, int) else 0), text
+        case _:
+            return None
+
+
+def text(item: object) -> str:
+    """The text of any message, block or partial; `""` for what has none.
+
+    A result has none here: its text repeats what the assistant's messages said.
+    """
+    match item:
+        case str():
+            return item
+        case TextBlock(text=found) | UnknownBlock(data={"type": "text", "text": str() as found}):
+            return found
+        case StreamEvent():
+            delta = text_delta(item)
+            return delta[1] if delta else ""
+        case AssistantMessage() | UserMessage():
+            return text(item.content)
+        case list():
+            return "".join(text(block) for block in item)
+        case _:
+            return ""

@@ -1,0 +1,82 @@
+"""What triologue itself says in a session's log, beside the agent's messages."""
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from triologue.messages.conversation import ResultMessage, UserMessage
+from triologue.messages.message import Message
+
+OutcomeKind: TypeAlias = Literal["answered", "failed", "interrupted", "cancelled", "merged", "lost"]
+
+SessionState: TypeAlias = Literal[
+    "new", "starting", "idle", "running", "interrupting", "restarting", "hibernated", "failed"
+]
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How a turn ended. Every accepted turn gets exactly one."""
+
+    kind: OutcomeKind
+    """`answered`: a result without an error. `failed`: an error result, a crash or a time-out. `interrupted`: stopped
+    while it ran. `cancelled`: it never ran. `merged`: it went into the turn `into`. `lost`: nobody can tell."""
+    result: ResultMessage | None = None
+    error: Exception | None = None
+    """What `unwrap()` raises; None exactly when the turn was answered."""
+    reason: str | None = None
+    into: str | None = None
+    cost_usd: float | None = None
+    """US dollars, as far as the agent told."""
+
+    def unwrap(self) -> ResultMessage:
+        """Give the result of an answered turn.
+
+        Raises:
+            TurnError: any other outcome; its subclass tells which.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.result is None:
+            raise LookupError(f"a {self.kind} turn without a result")
+        return self.result
+
+
+class TurnAccepted(Message, tag="#turn_accepted", kw_only=True):
+    """A prompt was taken in; it will have an outcome."""
+
+    prompt: UserMessage
+    meta: dict[str, str]
+
+
+class TurnStarted(Message, tag="#turn_started", kw_only=True):
+    """The prompt goes to the agent now."""
+
+
+class TurnEnded(Message, tag="#turn_ended", kw_only=True):
+    """The turn has its outcome; nothing of it follows."""
+
+    outcome: Outcome
+
+
+class StateChanged(Message, tag="#state_changed", kw_only=True):
+    """The session is now in `state`."""
+
+    state: SessionState
+    reason: str | None = None
+
+
+class Gap(Message, tag="#gap", kw_only=True):
+    """Records `first` to `last` cannot be shown: they are gone, or the reader was too slow."""
+
+    first: int
+    last: int
+
+
+class Event(Struct, frozen=True, gc=False):
+    """One entry of a session's log, or one partial that passes by."""
+
+    seq: int | None
+    """Its position: from 1, without gaps. None for partial text, which is live only."""
+    turn_id: str | None
+    """The turn that caused it; None for what belongs to no turn (a background turn of the agent's own)."""
+    message: Message

@@ -1,0 +1,64 @@
+"""JSON as the wire really carries it: what a strict decoder refuses, but a person would still read."""
+
+import json
+import math
+from typing import Any
+
+import msgspec
+
+BOM = b"\xef\xbb\xbf"
+
+# Python refuses to parse longer integers; no frame means one.
+_MAX_DIGITS = 4300
+
+
+def read_json(data: bytes | msgspec.Raw) -> Any:
+    """Decode one JSON value.
+
+    Invalid UTF-8 and lone surrogates become U+FFFD, raw control characters are taken as they are, and numbers that
+    JSON has not (NaN, infinities, integers of thousands of digits) become None.
+
+    Raises:
+        ValueError: it is no JSON.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = bytes(data).removeprefix(BOM).decode("utf-8", "replace")
+        return encodable(json.loads(text, strict=False, parse_int=_int, parse_float=_float, parse_constant=_nothing))
+
+
+def encodable(value: Any) -> Any:
+    """The same JSON value with U+FFFD for each lone surrogate, which no encoder takes."""
+    match value:
+        case str():
+            return encodable_text(value)
+        case list() | tuple():
+            return [encodable(item) for item in value]
+        case dict():
+            return {encodable(key): encodable(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def encodable_text(text: str) -> str:
+    """The same text with U+FFFD for each lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _int(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
+
+
+def _float(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
+
+
+def _nothing(_constant: str) -> None:
+    return None

@@ -1,0 +1,153 @@
+"""What can be replaced: the agent, its connection, the carrier of its process, and the model of the built-in agent.
+
+The actors know these names and no implementation; the manager introduces them to each other.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from msgspec import Struct, field
+
+from triologue.errors import TriologueError
+from triologue.messages import AnyRequest, ContentBlock, Message, ResultMessage, UserMessage
+from triologue.options import Options
+
+Sink: TypeAlias = Callable[[list[Message]], None]
+"""Takes every batch of messages that one read gave. Synchronous; it never waits."""
+
+
+class Exit(Struct, frozen=True, kw_only=True):
+    """How an agent went away."""
+
+    code: int | None = None
+    """Exit status; negative for a signal; None when there was no process."""
+    stderr_tail: str = ""
+    """The end of what it wrote to stderr, at most 64 KiB."""
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """A program to run as an agent."""
+
+    argv: list[str]
+    env: dict[str, str]
+    """The whole environment; nothing is inherited."""
+    cwd: str | None = None
+    stderr: Callable[[str], None] | None = None
+
+
+class Connection(Protocol):
+    """One live link to an agent. Its other direction is the sink that it was opened with."""
+
+    @property
+    def pid(self) -> int | None:
+        """The agent's process, if it has one."""
+        ...
+
+    def send(self, message: Message) -> None:
+        """Send one frame, after those sent before. Never waits; without effect once the agent is gone."""
+        ...
+
+    async def wait_exit(self) -> Exit:
+        """Wait until the agent is gone and the sink has had all that it said. Many may wait."""
+        ...
+
+    def stop(self, *, eof: bool) -> None:
+        """Begin to close: by the end of input (an idle agent puts its things in order), or at once by a signal."""
+        ...
+
+
+class Carrier(Protocol):
+    """Runs the processes of agents, so that none of them outlives the host."""
+
+    def spawn(self, command: Command, *, sink: Sink) -> AbstractAsyncContextManager[Connection]:
+        """Start a program; leaving the block closes it: EOF, SIGTERM, SIGKILL, and whatever it left behind."""
+        ...
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Something that can hold a conversation over the protocol of `triologue.messages`."""
+
+    @property
+    def name(self) -> str:
+        """A short name: `claude-code`, `embedded`."""
+        ...
+
+    def check(self, options: Options) -> None:
+        """Refuse options before anything starts: raises `UnsupportedOption` or `InvalidOption`. No I/O."""
+        ...
+
+    def initialize(self, options: Options) -> AnyRequest:
+        """The first control request of a connection."""
+        ...
+
+    def user_frame(self, prompt: UserMessage, options: Options) -> UserMessage:
+        """The prompt as this agent wants it. Its `uuid` is set, and stays."""
+        ...
+
+    def connect(
+        self, options: Options, *, sink: Sink, carrier: Carrier
+    ) -> AbstractAsyncContextManager[Connection]:
+        """Open a connection; leaving the block closes it, verified and in bounded time.
+
+        Raises, on entering: `AgentNotFound`, `AgentStartError`.
+        """
+        ...
+
+    def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
+        """Why a connection ended by itself.
+
+        Args:
+            exit: how it went away.
+            refusal: the error result it gave instead of answering `initialize`, if it did.
+            options: what it was started with.
+        """
+        ...
+
+
+class ToolSpec(Struct, frozen=True, kw_only=True):
+    """A tool as a model is told about it."""
+
+    name: str
+    description: str
+    input_schema: dict[str, Any]
+
+
+class ModelRequest(Struct, frozen=True, kw_only=True):
+    """One call of a model: the conversation so far, and what it may use."""
+
+    model: str | None
+    system: str | None
+    messages: Sequence[dict[str, Any]]
+    """Messages API messages: `{"role": "user" | "assistant", "content": str | [blocks]}`."""
+    tools: Sequence[ToolSpec] = field(default_factory=tuple)
+
+
+class ModelReply(Struct, frozen=True, kw_only=True):
+    """The whole of what a model said in one call."""
+
+    content: list[ContentBlock]
+    stop_reason: str
+    """`end_turn`, `tool_use`, `max_tokens` ..."""
+    model: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Model(Protocol):
+    """What the built-in agent needs from a language model."""
+
+    @property
+    def name(self) -> str:
+        """What it calls itself when no model is chosen."""
+        ...
+
+    async def reply(self, request: ModelRequest, emit: Callable[[str], None]) -> ModelReply:
+        """Answer. `emit` is called with each piece of text as it comes. Cancellation stops it at once.
+
+        Raises:
+            ModelError: it could not answer; the turn ends with an API error.
+        """
+        ...
