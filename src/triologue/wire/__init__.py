@@ -1,0 +1,17 @@
+"""Bytes to messages and back, and the control dialogue of both ends; pure."""
+
+from triologue.wire.codec import (
+    DEFAULT_MAX_MESSAGE_BYTES as DEFAULT_MAX_MESSAGE_BYTES,
+    Reader as Reader,
+    decode_line as decode_line,
+    encode as encode,
+)
+from triologue.wire.dialogue import (
+    Answered as Answered,
+    Asked as Asked,
+    Dialogue as Dialogue,
+    Heard as Heard,
+    Ignored as Ignored,
+    Refused as Refused,
+    Withdrawn as Withdrawn,
+)
