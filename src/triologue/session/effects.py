@@ -1,0 +1,89 @@
+"""What a session asks of the world. Data only; `actors` executes them, in order."""
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from triologue.messages import Message, Outcome, UserMessage
+from triologue.session.inputs import Reply
+
+
+class Start(Struct, frozen=True):
+    """Open a connection. Where `session_id` is None, the options that the session began with say which conversation.
+
+    With `fresh`, the agent does not know the conversation `session_id` yet: begin it under that id.
+    """
+
+    generation: int
+    session_id: str | None
+    fresh: bool
+    model: str | None
+    permission_mode: str | None
+
+
+class Send(Struct, frozen=True):
+    """Send one frame."""
+
+    generation: int
+    message: Message
+
+
+class SendPrompt(Struct, frozen=True):
+    """Send a prompt, in the form that this agent wants."""
+
+    generation: int
+    prompt: UserMessage
+
+
+class Stop(Struct, frozen=True):
+    """Close the connection: by the end of input, or at once."""
+
+    generation: int
+    eof: bool
+
+
+class Publish(Struct, frozen=True):
+    """Tell everyone who listens; all but partials are kept in the log."""
+
+    turn_id: str | None
+    messages: list[Message]
+
+
+class Settle(Struct, frozen=True):
+    """A turn has its outcome."""
+
+    turn_id: str
+    outcome: Outcome
+
+
+class Answer(Struct, frozen=True):
+    """A caller's wish is settled: with a value, or an error to raise there."""
+
+    ticket: int
+    value: Reply = None
+    error: Exception | None = None
+
+
+class SetTimer(Struct, frozen=True):
+    """Tell when this deadline passed; which one, and how long it is, the actor knows."""
+
+    timer: str
+    generation: int
+
+
+class ClearTimer(Struct, frozen=True):
+    """The deadline no longer matters."""
+
+    timer: str
+
+
+class Note(Struct, frozen=True):
+    """A line for the log file of the program."""
+
+    text: str
+
+
+Effect: TypeAlias = (
+    Start | Send | SendPrompt | Stop | Publish | Settle | Answer | SetTimer | ClearTimer | Note
+)
+

@@ -1,0 +1,193 @@
+"""What the agent says: whose it is, and what follows from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from triologue.errors import AgentProtocolError, AgentStartError
+from triologue.messages import (
+    CommandLifecycle,
+    ControlCancel,
+    ControlRequest,
+    ControlResponse,
+    ConversationReset,
+    InitMessage,
+    KeepAlive,
+    Message,
+    ResultMessage,
+)
+from triologue.session import effects as do
+from triologue.session.link import Asking, Changing, Handshake, Interrupting, LinkState
+from triologue.session.run import Phase, failed_by, interrupted, outcome_of
+from triologue.wire import Answered, Asked, Ignored, Refused
+
+if TYPE_CHECKING:
+    from triologue.session.machine import Session
+
+
+@final
+class Hearing:
+    """The agent's half of a session's inputs."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._chunk: list[Message] = []
+        self._notable: dict[type[Message], Any] = {
+            ResultMessage: self._result,
+            CommandLifecycle: self._lifecycle,
+            InitMessage: self._init,
+            ConversationReset: self._reset,
+            ControlRequest: self._control,
+            ControlResponse: self._control,
+            ControlCancel: self._control,
+            KeepAlive: self._control,
+        }
+
+    def take_in(self, batch: list[Message]) -> None:
+        """Go through what one read gave. Most messages need no decision: they are published as they came."""
+        notable = self._notable
+        for message in batch:
+            handle = notable.get(type(message))
+            if handle is None:
+                self._chunk.append(message)
+            else:
+                handle(message)
+        self._flush()
+
+    def _owner(self) -> str | None:
+        run = self._session.run
+        return run.turn_id if run is not None and run.owns_messages else None
+
+    def _flush(self) -> None:
+        """Publish what has gathered, before its owner changes."""
+        if self._chunk:
+            self._session.publish(self._owner(), self._chunk)
+            self._chunk = []
+
+    def _init(self, message: InitMessage) -> None:
+        self._learn(message.session_id)
+        self._chunk.append(message)
+
+    def _reset(self, message: ConversationReset) -> None:
+        session = self._session
+        session.session_id, session.is_confirmed, session.total_cost_usd = message.new_conversation_id, False, 0.0
+        self._chunk.append(message)
+
+    def _learn(self, session_id: str | None) -> None:
+        """Only what the agent says about the conversation it has; a refusal names one that it has not."""
+        if session_id and self._session.link.state is not LinkState.STARTING:
+            self._session.session_id = session_id
+
+    def _result(self, message: ResultMessage) -> None:
+        session = self._session
+        if session.link.state is LinkState.STARTING:
+            # A refusal instead of an answer to the handshake; the connection ends next, and tells why.
+            session.refusal = message
+            self._chunk.append(message)
+            return
+        self._learn(message.session_id)
+        session.is_confirmed = True
+        self._count_cost(message)
+        run = session.run
+        if run is None or not run.is_answered_by(message):
+            self._chunk.append(message)
+            self._flush()
+            return
+        if run.phase is Phase.SENT:
+            self._flush()
+            run.move(Phase.STARTED)
+        self._chunk.append(message)
+        self._flush()
+        session.end_run(outcome_of(message, is_stopping=run.is_stopping))
+
+    def _count_cost(self, message: ResultMessage) -> None:
+        """Work out what this turn cost from the agent's running total, which goes on over resume and fork."""
+        session, total = self._session, message.total_cost_usd
+        if total is None:
+            return
+        before = session.total_cost_usd
+        if before is None:
+            message.cost_usd = _cost_since_last_result(message)
+        else:
+            message.cost_usd = total - before if total >= before else total  # a total that shrank began anew
+        session.total_cost_usd = total
+
+    def _lifecycle(self, message: CommandLifecycle) -> None:
+        session, run = self._session, self._session.run
+        self._flush()
+        session.publish(None, [message])
+        if run is None or message.command_uuid != run.prompt.uuid or run.phase is not Phase.SENT:
+            return
+        match message.state:
+            case "started":
+                run.move(Phase.STARTED)
+            case "cancelled" | "discarded" if run.is_stopping:
+                session.end_run(interrupted("before it began"))
+            case "cancelled" | "discarded" | "completed":
+                error = AgentProtocolError(f"the agent put the prompt aside unanswered ({message.state})")
+                session.end_run(failed_by(error))
+            case _:
+                pass
+
+    def _control(self, message: ControlRequest | ControlResponse | ControlCancel | KeepAlive) -> None:
+        session = self._session
+        match session.link.dialogue.hear(message):
+            case Answered(request_id=request_id, response=response):
+                self._answered(request_id, response)
+            case Refused(request_id=request_id, error=error, code=code):
+                self._refused(request_id, error, code)
+            case Asked(request_id=request_id, request=request):
+                name = getattr(request, "subtype", None) or type(request).__struct_config__.tag
+                reply = session.link.dialogue.refuse(
+                    request_id, f"Unsupported control request subtype: {name}", code="unsupported_request"
+                )
+                if reply is not None:
+                    session.effect(do.Send(session.link.generation, reply))
+            case Ignored(why=why) if not isinstance(message, KeepAlive):
+                session.effect(do.Note(f"ignored a control frame: {why}"))
+
+    def _answered(self, request_id: str, response: dict[str, Any]) -> None:
+        session = self._session
+        match session.link.purpose_of(request_id):
+            case Handshake():
+                if session.link.state is LinkState.STARTING:
+                    session.link_ready(_strings(response.get("capabilities")))
+            case Interrupting():
+                session.interrupt_answered()
+            case Asking(ticket=ticket):
+                session.effect(do.Answer(ticket, response))
+            case Changing(ticket=ticket, value=value):
+                if ticket is not None:
+                    session.effect(do.Answer(ticket, value))
+
+    def _refused(self, request_id: str, error: str, code: str | None) -> None:
+        session = self._session
+        match session.link.purpose_of(request_id):
+            case Handshake():
+                session.refuse_start(AgentStartError(f"the agent refused the handshake: {error}"))
+            case Interrupting():
+                session.effect(do.Note(f"the agent refused to be interrupted: {error}"))
+                session.interrupt_answered()
+            case Asking(ticket=ticket):
+                session.effect(do.Answer(ticket, error=AgentProtocolError(f"the agent refused: {error}", code=code)))
+            case Changing() as change:
+                # What was refused is not wanted at the next start either.
+                session.wanted[change.setting] = session.link.applied[change.setting] = change.previous
+                refused = AgentProtocolError(f"the agent refused {change.setting}={change.value!r}: {error}", code=code)
+                if change.ticket is None:
+                    session.effect(do.Note(str(refused)))
+                else:
+                    session.effect(do.Answer(change.ticket, error=refused))
+
+
+def _strings(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _cost_since_last_result(message: ResultMessage) -> float | None:
+    """What Claude Code says is new, where the total before is not known (a conversation that was resumed)."""
+    since = message.data.get("model_usage_since_last_result")
+    if not isinstance(since, dict):
+        return None
+    costs = [usage.get("costUSD") for usage in since.values() if isinstance(usage, dict)]
+    return float(sum(cost for cost in costs if isinstance(cost, int | float)))

@@ -1,0 +1,107 @@
+"""What can happen to a session. Callers' wishes carry a `ticket`, under which the reply comes back."""
+
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from triologue.errors import TriologueError
+from triologue.messages import Message, Request, UserMessage
+
+Setting: TypeAlias = Literal["model", "permission_mode"]
+
+
+class Submit(Struct, frozen=True):
+    """A prompt comes in. Raises `MailboxFull` when too many wait."""
+
+    turn_id: str
+    prompt: UserMessage
+    meta: dict[str, str]
+
+
+class Withdraw(Struct, frozen=True):
+    """A turn is no longer wanted: cancelled if it waits, interrupted if it runs, left alone if it is over."""
+
+    turn_id: str
+
+
+class StopTurn(Struct, frozen=True):
+    """Interrupt what runs; the reply is how that went."""
+
+    ticket: int | None
+
+
+class Change(Struct, frozen=True):
+    """A setting is wanted from now on; the reply comes when the agent has it, or will get it at its next start."""
+
+    ticket: int
+    setting: Setting
+    value: str | None
+
+
+class Ask(Struct, frozen=True):
+    """A control request for the agent; the reply is its answer."""
+
+    ticket: int
+    request: Request
+
+
+class Rest(Struct, frozen=True):
+    """Let the agent go once nothing runs and nothing waits; the reply comes when it is gone."""
+
+    ticket: int
+
+
+class Leave(Struct, frozen=True):
+    """Let the agent go now: waiting turns are cancelled, the running one is stopped.
+
+    With `forget`, the next prompt begins a new conversation. `error` is what the waiting turns end with.
+    """
+
+    ticket: int
+    forget: bool = False
+    error: Exception | None = None
+
+
+class Hold(Struct, frozen=True):
+    """Begin no further turn (the manager drains)."""
+
+
+class Admitted(Struct, frozen=True):
+    """The connection may be opened now: it is no longer in line behind other starts."""
+
+    generation: int
+
+
+class Linked(Struct, frozen=True):
+    """The connection is open; the handshake begins with `hello`, which the agent chose."""
+
+    generation: int
+    hello: Request
+
+
+class Heard(Struct, frozen=True):
+    """The agent said something: all that one read gave."""
+
+    generation: int
+    batch: list[Message]
+
+
+class Unlinked(Struct, frozen=True):
+    """The connection is gone, or never came; `error` says why, and is None when we closed it."""
+
+    generation: int
+    error: TriologueError | None
+
+
+class Expired(Struct, frozen=True):
+    """A deadline passed."""
+
+    timer: str
+    generation: int
+
+
+Input: TypeAlias = (
+    Submit | Withdraw | StopTurn | Change | Ask | Rest | Leave | Hold | Admitted | Linked | Heard | Unlinked | Expired
+)
+
+Reply: TypeAlias = Any

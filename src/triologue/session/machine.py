@@ -1,0 +1,364 @@
+"""A session: its mailbox, its link and the turn that runs, composed; inputs go in, effects come out.
+
+No await, no clock, no randomness. `receive` is the only way in. An input that is refused raises and changes nothing.
+"""
+
+from typing import assert_never, final
+
+from triologue.errors import AgentProtocolError, AgentStartError, SessionNotFound, TriologueError
+from triologue.messages import (
+    Interrupt,
+    Message,
+    Outcome,
+    Request,
+    ResultMessage,
+    SessionState,
+    SetModel,
+    SetPermissionMode,
+    StateChanged,
+    TurnAccepted,
+    TurnEnded,
+    TurnStarted,
+)
+from triologue.session import effects as do
+from triologue.session import inputs as on
+from triologue.session.hearing import Hearing
+from triologue.session.link import Asking, Changing, Handshake, Interrupting, Link, LinkEvent, LinkState, Purpose
+from triologue.session.mailbox import Mailbox, Waiting
+from triologue.session.run import Phase, Run, cancelled, failed_by, interrupted
+
+START = "start"
+INTERRUPT = "interrupt"
+
+
+@final
+class Session:
+    """One conversation.
+
+    Args:
+        mailbox_limit: turns that may wait.
+        session_id: the conversation's id, when there is one already.
+        is_confirmed: the agent has shown that it keeps this conversation: it gave a result in it.
+        settings: the model and the permission mode that are wanted at first.
+        total_cost_usd: what the conversation has cost so far; None when that is not known.
+    """
+
+    def __init__(
+        self,
+        *,
+        mailbox_limit: int,
+        session_id: str | None = None,
+        is_confirmed: bool = False,
+        settings: dict[on.Setting, str | None] | None = None,
+        total_cost_usd: float | None = 0.0,
+    ) -> None:
+        self.mailbox = Mailbox(mailbox_limit)
+        self.link = Link()
+        self.run: Run | None = None
+        self.session_id = session_id
+        self.is_confirmed = is_confirmed
+        self.wanted: dict[on.Setting, str | None] = dict(settings or {})
+        self.total_cost_usd = total_cost_usd
+        self.refusal: ResultMessage | None = None
+        """The result that the agent gave instead of an answer to the handshake."""
+        self._begins_fresh = False
+        self._is_held = False
+        self._rest_tickets: list[int] = []
+        self._leave: on.Leave | None = None
+        self._last_error: TriologueError | None = None
+        self._effects: list[do.Effect] = []
+        self._shown: SessionState = self.state
+        self._hearing = Hearing(self)
+
+    @property
+    def state(self) -> SessionState:
+        """Derived, never stored."""
+        match self.link.state:
+            case LinkState.STARTING:
+                return "restarting" if self._last_error is not None else "starting"
+            case LinkState.READY:
+                if self.run is None:
+                    return "idle"
+                return "interrupting" if self.run.is_stopping else "running"
+            case LinkState.CLOSING:
+                return "restarting" if self.run is not None else "hibernated"
+            case LinkState.ABSENT:
+                return "new" if self.link.generation == 0 and self.session_id is None else "hibernated"
+            case _:
+                assert_never(self.link.state)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing runs, nothing waits, and there is no link: the session can sleep without a task."""
+        return self.run is None and len(self.mailbox) == 0 and self.link.state is LinkState.ABSENT
+
+    def receive(self, event: on.Input) -> list[do.Effect]:
+        """Take in one input; return what is to be done, in order.
+
+        Raises:
+            MailboxFull: a `Submit` beyond the limit.
+        """
+        self._handle(event)
+        self._go_on()
+        if self.state != self._shown:
+            self._shown = self.state
+            reason = str(self._last_error) if self._last_error is not None and self._shown == "hibernated" else None
+            self.publish(None, [StateChanged(state=self._shown, reason=reason)])
+        done, self._effects = self._effects, []
+        return done
+
+    def _handle(self, event: on.Input) -> None:
+        match event:
+            case on.Heard():
+                if self.link.is_current(event.generation):
+                    self._hearing.take_in(event.batch)
+            case on.Submit():
+                self.mailbox.put(Waiting(event.turn_id, event.prompt))
+                self.publish(event.turn_id, [TurnAccepted(prompt=event.prompt, meta=event.meta)])
+            case on.Withdraw():
+                self._withdraw(event.turn_id)
+            case on.StopTurn():
+                self._stop_turn(event.ticket)
+            case on.Change():
+                self._change(event)
+            case on.Ask():
+                self._ask(event)
+            case on.Rest():
+                self._rest_tickets.append(event.ticket)
+            case on.Leave():
+                self._begin_leave(event)
+            case on.Hold():
+                self._is_held = True
+            case on.Admitted():
+                if self.link.is_current(event.generation) and self.link.state is LinkState.STARTING:
+                    self.effect(do.SetTimer(START, event.generation))
+            case on.Linked():
+                if self.link.is_current(event.generation) and self.link.state is LinkState.STARTING:
+                    self.send_request(event.hello, Handshake())
+            case on.Unlinked():
+                self._unlinked(event)
+            case on.Expired():
+                self._expired(event)
+            case _:
+                assert_never(event)
+
+    # What follows from where things stand.
+
+    def _go_on(self) -> None:
+        """Begin the next turn, or let the agent go, if that is what follows now."""
+        if self.run is None and self._may_begin():
+            waiting = self.mailbox.take()
+            if waiting is not None:
+                self.run = Run(waiting.turn_id, waiting.prompt)
+        if self.run is not None:
+            self._advance(self.run)
+        elif self._leave is not None or (self._rest_tickets and len(self.mailbox) == 0):
+            self._close_link(eof=True)
+            if self.link.state is LinkState.ABSENT:
+                self._settle_rest()
+
+    def _may_begin(self) -> bool:
+        # An interrupt that is still under way must not hit the next turn.
+        return not (self._is_held or self._leave is not None or self.link.waits_for(Interrupting))
+
+    def _advance(self, run: Run) -> None:
+        if run.phase is not Phase.PENDING:
+            return
+        if self.link.state is LinkState.ABSENT:
+            self._start()
+        elif self.link.state is LinkState.READY:
+            run.move(Phase.SENT)
+            self.publish(run.turn_id, [TurnStarted()])
+            self.effect(do.SendPrompt(self.link.generation, run.prompt))
+            if not self.link.tells_lifecycle:
+                run.move(Phase.STARTED)
+
+    def _start(self) -> None:
+        self.link.start(self.wanted)
+        self.refusal = None
+        self.effect(
+            do.Start(
+                generation=self.link.generation,
+                session_id=self.session_id,
+                fresh=self._begins_fresh,
+                model=self.wanted.get("model"),
+                permission_mode=self.wanted.get("permission_mode"),
+            )
+        )
+        self._begins_fresh = False
+
+    def _settle_rest(self) -> None:
+        for ticket in self._rest_tickets:
+            self.effect(do.Answer(ticket))
+        self._rest_tickets.clear()
+        if self._leave is not None:
+            if self._leave.forget:
+                self.session_id, self.is_confirmed, self.total_cost_usd = None, False, 0.0
+            self.effect(do.Answer(self._leave.ticket))
+            self._leave = None
+
+    # Callers.
+
+    def _withdraw(self, turn_id: str) -> None:
+        if self.mailbox.remove(turn_id):
+            self.settle_turn(turn_id, cancelled("withdrawn"))
+        elif self.run is not None and self.run.turn_id == turn_id:
+            if self.run.phase is Phase.PENDING:
+                self.end_run(cancelled("withdrawn"))
+            else:
+                self._stop_turn(None)
+
+    def _stop_turn(self, ticket: int | None) -> None:
+        run = self.run
+        if run is None:
+            if ticket is not None:
+                self.effect(do.Answer(ticket, "nothing_running"))
+            return
+        if ticket is not None:
+            run.stop_tickets.append(ticket)
+        if run.phase is Phase.PENDING:
+            self.end_run(interrupted("before it began"))
+        elif not run.is_stopping:
+            run.is_stopping = True
+            # With `cancel_queued` a prompt that waits behind a turn of the agent's own is dropped too.
+            self.send_request(Interrupt(cancel_queued=True), Interrupting())
+            self.effect(do.SetTimer(INTERRUPT, self.link.generation))
+
+    def _change(self, event: on.Change) -> None:
+        previous = self.wanted.get(event.setting)
+        self.wanted[event.setting] = event.value
+        if self.link.state is LinkState.READY:
+            self._apply(Changing(event.ticket, event.setting, event.value, previous))
+        else:
+            self.effect(do.Answer(event.ticket, event.value))
+
+    def _apply(self, change: Changing) -> None:
+        self.link.applied[change.setting] = change.value
+        if change.setting == "model":
+            self.send_request(SetModel(model=change.value), change)
+        else:
+            self.send_request(SetPermissionMode(mode=change.value or "default"), change)
+
+    def _ask(self, event: on.Ask) -> None:
+        if self.link.state is LinkState.READY:
+            self.send_request(event.request, Asking(event.ticket))
+        else:
+            error = AgentProtocolError(f"the agent is not running (the session is {self.state}); send a prompt first")
+            self.effect(do.Answer(event.ticket, error=error))
+
+    def _begin_leave(self, event: on.Leave) -> None:
+        if self._leave is not None:
+            self.effect(do.Answer(self._leave.ticket))
+        self._leave = event
+        reason = "the session was closed" if event.error is None else str(event.error)
+        for waiting in self.mailbox.clear():
+            self.settle_turn(waiting.turn_id, cancelled(reason, event.error))
+        self._stop_turn(None)
+
+    # The link.
+
+    def link_ready(self, capabilities: list[str]) -> None:
+        """The handshake is done."""
+        self.link.move(LinkEvent.READY)
+        self.link.tells_lifecycle = "msg_lifecycle_v1" in capabilities
+        self._last_error = None
+        self.effect(do.ClearTimer(START))
+        for setting, value in self.wanted.items():
+            applied = self.link.applied.get(setting)
+            if applied != value:
+                self._apply(Changing(None, setting, value, applied))
+
+    def refuse_start(self, error: AgentStartError) -> None:
+        """The agent will not work for us: the turn that wanted it fails, and the link is closed."""
+        self._last_error = error
+        self.end_run(failed_by(error))
+        self._close_link(eof=False)
+
+    def _close_link(self, *, eof: bool) -> None:
+        is_open = self.link.state in (LinkState.STARTING, LinkState.READY)
+        if is_open or (self.link.state is LinkState.CLOSING and not eof):
+            self.link.move(LinkEvent.CLOSE)
+            self.effect(do.Stop(self.link.generation, eof))
+
+    def _unlinked(self, event: on.Unlinked) -> None:
+        if not self.link.is_current(event.generation):
+            return
+        was_closing = self.link.state is LinkState.CLOSING
+        self.link.move(LinkEvent.GONE)
+        self.effect(do.ClearTimer(START))
+        self.effect(do.ClearTimer(INTERRUPT))
+        error = event.error or AgentProtocolError("the connection was closed")
+        for purpose in self.link.lose():
+            self._give_up(purpose, error)
+        if was_closing:
+            return
+        self._last_error = error
+        if self.run is None:
+            return
+        if isinstance(error, SessionNotFound) and self.session_id is not None and not self.is_confirmed:
+            # The agent went away before it had kept anything of this conversation: begin it again under its id.
+            self._begins_fresh = self.run.phase is Phase.PENDING
+        if not self._begins_fresh:
+            self.end_run(interrupted("the agent went away") if self.run.is_stopping else failed_by(error))
+
+    def _give_up(self, purpose: Purpose, error: TriologueError) -> None:
+        match purpose:
+            case Changing(ticket=int() as ticket, value=value):
+                self.effect(do.Answer(ticket, value))  # the next start applies it
+            case Asking(ticket=ticket):
+                gone = AgentProtocolError(f"the agent went away before it answered: {error}")
+                self.effect(do.Answer(ticket, error=gone))
+            case _:
+                pass
+
+    def _expired(self, event: on.Expired) -> None:
+        if not self.link.is_current(event.generation):
+            return
+        if event.timer == START and self.link.state is LinkState.STARTING:
+            self.refuse_start(
+                AgentStartError("the agent did not answer the handshake within Deadlines.start, and was stopped")
+            )
+        elif event.timer == INTERRUPT and (self._is_stopping() or self.link.waits_for(Interrupting)):
+            self.end_run(interrupted("killed: it did not stop within Deadlines.interrupt"), reply="killed")
+            self._close_link(eof=False)
+
+    def _is_stopping(self) -> bool:
+        return self.run is not None and self.run.is_stopping
+
+    def interrupt_answered(self) -> None:
+        """The agent has taken the interrupt in; the next turn is safe from it."""
+        if not self._is_stopping():
+            self.effect(do.ClearTimer(INTERRUPT))
+
+    # For both halves.
+
+    def effect(self, effect: do.Effect) -> None:
+        """Ask for something to be done."""
+        self._effects.append(effect)
+
+    def publish(self, turn_id: str | None, messages: list[Message]) -> None:
+        """Tell those who listen."""
+        self._effects.append(do.Publish(turn_id, messages))
+
+    def send_request(self, request: Request, purpose: Purpose) -> None:
+        """Send a control request on the link that is there."""
+        self.effect(do.Send(self.link.generation, self.link.ask(request, purpose)))
+
+    def end_run(self, outcome: Outcome, *, reply: str | None = None) -> None:
+        """The running turn, if there is one, has its outcome; whoever asked to stop it hears how that went."""
+        run = self.run
+        if run is None:
+            return
+        run.move(Phase.ENDED)
+        self.run = None
+        if run.is_stopping and not self.link.waits_for(Interrupting):
+            self.effect(do.ClearTimer(INTERRUPT))
+        answer = reply or ("stopped" if outcome.kind in ("interrupted", "cancelled") else "already_done")
+        for ticket in run.stop_tickets:
+            self.effect(do.Answer(ticket, answer))
+        self.settle_turn(run.turn_id, outcome)
+
+    def settle_turn(self, turn_id: str, outcome: Outcome) -> None:
+        """Record the outcome, after the turn's last message, and tell who waits for it."""
+        self.publish(turn_id, [TurnEnded(outcome=outcome)])
+        self.effect(do.Settle(turn_id, outcome))

@@ -1,0 +1,105 @@
+"""One turn, from the prompt's way to the agent to its outcome: which messages are its own, and how it ended."""
+
+from enum import Enum, auto
+from typing import final
+
+from triologue.errors import TriologueError, TurnCancelled, TurnFailed, TurnInterrupted
+from triologue.messages import Outcome, ResultMessage, UserMessage
+
+
+class Phase(Enum):
+    """How far a turn is."""
+
+    PENDING = auto()
+    """It waits for the link."""
+    SENT = auto()
+    """The agent has the prompt, and may still be busy with a turn of its own."""
+    STARTED = auto()
+    """What the agent says belongs to this turn."""
+    ENDED = auto()
+
+
+TRANSITIONS: dict[Phase, frozenset[Phase]] = {
+    Phase.PENDING: frozenset({Phase.SENT, Phase.ENDED}),
+    Phase.SENT: frozenset({Phase.STARTED, Phase.ENDED}),
+    Phase.STARTED: frozenset({Phase.ENDED}),
+    Phase.ENDED: frozenset(),
+}
+
+_ABORTED = ("aborted_streaming", "aborted_tools")
+
+
+@final
+class Run:
+    """The turn that runs. Its prompt's uuid is how the agent names it."""
+
+    def __init__(self, turn_id: str, prompt: UserMessage) -> None:
+        self.turn_id = turn_id
+        self.prompt = prompt
+        self.phase = Phase.PENDING
+        self.is_stopping = False
+        """An interrupt was asked for."""
+        self.stop_tickets: list[int] = []
+        """Who waits for the interrupt to take effect."""
+
+    def move(self, phase: Phase) -> None:
+        """Go on.
+
+        Raises:
+            ValueError: the turn cannot get there; that is a bug in the session.
+        """
+        if phase not in TRANSITIONS[self.phase]:
+            raise ValueError(f"a turn cannot go from {self.phase.name} to {phase.name}")
+        self.phase = phase
+
+    @property
+    def owns_messages(self) -> bool:
+        """Does what the agent says now belong to this turn?"""
+        return self.phase is Phase.STARTED
+
+    def is_answered_by(self, result: ResultMessage) -> bool:
+        """Is this the result of this turn, and not of one that the agent began by itself?"""
+        if self.phase not in (Phase.SENT, Phase.STARTED):
+            return False
+        if result.user_message_uuids:
+            return self.prompt.uuid in result.user_message_uuids
+        if self.phase is not Phase.STARTED:
+            return False
+        kind = result.origin.get("kind") if result.origin else None
+        return kind is None or kind == "human"
+
+
+def outcome_of(result: ResultMessage, *, is_stopping: bool) -> Outcome:
+    """The outcome that a result means. `is_error` decides, whatever the subtype says."""
+    if not result.is_error:
+        # Claude gives a turn that a newer prompt pushed aside a result without an error; that is not our doing.
+        return Outcome(kind="answered", result=result, reason=result.terminal_reason, cost_usd=result.cost_usd)
+    reason = result.terminal_reason or result.subtype
+    if is_stopping and (result.terminal_reason is None or result.terminal_reason in _ABORTED):
+        error: Exception = TurnInterrupted("the turn was interrupted", result=result)
+        return Outcome(kind="interrupted", result=result, error=error, reason=reason, cost_usd=result.cost_usd)
+    error = TurnFailed(f"the turn failed ({reason}): {describe(result)}", result=result)
+    return Outcome(kind="failed", result=result, error=error, reason=reason, cost_usd=result.cost_usd)
+
+
+def describe(result: ResultMessage) -> str:
+    """What an error result says, in one line."""
+    text = result.result or "; ".join(result.errors or []) or result.subtype
+    return text if len(text) <= 500 else f"{text[:499]}…"
+
+
+def failed_by(cause: TriologueError) -> Outcome:
+    """The outcome of a turn that lost its agent."""
+    error = TurnFailed(str(cause))
+    error.__cause__ = cause
+    return Outcome(kind="failed", error=error, reason=type(cause).__name__)
+
+
+def interrupted(reason: str) -> Outcome:
+    """The outcome of a turn that was stopped and gave no result."""
+    return Outcome(kind="interrupted", error=TurnInterrupted(f"the turn was interrupted ({reason})"), reason=reason)
+
+
+def cancelled(reason: str, error: Exception | None = None) -> Outcome:
+    """The outcome of a turn that never ran."""
+    return Outcome(kind="cancelled", error=error or TurnCancelled(f"the turn never ran ({reason})"), reason=reason)
