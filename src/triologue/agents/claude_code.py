@@ -1,0 +1,125 @@
+"""Claude Code as an agent: its dialect of the protocol, over whatever carries its process."""
+
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import final
+
+import msgspec
+import trio
+
+from triologue.agents import claude_argv, claude_faults
+from triologue.agents.discovery import find_claude
+from triologue.errors import AgentStartError, TriologueError
+from triologue.messages import Initialize, ResultMessage, UserMessage
+from triologue.options import Options
+from triologue.ports import Carrier, Command, Connection, Exit, Sink
+
+# What Claude Code gives to the tools that it runs; a host that is such a tool starts sessions of their own. Without an
+# entrypoint it calls itself `sdk-cli`, a program on its stdio; what the vendor's SDKs say there is not ours to say.
+MARKS_OF_A_SURROUNDING_SESSION = (
+    "CLAUDECODE",
+    "CLAUDE_CODE_CHILD_SESSION",
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CLAUDE_CODE_SESSION_ATTENDED",
+    "CLAUDE_CODE_SESSION_ID",
+    "CLAUDE_PID",
+)
+
+
+@final
+class ClaudeCode:
+    """The Claude Code CLI, one process for each live conversation.
+
+    Args:
+        environ: the environment that agents start from, and in which the CLI is looked for; `Options.env` is added.
+            None: this process's, as it is at each start.
+    """
+
+    def __init__(self, *, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = None if environ is None else dict(environ)
+
+    def __repr__(self) -> str:
+        return "ClaudeCode()"  # without the environment: it holds keys
+
+    @property
+    def name(self) -> str:
+        """`claude-code`."""
+        return claude_argv.NAME
+
+    def check(self, options: Options) -> None:
+        """Refuse options before anything starts; see `Agent.check`."""
+        claude_argv.check(options)
+
+    def initialize(self, options: Options) -> Initialize:
+        """The first control request. What can be said on the command line is said there."""
+        return Initialize(
+            agents=claude_argv.described_agents(options),
+            # By default it records the first system prompt of a conversation, and goes on with that after a resume,
+            # whatever it is given then. One that is asked for is meant to apply.
+            system_prompt_snapshot=None if options.system_prompt is None else False,
+        )
+
+    def user_frame(self, prompt: UserMessage, options: Options) -> UserMessage:
+        """The prompt as a turn of its own (`later`: never folded into one that runs), and as it was written.
+
+        A `priority` of the caller stays. For a slash command, give options with `verbatim_prompts=False`.
+        """
+        return msgspec.structs.replace(
+            prompt,
+            line=b"",
+            priority=prompt.priority or "later",
+            client_composed=prompt.client_composed or options.verbatim_prompts is not False,
+        )
+
+    @asynccontextmanager
+    async def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AsyncGenerator[Connection]:
+        """Start a process for one conversation; see `Agent.connect`. The CLI is looked for at each start."""
+        command = await trio.to_thread.run_sync(self.command, options, abandon_on_cancel=True)
+        async with carrier.spawn(command, sink=sink) as connection:
+            yield connection
+
+    def command(self, options: Options) -> Command:
+        """What `connect` starts. Asks the file system.
+
+        Raises:
+            AgentNotFound, AgentStartError: there is no CLI, or no folder to start it in.
+        """
+        base = self._base()
+        program = find_claude(options, base)
+        try:
+            cwd = str(Path(options.cwd or ".").absolute())
+        except FileNotFoundError:
+            raise AgentStartError("the current folder was deleted; choose one by Options(cwd=...)") from None
+        return Command(
+            argv=[str(program), *claude_argv.arguments(options)],
+            env=environment(options, base, cwd),
+            cwd=cwd,
+            stderr=options.stderr,
+        )
+
+    def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
+        """Why a connection ended by itself; see `Agent.diagnose`.
+
+        Exit code 1 after the end of input only repeats that the last result was an error: then there is nothing to
+        diagnose, and the caller, who knows what was closed, does not ask.
+        """
+        env = environment(options, self._base(), "")
+        config_dir = env.get("CLAUDE_CONFIG_DIR") or str(Path(env.get("HOME") or Path.home(), ".claude"))
+        return claude_faults.diagnose(exit, refusal, options, config_dir=config_dir)
+
+    def _base(self) -> Mapping[str, str]:
+        return os.environ if self._environ is None else self._environ
+
+
+def environment(options: Options, base: Mapping[str, str], cwd: str) -> dict[str, str]:
+    """The whole environment of an agent's process. `options.env` has the last word, but for `PWD`."""
+    env = {name: value for name, value in base.items() if name not in MARKS_OF_A_SURROUNDING_SESSION}
+    # Goes into its user agent, where the vendor asks hosts to name themselves.
+    env.setdefault("CLAUDE_AGENT_SDK_CLIENT_APP", "triologue")
+    # `session_state_changed` frames tell when it runs: a result alone does not, for it begins turns by itself too.
+    env.setdefault("CLAUDE_CODE_SDK_READS_SESSION_STATE", "1")
+    if options.enable_file_checkpointing:
+        env["CLAUDE_CODE_ENABLE_SDK_FILE_CHECKPOINTING"] = "true"
+    return {**env, **options.env, "PWD": cwd}
