@@ -1,0 +1,225 @@
+"""The built-in agent, in this process: the engine over two memory channels."""
+
+import logging
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, final
+
+import msgspec
+import trio
+
+from triologue.engine import EngineSetup, OfflineModel, Transcripts, default_transcripts, serve
+from triologue.engine.conversation import PERMISSION_MODES
+from triologue.engine.identity import ID_IN_USE, INVALID_ID, UNKNOWN_ID, UNKNOWN_MESSAGE, is_uuid, working_directory
+from triologue.errors import (
+    AgentCrashed,
+    InvalidOption,
+    SessionIdInUse,
+    SessionNotFound,
+    TriologueError,
+    UnsupportedOption,
+    brief,
+)
+from triologue.messages import AnyRequest, Initialize, Message, ResultMessage, UserMessage
+from triologue.options import IDENTITY, Options, check_options
+from triologue.ports import Carrier, Connection, Exit, Model, Sink
+from triologue.tools import ToolDefinition, as_tools
+
+logger = logging.getLogger(__name__)
+
+GRACE = 1.0
+"""Seconds that a running turn gets when the connection's block is left normally; then it is cancelled."""
+
+HAS = frozenset(IDENTITY) | {
+    "abort_event",
+    "allowed_tools",
+    "cwd",
+    "disallowed_tools",
+    "include_partial_messages",
+    "max_budget_usd",
+    "max_turns",
+    "model",
+    "permission_mode",
+    "stderr",
+    "system_prompt",
+    "verbatim_prompts",
+}
+"""The options of this agent. Others are refused, unless they are set to nothing."""
+
+_HINTS = {
+    "cli_path": "it runs in this process and has no program",
+    "env": "it runs in this process, whose environment it shares",
+    "extra_args": "it has no command line",
+    "mcp_servers": "give it Python functions: Embedded(tools=[...])",
+    "tools": "its tools are the functions that Embedded(tools=[...]) was given",
+}
+
+
+@final
+class Embedded:
+    """The built-in agent. It lives in this process, needs no program, and works with any `Model`.
+
+    Its tools are Python functions of the program, so they run without asking: `disallowed_tools` takes one away,
+    `allowed_tools` and rules for tools that it lacks are accepted and change nothing. Conversations are kept in
+    memory, in `transcripts`.
+
+    Args:
+        model: who answers; None: an `OfflineModel`.
+        tools: typed functions, or `ToolDefinition`s.
+        transcripts: where conversations are kept; None: one place for the whole process.
+
+    Raises:
+        InvalidOption: a function cannot be a tool.
+    """
+
+    __slots__ = ("_model", "_tools", "_transcripts")
+
+    def __init__(
+        self,
+        *,
+        model: Model | None = None,
+        tools: Sequence[Callable[..., Any] | ToolDefinition] = (),
+        transcripts: Transcripts | None = None,
+    ) -> None:
+        self._model = model if model is not None else OfflineModel()
+        self._tools = as_tools(tools)
+        self._transcripts = transcripts if transcripts is not None else default_transcripts
+
+    def __repr__(self) -> str:
+        return f"<Embedded: model {self._model.name!r}, tools {[tool.name for tool in self._tools]}>"
+
+    @property
+    def name(self) -> str:
+        """`embedded`."""
+        return "embedded"
+
+    def check(self, options: Options) -> None:
+        """Refuse what it does not have, and values that cannot be.
+
+        Raises:
+            UnsupportedOption, InvalidOption: and nothing was started.
+        """
+        check_options(options)
+        for name, value in options.named().items():
+            if name not in HAS and value:
+                raise UnsupportedOption(self.name, name, value, _HINTS.get(name, ""))
+        if options.session_id is not None and not is_uuid(options.session_id):
+            raise InvalidOption(f"session_id={brief(options.session_id)} is not a UUID")
+        if options.permission_mode is not None and options.permission_mode not in PERMISSION_MODES:
+            modes = ", ".join(PERMISSION_MODES)
+            raise InvalidOption(f"permission_mode={brief(options.permission_mode)} is none of {modes}")
+        prompt = options.system_prompt
+        if isinstance(prompt, dict) and prompt.get("type") != "preset":
+            hint = 'give a str, or {"type": "preset", "append": "..."}'
+            raise UnsupportedOption(self.name, "system_prompt", prompt, hint)
+
+    def initialize(self, options: Options) -> AnyRequest:
+        """The first control request."""
+        return Initialize()
+
+    def user_frame(self, prompt: UserMessage, options: Options) -> UserMessage:
+        """The prompt, marked as verbatim unless that is turned off."""
+        composed = prompt.client_composed or options.verbatim_prompts is not False
+        return msgspec.structs.replace(prompt, client_composed=composed, line=b"")
+
+    @asynccontextmanager
+    async def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AsyncIterator[Connection]:
+        """Start a conversation's engine as one task.
+
+        Leaving the block normally lets a running turn go on for `GRACE` seconds; leaving it by an exception or a
+        cancellation stops it at once. No JSON is written or read.
+        """
+        setup = EngineSetup(model=self._model, options=options.copy(), transcripts=self._transcripts, tools=self._tools)
+        # Unbounded, because `send` never waits; the engine takes in whatever is there at its next step.
+        outbox, inbox = trio.open_memory_channel[list[Message]](math.inf)
+        connection = EmbeddedConnection(outbox)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.run, inbox, sink, setup)
+            left_by: BaseException | None = None
+            try:
+                yield connection
+            except BaseException as error:  # noqa: BLE001 - raised again below, so that the nursery wraps it in no group
+                left_by = error
+            connection.stop(eof=left_by is None)
+            with trio.CancelScope(shield=True):
+                with trio.move_on_after(GRACE):
+                    await connection.wait_exit()
+                connection.stop(eof=False)
+                await connection.wait_exit()
+        if left_by is not None:
+            raise left_by
+
+    def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
+        """Why a connection ended by itself."""
+        said = (refusal.errors or [""])[0] if refusal is not None else exit.stderr_tail.strip()
+        if options.resume and said == UNKNOWN_ID.format(options.resume):
+            return SessionNotFound(options.resume, cwd=working_directory(options), detail="it is kept in memory only")
+        if options.resume_session_at and said == UNKNOWN_MESSAGE.format(options.resume_session_at):
+            return InvalidOption(f"resume_session_at={brief(options.resume_session_at)}: no such message there")
+        if options.session_id and said == ID_IN_USE.format(options.session_id):
+            return SessionIdInUse(f"session_id={brief(options.session_id)} belongs to a conversation; choose another")
+        if said == INVALID_ID:
+            return InvalidOption(f"session_id={brief(options.session_id)} is not a UUID")
+        return AgentCrashed("the built-in agent stopped by itself", exit_code=exit.code, stderr_tail=exit.stderr_tail)
+
+
+@final
+class EmbeddedConnection:
+    """A link to one engine."""
+
+    __slots__ = ("_exit", "_gone", "_outbox", "_scope")
+
+    def __init__(self, outbox: trio.MemorySendChannel[list[Message]]) -> None:
+        self._outbox = outbox
+        # Shielded, so that the engine ends only by `stop`, and whoever leaves the block sees it end.
+        self._scope = trio.CancelScope(shield=True)
+        self._gone = trio.Event()
+        self._exit = Exit()
+
+    @property
+    def pid(self) -> int | None:
+        """None: it has no process of its own."""
+        return None
+
+    def send(self, message: Message) -> None:
+        """Send one frame."""
+        try:
+            self._outbox.send_nowait([message])
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # it is gone, and `wait_exit` says so
+
+    async def wait_exit(self) -> Exit:
+        """Wait until the engine has ended."""
+        await self._gone.wait()
+        return self._exit
+
+    def stop(self, *, eof: bool) -> None:
+        """End the input, so that it finishes what waits; or cancel it."""
+        self._outbox.close()
+        if not eof:
+            self._scope.cancel()
+
+    async def run(self, inbox: trio.MemoryReceiveChannel[list[Message]], sink: Sink, setup: EngineSetup) -> None:
+        """Be the engine until it ends; runs as a task of `connect`."""
+        try:
+            with self._scope, inbox:
+                self._exit = await serve(inbox, sink, setup=setup)
+        except Exception:
+            # The sink failed on the very first frame; the host hears of it as a crash.
+            logger.exception("an embedded agent failed")
+            self._exit = Exit(code=1, stderr_tail="the built-in agent failed before it began\n")
+        finally:
+            self._gone.set()
+        _tell(self._exit.stderr_tail, setup.options.stderr)
+
+
+def _tell(stderr: str, callback: Callable[[str], None] | None) -> None:
+    """Hand what would be on stderr to its callback, by lines."""
+    if callback is None:
+        return
+    for line in stderr.splitlines():
+        try:
+            callback(line)
+        except Exception:
+            logger.exception("the stderr callback raised")

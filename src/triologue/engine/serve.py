@@ -1,0 +1,131 @@
+"""The agent side of the protocol: prompts and control requests in, frames out, until the input ends."""
+
+import traceback
+from typing import final
+
+import trio
+
+from triologue.engine.conversation import Conversation
+from triologue.engine.identity import Refusal, open_conversation
+from triologue.engine.requests import answer
+from triologue.engine.setup import EngineSetup
+from triologue.engine.turn import Settle, Turn
+from triologue.messages import ControlCancel, ControlRequest, ControlResponse, KeepAlive, Message, UserMessage
+from triologue.ports import Exit, Sink
+from triologue.wire import Asked, Dialogue
+
+STDERR_TAIL = 64 * 1024
+
+
+async def serve(
+    inbox: trio.MemoryReceiveChannel[list[Message]],
+    emit: Sink,
+    *,
+    setup: EngineSetup,
+    settle: Settle = trio.lowlevel.checkpoint,
+) -> Exit:
+    """Be the agent of one connection.
+
+    Ends when `inbox` is closed and every prompt that came has its result. Cancelling it stops at once, and what was
+    said so far stays in the transcript. A prompt that comes while a turn runs waits; prompts are never merged.
+
+    Args:
+        inbox: batches of frames from the host.
+        emit: takes batches of frames for the host. Synchronous, so that no frame overtakes another.
+        setup: the model, the tools and the options.
+        settle: awaited before each model call and after each tool; waits here while the host is behind.
+
+    Returns:
+        Code 0, or 1 when the last result was an error, when the conversation that the options name cannot be had, or
+        when the model or the host's sink raised something; then the text is in `stderr_tail`.
+    """
+    opened = open_conversation(setup)
+    if isinstance(opened, Refusal):
+        if opened.result is not None:
+            emit([opened.result])
+        return Exit(code=1, stderr_tail=opened.text + "\n")
+    return await _Server(Conversation(setup, opened, emit), settle).run(inbox)
+
+
+@final
+class _Server:
+    """Reads while a turn runs, so that an interrupt never waits behind it."""
+
+    __slots__ = ("_conversation", "_dialogue", "_fault", "_prompt", "_settle")
+
+    def __init__(self, conversation: Conversation, settle: Settle) -> None:
+        self._conversation = conversation
+        self._dialogue = Dialogue()
+        self._settle = settle
+        self._prompt: UserMessage | None = None  # the one whose turn runs, or is about to
+        self._fault = ""
+
+    async def run(self, inbox: trio.MemoryReceiveChannel[list[Message]]) -> Exit:
+        conversation = self._conversation
+        async with trio.open_nursery() as nursery:
+            is_working = False
+            try:
+                async for batch in inbox:
+                    is_working = conversation.scope is not None
+                    for message in batch:
+                        self._hear(message)
+                    if self._fault or conversation.ended:
+                        break
+                    if conversation.scope is not None and not is_working:
+                        nursery.start_soon(self._work, nursery.cancel_scope)
+            except Exception:  # noqa: BLE001 - a fault of this conversation must not reach the others
+                self._fault = traceback.format_exc()
+            if self._fault or conversation.ended:
+                nursery.cancel_scope.cancel()
+        if self._fault:
+            return Exit(code=1, stderr_tail=self._fault[-STDERR_TAIL:])
+        return Exit(code=1 if conversation.last_failed and not conversation.ended else 0)
+
+    def _hear(self, message: Message) -> None:
+        match message:
+            case UserMessage():
+                self._take(message)
+            case ControlRequest() | ControlResponse() | ControlCancel() | KeepAlive():
+                heard = self._dialogue.hear(message)
+                if isinstance(heard, Asked):
+                    answer(self._conversation, self._dialogue, heard)
+            case _:
+                pass  # frames that say nothing to an agent are passed over, as Claude Code does
+
+    def _take(self, prompt: UserMessage) -> None:
+        """Take in a prompt: at once when nothing runs, so that an interrupt behind it finds its turn."""
+        conversation = self._conversation
+        if prompt.message.role != "user":
+            self._fault = f"Error: Expected message role 'user', got {prompt.message.role!r}\n"
+            return
+        if prompt.uuid is not None and self._is_known(prompt):
+            return
+        conversation.say(*conversation.lifecycle(prompt, "queued"))
+        if conversation.scope is None:
+            conversation.scope = trio.CancelScope()
+            self._prompt = prompt
+        else:
+            conversation.queue.append(prompt)
+
+    def _is_known(self, prompt: UserMessage) -> bool:
+        """A uuid names one prompt: what was sent twice runs once, and what became of it is told again."""
+        conversation = self._conversation
+        state = conversation.transcript.prompts.get(prompt.uuid or "")
+        waiting = (self._prompt, *conversation.queue)
+        if any(each is not None and each.uuid == prompt.uuid for each in waiting):
+            return True
+        if state is not None:
+            conversation.say(*conversation.lifecycle(prompt, state))
+        return state is not None
+
+    async def _work(self, connection: trio.CancelScope) -> None:
+        """Run turns until no prompt waits."""
+        conversation = self._conversation
+        try:
+            while self._prompt is not None and conversation.scope is not None:
+                await Turn(conversation, self._prompt, self._settle).run(conversation.scope)
+                self._prompt = conversation.queue.popleft() if conversation.queue else None
+                conversation.scope = trio.CancelScope() if self._prompt is not None else None
+        except Exception:  # noqa: BLE001 - as above
+            self._fault = traceback.format_exc()
+            connection.cancel()

@@ -1,0 +1,151 @@
+"""What was said in the built-in agent's conversations, kept so that they can be resumed, forked and cut."""
+
+from collections import OrderedDict
+from typing import Any, final
+
+# How a tool call is answered whose result nobody knows any more.
+LOST_RESULT = "This tool call was cut off when the session ended; whether it took effect is unknown."
+
+
+@final
+class Entry:
+    """One message of the Messages API, with the uuid of each frame that it went out (or came in) as.
+
+    A prompt has one uuid in all; other lists of blocks have one for each.
+    """
+
+    __slots__ = ("content", "role", "uuids")
+
+    def __init__(self, role: str, content: "str | list[dict[str, Any]]", uuids: list[str]) -> None:
+        self.role = role
+        self.content = content
+        self.uuids = uuids
+
+    def copy(self, blocks: int | None = None) -> "Entry":
+        """An independent copy, or one of the first blocks only. Blocks are never changed, so they are shared."""
+        if isinstance(self.content, str):
+            return Entry(self.role, self.content, self.uuids[:])
+        if len(self.uuids) != len(self.content):
+            blocks = None  # a prompt of several blocks came in as one frame
+        return Entry(self.role, self.content[:blocks], self.uuids[:blocks])
+
+    def add(self, block: dict[str, Any], uuid: str) -> None:
+        """One more block of a list."""
+        assert isinstance(self.content, list)
+        self.content.append(block)
+        self.uuids.append(uuid)
+
+
+@final
+class Transcript:
+    """One conversation."""
+
+    __slots__ = ("cost_usd", "cwd", "entries", "model_usage", "prompts", "session_id")
+
+    def __init__(self, session_id: str, cwd: str) -> None:
+        self.session_id = session_id
+        self.cwd = cwd
+        self.entries: list[Entry] = []
+        self.prompts: dict[str, str] = {}
+        """What became of the prompts that were taken up, by uuid: `completed` or `cancelled`."""
+        self.cost_usd = 0.0
+        self.model_usage: dict[str, dict[str, Any]] = {}
+
+    def add(self, role: str, content: "str | list[dict[str, Any]]", uuids: list[str]) -> Entry:
+        """Append a message."""
+        entry = Entry(role, content, uuids)
+        self.entries.append(entry)
+        return entry
+
+    def messages(self) -> tuple[dict[str, Any], ...]:
+        """The conversation as the Messages API takes it. Messages of one role may follow each other."""
+        return tuple({"role": entry.role, "content": entry.content} for entry in self.entries if entry.content)
+
+    def fork(self, session_id: str) -> "Transcript":
+        """A copy under another id. The prompts are no longer known by their uuids, so they may be sent again."""
+        copied = Transcript(session_id, self.cwd)
+        copied.entries = [entry.copy() for entry in self.entries]
+        copied.cost_usd = self.cost_usd
+        copied.model_usage = {model: dict(usage) for model, usage in self.model_usage.items()}
+        return copied
+
+    def until(self, uuid: str) -> "Transcript | None":
+        """A copy that ends with the frame of this uuid; None when there is none."""
+        for index, entry in enumerate(self.entries):
+            if uuid in entry.uuids:
+                cut = self.fork(self.session_id)
+                cut.entries[index:] = [entry.copy(entry.uuids.index(uuid) + 1)]
+                kept = {each for kept_entry in cut.entries for each in kept_entry.uuids}
+                cut.prompts = {prompt: state for prompt, state in self.prompts.items() if prompt in kept}
+                return cut
+        return None
+
+    def mend(self) -> None:
+        """Answer the tool calls at the end that were never answered: no model takes a call without its result."""
+        asked: dict[str, None] = {}
+        for entry in self.entries[-2:]:
+            for block in entry.content if isinstance(entry.content, list) else ():
+                if block.get("type") == "tool_use":
+                    asked[block["id"]] = None
+                elif block.get("type") == "tool_result":
+                    asked.pop(block["tool_use_id"], None)
+        if asked:
+            lost = [
+                {"type": "tool_result", "tool_use_id": use, "content": LOST_RESULT, "is_error": True} for use in asked
+            ]
+            self.add("user", lost, [""] * len(lost))
+
+    def clear(self, session_id: str) -> "Transcript":
+        """A fresh conversation in its place."""
+        return Transcript(session_id, self.cwd)
+
+    @property
+    def size(self) -> int:
+        """Characters of everything said, roughly."""
+        return sum(len(str(entry.content)) for entry in self.entries)
+
+
+@final
+class Transcripts:
+    """Conversations by session id, in memory, gone with the process.
+
+    Args:
+        limit: how many are kept; beyond it the one that was silent the longest is forgotten. A conversation that
+            is going on is not lost by that: its next turn puts it back.
+    """
+
+    def __init__(self, *, limit: int = 20_000) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[str, Transcript] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<Transcripts: {len(self._kept)} of at most {self._limit}>"
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, session_id: object) -> bool:
+        return session_id in self._kept
+
+    def get(self, session_id: str) -> Transcript | None:
+        """The conversation of this id."""
+        return self._kept.get(session_id)
+
+    def latest(self, cwd: str) -> Transcript | None:
+        """The conversation of this folder in which something was said last."""
+        return next((kept for kept in reversed(self._kept.values()) if kept.cwd == cwd), None)
+
+    def keep(self, transcript: Transcript) -> None:
+        """Something is said in it: from now on it is the latest."""
+        self._kept[transcript.session_id] = transcript
+        self._kept.move_to_end(transcript.session_id)
+        if len(self._kept) > self._limit:
+            self._kept.popitem(last=False)
+
+    def forget(self, session_id: str) -> None:
+        """Drop one; nothing happens when it is unknown."""
+        self._kept.pop(session_id, None)
+
+
+default_transcripts = Transcripts()
+"""The ones of this process, for agents that are given no others."""
