@@ -1,0 +1,269 @@
+"""The actor: one supervised task owns one awake session, and is the only place where its effects are executed."""
+
+import logging
+from collections.abc import Callable
+from typing import assert_never, final
+
+import trio
+from msgspec import Struct
+
+from triologue.actors.conversation import Conversation
+from triologue.actors.replies import Reply
+from triologue.actors.timers import Timers
+from triologue.errors import AgentCrashed, LimitError, TriologueError
+from triologue.messages import Message, Outcome, UserMessage
+from triologue.options import Deadlines, Limits
+from triologue.ports import Carrier, Connection
+from triologue.session import INTERRUPT, START, Session
+from triologue.session import effects as do
+from triologue.session import inputs as on
+from triologue.session.run import failed_by
+
+logger = logging.getLogger("triologue.session")
+
+
+class World(Struct, frozen=True):
+    """What all actors of a manager share."""
+
+    carrier: Carrier
+    timers: Timers
+    starting: trio.CapacityLimiter
+    limits: Limits
+    deadlines: Deadlines
+
+
+class Letter(Struct, frozen=True):
+    """An input on its way to its actor, and who wants to know that it was taken in."""
+
+    event: on.Input
+    accepted: Reply | None = None
+
+
+@final
+class Actor:
+    """Runs one awake session. Inputs come in through its inbox, in order; its task ends when the session sleeps.
+
+    What the agent says does not queue there: a connection hands its batches to the session synchronously, so nothing
+    stands between a read and those who listen.
+    """
+
+    def __init__(self, conversation: Conversation, world: World) -> None:
+        self.conversation = conversation
+        self._world = world
+        self.session = Session(
+            mailbox_limit=world.limits.mailbox,
+            session_id=conversation.session_id,
+            is_confirmed=conversation.is_confirmed,
+            settings=conversation.settings,
+            total_cost_usd=conversation.total_cost_usd,
+        )
+        # Without a bound, because what comes in is bounded already: prompts by the mailbox, the rest by its callers.
+        self._post, self._inbox = trio.open_memory_channel[Letter](float("inf"))
+        self._replies: dict[int, Reply] = {}
+        self._tickets = 0
+        self._connection: Connection | None = None
+        self._holding: trio.CancelScope | None = None
+        self._failure: Exception | None = None
+        self.is_over = False
+        """The task takes nothing in any more; the conversation's next input needs a new actor."""
+
+    @property
+    def pid(self) -> int | None:
+        """The agent's process, if one runs."""
+        return self._connection.pid if self._connection is not None else None
+
+    @property
+    def is_live(self) -> bool:
+        """Is there a connection?"""
+        return self._connection is not None
+
+    # Callers' side.
+
+    def post(self, event: on.Input, accepted: Reply | None = None) -> None:
+        """Put an input into the inbox. Never waits."""
+        self._post.send_nowait(Letter(event, accepted))
+
+    def request(self, make: Callable[[int], on.Input]) -> Reply:
+        """Post an input that is answered; the reply comes under the ticket that `make` was given."""
+        self._tickets += 1
+        reply = self._replies[self._tickets] = Reply()
+        self.post(make(self._tickets))
+        return reply
+
+    # The task's side.
+
+    async def run(self) -> None:
+        """Own the session until it sleeps.
+
+        Raises:
+            Exception: a bug in triologue or in a replaceable part; the conversation failed.
+        """
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._watch_abort)
+            async for letter in self._inbox:
+                self._take_in(letter)
+                if self._failure is not None:
+                    raise self._failure
+                if self.session.is_quiet and not self._inbox.statistics().current_buffer_used:
+                    break
+            self.is_over = True
+            nursery.cancel_scope.cancel()
+
+    def _take_in(self, letter: Letter) -> None:
+        try:
+            self._apply(letter.event)
+        except LimitError as error:
+            if letter.accepted is None:
+                raise
+            letter.accepted.settle(error=error)
+        else:
+            if letter.accepted is not None:
+                letter.accepted.settle()
+
+    def _apply(self, event: on.Input) -> None:
+        for effect in self.session.receive(event):
+            self._execute(effect)
+        session, conversation = self.session, self.conversation
+        conversation.session_id, conversation.is_confirmed = session.session_id, session.is_confirmed
+        conversation.total_cost_usd, conversation.settings = session.total_cost_usd, session.wanted
+
+    def _execute(self, effect: do.Effect) -> None:
+        match effect:
+            case do.Publish(turn_id, messages):
+                self.conversation.log.publish(turn_id, messages)
+            case do.SendPrompt(prompt=prompt):
+                self._send_prompt(prompt)
+            case do.Send(message=message):
+                self._send(message)
+            case do.Settle(turn_id, outcome):
+                self._settle(turn_id, outcome)
+            case do.Answer(ticket, value, error):
+                self._replies.pop(ticket).settle(value, error)
+            case do.Start():
+                self._nursery.start_soon(self._hold, effect)
+            case do.Stop(eof=eof):
+                self._stop(eof=eof)
+            case do.SetTimer(timer, generation):
+                self._set_timer(timer, generation)
+            case do.ClearTimer(timer):
+                self._world.timers.clear((id(self), timer))
+            case do.Note(text):
+                logger.info("%s: %s", self.conversation.key, text, extra={"session_key": self.conversation.key})
+            case _:
+                assert_never(effect)
+
+    def _send(self, message: Message) -> None:
+        if self._connection is not None:
+            self._connection.send(message)
+
+    def _send_prompt(self, prompt: UserMessage) -> None:
+        conversation, options = self.conversation, self.conversation.options
+        if prompt.uuid in conversation.commands:
+            conversation.commands.discard(prompt.uuid)
+            options = options.copy()
+            options.verbatim_prompts = False
+        self._send(conversation.agent.user_frame(prompt, options))
+
+    def _settle(self, turn_id: str, outcome: Outcome) -> None:
+        turn = self.conversation.turns.pop(turn_id, None)
+        if turn is not None:
+            turn.settle(outcome)
+
+    def _stop(self, *, eof: bool) -> None:
+        if self._connection is not None:
+            self._connection.stop(eof=eof)
+        elif self._holding is not None:
+            self._holding.cancel()
+
+    def _set_timer(self, timer: str, generation: int) -> None:
+        seconds = {START: self._world.deadlines.start, INTERRUPT: self._world.deadlines.interrupt}[timer]
+        if seconds is not None:
+            expired = on.Expired(timer, generation)
+            self._world.timers.set((id(self), timer), seconds, lambda: self.post(expired))
+
+    # The connection.
+
+    async def _hold(self, start: do.Start) -> None:
+        """The life of one connection, from its place in the line of starts to the last that was heard of it."""
+        error: TriologueError | None = None
+        with trio.CancelScope() as self._holding:
+            try:
+                error = await self._connect(start)
+            except TriologueError as failure:
+                error = failure
+            finally:
+                self._connection = None
+        self._holding = None
+        self.post(on.Unlinked(start.generation, error))
+
+    async def _connect(self, start: do.Start) -> TriologueError | None:
+        conversation, generation = self.conversation, start.generation
+        options = conversation.launch_options(start.session_id, fresh=start.fresh)
+        agent, place = conversation.agent, _Place(self._world.starting)
+        await place.take()
+        try:
+            self._apply(on.Admitted(generation))
+            sink = self._sink(generation, place)
+            async with agent.connect(options, sink=sink, carrier=self._world.carrier) as connection:
+                self._connection = connection
+                self._apply(on.Linked(generation, agent.initialize(options)))
+                gone = await connection.wait_exit()
+                return agent.diagnose(gone, self.session.refusal, options)
+        finally:
+            place.leave()
+
+    def _sink(self, generation: int, place: "_Place") -> Callable[[list[Message]], None]:
+        def sink(batch: list[Message]) -> None:
+            try:
+                self._apply(on.Heard(generation, batch))
+            except Exception as error:  # a bug must end this conversation, and not the reading of all the others
+                self._failure = error
+                self.post(on.Expired("failure", generation))
+            place.leave()  # it speaks, so it has started
+
+        return sink
+
+    async def _watch_abort(self) -> None:
+        event = self.conversation.options.abort_event
+        if event is not None:
+            await event.wait()
+            self.post(on.StopTurn(None))
+
+    def fail(self, error: Exception) -> None:
+        """The task broke: end every turn and every wait with a typed error."""
+        self.is_over = True
+        cause = AgentCrashed(f"the session {self.conversation.key!r} broke: {error!r}")
+        for timer in (START, INTERRUPT):
+            self._world.timers.clear((id(self), timer))
+        outcome = failed_by(cause)
+        for turn_id in list(self.conversation.turns):
+            self._settle(turn_id, outcome)
+        for reply in self._replies.values():
+            reply.settle(error=cause)
+        self._replies.clear()
+        while True:
+            try:
+                letter = self._inbox.receive_nowait()
+            except trio.WouldBlock:
+                break
+            if letter.accepted is not None:
+                letter.accepted.settle(error=cause)
+
+
+@final
+class _Place:
+    """A place among those that may start at the same time; given back once, when the start is over."""
+
+    def __init__(self, limiter: trio.CapacityLimiter) -> None:
+        self._limiter = limiter
+        self._is_taken = False
+
+    async def take(self) -> None:
+        await self._limiter.acquire_on_behalf_of(self)
+        self._is_taken = True
+
+    def leave(self) -> None:
+        if self._is_taken:
+            self._is_taken = False
+            self._limiter.release_on_behalf_of(self)

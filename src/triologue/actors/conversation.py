@@ -1,0 +1,131 @@
+"""What is known of a conversation, awake or asleep. A sleeping one is nothing but this."""
+
+from collections.abc import Callable, Collection
+from typing import final
+
+from triologue.actors.log import Log
+from triologue.actors.turn import Turn
+from triologue.errors import InvalidOption, brief
+from triologue.messages import UserMessage
+from triologue.options import IDENTITY, Options
+from triologue.ports import Agent
+from triologue.session import Setting
+
+# Turns that can be found again by their caller's id; a bot's retry comes soon, or never.
+REMEMBERED_TURNS = 1_000
+
+
+@final
+class Conversation:
+    """One key's conversation.
+
+    Args:
+        key: the caller's name for it.
+        agent: who holds it.
+        options: how; its options of identity say how the conversation begins.
+        log_limit: records that are kept in memory.
+    """
+
+    __slots__ = (
+        "_remembered",
+        "agent",
+        "commands",
+        "is_confirmed",
+        "key",
+        "log",
+        "options",
+        "session_id",
+        "settings",
+        "total_cost_usd",
+        "turns",
+    )
+
+    def __init__(self, key: str, agent: Agent, options: Options, *, log_limit: int) -> None:
+        self.key = key
+        self.agent = agent
+        self.options = options
+        self._remembered: dict[str, tuple[UserMessage, Turn]] = {}
+        self.log = Log(log_limit)
+        self.session_id: str | None = None
+        """As the agent told it; None before."""
+        self.is_confirmed = False
+        self.settings: dict[Setting, str | None] = {
+            "model": options.model,
+            "permission_mode": options.permission_mode,
+        }
+        goes_on = bool(options.resume) or options.continue_conversation
+        self.total_cost_usd: float | None = None if goes_on else 0.0
+        self.turns: dict[str, Turn] = {}
+        """Turns that have no outcome yet, by id."""
+        self.commands: set[str] = set()
+        """The uuids of prompts on their way that are slash commands, and so not verbatim."""
+
+    def launch_options(self, session_id: str | None, *, fresh: bool) -> Options:
+        """The options of the next start: as the conversation began, or, once it has an id, to go on with it."""
+        options = self.options.copy()
+        options.model, options.permission_mode = self.settings["model"], self.settings["permission_mode"]
+        if session_id is None:
+            return options
+        plain = Options()
+        for name in IDENTITY:
+            setattr(options, name, getattr(plain, name))
+        if fresh:
+            options.session_id = session_id
+        else:
+            options.resume = session_id
+        return options
+
+    def amend(self, options: Options, named: Collection[str]) -> None:
+        """Other options are wanted from the next start on; `named` are those that were given."""
+        self.options = options
+        if "model" in named:
+            self.settings["model"] = options.model
+        if "permission_mode" in named:
+            self.settings["permission_mode"] = options.permission_mode
+
+    def new_turn(
+        self,
+        turn_id: str,
+        meta: dict[str, str],
+        *,
+        withdraw: Callable[[str], None],
+        position: Callable[[str], int | None],
+    ) -> Turn:
+        """A turn that is about to be submitted."""
+        turn = Turn(turn_id, meta, self.log, withdraw=withdraw, position=position)
+        self.turns[turn_id] = turn
+        return turn
+
+    def drop_turn(self, turn_id: str) -> None:
+        """It was not accepted, and is no turn."""
+        self.turns.pop(turn_id, None)
+        self._remembered.pop(turn_id, None)
+
+    def remember(self, turn_id: str, prompt: UserMessage, turn: Turn) -> None:
+        """Its caller chose this id, and may send it again."""
+        self._remembered[turn_id] = (prompt, turn)
+        if len(self._remembered) > REMEMBERED_TURNS:
+            del self._remembered[next(iter(self._remembered))]
+
+    def known_turn(self, turn_id: str, prompt: UserMessage) -> Turn | None:
+        """The turn that was accepted under this id.
+
+        Raises:
+            InvalidOption: another prompt has the id.
+        """
+        if turn_id not in self._remembered:
+            return None
+        known, turn = self._remembered[turn_id]
+        if known.message != prompt.message:
+            raise InvalidOption(
+                f"the turn id {brief(turn_id)} of the session {self.key!r} belongs to another prompt; "
+                "an id names one prompt, so that a retry is not answered twice"
+            )
+        return turn
+
+    def forget(self) -> None:
+        """Begin anew at the next start; the log stays."""
+        plain = Options()
+        self.session_id, self.is_confirmed, self.total_cost_usd = None, False, 0.0
+        for name in IDENTITY:
+            setattr(self.options, name, getattr(plain, name))

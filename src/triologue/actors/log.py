@@ -1,0 +1,207 @@
+"""A session's log, and the cursors that read it: one writer, many readers, and none of them slows another."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, final
+
+import msgspec
+import trio
+from msgspec import Raw, Struct
+
+from triologue.messages import AssistantMessage, Event, Gap, Message, StreamEvent
+
+# Batches that a reader may be behind before it is treated as slow. One read of an agent's output is one batch.
+CURSOR_BATCHES = 64
+
+
+class Batch(Struct, frozen=True, gc=False):
+    """What was published at once, of one turn."""
+
+    turn_id: str | None
+    messages: Sequence[Message]
+    first: int
+    """The `seq` of the first message that has one; those after it count on from there."""
+    last: int = 0
+    """The `seq` of the last message that has one."""
+
+    def events(self) -> list[Event]:
+        """Its messages, each with its place in the log."""
+        events, seq = [], self.first
+        for message in self.messages:
+            if type(message) in (StreamEvent, Gap):
+                events.append(Event(None, self.turn_id, message))
+            else:
+                events.append(Event(seq, self.turn_id, message))
+                seq += 1
+        return events
+
+
+@final
+class Log:
+    """Records in order, with a gapless `seq` from 1; the last `limit` of them are kept.
+
+    Partial text is not recorded: it passes by the cursors that are open.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._records: list[Event] = []
+        self.last = 0
+        """The `seq` of the newest record."""
+        self._cursors: set[Cursor] = set()
+
+    def __repr__(self) -> str:
+        return f"<Log: {len(self._records)} records up to {self.last}, {len(self._cursors)} readers>"
+
+    @property
+    def first(self) -> int:
+        """The `seq` of the oldest record that is kept."""
+        return self.last - len(self._records) + 1
+
+    def publish(self, turn_id: str | None, messages: Sequence[Message]) -> None:
+        """Record all but the partials, and hand everything to the cursors. Never waits."""
+        first = last = self.last
+        records = self._records
+        for message in messages:
+            if type(message) is not StreamEvent:
+                last += 1
+                records.append(Event(last, turn_id, message))
+        self.last = last
+        if len(records) > 2 * self._limit:  # cutting now and then, so that it costs little each time
+            del records[: -self._limit]
+        if self._cursors:
+            batch = Batch(turn_id, messages, first + 1, last)
+            for cursor in self._cursors:
+                cursor.offer(batch)
+
+    def since(self, seq: int) -> list[Batch]:
+        """The records after `seq`, oldest first; a `Gap` stands for those that are gone."""
+        missing = self.first - (seq + 1)
+        batches = [] if missing <= 0 else [Batch(None, [Gap(first=seq + 1, last=self.first - 1)], self.first)]
+        records = self._records[max(0, -missing) :]
+        for turn_id, group in itertools.groupby(records, key=lambda record: record.turn_id):
+            events = list(group)
+            seqs = [event.seq or 0 for event in events]
+            batches.append(Batch(turn_id, [event.message for event in events], seqs[0], seqs[-1]))
+        return batches
+
+    def open(self, after: int, *, turn_id: str | None = None) -> "Cursor":
+        """A new reader, of everything after `after`, or of one turn only. Close it."""
+        cursor = Cursor(self, after, turn_id)
+        self._cursors.add(cursor)
+        return cursor
+
+    def close(self, cursor: "Cursor") -> None:
+        """Forget a reader."""
+        self._cursors.discard(cursor)
+
+
+@final
+class Cursor:
+    """One reader's place in a log.
+
+    Batches come through a bounded channel. When it is full the reader is slow: from then on it gets the records from
+    the log itself, once it asks, and of the partials since the newest record only their sum.
+    """
+
+    def __init__(self, log: Log, after: int, turn_id: str | None) -> None:
+        self._log = log
+        self._turn_id = turn_id
+        self._seen = after
+        self._send, self._receive = trio.open_memory_channel[Batch](CURSOR_BATCHES)
+        self._is_behind = after < log.last
+        self._late = Late()
+
+    def offer(self, batch: Batch) -> None:
+        """The log has something new. Never waits."""
+        if self._turn_id is not None and batch.turn_id != self._turn_id:
+            return
+        if not self._is_behind:
+            try:
+                self._send.send_nowait(batch)
+                return
+            except trio.WouldBlock:
+                self._is_behind = True
+        for message in batch.messages:
+            self._late.add(message)
+
+    async def receive(self) -> list[Batch]:
+        """Wait for something new; one checkpoint for all of it. May be empty when only other turns went on."""
+        try:
+            batch = self._receive.receive_nowait()
+        except trio.WouldBlock:
+            if self._is_behind:
+                await trio.lowlevel.checkpoint()
+                return self._catch_up()
+            batch = await self._receive.receive()
+        else:
+            await trio.lowlevel.checkpoint()
+        self._seen = max(self._seen, batch.last)
+        return [batch]
+
+    def _catch_up(self) -> list[Batch]:
+        self._is_behind = False
+        batches = [
+            batch for batch in self._log.since(self._seen) if self._turn_id is None or batch.turn_id == self._turn_id
+        ]
+        self._seen = self._log.last
+        partials = self._late.take()
+        if partials:
+            batches.append(Batch(self._turn_id, partials, self._seen + 1))
+        return batches
+
+
+@final
+class Late:
+    """The partials that a slow reader missed, added up: at most one for each block that is still open."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[StreamEvent, dict[str, Any], list[str]]] = []
+
+    def add(self, message: Message) -> None:
+        """Remember a partial; a complete message repeats what its partials said, so they go."""
+        if isinstance(message, AssistantMessage):
+            parent = message.parent_tool_use_id
+            self._parts = [part for part in self._parts if part[0].parent_tool_use_id != parent]
+        elif isinstance(message, StreamEvent):
+            event = message.event
+            piece = _piece(event)
+            if piece is not None and self._parts and _goes_on(self._parts[-1], message, event):
+                self._parts[-1][2].append(piece)
+            else:
+                self._parts.append((message, event, [] if piece is None else [piece]))
+
+    def take(self) -> list[StreamEvent]:
+        """Give them away."""
+        parts, self._parts = self._parts, []
+        return [_joined(*part) for part in parts]
+
+
+# Which field of a delta carries its piece of text.
+_PIECES = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+
+
+def _piece(event: dict[str, Any]) -> str | None:
+    delta = event.get("delta")
+    if event.get("type") != "content_block_delta" or not isinstance(delta, dict):
+        return None
+    piece = delta.get(_PIECES.get(str(delta.get("type")), ""))
+    return piece if isinstance(piece, str) else None
+
+
+def _goes_on(last: tuple[StreamEvent, dict[str, Any], list[str]], partial: StreamEvent, event: dict[str, Any]) -> bool:
+    before, event_before, pieces = last
+    return (
+        bool(pieces)
+        and before.parent_tool_use_id == partial.parent_tool_use_id
+        and event_before.get("index") == event.get("index")
+        and event_before["delta"]["type"] == event["delta"]["type"]
+    )
+
+
+def _joined(partial: StreamEvent, event: dict[str, Any], pieces: list[str]) -> StreamEvent:
+    if len(pieces) < 2:
+        return partial
+    delta = {**event["delta"], _PIECES[event["delta"]["type"]]: "".join(pieces)}
+    raw = Raw(msgspec.json.encode({**event, "delta": delta}))
+    return msgspec.structs.replace(partial, line=b"", event_raw=raw)

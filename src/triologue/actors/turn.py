@@ -1,0 +1,144 @@
+"""A turn, as its caller holds it."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Literal, final
+
+import trio
+
+from triologue.actors.log import Cursor, Log
+from triologue.messages import Gap, Message, Outcome, TurnAccepted, TurnEnded, TurnStarted
+
+_OURS = (TurnAccepted, TurnStarted, Gap)
+
+
+@final
+class Turn:
+    """One accepted prompt, the messages it caused and its outcome. Made by a session; any task may use it.
+
+    `async for message in turn` gives its messages from the beginning to its result, to as many readers as there are,
+    whenever they come. It never raises for an outcome; nobody reading costs nothing.
+    """
+
+    def __init__(
+        self, turn_id: str, meta: dict[str, str], log: Log, *, withdraw: Callable[[str], None], position: Callable[[str], int | None]
+    ) -> None:
+        self._id = turn_id
+        self._meta = meta
+        self._log = log
+        self._begin = log.last
+        self._withdraw = withdraw
+        self._position = position
+        self._outcome: Outcome | None = None
+        self._ended = trio.Event()
+
+    def __repr__(self) -> str:
+        shown = self._outcome.kind if self._outcome else self.state
+        return f"<Turn {self._id!r}: {shown}>"
+
+    @property
+    def id(self) -> str:
+        """The caller's id, or one that was made for it; unique in its session."""
+        return self._id
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """What the caller gave along."""
+        return dict(self._meta)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None until then."""
+        return self._outcome
+
+    @property
+    def state(self) -> Literal["waiting", "running", "ended"]:
+        """Where it is."""
+        if self._outcome is not None:
+            return "ended"
+        return "running" if self._position(self._id) is None else "waiting"
+
+    @property
+    def position(self) -> int | None:
+        """How many turns stand before it; None once it runs."""
+        return None if self._outcome is not None else self._position(self._id)
+
+    async def wait(self) -> Outcome:
+        """Wait for the outcome. Never raises for one: look at its `kind`, or call its `unwrap()`."""
+        await self._ended.wait()
+        if self._outcome is None:
+            raise AssertionError("a turn ended without an outcome")
+        return self._outcome
+
+    async def cancel(self) -> Outcome:
+        """Cancel it if it waits, interrupt it if it runs; return its outcome, whatever that became."""
+        self.withdraw()
+        return await self.wait()
+
+    def withdraw(self) -> None:
+        """Ask for the same, and do not wait."""
+        if self._outcome is None:
+            self._withdraw(self._id)
+
+    def settle(self, outcome: Outcome) -> None:
+        """The session's side: this is the outcome."""
+        if self._outcome is None:
+            self._outcome = outcome
+            self._ended.set()
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return _TurnMessages(self._log, self._log.open(self._begin, turn_id=self._id), self)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Is its end in the log yet?"""
+        return self._outcome is not None
+
+
+@final
+class _TurnMessages:
+    """Reads one turn from a log. A class and not an async generator, so that it may be dropped half-way anywhere."""
+
+    def __init__(self, log: Log, cursor: Cursor, turn: Turn) -> None:
+        self._log = log
+        self._cursor: Cursor | None = cursor
+        self._turn = turn
+        self._ready: deque[Message] = deque()
+
+    def __aiter__(self) -> "_TurnMessages":
+        return self
+
+    async def __anext__(self) -> Message:
+        while True:
+            if self._ready:
+                message = self._ready.popleft()
+                if type(message) is not TurnEnded:
+                    return message
+                self._close()
+            if self._cursor is None:
+                raise StopAsyncIteration
+            await self._read(self._cursor)
+
+    async def _read(self, cursor: Cursor) -> None:
+        was_over = self._turn.is_recorded
+        batches = await cursor.receive()
+        for batch in batches:
+            if type(batch.messages[0]) in _OURS:
+                self._ready.extend(message for message in batch.messages if type(message) not in _OURS)
+            else:
+                self._ready.extend(batch.messages)
+        if was_over and not any(type(message) is TurnEnded for message in self._ready):
+            self._close()  # its end is older than what the log keeps
+
+    def _close(self) -> None:
+        if self._cursor is not None:
+            self._log.close(self._cursor)
+            self._cursor = None
+
+    def __del__(self) -> None:
+        self._close()
+
+
+def is_of_agent(message: Any) -> bool:
+    """Is this something that the agent said, and not triologue?"""
+    return not isinstance(message, (*_OURS, TurnEnded))

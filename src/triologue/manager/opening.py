@@ -1,0 +1,76 @@
+"""Opening a manager, and leaving it so that nothing of it is alive afterwards."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import trio
+
+from triologue.actors import Timers, World
+from triologue.agents import ClaudeCode, Embedded, open_carrier
+from triologue.errors import InvalidOption, brief
+from triologue.manager.sessions import OptionsFor, SessionManager
+from triologue.options import Deadlines, Limits, check_limits
+from triologue.ports import Agent
+from triologue.supervision import Registry
+
+AGENT_VARIABLE = "TRIOLOGUE_AGENT"
+
+
+@asynccontextmanager
+async def open_manager(
+    agent: Agent | None = None,
+    *,
+    options: OptionsFor = None,
+    limits: Limits | None = None,
+    deadlines: Deadlines | None = None,
+) -> AsyncGenerator[SessionManager]:
+    """Open a manager of conversations.
+
+    Leaving the block drains it: nothing new is taken in, turns that run may go on for `deadlines.drain`, then they are
+    interrupted; turns that wait end as `cancelled`, and whoever asks for their result gets `ManagerClosed`. Afterwards
+    no task and no process of it is alive. When the block is left by an exception, nothing is waited for.
+
+    Args:
+        agent: who holds the conversations; None: `$TRIOLOGUE_AGENT` (`claude-code` or `embedded`), else Claude Code.
+        options: how; or a function from a key to its options, called at the first use of each key.
+        limits: how much there may be.
+        deadlines: how long things may take.
+
+    Raises:
+        InvalidOption: an argument that cannot be; options that name one conversation.
+        UnsupportedOption: an option that this agent does not have.
+    """
+    limits, deadlines = limits or Limits(), deadlines or Deadlines()
+    check_limits(limits, deadlines)
+    agent = agent or _default_agent()
+    error: Exception | None = None
+    async with (
+        open_carrier(grace=deadlines.close / 2, max_message_bytes=limits.max_message_bytes) as carrier,
+        trio.open_nursery() as nursery,
+    ):
+        timers = Timers()
+        nursery.start_soon(timers.run)
+        starting = trio.CapacityLimiter(limits.max_starting)
+        world = World(carrier=carrier, timers=timers, starting=starting, limits=limits, deadlines=deadlines)
+        manager = SessionManager(agent, options, Registry(nursery, world), world)
+        patience = 0.0
+        try:
+            yield manager
+            patience = deadlines.drain
+        except Exception as caught:  # raised below, as it is, because the nursery would put it into a group
+            error = caught
+        finally:
+            with trio.CancelScope(shield=True):
+                await manager.drain(patience)
+        nursery.cancel_scope.cancel()
+    if error is not None:
+        raise error
+
+
+def _default_agent() -> Agent:
+    name = os.environ.get(AGENT_VARIABLE, "claude-code")
+    agents = {"claude-code": ClaudeCode, "embedded": Embedded}
+    if name not in agents:
+        raise InvalidOption(f"${AGENT_VARIABLE}={brief(name)} is no agent; it can be {' or '.join(agents)}")
+    return agents[name]()

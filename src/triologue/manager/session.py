@@ -1,0 +1,298 @@
+"""A session, as its callers hold it: a handle that any task may use."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, final
+from uuid import uuid4
+
+import trio
+
+from triologue.actors import Conversation, Cursor, Turn
+from triologue.errors import InvalidOption, SessionNotFound, brief
+from triologue.messages import Event, Prompt, ResultMessage, SessionState, UserMessage, user_message
+from triologue.session import inputs as on
+
+if TYPE_CHECKING:
+    from triologue.manager.sessions import SessionManager, SessionStatistics
+    from triologue.options import Options
+    from triologue.ports import Agent
+
+
+@final
+class Session:
+    """One conversation under its key. Made by `manager.session(key)`; equal for the same key."""
+
+    def __init__(self, manager: SessionManager, key: str, agent: Agent | None, options: Options | None) -> None:
+        self._manager = manager
+        self._registry = manager.registry
+        self._key = key
+        self._agent = agent
+        self._wanted = options
+
+    def __repr__(self) -> str:
+        return f"<Session {self._key!r}: {self.state}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Session):
+            return NotImplemented
+        return self._key == other._key and self._manager is other._manager
+
+    def __hash__(self) -> int:
+        return hash((self._key, id(self._manager)))
+
+    @property
+    def key(self) -> str:
+        """The caller's name for it."""
+        return self._key
+
+    @property
+    def session_id(self) -> str | None:
+        """The agent's name for it; None before the agent told."""
+        conversation = self._registry.get(self._key)
+        return conversation.session_id if conversation is not None else None
+
+    @property
+    def state(self) -> SessionState:
+        """`new starting idle running interrupting restarting hibernated failed`."""
+        conversation = self._registry.get(self._key)
+        return self._manager.statistics_of(conversation).state if conversation is not None else "new"
+
+    @property
+    def pid(self) -> int | None:
+        """The agent's process, if one runs."""
+        actor = self._registry.awake(self._key)
+        return actor.pid if actor is not None else None
+
+    def statistics(self) -> SessionStatistics:
+        """A snapshot."""
+        return self._manager.statistics_of(self._conversation())
+
+    async def ask(self, prompt: Prompt, *, id: str | None = None, meta: dict[str, str] | None = None) -> ResultMessage:
+        """Send a prompt and wait for its result. Cancelling this cancels the turn if it waits, interrupts it if it runs.
+
+        Raises:
+            TurnFailed, TurnInterrupted, TurnCancelled: the turn's outcome was not `answered`.
+            MailboxFull, ManagerClosed, InvalidOption: it was not accepted, and is no turn.
+        """
+        return await self._ask(user_frame(prompt), id=id, meta=meta)
+
+    @asynccontextmanager
+    async def turn(
+        self, prompt: Prompt, *, id: str | None = None, meta: dict[str, str] | None = None
+    ) -> AsyncGenerator[Turn]:
+        """Send a prompt, bound to a block: leaving it early cancels or interrupts the turn and waits for its outcome.
+
+        Leaving by an exception or a cancellation asks for the same and does not wait.
+        """
+        turn = await self.send(prompt, id=id, meta=meta)
+        try:
+            yield turn
+        except BaseException:
+            turn.withdraw()
+            raise
+        turn.withdraw()
+        with trio.move_on_after(self._manager.interrupt_patience):
+            await turn.wait()
+
+    async def send(self, prompt: Prompt, *, id: str | None = None, meta: dict[str, str] | None = None) -> Turn:
+        """Send a prompt; return when it is accepted. The turn then belongs to the session, and not to this scope.
+
+        Args:
+            prompt: text, blocks, a vendor's user frame or a `UserMessage`.
+            id: any str, unique in this session: the same id and prompt give the same turn.
+            meta: comes back with the turn and in events.
+
+        Raises:
+            MailboxFull: too many turns wait.
+            InvalidOption: no prompt; an id that another prompt has.
+            ManagerClosed: the manager's block is being left.
+        """
+        return await self._send(user_frame(prompt), id=id, meta=meta)
+
+    async def interrupt(self) -> str:
+        """Stop the turn that runs; those that wait are kept.
+
+        Returns, within `Deadlines.interrupt`: `stopped`; `nothing_running`; `already_done`, when it ended first;
+        `killed`, when the agent had to be stopped for it.
+        """
+        conversation = self._registry.get(self._key)
+        if conversation is None or self._registry.awake(self._key) is None:
+            await trio.lowlevel.checkpoint()
+            return "nothing_running"
+        return str(await self._registry.request(conversation, on.StopTurn).wait())
+
+    @asynccontextmanager
+    async def subscribe(self, after: int | None = None) -> AsyncGenerator[Subscription]:
+        """Read the session's log as it grows. A subscriber neither wakes a session nor keeps it awake.
+
+        Args:
+            after: None: from now on; 0: everything that is kept; else what follows that `seq`.
+        """
+        log = self._conversation().log
+        cursor = log.open(log.last if after is None else after)
+        try:
+            yield Subscription(cursor)
+        finally:
+            log.close(cursor)
+
+    async def fork(self, key: str, *, at: str | None = None, session_id: str | None = None) -> Session:
+        """A copy of this conversation under a new key; the original stays as it is, and may be running.
+
+        Args:
+            key: the copy's key.
+            at: the uuid of the last message to copy; None: all of it.
+            session_id: the copy's session id; None: the agent chooses.
+
+        Raises:
+            SessionExists: the key has a conversation.
+            SessionNotFound: this one has nothing to copy yet.
+        """
+        await trio.lowlevel.checkpoint()
+        conversation = self._conversation()
+        if conversation.session_id is None:
+            raise SessionNotFound("", detail=f"the session {self._key!r} has not begun, so there is nothing to fork")
+        options = conversation.launch_options(conversation.session_id, fresh=False)
+        options.fork_session, options.session_id, options.resume_session_at = True, session_id, at
+        return self._manager.begin(key, conversation, options)
+
+    async def reset(self) -> None:
+        """Begin a fresh conversation under this key; the old one is kept under its session id."""
+        conversation = self._conversation()
+        if self._registry.awake(self._key) is not None:
+            await self._registry.request(conversation, lambda ticket: on.Leave(ticket, forget=True)).wait()
+        conversation.forget()
+        await trio.lowlevel.checkpoint()
+
+    async def set_model(self, model: str | None) -> None:
+        """Use this model from now on, also after a restart; None: the agent's default.
+
+        Raises:
+            AgentProtocolError: the agent refused it.
+        """
+        await self._change("model", model)
+
+    async def set_permission_mode(self, mode: str | None) -> None:
+        """Use this permission mode from now on, also after a restart.
+
+        Raises:
+            AgentProtocolError: the agent refused it.
+        """
+        await self._change("permission_mode", mode)
+
+    async def command(self, command: str) -> ResultMessage:
+        """Run one of the agent's slash commands, for instance `/compact`, as a turn of its own."""
+        if not command.startswith("/"):
+            raise InvalidOption(f"a command starts with a slash, not {brief(command)}")
+        prompt = user_frame(command)
+        self._conversation().commands.add(prompt.uuid or "")
+        return await self._ask(prompt)
+
+    async def hibernate(self) -> None:
+        """Let the agent go as soon as nothing runs and nothing waits; the next message wakes the session."""
+        await self._leave(on.Rest)
+
+    async def close(self) -> None:
+        """Let the agent go now: the running turn is interrupted, waiting ones end as `cancelled`.
+
+        The conversation is kept; the next message wakes it.
+        """
+        await self._leave(on.Leave)
+
+    # Inside.
+
+    def _conversation(self) -> Conversation:
+        return self._manager.conversation(self._key, self._agent, self._wanted)
+
+    async def _send(
+        self, prompt: UserMessage, *, id: str | None = None, meta: dict[str, str] | None = None
+    ) -> Turn:
+        self._manager.refuse_if_closed()
+        conversation = self._conversation()
+        if id is not None and (known := conversation.known_turn(id, prompt)) is not None:
+            await trio.lowlevel.checkpoint()
+            return known
+        turn = conversation.new_turn(
+            id or prompt.uuid or "", meta or {}, withdraw=self._withdraw, position=self._position
+        )
+        if id is not None:
+            conversation.remember(id, prompt, turn)
+        accepted = self._registry.post(conversation, on.Submit(turn.id, prompt, turn.meta))
+        try:
+            await accepted.wait()
+        except Exception:
+            conversation.drop_turn(turn.id)
+            raise
+        except trio.Cancelled:
+            turn.withdraw()
+            raise
+        return turn
+
+    async def _ask(self, prompt: UserMessage, **more: Any) -> ResultMessage:
+        turn = await self._send(prompt, **more)
+        try:
+            outcome = await turn.wait()
+        except trio.Cancelled:
+            turn.withdraw()
+            raise
+        return outcome.unwrap()
+
+    def _withdraw(self, turn_id: str) -> None:
+        conversation = self._registry.get(self._key)
+        if conversation is not None and self._registry.awake(self._key) is not None:
+            self._registry.post(conversation, on.Withdraw(turn_id))
+
+    def _position(self, turn_id: str) -> int | None:
+        actor = self._registry.awake(self._key)
+        return actor.session.mailbox.position(turn_id) if actor is not None else None
+
+    async def _change(self, setting: on.Setting, value: str | None) -> None:
+        self._manager.refuse_if_closed()
+        conversation = self._conversation()
+        if self._registry.awake(self._key) is None:
+            conversation.settings[setting] = value
+            await trio.lowlevel.checkpoint()
+            return
+        await self._registry.request(conversation, lambda ticket: on.Change(ticket, setting, value)).wait()
+
+    async def _leave(self, make: Any) -> None:
+        conversation = self._registry.get(self._key)
+        if conversation is not None and self._registry.awake(self._key) is not None:
+            await self._registry.request(conversation, make).wait()
+        else:
+            await trio.lowlevel.checkpoint()
+
+
+@final
+class Subscription:
+    """Events of a session as they happen: `async for event in subscription`. For one task; made by `subscribe`."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        self._ready: deque[Event] = deque()
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._ready:
+            for batch in await self._cursor.receive():
+                self._ready.extend(batch.events())
+        return self._ready.popleft()
+
+
+def user_frame(prompt: Prompt) -> UserMessage:
+    """The prompt as a user frame with a uuid, which is how the agent names it in what it says.
+
+    Raises:
+        InvalidOption: it is no prompt.
+    """
+    try:
+        frame = user_message(prompt)
+    except (TypeError, ValueError) as error:
+        raise InvalidOption(str(error)) from None
+    if frame.uuid is None:
+        frame.uuid = str(uuid4())
+    return frame

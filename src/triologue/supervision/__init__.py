@@ -1,0 +1,3 @@
+"""Who is there and who is awake: the registry of conversations, and the supervision of their actors."""
+
+from triologue.supervision.registry import Registry as Registry

@@ -1,0 +1,87 @@
+"""The registry: every conversation of a manager by its key, and the supervised task of each that is awake."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import final
+
+import trio
+
+from triologue.actors import Actor, Conversation, Reply, World
+from triologue.errors import ManagerClosed
+from triologue.session import inputs as on
+
+logger = logging.getLogger("triologue.supervision")
+
+
+@final
+class Registry:
+    """Wakes an actor when its conversation needs one; a conversation that breaks harms only itself.
+
+    Args:
+        nursery: where the actors run.
+        world: what they share.
+    """
+
+    def __init__(self, nursery: trio.Nursery, world: World) -> None:
+        self._nursery = nursery
+        self._world = world
+        self._conversations: dict[str, Conversation] = {}
+        self._actors: dict[str, Actor] = {}
+        self.is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._conversations)
+
+    def __iter__(self) -> Iterator[Conversation]:
+        return iter(list(self._conversations.values()))
+
+    def get(self, key: str) -> Conversation | None:
+        """The conversation of a key, if it has one."""
+        return self._conversations.get(key)
+
+    def add(self, conversation: Conversation) -> None:
+        """Enter a conversation."""
+        self._conversations[conversation.key] = conversation
+
+    def remove(self, key: str) -> None:
+        """Forget a conversation that sleeps."""
+        self._conversations.pop(key, None)
+
+    def awake(self, key: str) -> Actor | None:
+        """The actor of a conversation, if it is awake."""
+        actor = self._actors.get(key)
+        return actor if actor is not None and not actor.is_over else None
+
+    def live_count(self) -> int:
+        """How many have a connection."""
+        return sum(1 for actor in self._actors.values() if actor.is_live)
+
+    def post(self, conversation: Conversation, event: on.Input) -> Reply:
+        """Give an input to a conversation, waking it if it sleeps; the reply says that it was taken in."""
+        accepted = Reply()
+        self._wake(conversation).post(event, accepted)
+        return accepted
+
+    def request(self, conversation: Conversation, make: Callable[[int], on.Input]) -> Reply:
+        """The same for an input that is answered."""
+        return self._wake(conversation).request(make)
+
+    def _wake(self, conversation: Conversation) -> Actor:
+        if self.is_closed:
+            raise ManagerClosed("the manager's block was left; open another one")
+        actor = self.awake(conversation.key)
+        if actor is None:
+            actor = self._actors[conversation.key] = Actor(conversation, self._world)
+            self._nursery.start_soon(self._supervise, actor, name=f"triologue session {conversation.key!r}")
+        return actor
+
+    async def _supervise(self, actor: Actor) -> None:
+        key = actor.conversation.key
+        try:
+            await actor.run()
+        except Exception as error:  # whatever broke it, the other conversations go on
+            logger.exception("the session %r broke", key, extra={"session_key": key})
+            actor.fail(error)
+        finally:
+            if self._actors.get(key) is actor:
+                del self._actors[key]
