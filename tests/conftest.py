@@ -1,0 +1,62 @@
+"""For every test: how hard hypothesis tries, what is skipped, no network, and nothing left behind."""
+
+import inspect
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from tests.support.leftovers import Belongings, adopt_orphans, kill_descendants, run_to_the_last_task
+from tests.support.needs import NEEDS, give_up
+
+# `ci` builds on hypothesis' own profile of that name: no deadline, and the same examples every time.
+settings.register_profile("default", max_examples=50, deadline=None)
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=500)
+settings.register_profile("nightly", max_examples=10_000, stateful_step_count=200, deadline=None, derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "default"))
+
+
+def pytest_configure() -> None:
+    adopt_orphans()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if inspect.iscoroutinefunction(getattr(item, "obj", None)):
+            item.add_marker(pytest.mark.trio(run=run_to_the_last_task), append=False)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name, (find, reason) in NEEDS.items():
+        if item.get_closest_marker(name) is not None and find() is None:
+            give_up(reason)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a process, an open file or a thread; `run_to_the_last_task` does so for tasks."""
+    before = Belongings.now()
+    yield
+    left = Belongings.now().since(before)
+    if left:
+        if not before.processes:
+            kill_descendants()
+        pytest.fail("left behind:\n  " + "\n  ".join(left), pytrace=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Refuse connections to anywhere but this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test tried to connect to {address!r}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield

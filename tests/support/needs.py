@@ -1,0 +1,41 @@
+"""What some tests need and a machine may lack: they skip with the reason there, and fail in CI, which installs it."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.support.real_cli import find_claude
+
+
+def find_browser() -> Path | None:
+    """A Chromium that can be driven headless."""
+    return _on_path("chromium", "chromium-browser", "google-chrome")
+
+
+def find_redis() -> Path | None:
+    """A Redis server to start."""
+    return _on_path("redis-server", "valkey-server")
+
+
+def _on_path(*names: str) -> Path | None:
+    found = next(filter(None, map(shutil.which, names)), None)
+    return Path(found) if found else None
+
+
+NEEDS: dict[str, tuple[Callable[[], Path | None], str]] = {
+    "real_cli": (find_claude, "the Claude Code CLI is not installed (`pip install claude-agent-sdk` brings one)"),
+    "browser": (find_browser, "Chromium is not installed"),
+    "redis": (find_redis, "no Redis server is installed"),
+}
+"""Marker -> where to look, and what to say when nothing is there."""
+
+
+def give_up(reason: str) -> NoReturn:
+    """Skip the test; in CI, fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}; CI must install it", pytrace=False)
+    pytest.skip(reason)
