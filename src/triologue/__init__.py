@@ -10,3 +10,6 @@ from triologue.messages import *  # noqa: F403
 from triologue.options import Deadlines as Deadlines
 from triologue.options import Limits as Limits
 from triologue.options import Options as Options
+from triologue.sdk import Client as Client
+from triologue.sdk import Query as Query
+from triologue.sdk import query as query

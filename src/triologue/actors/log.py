@@ -1,5 +1,6 @@
 """A session's log, and the cursors that read it: one writer, many readers, and none of them slows another."""
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from typing import Any, final
@@ -91,6 +92,11 @@ class Log:
         self._cursors.add(cursor)
         return cursor
 
+    def wake(self) -> None:
+        """Let every reader look again at what it waits for."""
+        for cursor in self._cursors:
+            cursor.wake()
+
     def close(self, cursor: "Cursor") -> None:
         """Forget a reader."""
         self._cursors.discard(cursor)
@@ -124,6 +130,11 @@ class Cursor:
                 self._is_behind = True
         for message in batch.messages:
             self._late.add(message)
+
+    def wake(self) -> None:
+        """Let the reader look again at what it waits for: it receives an empty batch."""
+        with contextlib.suppress(trio.WouldBlock):  # a full channel wakes it too
+            self._send.send_nowait(Batch(self._turn_id, [], self._seen + 1, self._seen))
 
     async def receive(self) -> list[Batch]:
         """Wait for something new; one checkpoint for all of it. May be empty when only other turns went on."""

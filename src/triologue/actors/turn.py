@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import trio
 
@@ -45,6 +45,11 @@ class Turn:
     def meta(self) -> dict[str, str]:
         """What the caller gave along."""
         return dict(self._meta)
+
+    @property
+    def begin(self) -> int:
+        """The `seq` after which its records come."""
+        return self._begin
 
     @property
     def outcome(self) -> Outcome | None:
@@ -123,7 +128,7 @@ class _TurnMessages:
         was_over = self._turn.is_recorded
         batches = await cursor.receive()
         for batch in batches:
-            if type(batch.messages[0]) in _OURS:
+            if batch.messages and type(batch.messages[0]) in _OURS:
                 self._ready.extend(message for message in batch.messages if type(message) not in _OURS)
             else:
                 self._ready.extend(batch.messages)
@@ -137,8 +142,3 @@ class _TurnMessages:
 
     def __del__(self) -> None:
         self._close()
-
-
-def is_of_agent(message: Any) -> bool:
-    """Is this something that the agent said, and not triologue?"""
-    return not isinstance(message, (*_OURS, TurnEnded))

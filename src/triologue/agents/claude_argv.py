@@ -51,6 +51,8 @@ def check(options: Options) -> None:
         raise InvalidOption(
             f"session_id={brief(options.session_id)} is the conversation to fork; give the copy another"
         )
+    if options.cwd == "":
+        raise InvalidOption("cwd='' is no folder; leave it out for the current one")
     for name, value in options.env.items():
         if not isinstance(value, str) or not name or "=" in name or "\0" in name + value:
             raise InvalidOption(f"env[{brief(name)}] cannot be a variable: name and value are str without NUL")

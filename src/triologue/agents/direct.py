@@ -116,7 +116,7 @@ def sweep_by_cookie(cookie: str, patience: float) -> list[int]:
     """
     deadline = time.monotonic() + patience
     while left := find_by_cookie(cookie):
-        if time.monotonic() > deadline:
+        if time.monotonic() >= deadline:
             break
         for seen in left:
             if HAS_PROC:

@@ -44,11 +44,6 @@ class Warden:
         self._starting = trio.Lock()
         self._is_closed = False
 
-    @property
-    def pid(self) -> int | None:
-        """The warden's process, while there is one."""
-        return self._link.pid if self._link is not None and not self._link.is_gone else None
-
     async def spawn(self, launch: Launch, on_exit: Callable[[int], None]) -> "WardenChild":
         """Start a process; see `Spawner.spawn`. Not cancelled half-way: it takes `ANSWER_PATIENCE` at most."""
         try:
@@ -118,11 +113,6 @@ class WardenLink:
         finally:
             theirs.close()
         return cls(process, trio.socket.from_stdlib_socket(ours), token)
-
-    @property
-    def pid(self) -> int:
-        """The warden's process."""
-        return self._process.pid
 
     async def run(self) -> None:
         """Take what the warden says until it is gone; then nothing below it is alive either."""

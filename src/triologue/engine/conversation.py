@@ -1,6 +1,5 @@
 """The state of one connection to the built-in agent, and the frames that tell about it."""
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, final
 
 from triologue.engine.setup import EngineSetup
@@ -50,7 +49,7 @@ class Conversation:
         self.model = options.model
         self.permission_mode = options.permission_mode or "default"
         self.tools = {tool.name: tool for tool in setup.tools if tool.name not in options.disallowed_tools}
-        self.queue: deque[UserMessage] = deque()
+        self.queue: list[UserMessage] = []
         """Prompts that wait for the running turn to end."""
         self.scope: trio.CancelScope | None = None
         """Cancelling it interrupts the turn; None when none runs. It exists before the turn's first step."""
@@ -152,7 +151,7 @@ class Conversation:
     def withdraw(self, uuid: str | None = None) -> list[str]:
         """Drop the prompts that wait, or the one of this uuid; the uuids of those dropped."""
         dropped = [prompt for prompt in self.queue if uuid is None or prompt.uuid == uuid]
-        self.queue = deque(prompt for prompt in self.queue if prompt not in dropped)
+        self.queue = [prompt for prompt in self.queue if prompt not in dropped]
         for prompt in dropped:
             self.say(*self.lifecycle(prompt, "cancelled"))
         return [prompt.uuid for prompt in dropped if prompt.uuid]

@@ -124,7 +124,7 @@ class _Server:
         try:
             while self._prompt is not None and conversation.scope is not None:
                 await Turn(conversation, self._prompt, self._settle).run(conversation.scope)
-                self._prompt = conversation.queue.popleft() if conversation.queue else None
+                self._prompt = conversation.queue.pop(0) if conversation.queue else None
                 conversation.scope = trio.CancelScope() if self._prompt is not None else None
         except Exception:  # noqa: BLE001 - as above
             self._fault = traceback.format_exc()

@@ -43,7 +43,7 @@ async def open_manager(
     """
     limits, deadlines = limits or Limits(), deadlines or Deadlines()
     check_limits(limits, deadlines)
-    agent = agent or _default_agent()
+    agent = agent or default_agent()
     error: Exception | None = None
     async with (
         open_carrier(grace=deadlines.close / 2, max_message_bytes=limits.max_message_bytes) as carrier,
@@ -68,9 +68,14 @@ async def open_manager(
         raise error
 
 
-def _default_agent() -> Agent:
+def default_agent() -> Agent:
+    """The agent that `$TRIOLOGUE_AGENT` names, else Claude Code.
+
+    Raises:
+        InvalidOption: it names none.
+    """
     name = os.environ.get(AGENT_VARIABLE, "claude-code")
-    agents = {"claude-code": ClaudeCode, "embedded": Embedded}
+    agents: dict[str, type[Agent]] = {"claude-code": ClaudeCode, "embedded": Embedded}
     if name not in agents:
         raise InvalidOption(f"${AGENT_VARIABLE}={brief(name)} is no agent; it can be {' or '.join(agents)}")
     return agents[name]()

@@ -31,6 +31,7 @@ class Session:
         self._key = key
         self._agent = agent
         self._wanted = options
+        self._known: Conversation | None = None
 
     def __repr__(self) -> str:
         return f"<Session {self._key!r}: {self.state}>"
@@ -50,8 +51,8 @@ class Session:
 
     @property
     def session_id(self) -> str | None:
-        """The agent's name for it; None before the agent told."""
-        conversation = self._registry.get(self._key)
+        """The agent's name for it, also after `manager.delete`; None before the agent told."""
+        conversation = self._registry.get(self._key) or self._known
         return conversation.session_id if conversation is not None else None
 
     @property
@@ -201,10 +202,24 @@ class Session:
         """
         await self._leave(on.Leave)
 
+    # For the faces.
+
+    def open_reader(self, begin: int | None = None) -> Cursor:
+        """Read the log from `begin`, or from now; for a reader that lives as long as the session."""
+        log = self._conversation().log
+        return log.open(log.last if begin is None else begin)
+
+    def wake_readers(self) -> None:
+        """Let every reader look again at what it waits for."""
+        conversation = self._registry.get(self._key)
+        if conversation is not None:
+            conversation.log.wake()
+
     # Inside.
 
     def _conversation(self) -> Conversation:
-        return self._manager.conversation(self._key, self._agent, self._wanted)
+        self._known = self._manager.conversation(self._key, self._agent, self._wanted)
+        return self._known
 
     async def _send(
         self, prompt: UserMessage, *, id: str | None = None, meta: dict[str, str] | None = None

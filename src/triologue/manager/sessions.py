@@ -93,6 +93,11 @@ class SessionManager:
             self._check(agent or self._agent, self._merged(key, options))
         return Session(self, key, agent, options.copy() if options is not None else None)
 
+    async def delete(self, key: str) -> None:
+        """Close the conversation of a key, as `Session.close` does, and forget it."""
+        await self.session(key).close()
+        self._registry.remove(key)
+
     def sessions(self) -> list[SessionStatistics]:
         """Every conversation, as it stands."""
         return [self.statistics_of(conversation) for conversation in self._registry]

@@ -82,6 +82,7 @@ from triologue.messages.events import (
     TurnAccepted as TurnAccepted,
     TurnEnded as TurnEnded,
     TurnStarted as TurnStarted,
+    is_of_agent as is_of_agent,
 )
 from triologue.messages.message import (
     Message as Message,

@@ -124,6 +124,8 @@ class StreamEvent(Message, tag="stream_event", kw_only=True):
     session_id: str | None = None
     uuid: str | None = None
     ttft_ms: float | None = None
+    abandoned_blocks: dict[str, Any] | None = None
+    """The blocks of a try that failed: what was shown of them is void, and comes again (Claude Code)."""
 
     @property
     def event(self) -> dict[str, Any]:

@@ -72,6 +72,11 @@ class Gap(Message, tag="#gap", kw_only=True):
     last: int
 
 
+def is_of_agent(message: Message) -> bool:
+    """Is this something that the agent said, and not triologue?"""
+    return not isinstance(message, TurnAccepted | TurnStarted | TurnEnded | StateChanged | Gap)
+
+
 class Event(Struct, frozen=True, gc=False):
     """One entry of a session's log, or one partial that passes by."""
 

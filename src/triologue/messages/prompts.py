@@ -8,7 +8,7 @@ from triologue.messages.blocks import Block, ContentBlock, UnknownBlock, read_bl
 from triologue.messages.conversation import UserBody, UserMessage
 from triologue.messages.loose import encodable, encodable_text
 
-Prompt: TypeAlias = "str | list[ContentBlock] | dict[str, Any] | UserMessage"
+Prompt: TypeAlias = str | list[ContentBlock] | dict[str, Any] | UserMessage
 """Text; a list of blocks (text, images, documents); a vendor's user frame as a dict; or a `UserMessage`."""
 
 _FIELDS = {info.encode_name for info in msgspec.structs.fields(UserMessage) if not info.encode_name.startswith("#")}

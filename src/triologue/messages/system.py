@@ -234,6 +234,7 @@ class SystemText(Message, tag="system_message", kw_only=True):
 
     content: str
     session_id: str | None = None
+    uuid: str | None = None
 
 
 class McpStatusChange(Message, tag="mcp_status_change", kw_only=True):
@@ -243,6 +244,8 @@ class McpStatusChange(Message, tag="mcp_status_change", kw_only=True):
     status: str
     error: str | None = None
     server_info: dict[str, Any] | None = None
+    session_id: str | None = None
+    uuid: str | None = None
 
 
 class AuthStatus(Message, tag="auth_status", kw_only=True):
@@ -250,6 +253,7 @@ class AuthStatus(Message, tag="auth_status", kw_only=True):
 
     error: str | None = None
     session_id: str | None = None
+    uuid: str | None = None
 
 
 class ToolProgress(Message, tag="tool_progress", kw_only=True):
@@ -260,24 +264,32 @@ class ToolProgress(Message, tag="tool_progress", kw_only=True):
     parent_tool_use_id: str | None = None
     elapsed_time_seconds: float | None = None
     heartbeat: bool | None = None
+    session_id: str | None = None
+    uuid: str | None = None
 
 
 class ToolUseSummary(Message, tag="tool_use_summary", kw_only=True):
     """A summary of tools that were used."""
 
     summary: str | None = None
+    session_id: str | None = None
+    uuid: str | None = None
 
 
 class PromptSuggestion(Message, tag="prompt_suggestion", kw_only=True):
     """What the user might ask next."""
 
     suggestion: str | None = None
+    session_id: str | None = None
+    uuid: str | None = None
 
 
 class ActiveGoal(Message, tag="active_goal", kw_only=True):
     """The goal that the agent works on."""
 
     goal: Any = None
+    session_id: str | None = None
+    uuid: str | None = None
 
 
 class TranscriptMirror(Message, tag="transcript_mirror", kw_only=True):

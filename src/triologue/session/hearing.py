@@ -83,7 +83,6 @@ class Hearing:
         if session.link.state is LinkState.STARTING:
             # A refusal instead of an answer to the handshake; the connection ends next, and tells why.
             session.refusal = message
-            self._chunk.append(message)
             return
         self._learn(message.session_id)
         session.is_confirmed = True

@@ -17,7 +17,6 @@ from triologue.messages import (
     ControlResponse,
     ControlSuccess,
     KeepAlive,
-    Request,
 )
 
 
@@ -69,7 +68,7 @@ class Dialogue:
     def __init__(self, prefix: str = "req_") -> None:
         self._prefix = prefix
         self._count = 0
-        self._ours: set[str] = set()
+        self._ours: dict[str, None] = {}  # in the order in which they were asked
         self._theirs: set[str] = set()
         self._closed = False
 
@@ -83,7 +82,7 @@ class Dialogue:
         """Their requests that wait for ours."""
         return frozenset(self._theirs)
 
-    def ask(self, request: Request) -> ControlRequest:
+    def ask(self, request: AnyRequest) -> ControlRequest:
         """The frame of a new request of ours.
 
         Raises:
@@ -93,14 +92,14 @@ class Dialogue:
             raise ConnectionError("the other end of the control dialogue is gone")
         self._count += 1
         request_id = f"{self._prefix}{self._count}"
-        self._ours.add(request_id)
-        return ControlRequest(request_id=request_id, request=request)  # type: ignore[arg-type]
+        self._ours[request_id] = None
+        return ControlRequest(request_id=request_id, request=request)
 
     def withdraw(self, request_id: str) -> ControlCancel | None:
         """We no longer want this answer; None when it has come, or the other end is gone."""
         if request_id not in self._ours:
             return None
-        self._ours.remove(request_id)
+        del self._ours[request_id]
         return ControlCancel(request_id=request_id)
 
     def answer(self, request_id: str, response: dict[str, Any] | None = None) -> ControlResponse | None:
@@ -123,8 +122,10 @@ class Dialogue:
             case ControlResponse(response=response):
                 return self._settle(response)
             case ControlRequest(request_id=request_id, request=request):
-                if self._closed or request_id in self._theirs:
-                    return Ignored(f"request id {request_id!r} is in use" if not self._closed else "closed")
+                if self._closed:
+                    return Ignored("closed")
+                if request_id in self._theirs:
+                    return Ignored(f"request id {request_id!r} is in use")
                 self._theirs.add(request_id)
                 return Asked(request_id, request)
             case ControlCancel(request_id=request_id):
@@ -136,8 +137,8 @@ class Dialogue:
                 return Ignored("keep-alive")
 
     def close(self) -> list[str]:
-        """The other end is gone: the ids of our requests that will never be answered."""
-        lost = sorted(self._ours)
+        """The other end is gone: the ids of our requests that will never be answered, in the order of asking."""
+        lost = list(self._ours)
         self._ours.clear()
         self._theirs.clear()
         self._closed = True
@@ -146,7 +147,7 @@ class Dialogue:
     def _settle(self, response: ControlSuccess | ControlError) -> Heard:
         if response.request_id not in self._ours:
             return Ignored(f"an answer to {response.request_id!r}, which waits for none")
-        self._ours.remove(response.request_id)
+        del self._ours[response.request_id]
         if isinstance(response, ControlSuccess):
             return Answered(response.request_id, response.response or {})
         code = response.error_code or (str(response.code) if response.code is not None else None)

@@ -1,0 +1,54 @@
+"""What a program is started with, and why it did not start."""
+
+import errno
+import os
+from pathlib import Path
+
+from triologue.agents.spawner import Launch
+from triologue.errors import AgentError, AgentNotFound, AgentStartError
+from triologue.ports import Command
+
+
+def plan(command: Command, fds: tuple[int, int, int]) -> Launch:
+    """What to start, in a folder that means the same to everybody. Raises `OSError` if there is no current one."""
+    return Launch(command.argv, command.env, str(Path(command.cwd or ".").absolute()), fds)
+
+
+def open_pipes() -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Pipes for stdin, stdout and stderr: the host's ends, then the agent's. Raises `OSError`, and leaves none then."""
+    fds: list[int] = []
+    try:
+        for _ in range(3):
+            fds += os.pipe()
+    except OSError:
+        for fd in fds:
+            os.close(fd)
+        raise
+    return (fds[1], fds[2], fds[4]), (fds[0], fds[3], fds[5])
+
+
+def explain(error: OSError | ValueError, command: Command) -> AgentError:
+    """Why a program did not start, in words that say what to do."""
+    program, cwd = command.argv[0], command.cwd or os.curdir
+    what = f"cannot start {program!r} in {cwd!r}"
+    if not isinstance(error, OSError):
+        return AgentStartError(f"{what}: {error}; look at its arguments and its environment")
+    if error.errno == errno.ENOENT and error.filename == program:
+        if "/" in program and Path(cwd, program).exists():
+            return AgentStartError(
+                f"{what}: the file is there, but the interpreter in its first line is not; install it"
+            )
+        place = "there is no such file" if "/" in program else "it is in none of the folders of PATH"
+        return AgentNotFound(f"{what}: {place}; install it, or give its full path")
+    advice = {
+        errno.ENOENT: "create the folder, or choose another cwd",
+        errno.ENOTDIR: "choose a cwd that is a folder",
+        errno.EACCES: "allow this user to execute the file and to enter the folder",
+        errno.ENOEXEC: "give a program, or a script whose first line names its interpreter",
+        errno.E2BIG: "pass less by arguments and environment",
+        errno.EMFILE: "raise the limit of open files (ulimit -n), or keep fewer agents alive",
+        errno.ENFILE: "raise the system's limit of open files, or keep fewer agents alive",
+        errno.EAGAIN: "raise the limit of processes (ulimit -u), or keep fewer agents alive",
+        errno.ENOMEM: "free memory, or keep fewer agents alive",
+    }.get(error.errno or 0, "look whether it starts by hand")
+    return AgentStartError(f"{what}: {error.strerror}; {advice}")

@@ -1,0 +1,127 @@
+"""`query()`: a prompt in, messages out."""
+
+import warnings
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import final
+
+import trio
+
+from triologue.errors import InvalidOption
+from triologue.manager import Session, default_agent
+from triologue.messages import Message
+from triologue.options import Options, check_options
+from triologue.ports import Agent
+from triologue.sdk.feed import Feed, Prompts, Replies
+from triologue.sdk.root import Root
+
+
+def query(prompt: Prompts, *, options: Options | None = None, agent: Agent | None = None) -> "Query":
+    """Ask something and read everything that is said: `async for message in query("...")`.
+
+    It ends after the result; with an async iterable of prompts, after the result of its last item (none: at once). An
+    exception in the iterable is raised from the loop. Error results are messages like any other; a turn that has no
+    result raises what ended it.
+
+    Prefer `async with query(...) as q`, which has let everything go when its block is left. Without it the query is
+    closed soon after it was abandoned, with a `ResourceWarning`, and in any case before `trio.run` returns.
+
+    Args:
+        prompt: a `Prompt`, or an async iterable of them.
+        options: how, and which conversation; copied here.
+        agent: who answers; None: `$TRIOLOGUE_AGENT`, else Claude Code.
+
+    Raises, here: `InvalidOption`, `UnsupportedOption`. Raises, from the loop: `AgentNotFound`, `AgentStartError`,
+    `SessionNotFound`, `SessionIdInUse`, `AgentCrashed`, `TurnInterrupted`, or what the iterable raised.
+    """
+    return Query(prompt, options.copy() if options is not None else Options(), agent or default_agent())
+
+
+@final
+class Query:
+    """A running query. Made by `query()`; one task reads it, any task may call `interrupt` and `aclose`."""
+
+    def __init__(self, prompt: Prompts, options: Options, agent: Agent) -> None:
+        self._prompt = prompt
+        self._options = options
+        self._agent = agent
+        self._root: Root | None = None
+        self._session: Session | None = None
+        self._feed: Feed | None = None
+        self._replies: Replies | None = None
+        self._is_closed = False
+        check_options(options)
+        agent.check(options)
+        if prompt is None:
+            raise InvalidOption("a query needs a prompt, not None")
+
+    @property
+    def session_id(self) -> str | None:
+        """The conversation's id; None before the agent told it."""
+        return self._session.session_id if self._session is not None else None
+
+    async def __aenter__(self) -> "Query":
+        await self._begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
+
+    async def __anext__(self) -> Message:
+        if self._is_closed:
+            await trio.lowlevel.checkpoint()
+            raise StopAsyncIteration
+        replies = self._replies or await self._begin()
+        try:
+            return await replies.__anext__()
+        except trio.Cancelled:
+            raise
+        except BaseException:  # the end, or a failure: either way there is nothing more
+            await self.aclose()
+            raise
+
+    async def interrupt(self) -> str:
+        """Stop the turn that runs; the loop goes on to its result. See `Session.interrupt`."""
+        if self._session is None:
+            await trio.lowlevel.checkpoint()
+            return "nothing_running"
+        return await self._session.interrupt()
+
+    async def aclose(self) -> None:
+        """End the loop, close the input and let the agent go; from any task, as often as you like."""
+        if self._is_closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._is_closed = True
+        if self._root is None or self._session is None or self._feed is None or self._replies is None:
+            return
+        self._replies.end()
+        self._feed.cancel()
+        await self._root.let_go(self._session)
+
+    async def _begin(self) -> Replies:
+        self._root = Root.current()
+        self._session = await self._root.session(self._agent, self._options)
+        self._feed = Feed(self._session, self._prompt)
+        self._replies = Replies(self._session, self._feed)
+        self._root.start_soon(self._feed.run)
+        return self._replies
+
+    def __del__(self) -> None:
+        if self._is_closed or self._root is None or self._session is None or self._feed is None:
+            return
+        if self._replies is None or not self._replies.is_over:
+            warnings.warn(
+                f"{self._session.session_id or 'a query'} was abandoned before its result; "
+                "use `async with query(...) as q`, or `await q.aclose()`",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+        self._feed.cancel()
+        self._root.let_go_soon(self._session)

@@ -1,0 +1,98 @@
+"""What `query()` and `Client` live under: one manager per `trio.run`, opened when it is first needed.
+
+It runs as a system task of trio, so it holds no scope in anyone's frame, and trio ends it, cleaned up, before `trio.run`
+returns. That is what lets a query be left by `break` inside somebody's async generator, and a client be connected in
+one task and disconnected in another.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, final
+
+import trio
+
+from triologue.agents import Embedded
+from triologue.errors import ManagerClosed, TriologueError
+from triologue.manager import Session, SessionManager, open_manager
+from triologue.options import Options
+from triologue.ports import Agent
+
+logger = logging.getLogger("triologue.sdk")
+
+_current: "trio.lowlevel.RunVar[Root]" = trio.lowlevel.RunVar("triologue.sdk.root")
+
+
+@final
+class Root:
+    """The manager behind every query and client of one `trio.run`."""
+
+    def __init__(self) -> None:
+        self._is_open = trio.Event()
+        self._manager: SessionManager | None = None
+        self._nursery: trio.Nursery | None = None
+        self._failure: Exception | None = None
+        self._count = 0
+
+    @classmethod
+    def current(cls) -> "Root":
+        """The root of the running `trio.run`; begun at the first call.
+
+        Raises:
+            RuntimeError: this is not called inside `trio.run`.
+        """
+        try:
+            root = _current.get(None)
+        except RuntimeError:
+            raise RuntimeError(
+                "triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)"
+            ) from None
+        if root is None:
+            root = cls()
+            _current.set(root)
+            trio.lowlevel.spawn_system_task(root._run, name="triologue.sdk root")
+        return root
+
+    async def _run(self) -> None:
+        try:
+            # Every session brings its own agent, so which one the manager has does not matter.
+            async with open_manager(Embedded()) as manager, trio.open_nursery() as nursery:
+                self._manager, self._nursery = manager, nursery
+                self._is_open.set()
+                await trio.sleep_forever()
+        except Exception as error:  # a system task must not raise: trio would take it for a bug of its own
+            logger.exception("what query() and Client live under broke")
+            self._failure = error
+        finally:
+            self._manager = self._nursery = None
+            self._is_open.set()
+
+    async def session(self, agent: Agent, options: Options) -> Session:
+        """A session of its own for a query or a client.
+
+        Raises:
+            ManagerClosed: `trio.run` is about to return.
+        """
+        await self._is_open.wait()
+        if self._manager is None:
+            raise ManagerClosed("trio.run is ending, so no conversation can begin") from self._failure
+        self._count += 1
+        return self._manager.session(f"sdk-{self._count}", agent=agent, options=options)
+
+    def start_soon(self, work: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """Run something that must not raise, until it is done or `trio.run` ends."""
+        if self._nursery is not None:
+            self._nursery.start_soon(work, *args)
+
+    async def let_go(self, session: Session) -> None:
+        """Close a session and forget it; shielded, and bounded by the deadlines of its manager."""
+        if self._manager is None:
+            return
+        with trio.CancelScope(shield=True):
+            try:
+                await self._manager.delete(session.key)
+            except TriologueError as error:
+                logger.warning("closing %r: %s", session.key, error)
+
+    def let_go_soon(self, session: Session) -> None:
+        """The same from where nobody can wait."""
+        self.start_soon(self.let_go, session)

@@ -1,0 +1,1 @@
+"""What programs built on triologue test themselves with; needs the extra `testing`."""

@@ -1,0 +1,392 @@
+"""The process carrier, on real processes; with a warden and without."""
+
+import os
+import resource
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.unit.agents.programs import ENV, HERD, HERD_SIZE, PATIENCE, Ear, living, prompt, python, shell
+from triologue.agents import process as process_module
+from triologue.agents.process import ProcessCarrier, open_carrier
+from triologue.agents.warden_process import COOKIE
+from triologue.errors import AgentNotFound, AgentProtocolError, AgentStartError
+from triologue.messages import Message
+from triologue.ports import Command, Exit
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX processes")
+
+CAT = Command(argv=["cat"], env=ENV)
+DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('ready', flush=True)\ntime.sleep(1000)"
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(False, id="warden", marks=pytest.mark.skipif(sys.platform != "linux", reason="needs a subreaper")),
+        pytest.param(True, id="direct"),
+    ]
+)
+def direct(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+async def carrier(direct: bool) -> AsyncGenerator[ProcessCarrier]:
+    async with open_carrier(direct=direct, grace=PATIENCE) as carrier:
+        yield carrier
+
+
+@pytest.fixture
+async def impatient(direct: bool) -> AsyncGenerator[ProcessCarrier]:
+    async with open_carrier(direct=direct, grace=0.01) as carrier:
+        yield carrier
+
+
+async def run(carrier: ProcessCarrier, command: Command) -> tuple[Exit, list[str]]:
+    """Run a program that ends by itself: how it went away, and what it said."""
+    ear = Ear()
+    async with carrier.spawn(command, sink=ear) as connection:
+        with trio.fail_after(PATIENCE):
+            return await connection.wait_exit(), ear.texts
+
+
+async def test_frames_go_there_and_back_in_order(carrier: ProcessCarrier) -> None:
+    ear = Ear()
+    texts = [f"{n}: é\u2028\n" for n in range(1000)]
+    async with carrier.spawn(CAT, sink=ear) as connection:
+        for text in texts:
+            connection.send(prompt(text))
+        assert await ear.wait_texts(len(texts)) == texts
+
+
+async def test_leaving_the_block_ends_the_input_and_takes_what_is_still_said(carrier: ProcessCarrier) -> None:
+    ear = Ear()
+    async with carrier.spawn(CAT, sink=ear) as connection:
+        connection.send(prompt("a" * 1_000_000))
+        connection.send(prompt("b"))
+    assert ear.texts == ["a" * 1_000_000, "b"]
+    assert await connection.wait_exit() == Exit(code=0, stderr_tail="")
+
+
+async def test_a_big_answer(carrier: ProcessCarrier) -> None:
+    script = "sys.stdout.write('x' * 10_000_000 + '\\n' + 'y\\n' * 100_000)"
+    ended, texts = await run(carrier, python(script))
+    assert (ended.code, len(texts[0]), texts[1:]) == (0, 10_000_000, ["y"] * 100_000)
+
+
+async def test_a_big_prompt_for_a_slow_reader_holds_nobody_up(carrier: ProcessCarrier) -> None:
+    script = """
+size = 0
+while chunk := os.read(0, 4096):
+    size += len(chunk)
+print(size)
+"""
+    slow, quick = Ear(), Ear()
+    async with (
+        carrier.spawn(python(script), sink=slow) as reader,
+        carrier.spawn(CAT, sink=quick) as other,
+    ):
+        reader.send(prompt("x" * 10_000_000))
+        other.send(prompt("y"))
+        assert await quick.wait_texts(1) == ["y"]
+        reader.stop(eof=True)
+        assert (await reader.wait_exit()).code == 0
+    frame = len('{"type":"user","message":{"role":"user","content":""}}\n')
+    assert int(slow.texts[0]) >= 10_000_000 + frame - 1
+
+
+async def test_a_last_line_without_its_end_and_what_a_grandchild_still_holds_open(carrier: ProcessCarrier) -> None:
+    script = (
+        "subprocess = os.fork()\nif not subprocess:\n    time.sleep(1000)\nos.write(1, b'first\\nlast')\nos._exit(4)"
+    )
+    assert await run(carrier, python(script)) == (Exit(code=4, stderr_tail=""), ["first", "last"])
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 0", 0), ("exit 143", 143), ("kill -KILL $$", -signal.SIGKILL), ("kill $$", -15)]
+)
+async def test_the_exit_code(carrier: ProcessCarrier, script: str, code: int) -> None:
+    assert (await run(carrier, shell(script)))[0] == Exit(code=code, stderr_tail="")
+
+
+async def test_many_may_wait_for_the_exit(carrier: ProcessCarrier) -> None:
+    exits = []
+
+    async def wait() -> None:
+        exits.append(await connection.wait_exit())
+
+    async with carrier.spawn(shell("read line; exit 3"), sink=Ear()) as connection, trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(wait)
+        assert repr(connection) == f"<Process 'sh' running, pid {connection.pid}, 0 bytes to send>"
+        connection.send(prompt("go"))
+    assert exits == [Exit(code=3, stderr_tail="")] * 3
+    assert repr(connection) == "<Process 'sh' exited with 3, pid None, 0 bytes to send>"
+
+
+async def test_stderr_comes_by_lines_and_its_end_with_the_exit(carrier: ProcessCarrier) -> None:
+    lines: list[str] = []
+    script = "sys.stderr.write('é\\r\\n' * 50_000 + 'last')"
+    ended, _ = await run(carrier, python(script, stderr=lines.append, env={**ENV, "PYTHONUTF8": "1"}))
+    assert lines == ["é"] * 50_000 + ["last"]
+    assert ended.code == 0
+    assert len(ended.stderr_tail.encode()) in range(65_530, 65_537)
+    assert ended.stderr_tail.endswith("é\r\nlast")
+
+
+async def test_a_sink_that_raises_stops_its_agent_and_no_other(
+    impatient: ProcessCarrier, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = []
+
+    def sink(batch: list[Message]) -> None:
+        calls.append(len(batch))
+        raise RuntimeError("no more")
+
+    ear = Ear()
+    async with impatient.spawn(CAT, sink=ear) as well, impatient.spawn(CAT, sink=sink) as ill:
+        ill.send(prompt("a"))
+        with trio.fail_after(PATIENCE):
+            assert (await ill.wait_exit()).code == -signal.SIGTERM
+        well.send(prompt("b"))
+        assert await ear.wait_texts(1) == ["b"]
+    assert calls == [1]
+    assert [record.message.partition(" <")[0] for record in caplog.records] == ["the sink of"]
+
+
+async def test_what_is_sent_too_late_is_dropped(carrier: ProcessCarrier) -> None:
+    ear = Ear()
+    async with carrier.spawn(CAT, sink=ear) as connection:
+        connection.stop(eof=True)
+        await trio.testing.wait_all_tasks_blocked()
+        connection.send(prompt("after the end of input"))
+        await connection.wait_exit()
+        connection.send(prompt("after the exit"))
+    connection.send(prompt("after the close"))
+    assert ear.texts == []
+
+
+async def test_an_agent_that_closes_its_input_is_written_to_in_vain(impatient: ProcessCarrier) -> None:
+    ear = Ear()
+    async with impatient.spawn(shell("exec 0<&-; echo closed; sleep 1000"), sink=ear) as connection:
+        await ear.wait_texts(1)
+        connection.send(prompt("x" * 1_000_000))
+        assert "0 bytes to send" in repr(connection)
+
+
+async def test_what_waits_for_an_agent_is_bounded(impatient: ProcessCarrier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "MAX_WAITING", 1_000_000)
+    async with impatient.spawn(shell("sleep 1000"), sink=Ear()) as connection:
+        connection.send(prompt("x" * 2_000_000))  # one frame may always go
+        with pytest.raises(AgentProtocolError, match=r"'sh' does not read its input: \d+ bytes wait already"):
+            connection.send(prompt("y"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "cwd", "error", "text"),
+    [
+        (["no-such-agent"], None, AgentNotFound, "cannot start 'no-such-agent' in '.': it is in none of the folders"),
+        (["/no/agent"], None, AgentNotFound, "cannot start '/no/agent' in '.': there is no such file"),
+        (
+            ["cat"],
+            "/no/folder",
+            AgentStartError,
+            "cannot start 'cat' in '/no/folder': No such file or directory; create",
+        ),
+        (["/etc/passwd"], None, AgentStartError, "cannot start '/etc/passwd' in '.': Permission denied; allow"),
+        (["cat", "\0"], None, AgentStartError, "cannot start 'cat' in '.': embedded null byte; look at its arguments"),
+        (["cat", "\ud800"], None, AgentStartError, "cannot start 'cat' in '.': 'utf-8' codec can't encode"),
+        (
+            ["cat", "x" * 3_000_000],
+            None,
+            AgentStartError,
+            "cannot start 'cat' in '.': Argument list too long; pass less",
+        ),
+    ],
+    ids=["nowhere", "no file", "no folder", "not executable", "NUL", "surrogate", "too long"],
+)
+async def test_what_cannot_start(
+    carrier: ProcessCarrier, argv: list[str], cwd: str | None, error: type[Exception], text: str
+) -> None:
+    with pytest.raises(error) as caught:
+        async with carrier.spawn(Command(argv=argv, env=ENV, cwd=cwd), sink=Ear()):
+            pass
+    assert type(caught.value) is error
+    assert str(caught.value).startswith(text)
+    assert (await run(carrier, shell("exit 5")))[0].code == 5
+
+
+async def test_a_script_without_its_interpreter(carrier: ProcessCarrier, tmp_path: Path) -> None:
+    script = tmp_path / "agent"
+    script.write_text("#!/no/interpreter\n")
+    script.chmod(0o755)
+    with pytest.raises(AgentStartError, match="the interpreter in its first line is not"):
+        await run(carrier, Command(argv=[str(script)], env=ENV))
+
+
+async def test_too_many_open_files(carrier: ProcessCarrier) -> None:
+    await run(carrier, shell("exit 0"))
+    lowest = os.dup(0)
+    os.close(lowest)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 3, hard))  # for one pipe, and half of the next
+    try:
+        with pytest.raises(AgentStartError, match="Too many open files; raise the limit"):
+            await run(carrier, CAT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_the_agent_gets_its_folder_its_environment_and_nothing_else(
+    carrier: ProcessCarrier, tmp_path: Path
+) -> None:
+    script = """
+print(os.getcwd())
+print(sorted(os.environ))
+print([fd for fd in range(3, 1000) if os.path.exists(f'/dev/fd/{fd}')])
+print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+print(os.getsid(0) == os.getpid())
+"""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        os.set_inheritable(fd, True)  # as careless code does
+        _, texts = await run(carrier, python(script, cwd=str(tmp_path), env={"A": "ü", "LC_CTYPE": "C.UTF-8"}))
+    finally:
+        os.close(fd)
+    assert texts == [str(tmp_path), str(sorted(["A", "LC_CTYPE", COOKIE])), "[]", "True set()", "True"]
+
+
+async def test_eof_is_enough_for_who_heeds_it(carrier: ProcessCarrier) -> None:
+    async with carrier.spawn(shell("cat >/dev/null; exit 6"), sink=Ear()) as connection:
+        pass
+    assert await connection.wait_exit() == Exit(code=6, stderr_tail="")
+
+
+async def test_who_does_not_heed_eof_gets_sigterm(impatient: ProcessCarrier) -> None:
+    # It takes no time to die of SIGTERM, but on a loaded machine it may not get the time to be told.
+    async with impatient.spawn(shell("exec sleep 1000"), sink=Ear()) as connection:
+        pass
+    assert (await connection.wait_exit()).code in (-signal.SIGTERM, -signal.SIGKILL)
+
+
+async def test_who_heeds_neither_is_killed(impatient: ProcessCarrier) -> None:
+    ear = Ear()
+    async with impatient.spawn(python(DEAF), sink=ear) as connection:
+        await ear.wait_texts(1)
+    assert await connection.wait_exit() == Exit(code=-signal.SIGKILL, stderr_tail="")
+
+
+async def test_stop_without_eof_signals_at_once(carrier: ProcessCarrier) -> None:
+    async with carrier.spawn(Command(argv=["cat"], env=ENV), sink=Ear()) as connection:
+        connection.stop(eof=False)
+        connection.stop(eof=True)
+        with trio.fail_after(PATIENCE):
+            assert (await connection.wait_exit()).code == -signal.SIGTERM
+        connection.stop(eof=False)
+
+
+async def test_stop_escalates(carrier: ProcessCarrier) -> None:
+    async with carrier.spawn(shell("exec sleep 1000"), sink=Ear()) as connection:
+        connection.stop(eof=True)
+        await trio.testing.wait_all_tasks_blocked()
+        connection.stop(eof=False)
+        with trio.fail_after(PATIENCE):
+            assert (await connection.wait_exit()).code == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("end", ["exec sleep 1000", "read line; exit 0"], ids=["running", "exited"])
+async def test_no_descendant_is_alive_afterwards(impatient: ProcessCarrier, end: str) -> None:
+    ear = Ear()
+    async with impatient.spawn(shell(HERD + end), sink=ear) as connection:
+        pids = await ear.wait_pids(HERD_SIZE)
+        if "exit" in end:
+            connection.send(prompt("go"))
+            await connection.wait_exit()
+        assert living(pids) == pids
+        assert set(pids) <= set(await connection.descendants())
+    assert living(pids) == []
+    assert await connection.descendants() == []
+
+
+async def test_cancelling_shortens_nothing(carrier: ProcessCarrier) -> None:
+    ear = Ear()
+    with trio.CancelScope() as scope:
+        async with carrier.spawn(shell(HERD + "cat >/dev/null; echo in peace"), sink=ear):
+            pids = await ear.wait_pids(HERD_SIZE)
+            scope.cancel()
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert ear.texts[HERD_SIZE:] == ["in peace"]
+    assert living(pids) == []
+
+
+async def test_cancelling_the_carrier_shortens_nothing_either() -> None:
+    ear = Ear()
+    with trio.CancelScope() as scope:
+        async with open_carrier(grace=PATIENCE) as carrier, carrier.spawn(CAT, sink=ear) as connection:
+            connection.send(prompt("x" * 1_000_000))
+            scope.cancel()
+            await trio.sleep_forever()
+    assert [len(text) for text in ear.texts] == [1_000_000]
+
+
+async def test_a_cancelled_start_leaves_nothing(carrier: ProcessCarrier) -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        async with carrier.spawn(CAT, sink=Ear()):
+            raise AssertionError("not reached")
+    assert scope.cancelled_caught
+
+
+async def test_a_hundred_at_once(carrier: ProcessCarrier) -> None:
+    answers: dict[int, list[str]] = {}
+
+    async def talk(number: int) -> None:
+        ear = Ear()
+        async with carrier.spawn(CAT, sink=ear) as connection:
+            for turn in range(3):
+                connection.send(prompt(f"{number}.{turn}"))
+                answers[number] = await ear.wait_texts(turn + 1)
+                if turn == 0:
+                    waiting.pop()
+                    while waiting:
+                        await trio.sleep(0.001)
+
+    waiting = [None] * 100
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(talk, number)
+    assert answers == {number: [f"{number}.{turn}" for turn in range(3)] for number in range(100)}
+
+
+async def test_an_error_leaves_the_block_as_it_is() -> None:
+    with pytest.raises(ValueError, match="mine"):
+        async with open_carrier():
+            raise ValueError("mine")
+
+
+async def test_closing_the_carrier_kills_what_others_hold_open(direct: bool) -> None:
+    ear, ended = Ear(), list[Exit]()
+
+    async def hold(carrier: ProcessCarrier) -> None:
+        async with carrier.spawn(python(DEAF), sink=ear) as connection:
+            ended.append(await connection.wait_exit())
+
+    async with trio.open_nursery() as nursery:
+        async with open_carrier(direct=direct, grace=1000) as carrier:
+            nursery.start_soon(hold, carrier)
+            await ear.wait_texts(1)
+        with pytest.raises(AgentStartError, match="closed"):
+            await run(carrier, CAT)
+    assert ended == [Exit(code=-signal.SIGKILL, stderr_tail="")]
+
+
+async def test_a_carrier_that_starts_nothing_starts_no_warden() -> None:
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = children.read_text() if children.exists() else ""
+    async with open_carrier():
+        assert (children.read_text() if children.exists() else "") == before

@@ -1,0 +1,101 @@
+"""What messages tell of themselves: their text, their data, and whether two say the same."""
+
+import pytest
+from msgspec import Raw
+
+from triologue.messages import (
+    AssistantBody,
+    AssistantMessage,
+    ImageBlock,
+    KeepAlive,
+    Outcome,
+    StrayText,
+    StreamEvent,
+    TextBlock,
+    ThinkingBlock,
+    TurnEnded,
+    UnknownBlock,
+    UserBody,
+    UserMessage,
+    text,
+    text_delta,
+)
+
+
+def delta(text_json: str, kind: str = "text_delta") -> StreamEvent:
+    event = f'{{"type":"content_block_delta","index":2,"delta":{{"type":"{kind}","text":"{text_json}"}}}}'
+    return StreamEvent(event_raw=Raw(event.encode()))
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        ("x", "x"),
+        (TextBlock(text="x"), "x"),
+        (UnknownBlock(data={"type": "text", "text": "x", "new": 1}), "x"),
+        (UnknownBlock(data={"type": "new", "text": "x"}), ""),
+        (ThinkingBlock(thinking="x"), ""),
+        ([TextBlock(text="a"), ImageBlock(source={}), TextBlock(text="b")], "ab"),
+        (UserMessage(message=UserBody(content="x")), "x"),
+        (AssistantMessage(message=AssistantBody(content=[TextBlock(text="x")], model="m")), "x"),
+        (delta("x"), "x"),
+        (delta("x", "thinking_delta"), ""),
+        (delta("\\ud83d"), "\ufffd"),
+        (StreamEvent(event_raw=Raw(b'{"type":"message_stop"}')), ""),
+        (StreamEvent(event_raw=Raw(b"[")), ""),
+        (StreamEvent(event_raw=Raw(b'{"type":5}')), ""),
+        (StrayText(text="x"), ""),
+        (None, ""),
+    ],
+)
+def test_text(item: object, expected: str) -> None:
+    assert text(item) == expected
+
+
+def test_a_text_delta_tells_its_block() -> None:
+    assert text_delta(delta("x")) == (2, "x")
+    assert text_delta(delta("\\ud83d")) == (2, "\ufffd")
+
+
+def test_the_event_of_a_partial_is_decoded_when_asked_for() -> None:
+    assert delta("x").event == {"type": "content_block_delta", "index": 2, "delta": {"type": "text_delta", "text": "x"}}
+    assert StreamEvent(event_raw=Raw(b"[")).event == {}
+
+
+def test_a_tool_result_is_decoded_when_asked_for() -> None:
+    body = UserBody(content="x")
+    assert UserMessage(message=body).tool_use_result is None
+    assert UserMessage(message=body, tool_use_result_raw=Raw(b'{"a":"\\ud83d"}')).tool_use_result == {"a": "\ufffd"}
+    assert UserMessage(message=body, tool_use_result_raw=Raw(b"{")).tool_use_result is None
+
+
+def test_messages_are_equal_when_they_say_the_same() -> None:
+    assert KeepAlive(line=b" {} ") == KeepAlive()
+    assert UserMessage(message=UserBody(content="a")) != UserMessage(message=UserBody(content="b"))
+    assert KeepAlive() != StrayText(text="")
+
+
+def test_data_of_a_message_made_here_is_what_goes_on_the_wire() -> None:
+    message = UserMessage(
+        message=UserBody(content=[UnknownBlock(data={"type": "new"})]), tool_use_result_raw=Raw(b"[1]")
+    )
+    assert message.data == {
+        "type": "user",
+        "message": {"role": "user", "content": [{"type": "new"}]},
+        "tool_use_result": [1],
+    }
+
+
+def test_data_of_an_outcome_shows_its_error() -> None:
+    outcome = Outcome(kind="failed", error=ValueError("why"))
+    assert TurnEnded(outcome=outcome).data == {
+        "type": "#turn_ended",
+        "outcome": {
+            "kind": "failed",
+            "result": None,
+            "error": "ValueError('why')",
+            "reason": None,
+            "into": None,
+            "cost_usd": None,
+        },
+    }
