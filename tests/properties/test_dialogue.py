@@ -5,12 +5,12 @@ from collections import Counter, deque
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
-from triologue.messages import AnyRequest, ControlFrame, ControlRequest, Interrupt, SetModel
+from triologue.messages import ControlFrame, ControlRequest, Interrupt, Request, SetModel
 from triologue.wire import Answered, Asked, Dialogue, Ignored, Refused, Withdrawn
 
 ENDS = st.sampled_from(["host", "agent"])
 OTHER = {"host": "agent", "agent": "host"}
-REQUESTS: st.SearchStrategy[AnyRequest] = st.sampled_from([Interrupt(), SetModel(model="m")])
+REQUESTS: st.SearchStrategy[Request] = st.sampled_from([Interrupt(), SetModel(model="m")])
 
 
 class TwoEnds(RuleBasedStateMachine):
@@ -35,7 +35,7 @@ class TwoEnds(RuleBasedStateMachine):
             self.wires[OTHER[end]].append(frame)
 
     @rule(target=questions, end=ENDS, request=REQUESTS)
-    def ask(self, end: str, request: AnyRequest) -> tuple[str, str]:
+    def ask(self, end: str, request: Request) -> tuple[str, str]:
         try:
             frame = self.ends[end].ask(request)
         except ConnectionError:

@@ -1,11 +1,8 @@
 """I/O starts here: the task that owns a session, its log with the cursors, and the turns that callers hold."""
 
-from triologue.actors.actor import Actor as Actor
-from triologue.actors.actor import World as World
+from triologue.actors.actor import Actor as Actor, World as World
 from triologue.actors.conversation import Conversation as Conversation
-from triologue.actors.log import Batch as Batch
-from triologue.actors.log import Cursor as Cursor
-from triologue.actors.log import Log as Log
+from triologue.actors.log import Batch as Batch, Cursor as Cursor, Log as Log
 from triologue.actors.replies import Reply as Reply
 from triologue.actors.timers import Timers as Timers
 from triologue.actors.turn import Turn as Turn

@@ -10,13 +10,11 @@ from msgspec import Struct
 from triologue.actors.conversation import Conversation
 from triologue.actors.replies import Reply
 from triologue.actors.timers import Timers
-from triologue.errors import AgentCrashed, LimitError, TriologueError
-from triologue.messages import Message, Outcome, UserMessage
+from triologue.errors import LimitError, SessionFailed, TriologueError
+from triologue.messages import Message, Outcome, StateChanged, TurnEnded, UserMessage
 from triologue.options import Deadlines, Limits
 from triologue.ports import Carrier, Connection
-from triologue.session import INTERRUPT, START, Session
-from triologue.session import effects as do
-from triologue.session import inputs as on
+from triologue.session import INTERRUPT, START, Session, effects as do, inputs as on
 from triologue.session.run import failed_by
 
 logger = logging.getLogger("triologue.session")
@@ -57,6 +55,9 @@ class Actor:
             settings=conversation.settings,
             total_cost_usd=conversation.total_cost_usd,
         )
+        # One that is set already has done its work: the session lives on.
+        event = conversation.options.abort_event
+        self._abort = event if event is not None and not event.is_set() else None
         # Without a bound, because what comes in is bounded already: prompts by the mailbox, the rest by its callers.
         self._post, self._inbox = trio.open_memory_channel[Letter](float("inf"))
         self._replies: dict[int, Reply] = {}
@@ -117,9 +118,14 @@ class Actor:
             if letter.accepted is None:
                 raise
             letter.accepted.settle(error=error)
-        else:
+            return
+        except Exception:
+            # It was taken in; what became of it is told with the failure.
             if letter.accepted is not None:
                 letter.accepted.settle()
+            raise
+        if letter.accepted is not None:
+            letter.accepted.settle()
 
     def _apply(self, event: on.Input) -> None:
         for effect in self.session.receive(event):
@@ -141,7 +147,9 @@ class Actor:
             case do.Answer(ticket, value, error):
                 self._replies.pop(ticket).settle(value, error)
             case do.Start():
-                self._nursery.start_soon(self._hold, effect)
+                # Made here, so that a `Stop` finds it also before the task has made its first step.
+                self._holding = trio.CancelScope()
+                self._nursery.start_soon(self._hold, effect, self._holding)
             case do.Stop(eof=eof):
                 self._stop(eof=eof)
             case do.SetTimer(timer, generation):
@@ -167,6 +175,7 @@ class Actor:
 
     def _settle(self, turn_id: str, outcome: Outcome) -> None:
         turn = self.conversation.turns.pop(turn_id, None)
+        self.conversation.commands.discard(turn_id)
         if turn is not None:
             turn.settle(outcome)
 
@@ -184,10 +193,10 @@ class Actor:
 
     # The connection.
 
-    async def _hold(self, start: do.Start) -> None:
+    async def _hold(self, start: do.Start, scope: trio.CancelScope) -> None:
         """The life of one connection, from its place in the line of starts to the last that was heard of it."""
         error: TriologueError | None = None
-        with trio.CancelScope() as self._holding:
+        with scope:
             try:
                 error = await self._connect(start)
             except TriologueError as failure:
@@ -200,6 +209,7 @@ class Actor:
     async def _connect(self, start: do.Start) -> TriologueError | None:
         conversation, generation = self.conversation, start.generation
         options = conversation.launch_options(start.session_id, fresh=start.fresh)
+        options.model, options.permission_mode = start.model, start.permission_mode
         agent, place = conversation.agent, _Place(self._world.starting)
         await place.take()
         try:
@@ -225,30 +235,33 @@ class Actor:
         return sink
 
     async def _watch_abort(self) -> None:
-        event = self.conversation.options.abort_event
-        if event is not None:
-            await event.wait()
+        if self._abort is not None:
+            await self._abort.wait()
             self.post(on.StopTurn(None))
 
-    def fail(self, error: Exception) -> None:
-        """The task broke: end every turn and every wait with a typed error."""
+    def fail(self, cause: TriologueError) -> None:
+        """The task broke, or is being cancelled: end every turn and every wait with a typed error."""
         self.is_over = True
-        cause = AgentCrashed(f"the session {self.conversation.key!r} broke: {error!r}")
         for timer in (START, INTERRUPT):
             self._world.timers.clear((id(self), timer))
+        self._refuse_inbox(cause)
         outcome = failed_by(cause)
         for turn_id in list(self.conversation.turns):
+            self.conversation.log.publish(turn_id, [TurnEnded(outcome=outcome)])
             self._settle(turn_id, outcome)
+        self.conversation.log.publish(None, [StateChanged(state="hibernated", reason=str(cause))])
         for reply in self._replies.values():
             reply.settle(error=cause)
         self._replies.clear()
-        while True:
-            try:
-                letter = self._inbox.receive_nowait()
-            except trio.WouldBlock:
-                break
+
+    def _refuse_inbox(self, cause: TriologueError) -> None:
+        refused = SessionFailed(f"it was not taken in: {cause}", reason=str(cause))
+        while self._inbox.statistics().current_buffer_used:
+            letter = self._inbox.receive_nowait()
+            if isinstance(letter.event, on.Submit):
+                self.conversation.drop_turn(letter.event.turn_id)
             if letter.accepted is not None:
-                letter.accepted.settle(error=cause)
+                letter.accepted.settle(error=refused)
 
 
 @final

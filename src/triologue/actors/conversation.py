@@ -1,13 +1,14 @@
 """What is known of a conversation, awake or asleep. A sleeping one is nothing but this."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import final
 
 from triologue.actors.log import Log
+from triologue.actors.replies import Reply
 from triologue.actors.turn import Turn
 from triologue.errors import InvalidOption, brief
 from triologue.messages import UserMessage
-from triologue.options import IDENTITY, Options
+from triologue.options import Options, without_identity
 from triologue.ports import Agent
 from triologue.session import Setting
 
@@ -44,7 +45,7 @@ class Conversation:
         self.key = key
         self.agent = agent
         self.options = options
-        self._remembered: dict[str, tuple[UserMessage, Turn]] = {}
+        self._remembered: dict[str, tuple[UserMessage, Turn, Reply]] = {}
         self.log = Log(log_limit)
         self.session_id: str | None = None
         """As the agent told it; None before."""
@@ -62,26 +63,15 @@ class Conversation:
 
     def launch_options(self, session_id: str | None, *, fresh: bool) -> Options:
         """The options of the next start: as the conversation began, or, once it has an id, to go on with it."""
-        options = self.options.copy()
+        options = self.options.copy() if session_id is None else without_identity(self.options)
         options.model, options.permission_mode = self.settings["model"], self.settings["permission_mode"]
         if session_id is None:
             return options
-        plain = Options()
-        for name in IDENTITY:
-            setattr(options, name, getattr(plain, name))
         if fresh:
             options.session_id = session_id
         else:
             options.resume = session_id
         return options
-
-    def amend(self, options: Options, named: Collection[str]) -> None:
-        """Other options are wanted from the next start on; `named` are those that were given."""
-        self.options = options
-        if "model" in named:
-            self.settings["model"] = options.model
-        if "permission_mode" in named:
-            self.settings["permission_mode"] = options.permission_mode
 
     def new_turn(
         self,
@@ -99,33 +89,33 @@ class Conversation:
     def drop_turn(self, turn_id: str) -> None:
         """It was not accepted, and is no turn."""
         self.turns.pop(turn_id, None)
+        self.commands.discard(turn_id)
         self._remembered.pop(turn_id, None)
 
-    def remember(self, turn_id: str, prompt: UserMessage, turn: Turn) -> None:
-        """Its caller chose this id, and may send it again."""
-        self._remembered[turn_id] = (prompt, turn)
+    def remember(self, prompt: UserMessage, turn: Turn, accepted: Reply) -> None:
+        """Its caller chose its id, and may send it again."""
+        self._remembered[turn.id] = (prompt, turn, accepted)
         if len(self._remembered) > REMEMBERED_TURNS:
-            del self._remembered[next(iter(self._remembered))]
+            over = (id for id, (_, known, _) in self._remembered.items() if known.outcome is not None)
+            self._remembered.pop(next(over, ""), None)
 
-    def known_turn(self, turn_id: str, prompt: UserMessage) -> Turn | None:
-        """The turn that was accepted under this id.
+    def known_turn(self, turn_id: str, prompt: UserMessage) -> tuple[Turn, Reply] | None:
+        """The turn that was sent under this id, and the word on its acceptance.
 
         Raises:
             InvalidOption: another prompt has the id.
         """
         if turn_id not in self._remembered:
             return None
-        known, turn = self._remembered[turn_id]
+        known, turn, accepted = self._remembered[turn_id]
         if known.message != prompt.message:
             raise InvalidOption(
                 f"the turn id {brief(turn_id)} of the session {self.key!r} belongs to another prompt; "
                 "an id names one prompt, so that a retry is not answered twice"
             )
-        return turn
+        return turn, accepted
 
     def forget(self) -> None:
         """Begin anew at the next start; the log stays."""
-        plain = Options()
         self.session_id, self.is_confirmed, self.total_cost_usd = None, False, 0.0
-        for name in IDENTITY:
-            setattr(self.options, name, getattr(plain, name))
+        self.options = without_identity(self.options)

@@ -7,7 +7,7 @@ from typing import Any, final
 
 import msgspec
 import trio
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from triologue.messages import AssistantMessage, Event, Gap, Message, StreamEvent
 
@@ -214,5 +214,4 @@ def _joined(partial: StreamEvent, event: dict[str, Any], pieces: list[str]) -> S
     if len(pieces) < 2:
         return partial
     delta = {**event["delta"], _PIECES[event["delta"]["type"]]: "".join(pieces)}
-    raw = Raw(msgspec.json.encode({**event, "delta": delta}))
-    return msgspec.structs.replace(partial, line=b"", event_raw=raw)
+    return msgspec.structs.replace(partial, line=b"", event={**event, "delta": delta})

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, final
 
@@ -124,7 +124,7 @@ class Embedded:
         return msgspec.structs.replace(prompt, client_composed=composed, line=b"")
 
     @asynccontextmanager
-    async def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AsyncIterator[Connection]:
+    async def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AsyncGenerator[Connection]:
         """Start a conversation's engine as one task.
 
         Leaving the block normally lets a running turn go on for `GRACE` seconds; leaving it by an exception or a
@@ -154,7 +154,11 @@ class Embedded:
         """Why a connection ended by itself."""
         said = (refusal.errors or [""])[0] if refusal is not None else exit.stderr_tail.strip()
         if options.resume and said == UNKNOWN_ID.format(options.resume):
-            return SessionNotFound(options.resume, cwd=working_directory(options), detail="it is kept in memory only")
+            return SessionNotFound(
+                options.resume,
+                cwd=working_directory(options),
+                detail="the built-in agent keeps them in memory, for as long as the process lives",
+            )
         if options.resume_session_at and said == UNKNOWN_MESSAGE.format(options.resume_session_at):
             return InvalidOption(f"resume_session_at={brief(options.resume_session_at)}: no such message there")
         if options.session_id and said == ID_IN_USE.format(options.session_id):

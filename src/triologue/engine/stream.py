@@ -3,7 +3,6 @@
 from typing import Any, final
 
 import msgspec
-from msgspec import Raw
 
 from triologue.engine.conversation import Conversation
 from triologue.messages import (
@@ -20,6 +19,9 @@ from triologue.messages import (
 from triologue.ports import ModelReply
 
 _encode = msgspec.json.Encoder().encode
+
+# The tokens of a reply that is not complete.
+_NOTHING = {"input_tokens": 0, "output_tokens": 0}
 
 
 def plain_block(block: ContentBlock) -> dict[str, Any]:
@@ -61,6 +63,10 @@ class ReplyStream:
         batch: list[Message] = self._start(reply.model, usage)
         uuids = [""] * len(reply.content)
         index = 0
+        if self._is_open and not any(isinstance(block, TextBlock) for block in reply.content):
+            # What was shown is not in the reply after all: that block ends here.
+            batch.append(self._event({"type": "content_block_stop", "index": 0}))
+            index = 1
         for position in self._order(reply.content):
             block = reply.content[position]
             frame = self._frame(block, reply.model, usage)
@@ -86,20 +92,19 @@ class ReplyStream:
     def abort(self) -> tuple[str, str] | None:
         """The model was stopped: say what it had said. Returns that text and its frame's uuid."""
         text = "".join(self._pieces)
-        batch: list[Message] = []
-        frame = None
-        usage = {"input_tokens": 0, "output_tokens": 0}
-        if text:
-            frame = self._frame(TextBlock(text=text), self._conversation.model_name, usage)
-            frame.aborted = True
-            batch.append(frame)
+        if not text:
+            return None
+        frame = self._frame(TextBlock(text=text), self._conversation.model_name, dict(_NOTHING))
+        frame.aborted = True
+        self._conversation.say(frame)
+        self.close()
+        return text, frame.uuid or ""
+
+    def close(self) -> None:
+        """There will be no more of this reply: end the partials that were begun."""
         if self._is_open:
-            batch.append(self._event({"type": "content_block_stop", "index": 0}))
-        if self._is_started:
-            batch += self._stop(None, usage)
-        if batch:
-            self._conversation.emit(batch)
-        return (text, frame.uuid or "") if frame else None
+            stopped = self._event({"type": "content_block_stop", "index": 0})
+            self._conversation.say(stopped, *self._stop(None, _NOTHING))
 
     def _start(self, model: str, usage: dict[str, Any]) -> list[Message]:
         if self._is_started or not self._is_partial:
@@ -122,7 +127,7 @@ class ReplyStream:
         if self._is_open:
             return []
         self._is_open = True
-        began = self._start(self._conversation.model_name, {"input_tokens": 0, "output_tokens": 0})
+        began = self._start(self._conversation.model_name, _NOTHING)
         return [*began, self._event(_block_start(0, TextBlock(text="")))]
 
     def _around(self, index: int, block: ContentBlock, frame: AssistantMessage, *, shown: int) -> list[Message]:
@@ -154,7 +159,7 @@ class ReplyStream:
 
     def _event(self, event: dict[str, Any]) -> StreamEvent:
         return StreamEvent(
-            event_raw=Raw(_encode(event)),
+            event=event,
             session_id=self._conversation.session_id,
             uuid=self._conversation.new_id(),
         )

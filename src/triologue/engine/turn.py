@@ -73,6 +73,8 @@ class Turn:
             try:
                 reply = await self._ask()
             except ModelError as error:
+                if self._stream is not None:
+                    self._stream.close()
                 conversation.say(error_frame(conversation, error, self._answers))
                 return api_error(error)
             ending = await self._act(reply)

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from triologue.messages.blocks import ContentBlock, TextBlock, UnknownBlock
 from triologue.messages.loose import read_json
-from triologue.messages.message import Message, decode_object
+from triologue.messages.message import Message
 
 
 class UserBody(Struct, gc=False, omit_defaults=True):
@@ -119,18 +118,13 @@ class AssistantMessage(Message, tag="assistant", kw_only=True):
 class StreamEvent(Message, tag="stream_event", kw_only=True):
     """A piece of a reply while it is made: one raw event of the Messages API stream (partial messages)."""
 
-    event_raw: Raw = field(name="event")
+    event: dict[str, Any]
     parent_tool_use_id: str | None = None
     session_id: str | None = None
     uuid: str | None = None
     ttft_ms: float | None = None
     abandoned_blocks: dict[str, Any] | None = None
     """The blocks of a try that failed: what was shown of them is void, and comes again (Claude Code)."""
-
-    @property
-    def event(self) -> dict[str, Any]:
-        """The event, decoded at each access."""
-        return decode_object(self.event_raw)
 
 
 class ResultMessage(Message, tag="result", kw_only=True):
@@ -171,37 +165,11 @@ class ResultMessage(Message, tag="result", kw_only=True):
     """US dollars for this turn alone; triologue works it out from the totals, so it is never on the wire."""
 
 
-# The two events that carry visible text, and nothing else, so that reading them costs little.
-class _Delta(Struct, gc=False):
-    text: str = ""
-    type: str = ""
-
-
-class _DeltaEvent(Struct, gc=False):
-    type: str = ""
-    index: int = 0
-    delta: _Delta | None = None
-
-
-_delta_decoder = msgspec.json.Decoder(_DeltaEvent)
-
-
 def text_delta(event: StreamEvent) -> tuple[int, str] | None:
     """The block index and the text that a partial adds, or None when it adds no text."""
-    try:
-        decoded = _delta_decoder.decode(event.event_raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _odd_text_delta(event.event)
-    if decoded.type != "content_block_delta" or decoded.delta is None or decoded.delta.type != "text_delta":
-        return None
-    return decoded.index, decoded.delta.text
-
-
-def _odd_text_delta(event: dict[str, Any]) -> tuple[int, str] | None:
-    # A surrogate pair may be cut in two by the deltas; its halves are better seen as U+FFFD than not at all.
-    match event:
+    match event.event:
         case {"type": "content_block_delta", "delta": {"type": "text_delta", "text": str() as text}}:
-            index = event.get("index")
+            index = event.event.get("index")
             return (index if isinstance(index, int) else 0), text
         case _:
             return None

@@ -1,5 +1,4 @@
 """The faces that look like the vendors' SDKs: `query()` and `Client`."""
 
 from triologue.sdk.client import Client as Client
-from triologue.sdk.query import Query as Query
-from triologue.sdk.query import query as query
+from triologue.sdk.query import Query as Query, query as query

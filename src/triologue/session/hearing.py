@@ -75,12 +75,12 @@ class Hearing:
 
     def _learn(self, session_id: str | None) -> None:
         """Only what the agent says about the conversation it has; a refusal names one that it has not."""
-        if session_id and self._session.link.state is not LinkState.STARTING:
+        if session_id and not self._session.link.is_untried:
             self._session.session_id = session_id
 
     def _result(self, message: ResultMessage) -> None:
         session = self._session
-        if session.link.state is LinkState.STARTING:
+        if session.link.is_untried:
             # A refusal instead of an answer to the handshake; the connection ends next, and tells why.
             session.refusal = message
             return
@@ -155,14 +155,17 @@ class Hearing:
                 session.interrupt_answered()
             case Asking(ticket=ticket):
                 session.effect(do.Answer(ticket, response))
-            case Changing(ticket=ticket, value=value):
-                if ticket is not None:
-                    session.effect(do.Answer(ticket, value))
+            case Changing() as change:
+                session.link.applied[change.setting] = change.value
+                self._agree(change)
+                if change.ticket is not None:
+                    session.effect(do.Answer(change.ticket, change.value))
 
     def _refused(self, request_id: str, error: str, code: str | None) -> None:
         session = self._session
         match session.link.purpose_of(request_id):
             case Handshake():
+                self._flush()
                 session.refuse_start(AgentStartError(f"the agent refused the handshake: {error}"))
             case Interrupting():
                 session.effect(do.Note(f"the agent refused to be interrupted: {error}"))
@@ -170,13 +173,20 @@ class Hearing:
             case Asking(ticket=ticket):
                 session.effect(do.Answer(ticket, error=AgentProtocolError(f"the agent refused: {error}", code=code)))
             case Changing() as change:
-                # What was refused is not wanted at the next start either.
-                session.wanted[change.setting] = session.link.applied[change.setting] = change.previous
+                self._agree(change)
                 refused = AgentProtocolError(f"the agent refused {change.setting}={change.value!r}: {error}", code=code)
                 if change.ticket is None:
                     session.effect(do.Note(str(refused)))
                 else:
                     session.effect(do.Answer(change.ticket, error=refused))
+
+    def _agree(self, change: Changing) -> None:
+        """What the agent has is what is wanted, once the last change was answered: a refused one is given up."""
+        wanted, link, setting = self._session.wanted, self._session.link, change.setting
+        is_last = not link.is_changing(setting)
+        # A link that closes takes no changes, so what was wanted since then is for the next one.
+        if is_last and (link.state is LinkState.READY or wanted.get(setting) == change.value):
+            wanted[setting] = link.applied.get(setting)
 
 
 def _strings(value: object) -> list[str]:

@@ -33,7 +33,7 @@ class StopTurn(Struct, frozen=True):
 class Change(Struct, frozen=True):
     """A setting is wanted from now on; the reply comes when the agent has it, or will get it at its next start."""
 
-    ticket: int
+    ticket: int | None
     setting: Setting
     value: str | None
 

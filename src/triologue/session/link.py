@@ -61,7 +61,6 @@ class Changing(Struct, frozen=True):
     ticket: int | None
     setting: Setting
     value: str | None
-    previous: str | None
 
 
 Purpose: TypeAlias = Handshake | Interrupting | Asking | Changing
@@ -75,7 +74,7 @@ class Link:
         self.state = LinkState.ABSENT
         self.generation = 0
         self.applied: dict[Setting, str | None] = {}
-        """The settings that this generation was started with, or was told since."""
+        """The settings that this generation was started with, or has taken since."""
         self.tells_lifecycle = False
         """The agent says when it takes up a prompt, so that its own turns can be told from ours."""
         self.dialogue = Dialogue()
@@ -111,6 +110,15 @@ class Link:
     def purpose_of(self, request_id: str) -> Purpose:
         """Why the request was made that has just been answered."""
         return self._purposes.pop(request_id)
+
+    @property
+    def is_untried(self) -> bool:
+        """The agent has not answered the handshake: what it says may be a refusal, and is never a turn's."""
+        return self.state is LinkState.STARTING or self.waits_for(Handshake)
+
+    def is_changing(self, setting: Setting) -> bool:
+        """Is a change of this setting on its way?"""
+        return any(isinstance(each, Changing) and each.setting == setting for each in self._purposes.values())
 
     def lose(self) -> list[Purpose]:
         """The other end is gone: why we asked what will never be answered."""

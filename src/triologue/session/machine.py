@@ -20,8 +20,7 @@ from triologue.messages import (
     TurnEnded,
     TurnStarted,
 )
-from triologue.session import effects as do
-from triologue.session import inputs as on
+from triologue.session import effects as do, inputs as on
 from triologue.session.hearing import Hearing
 from triologue.session.link import Asking, Changing, Handshake, Interrupting, Link, LinkEvent, LinkState, Purpose
 from triologue.session.mailbox import Mailbox, Waiting
@@ -64,7 +63,7 @@ class Session:
         self._begins_fresh = False
         self._is_held = False
         self._rest_tickets: list[int] = []
-        self._leave: on.Leave | None = None
+        self._leaves: list[on.Leave] = []
         self._last_error: TriologueError | None = None
         self._effects: list[do.Effect] = []
         self._shown: SessionState = self.state
@@ -152,14 +151,15 @@ class Session:
                 self.run = Run(waiting.turn_id, waiting.prompt)
         if self.run is not None:
             self._advance(self.run)
-        elif self._leave is not None or (self._rest_tickets and len(self.mailbox) == 0):
+        elif self._leaves or (self._rest_tickets and len(self.mailbox) == 0):
             self._close_link(eof=True)
             if self.link.state is LinkState.ABSENT:
                 self._settle_rest()
+                self._go_on()  # what came in while the agent left begins now
 
     def _may_begin(self) -> bool:
         # An interrupt that is still under way must not hit the next turn.
-        return not (self._is_held or self._leave is not None or self.link.waits_for(Interrupting))
+        return not (self._is_held or self._leaves or self.link.waits_for(Interrupting))
 
     def _advance(self, run: Run) -> None:
         if run.phase is not Phase.PENDING:
@@ -185,17 +185,16 @@ class Session:
                 permission_mode=self.wanted.get("permission_mode"),
             )
         )
-        self._begins_fresh = False
 
     def _settle_rest(self) -> None:
         for ticket in self._rest_tickets:
             self.effect(do.Answer(ticket))
         self._rest_tickets.clear()
-        if self._leave is not None:
-            if self._leave.forget:
-                self.session_id, self.is_confirmed, self.total_cost_usd = None, False, 0.0
-            self.effect(do.Answer(self._leave.ticket))
-            self._leave = None
+        if any(leave.forget for leave in self._leaves):
+            self.session_id, self.is_confirmed, self.total_cost_usd = None, False, 0.0
+        for leave in self._leaves:
+            self.effect(do.Answer(leave.ticket))
+        self._leaves.clear()
 
     # Callers.
 
@@ -225,15 +224,13 @@ class Session:
             self.effect(do.SetTimer(INTERRUPT, self.link.generation))
 
     def _change(self, event: on.Change) -> None:
-        previous = self.wanted.get(event.setting)
         self.wanted[event.setting] = event.value
         if self.link.state is LinkState.READY:
-            self._apply(Changing(event.ticket, event.setting, event.value, previous))
-        else:
+            self._apply(Changing(event.ticket, event.setting, event.value))
+        elif event.ticket is not None:
             self.effect(do.Answer(event.ticket, event.value))
 
     def _apply(self, change: Changing) -> None:
-        self.link.applied[change.setting] = change.value
         if change.setting == "model":
             self.send_request(SetModel(model=change.value), change)
         else:
@@ -247,9 +244,7 @@ class Session:
             self.effect(do.Answer(event.ticket, error=error))
 
     def _begin_leave(self, event: on.Leave) -> None:
-        if self._leave is not None:
-            self.effect(do.Answer(self._leave.ticket))
-        self._leave = event
+        self._leaves.append(event)
         reason = "the session was closed" if event.error is None else str(event.error)
         for waiting in self.mailbox.clear():
             self.settle_turn(waiting.turn_id, cancelled(reason, event.error))
@@ -264,9 +259,8 @@ class Session:
         self._last_error = None
         self.effect(do.ClearTimer(START))
         for setting, value in self.wanted.items():
-            applied = self.link.applied.get(setting)
-            if applied != value:
-                self._apply(Changing(None, setting, value, applied))
+            if self.link.applied.get(setting) != value:
+                self._apply(Changing(None, setting, value))
 
     def refuse_start(self, error: AgentStartError) -> None:
         """The agent will not work for us: the turn that wanted it fails, and the link is closed."""
@@ -284,6 +278,7 @@ class Session:
         if not self.link.is_current(event.generation):
             return
         was_closing = self.link.state is LinkState.CLOSING
+        was_fresh, self._begins_fresh = self._begins_fresh, False
         self.link.move(LinkEvent.GONE)
         self.effect(do.ClearTimer(START))
         self.effect(do.ClearTimer(INTERRUPT))
@@ -293,13 +288,14 @@ class Session:
         if was_closing:
             return
         self._last_error = error
-        if self.run is None:
+        run, is_missing = self.run, isinstance(error, SessionNotFound) and self.session_id is not None
+        if run is None:
             return
-        if isinstance(error, SessionNotFound) and self.session_id is not None and not self.is_confirmed:
+        if is_missing and not self.is_confirmed and not was_fresh and run.phase is Phase.PENDING:
             # The agent went away before it had kept anything of this conversation: begin it again under its id.
-            self._begins_fresh = self.run.phase is Phase.PENDING
-        if not self._begins_fresh:
-            self.end_run(interrupted("the agent went away") if self.run.is_stopping else failed_by(error))
+            self._begins_fresh = True
+        else:
+            self.end_run(interrupted("the agent went away") if run.is_stopping else failed_by(error))
 
     def _give_up(self, purpose: Purpose, error: TriologueError) -> None:
         match purpose:

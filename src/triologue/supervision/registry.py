@@ -7,7 +7,7 @@ from typing import final
 import trio
 
 from triologue.actors import Actor, Conversation, Reply, World
-from triologue.errors import ManagerClosed
+from triologue.errors import AgentCrashed, ManagerClosed
 from triologue.session import inputs as on
 
 logger = logging.getLogger("triologue.supervision")
@@ -67,10 +67,10 @@ class Registry:
         return self._wake(conversation).request(make)
 
     def _wake(self, conversation: Conversation) -> Actor:
-        if self.is_closed:
-            raise ManagerClosed("the manager's block was left; open another one")
         actor = self.awake(conversation.key)
         if actor is None:
+            if self.is_closed:
+                raise ManagerClosed("the manager's block was left; open another one")
             actor = self._actors[conversation.key] = Actor(conversation, self._world)
             self._nursery.start_soon(self._supervise, actor, name=f"triologue session {conversation.key!r}")
         return actor
@@ -81,7 +81,12 @@ class Registry:
             await actor.run()
         except Exception as error:  # whatever broke it, the other conversations go on
             logger.exception("the session %r broke", key, extra={"session_key": key})
-            actor.fail(error)
+            cause = AgentCrashed(f"the session {key!r} broke: {error!r}")
+            cause.__cause__ = error
+            actor.fail(cause)
+        except BaseException:  # the manager is gone, and whoever waits for this session waits no longer
+            actor.fail(ManagerClosed("the manager's block was left"))
+            raise
         finally:
             if self._actors.get(key) is actor:
                 del self._actors[key]

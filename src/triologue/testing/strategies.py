@@ -95,7 +95,7 @@ def _structs(kind: type[Struct]) -> st.SearchStrategy[Struct]:
 @cache
 def messages() -> st.SearchStrategy[Message]:
     """Any frame, as triologue would make it."""
-    return st.one_of([structs(kind) for kind in FRAME_TYPES])  # type: ignore[arg-type]
+    return st.one_of([structs(kind) for kind in FRAME_TYPES])  # type: ignore[misc]
 
 
 @cache

@@ -27,6 +27,7 @@ Frame: TypeAlias = AssistantMessage | UserMessage | SystemMessage | ResultMessag
 
 _decode = msgspec.json.Decoder(Frame).decode
 _decode_system = {subtype: msgspec.json.Decoder(kind).decode for subtype, kind in SYSTEM_TYPES.items()}
+_UNREFINED = frozenset({SystemMessage, ControlRequest})
 _encode = msgspec.json.Encoder().encode
 
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -56,20 +57,17 @@ def decode_lines(lines: list[bytes | LongLine]) -> list[Message]:
     """Decode one batch. The loop is the hottest of the library, hence its plainness."""
     messages: list[Message] = []
     for line in lines:
-        if type(line) is LongLine:
-            messages.append(OversizeMessage(size=line.size, head=line.head))
-            continue
         try:
-            message: Message = _decode(line)  # type: ignore[arg-type]
-            if type(message) is not StreamEvent:  # nine in ten are
+            message: Message = _decode(line)  # type: ignore[arg-type]  # a LongLine is a TypeError, and rare
+            if type(message) in _UNREFINED:
                 message = _refined(message, line)  # type: ignore[arg-type]
+            message.line = line  # type: ignore[assignment]
+            messages.append(message)
         except Exception:  # noqa: BLE001  # msgspec raises several kinds, also RecursionError; the slow road sorts them out
-            odd = decode_odd(line)  # type: ignore[arg-type]
-            if odd is not None:
+            if isinstance(line, LongLine):
+                messages.append(OversizeMessage(size=line.size, head=line.head))
+            elif (odd := decode_odd(line)) is not None:
                 messages.append(odd)
-            continue
-        message.line = line  # type: ignore[assignment]
-        messages.append(message)
     return messages
 
 

@@ -17,6 +17,7 @@ from triologue.messages import (
     ControlResponse,
     ControlSuccess,
     KeepAlive,
+    Request,
 )
 
 
@@ -82,7 +83,7 @@ class Dialogue:
         """Their requests that wait for ours."""
         return frozenset(self._theirs)
 
-    def ask(self, request: AnyRequest) -> ControlRequest:
+    def ask(self, request: Request) -> ControlRequest:
         """The frame of a new request of ours.
 
         Raises:
@@ -93,7 +94,7 @@ class Dialogue:
         self._count += 1
         request_id = f"{self._prefix}{self._count}"
         self._ours[request_id] = None
-        return ControlRequest(request_id=request_id, request=request)
+        return ControlRequest(request_id=request_id, request=request)  # type: ignore[arg-type]  # every Request is one of AnyRequest
 
     def withdraw(self, request_id: str) -> ControlCancel | None:
         """We no longer want this answer; None when it has come, or the other end is gone."""

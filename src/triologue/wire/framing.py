@@ -5,6 +5,9 @@ from typing import NamedTuple, final
 # How much of a line that is too long is kept, so that a person can see what it was.
 HEAD_BYTES = 1024
 
+# Smaller pieces of a line are gathered up to the second size, because an object for each would take more than it holds.
+_SMALL, _GATHERED = 4096, 65_536
+
 
 class LongLine(NamedTuple):
     """Stands for a line over the limit."""
@@ -17,8 +20,8 @@ class LongLine(NamedTuple):
 class Framer:
     """Splits a byte stream at newlines.
 
-    Every byte is searched once and copied at most twice: into the tail while its line is incomplete, and out of it when
-    the line ends. Searching or adding up the pieces again would make one long line cost the square of its length.
+    Every byte is searched once, and the pieces of a line are joined once, when it ends. Searching or adding them up
+    again would make one long line cost the square of its length.
 
     Args:
         max_line_bytes: longer lines are read to their end and dropped; a `LongLine` takes their place.
@@ -26,9 +29,9 @@ class Framer:
 
     def __init__(self, max_line_bytes: int) -> None:
         self._limit = max_line_bytes
-        # The beginning of a line whose end is not here yet; only the head of it once it is too long.
-        self._tail = bytearray()
-        self._tail_size = 0
+        # The beginning of a line whose end is not here yet; only its head once it is too long.
+        self._pieces: list[bytes | bytearray] = []
+        self._size = 0
 
     def feed(self, chunk: bytes) -> list[bytes | LongLine]:
         """Take in what one read gave; return the lines that it completed, without their newlines."""
@@ -40,7 +43,7 @@ class Framer:
             return []
         lines: list[bytes | LongLine] = []
         start = 0
-        if self._tail_size:
+        if self._size:
             self._put_aside(chunk[:end])
             lines.append(self._take())
             start = end + 1
@@ -55,24 +58,30 @@ class Framer:
 
     def close(self) -> list[bytes | LongLine]:
         """The stream has ended: what is left is a line too."""
-        return [self._take()] if self._tail_size else []
+        return [self._take()] if self._size else []
 
-    def _put_aside(self, part: bytes) -> None:
-        kept = self._tail_size <= self._limit
-        self._tail_size += len(part)
-        if self._tail_size <= self._limit:
-            self._tail += part
-        elif kept:
-            self._tail += part[:HEAD_BYTES]
-            del self._tail[min(HEAD_BYTES, self._limit) :]
+    def _put_aside(self, piece: bytes) -> None:
+        was_short = self._size <= self._limit
+        self._size += len(piece)
+        if self._size > self._limit:
+            if was_short:
+                self._pieces = [self._head(b"".join([*self._pieces, piece]))]
+        elif len(piece) >= _SMALL:
+            self._pieces.append(piece)
+        elif self._pieces and isinstance(gathered := self._pieces[-1], bytearray) and len(gathered) < _GATHERED:
+            gathered += piece
+        else:
+            self._pieces.append(bytearray(piece))
 
     def _take(self) -> bytes | LongLine:
-        line, size = bytes(self._tail), self._tail_size
-        # A new one, not a cleared one: it may have been large.
-        self._tail, self._tail_size = bytearray(), 0
+        line, size = b"".join(self._pieces), self._size
+        self._pieces, self._size = [], 0
         return line if size <= self._limit else LongLine(size, line)
 
     def _checked(self, line: bytes | LongLine) -> bytes | LongLine:
         if isinstance(line, LongLine) or len(line) <= self._limit:
             return line
-        return LongLine(len(line), line[: min(HEAD_BYTES, self._limit)])
+        return LongLine(len(line), self._head(line))
+
+    def _head(self, line: bytes) -> bytes:
+        return line[: min(HEAD_BYTES, self._limit)]

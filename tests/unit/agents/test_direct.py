@@ -39,7 +39,8 @@ def test_what_carries_a_cookie_is_found_by_ps(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_sweep_without_patience_only_looks() -> None:
-    with subprocess.Popen(["sleep", "1000"], env={**ENV, "TRIOLOGUE_COOKIE": "token:7"}) as sleeper:
-        assert sweep_by_cookie("token:7", 0) == [sleeper.pid]
+    cookie = f"direct{os.getpid()}:1"
+    with subprocess.Popen(["sleep", "1000"], env={**ENV, "TRIOLOGUE_COOKIE": cookie}) as sleeper:
+        assert sweep_by_cookie(cookie, 0) == [sleeper.pid]
         assert sleeper.poll() is None
         sleeper.kill()

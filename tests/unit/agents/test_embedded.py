@@ -68,7 +68,7 @@ async def connect(agent: Embedded | None = None, **options: Any) -> AsyncIterato
 
 
 def test_it_is_an_agent() -> None:
-    agent = Embedded()
+    agent: Agent = Embedded()
     assert isinstance(agent, Agent)
     assert (agent.name, agent.initialize(Options())) == ("embedded", Initialize())
     assert repr(agent) == "<Embedded: model 'offline', tools []>"
@@ -141,9 +141,11 @@ async def test_stop_without_eof_cancels_and_many_may_wait(autojump_clock: MockCl
 
 async def test_an_interrupt_does_not_wait_for_a_function_that_blocks() -> None:
     started, go_on = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
 
     def block() -> None:
         """Block."""
+        threads.append(threading.current_thread())
         started.set()
         go_on.wait(10)
 
@@ -155,6 +157,8 @@ async def test_an_interrupt_does_not_wait_for_a_function_that_blocks() -> None:
         reasons = [message.terminal_reason for message in line.heard if isinstance(message, ResultMessage)]
         go_on.set()
     assert reasons == ["aborted_tools"]
+    while not threads[0].name.startswith("Trio thread"):  # the name of a worker without work
+        await trio.sleep(0.001)
 
 
 async def test_prompts_are_verbatim_unless_told_otherwise() -> None:
@@ -185,6 +189,12 @@ async def test_a_bug_ends_the_connection_and_not_the_host() -> None:
     error = line.agent.diagnose(exit, None, line.options)
     assert isinstance(error, AgentCrashed)
     assert (error.exit_code, error.stderr_tail) == (1, exit.stderr_tail)
+
+
+async def test_a_stderr_callback_that_raises_harms_nobody() -> None:
+    async with connect(Embedded(model=Broken()), stderr=lambda line: 1 / 0) as line:
+        line.ask("Hello")
+        assert (await line.link.wait_exit()).code == 1
 
 
 async def test_a_sink_that_raises_ends_the_connection_too() -> None:

@@ -132,13 +132,13 @@ async def test_a_warden_that_fails_says_why(caplog: pytest.LogCaptureFixture) ->
 
 
 async def test_a_warden_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warden_module, "ANSWER_PATIENCE", 0.05)
-    monkeypatch.setattr(warden_module, "END_PATIENCE", 0.05)
     ear = Ear()
     async with open_carrier() as carrier:
         async with carrier.spawn(shell(HERD + "sleep 1004"), sink=ear) as connection:
             pids = await ear.wait_pids(HERD_SIZE)
             os.kill(find_warden(), signal.SIGSTOP)
+            monkeypatch.setattr(warden_module, "ANSWER_PATIENCE", 0.05)
+            monkeypatch.setattr(warden_module, "END_PATIENCE", 0.05)
             with pytest.raises(AgentStartError, match=r"did not answer for 0.05 s"):
                 async with carrier.spawn(CAT, sink=Ear()):
                     pass
@@ -203,9 +203,13 @@ def test_cookies_of_hosts_further_up_are_kept(monkeypatch: pytest.MonkeyPatch) -
     assert with_cookie({}, "inner:2") == {COOKIE: "inner:2"}
 
 
+TOKEN = f"token{os.getpid()}"
+"""Other runs of these tests look for theirs."""
+
+
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    env = {**ENV, COOKIE: "outer:1 token:7"}
+    env = {**ENV, COOKIE: f"outer:1 {TOKEN}:7"}
     with subprocess.Popen(["sleep", "1000"], env=env) as process:
         yield process
         process.kill()
@@ -229,12 +233,11 @@ def test_it_is_killed_without_a_pidfd_too(sleeper: subprocess.Popen[bytes], monk
 
 
 def test_what_carries_a_cookie_is_found_and_swept(sleeper: subprocess.Popen[bytes]) -> None:
-    assert read_cookies(sleeper.pid) == ["outer:1", "token:7"]
-    assert [seen.pid for cookie in ("token:", "token:7", "outer:1") for seen in find_by_cookie(cookie)] == [
-        sleeper.pid
-    ] * 3
-    assert [seen for cookie in ("token:70", "tok:", "oken:7", "token:1") for seen in find_by_cookie(cookie)] == []
-    assert sweep_by_cookie("token:7", PATIENCE) == []
+    assert read_cookies(sleeper.pid) == ["outer:1", f"{TOKEN}:7"]
+    assert [seen.pid for cookie in (f"{TOKEN}:", f"{TOKEN}:7") for seen in find_by_cookie(cookie)] == [sleeper.pid] * 2
+    for other in (f"{TOKEN}:70", TOKEN, f"{TOKEN[:-1]}:", f"{TOKEN[1:]}:7"):
+        assert find_by_cookie(other) == []
+    assert sweep_by_cookie(f"{TOKEN}:7", PATIENCE) == []
     assert sleeper.wait() == -signal.SIGKILL
     assert read_cookies(sleeper.pid) == []
 

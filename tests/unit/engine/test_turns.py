@@ -13,6 +13,7 @@ from triologue.messages import (
     ImageBlock,
     InitMessage,
     Message,
+    RedactedThinkingBlock,
     ResultMessage,
     StreamEvent,
     TextBlock,
@@ -323,6 +324,32 @@ def indices(messages: list[Message], kind: str) -> list[int]:
     return [event["index"] for event in events if event["type"] == kind]
 
 
+async def test_partials_end_also_when_the_reply_does_not_come() -> None:
+    events = ["~message_start", "~content_block_start", "~content_block_delta", "~content_block_stop"]
+    host = await talk("go", model=Scripted(ModelError("gone"), pieces=["Hm", ""]), include_partial_messages=True)
+    assert host.story[2:] == [
+        *events,
+        "~message_delta",
+        "~message_stop",
+        "assistant: API Error: gone",
+        "result: success api_error API Error: gone",
+    ]
+    model = Scripted(said(ThinkingBlock(thinking="no")), pieces=["Hm"])
+    host = await talk("go", model=model, include_partial_messages=True)
+    assert host.story[2:6] == events
+    assert indices(host.said, "content_block_start") == indices(host.said, "content_block_stop") == [0, 1]
+
+
+async def test_blocks_that_have_no_deltas_come_whole() -> None:
+    block = RedactedThinkingBlock(data="x")
+    host = await talk("go", model=Scripted(said(block)), include_partial_messages=True)
+    events = [message.event for message in host.said if isinstance(message, StreamEvent)]
+    assert events[1:3] == [
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "redacted_thinking", "data": "x"}},
+        {"type": "content_block_stop", "index": 0},
+    ]
+
+
 async def test_max_turns_ends_a_prompt_and_not_the_session() -> None:
     async with open_engine(tools=[add], max_turns=2) as host:
         host.send(host.prompt("call add(a=1, b=2) 5 times"), host.prompt("Hello"))
@@ -475,6 +502,21 @@ async def test_slash_commands(autojump_clock: MockClock) -> None:
     assert host.results[2].session_id != host.results[3].session_id
     assert [r.num_turns for r in host.results[:5]] == [1, 0, 1, 0, 1]
     assert len(transcripts) == 2
+
+
+async def test_a_failed_compaction_changes_nothing(autojump_clock: MockClock) -> None:
+    model = Scripted(said("ok"), ModelError("busy", status=503), said("still here"))
+    async with open_engine(model=model) as host:
+        for prompt in ("one", "/compact", "two"):
+            host.send(host.prompt(prompt, verbatim=False))
+            await trio.sleep(1)
+    assert host.story[3:7] == [
+        "init",
+        "status",
+        "assistant: API Error: 503 busy",
+        "result: success api_error API Error: 503 busy",
+    ]
+    assert [m["content"] for m in model.requests[2].messages] == ["one", [{"type": "text", "text": "ok"}], "two"]
 
 
 async def test_there_may_be_nothing_to_compact() -> None:

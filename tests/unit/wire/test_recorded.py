@@ -105,7 +105,7 @@ CLAUDE: list[tuple[str, Message]] = [
             '"api_message_id":"m","abandoned_blocks":{"api_message_id":"m","from_block_index":1}}'
         ),
         StreamEvent(
-            event_raw=Raw(b'{"type":"message_stop"}'),
+            event={"type": "message_stop"},
             session_id="s",
             uuid="u",
             abandoned_blocks={"api_message_id": "m", "from_block_index": 1},
@@ -351,7 +351,7 @@ ODD: list[tuple[str, Message]] = [
     ('{"type":"user"}', UserMessage(message=UserBody(content=""))),
     ('{"type":"user","message":{"role":"user","content":null}}', UserMessage(message=UserBody(content=""))),
     ('{"type":"user","message":"hi","uuid":"u"}', UserMessage(message=UserBody(content=""), uuid="u")),
-    ('{"type":"stream_event"}', StreamEvent(event_raw=Raw(b"null"))),
+    ('{"type":"stream_event"}', StreamEvent(event={})),
     ('{"type":"system"}', SystemMessage(subtype="")),
     ('{"type":"system","subtype":["init"]}', SystemMessage(subtype="")),
     ('{"type":"system","subtype":"init","tools":"none","model":"m"}', InitMessage(subtype="init", model="m")),

@@ -1,0 +1,186 @@
+"""The command line: what can be said, and what is said where. All work is done elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+import click
+import trio
+from rich.console import Console
+
+from triologue.agents import ClaudeCode, Embedded
+from triologue.cli.chat import ChatRequest, hold_chat
+from triologue.cli.demo import DemoOptions, run_demo
+from triologue.cli.doctor import examine
+from triologue.cli.interrupting import until_interrupted
+from triologue.cli.run import RunRequest, run_prompt
+from triologue.options import Options
+from triologue.ports import Agent
+
+AGENTS: dict[str, Callable[[], Agent]] = {"claude-code": ClaudeCode, "embedded": Embedded}
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+agent_type = click.Choice(list(AGENTS))
+
+
+def agent_option(command: Command) -> Command:
+    """`--agent`, for commands that talk to whatever the user works with."""
+    return click.option(
+        "--agent",
+        type=agent_type,
+        default="claude-code",
+        envvar="TRIOLOGUE_AGENT",
+        show_default=True,
+        show_envvar=True,
+        help="Who answers: the Claude Code CLI, or the built-in agent with its offline model.",
+    )(command)
+
+
+def conversation_options(command: Command) -> Command:
+    """What `chat` and `run` have in common."""
+    for option in (
+        click.option("--permission-mode", metavar="MODE", help="What the agent may do: default, acceptEdits, plan ..."),
+        click.option("--cwd", type=click.Path(exists=True, file_okay=False), help="The folder to work in."),
+        click.option("--continue", "continue_", is_flag=True, help="Go on with the latest conversation of the folder."),
+        click.option("--resume", metavar="ID", help="Go on with the conversation of this session id."),
+        click.option("--model", metavar="NAME", help="The model to use."),
+    ):
+        command = option(command)
+    return agent_option(command)
+
+
+def package_version() -> str:
+    """The version that is installed."""
+    try:
+        return version("triologue")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_version(), prog_name="triologue", message="%(prog)s %(version)s")
+def triologue() -> None:
+    """Many multi-turn agent conversations in one process, and none of them lost.
+
+    Start with `triologue doctor`, which says what is installed, or `triologue demo`, which needs nothing.
+    """
+
+
+@triologue.command()
+@click.option("--agent", type=agent_type, default="embedded", show_default=True, help="Who holds the conversations.")
+@click.option(
+    "--sessions",
+    type=click.IntRange(1, 10_000),
+    help="How many conversations.  [default: 200; 4 with claude-code, where each is a process and costs money]",
+)
+@click.option("--turns", type=click.IntRange(2, 1_000), default=5, show_default=True, help="Turns in each of them.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same conversations.")
+@click.option(
+    "--pace",
+    type=click.FloatRange(0, 10),
+    default=0.04,
+    show_default=True,
+    help="Seconds between two words of the built-in agent.",
+)
+@click.option("--model", metavar="NAME", help="The model to use.")
+def demo(**said: Any) -> int:
+    """Hold many conversations at once, and show that none is lost.
+
+    Some of them are interrupted, forked, or hibernated and resumed on the way; every answer is checked for what it has
+    to remember. A table at the end says what happened, how long it took, how much memory a conversation costs, and that
+    nothing is left behind. It needs no key and no network, unless you choose another agent.
+
+    Exit code: 0 when nothing was lost, leaked or answered wrongly, 1 otherwise, 3 when the agent does not start.
+    """
+    console = _console()
+    return trio.run(until_interrupted, partial(run_demo, DemoOptions(**said), console))
+
+
+@triologue.command()
+@conversation_options
+def chat(agent: str, **said: Any) -> int:
+    """Talk to an agent in the terminal.
+
+    Ctrl-C stops the answer and not the program; at the prompt, Ctrl-D or a second Ctrl-C leaves. /help lists the
+    commands of the chat (/resume, /fork, /model, /quit); all others go to the agent. When the input is no terminal,
+    each of its lines is a prompt, and the chat ends with it.
+
+    Exit code: 0; without a terminal 1 when a prompt had no answer; 3 when the agent does not start.
+    """
+    options = _options(said, include_partial_messages=True)
+    # What a person types is meant as the agent's own prompt means it: slash commands, and files by @path.
+    options.verbatim_prompts = False
+    return trio.run(hold_chat, AGENTS[agent](), ChatRequest(options=options), _console())
+
+
+@triologue.command()
+@click.argument("prompt")
+@conversation_options
+@click.option("--session-id", metavar="UUID", help="The id that the new conversation, or the fork, gets.")
+@click.option("--fork", is_flag=True, help="With --resume or --continue: go on in a copy.")
+@click.option("--max-turns", type=click.IntRange(1), help="Round trips with the model, at most.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds; then the turn is interrupted.")
+@click.option("--json", "form", flag_value="json", help="Print one JSON object: the result and its outcome.")
+@click.option("--stream-json", "form", flag_value="stream-json", help="Print every message as it comes, one JSON a line.")
+def run(agent: str, prompt: str, form: str | None, timeout: float | None, **said: Any) -> int:
+    """Send one PROMPT and print the answer while it comes; `-` reads the prompt from standard input.
+
+    \b
+    Exit code:
+        0  answered
+        1  the turn failed
+        2  the command line, or a value in it, cannot be
+        3  the agent is not installed, does not start, or has no account
+        4  there is no conversation with the id of --resume
+      124  --timeout passed
+      130  interrupted by Ctrl-C
+    """
+    if said["fork"] and not (said["resume"] or said["continue_"]):
+        raise click.UsageError("--fork needs --resume ID or --continue")
+    if said["session_id"] and (said["resume"] or said["continue_"]) and not said["fork"]:
+        raise click.UsageError("--session-id cannot rename a conversation that goes on; add --fork, or leave it out")
+    if prompt == "-":
+        prompt = sys.stdin.read()
+    if not prompt.strip():
+        raise click.UsageError("the prompt is empty")
+    options = _options(said, include_partial_messages=form is None)
+    request = RunRequest(prompt=prompt, options=options, form=form or "text", timeout=timeout)
+    return trio.run(run_prompt, AGENTS[agent](), request)
+
+
+@triologue.command()
+@click.argument("agent", type=agent_type, required=False)
+def doctor(agent: str | None) -> int:
+    """Look at each AGENT, or at one: is it installed, is its version one that is tested, does it start.
+
+    It is started the way every conversation starts it, up to its first prompt, and no further: no model is asked.
+
+    Exit code: 0 when each one that was looked at starts, 3 otherwise. A version that is not tested is only a remark.
+    """
+    names = [agent] if agent else list(AGENTS)
+    return trio.run(until_interrupted, partial(examine, {name: AGENTS[name]() for name in names}, _console()))
+
+
+def _options(said: dict[str, Any], *, include_partial_messages: bool) -> Options:
+    if said["resume"] and said["continue_"]:
+        raise click.UsageError("--resume and --continue name two conversations; give one of them")
+    return Options(
+        resume=said["resume"],
+        continue_conversation=said["continue_"],
+        fork_session=said.get("fork", False),
+        session_id=said.get("session_id"),
+        max_turns=said.get("max_turns"),
+        model=said["model"],
+        cwd=said["cwd"],
+        permission_mode=said["permission_mode"],
+        include_partial_messages=include_partial_messages,
+    )
+
+
+def _console() -> Console:
+    return Console(highlight=False)

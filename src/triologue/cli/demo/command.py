@@ -1,0 +1,111 @@
+"""The demo: a manager, many conversations, a view of them, and the books at the end."""
+
+import gc
+
+import trio
+from msgspec import Struct
+from rich.console import Console
+
+from triologue.agents import ClaudeCode, Embedded
+from triologue.cli.demo.machine import Belongings, agents_memory, own_memory
+from triologue.cli.demo.play import Player
+from triologue.cli.demo.report import Measures, is_good, report
+from triologue.cli.demo.story import Story, write_stories
+from triologue.cli.demo.tally import Tally
+from triologue.cli.demo.view import make_view
+from triologue.cli.endings import ExitCode
+from triologue.engine import OfflineModel, Transcripts
+from triologue.manager import SessionManager, open_manager
+from triologue.options import Limits, Options
+from triologue.ports import Agent
+
+SESSIONS = {"embedded": 200, "claude-code": 4}
+"""How many by default. A CLI is a process of some 200 MB, and its turns cost money."""
+RECORDS_PER_TURN = 40
+
+
+class DemoOptions(Struct, frozen=True, kw_only=True):
+    """What the command line says."""
+
+    agent: str = "embedded"
+    sessions: int | None = None
+    turns: int = 5
+    seed: int = 1
+    pace: float = 0.04
+    model: str | None = None
+
+
+async def run_demo(options: DemoOptions, console: Console) -> ExitCode:
+    """Run the conversations, show them, and tell what happened.
+
+    Raises:
+        TriologueError: the agent cannot be started.
+    """
+    stories = _stories(options)
+    tally = Tally(sum(_turns_of(story) for story in stories))
+    console.print(
+        f"{len(stories)} conversations at once on [bold]{options.agent}[/], "
+        f"{tally.expected} turns, some interrupted, forked or resumed (seed {options.seed})"
+    )
+    # Earlier garbage would be counted as, or hide, what the conversations use.
+    gc.collect()
+    memory, before = own_memory(), Belongings.now()
+    limits = Limits(log=max(1_000, RECORDS_PER_TURN * options.turns))
+    wanted = Options(include_partial_messages=True, model=options.model)
+    async with open_manager(_agent(options), options=wanted, limits=limits) as manager:
+        player = Player(manager, tally)
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(make_view(console, manager, tally).run)
+            await player.play_all(stories)
+            nursery.cancel_scope.cancel()
+        seconds = trio.current_time() - began
+        await player.audit()
+        used = _measure(manager, memory)
+    leaks = Belongings.now().leaked_since(before, player.pids)
+    live, own, agents, cost = used
+    if options.agent == "embedded":
+        cost = None  # the offline model's prices are made up
+    measures = Measures(seconds=seconds, live=live, own_memory=own, agents_memory=agents, cost_usd=cost, leaks=leaks)
+    report(console, tally, measures)
+    return ExitCode.OK if is_good(tally, measures) else ExitCode.FAILED
+
+
+def _measure(manager: SessionManager, memory_before: int) -> tuple[int, int, int | None, float | None]:
+    """Live agents, bytes of ours, bytes of theirs, dollars: while everything is still alive."""
+    sessions = manager.sessions()
+    pids = [session.pid for session in sessions if session.pid is not None]
+    costs = [session.total_cost_usd for session in sessions if session.total_cost_usd is not None]
+    live = manager.statistics().live
+    return live, max(0, own_memory() - memory_before), agents_memory(pids) if pids else None, sum(costs) or None
+
+
+def _stories(options: DemoOptions) -> list[Story]:
+    is_embedded = options.agent == "embedded"
+    sessions = SESSIONS[options.agent] if options.sessions is None else options.sessions
+    return list(
+        write_stories(
+            sessions,
+            options.turns,
+            seed=options.seed,
+            has_tools=is_embedded,
+            spread=options.pace * 50 if is_embedded else 0.0,
+        )
+    )
+
+
+def _turns_of(story: Story) -> int:
+    extra = {"interrupted": 1, "forked": 2}.get(story.kind, 0)
+    return 2 + len(story.chatter) + extra
+
+
+def _agent(options: DemoOptions) -> Agent:
+    if options.agent == "claude-code":
+        return ClaudeCode()
+    model = OfflineModel(piece_delay=options.pace)
+    return Embedded(model=model, tools=[add], transcripts=Transcripts())
+
+
+async def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b

@@ -1,0 +1,86 @@
+"""How a command ends: its exit code, and the one line that says why."""
+
+from enum import IntEnum
+
+from triologue.agents.discovery import CLI_PATH_VARIABLE, HOW_TO_INSTALL
+from triologue.errors import (
+    AgentNotFound,
+    AgentStartError,
+    CallerError,
+    NotLoggedIn,
+    SessionNotFound,
+    TriologueError,
+    TurnError,
+    TurnInterrupted,
+)
+from triologue.messages import Outcome
+
+
+class ExitCode(IntEnum):
+    """What a script can tell from `$?`. The numbers above 100 are those that shells use."""
+
+    OK = 0
+    """Answered; or all is well."""
+    FAILED = 1
+    """The turn failed; or something was found that is not well."""
+    USAGE = 2
+    """The command line, or a value in it, cannot be."""
+    NO_AGENT = 3
+    """The agent is not installed, does not start, or has no account."""
+    NO_SESSION = 4
+    """There is no conversation with the id that was asked for."""
+    BUG = 70
+    """A bug in triologue."""
+    TIMED_OUT = 124
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+def sole_error(error: BaseException) -> BaseException:
+    """The error that tells most: the first one in a group, and what stands behind a turn that failed."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, TurnError) and isinstance(error.__cause__, TriologueError):
+        return error.__cause__
+    return error
+
+
+def exit_code_of(error: BaseException) -> ExitCode:
+    """The exit code that an error means."""
+    match sole_error(error):
+        case KeyboardInterrupt() | TurnInterrupted():
+            return ExitCode.INTERRUPTED
+        case BrokenPipeError():
+            return ExitCode.BROKEN_PIPE
+        case CallerError():
+            return ExitCode.USAGE
+        case AgentNotFound() | AgentStartError() | NotLoggedIn():
+            return ExitCode.NO_AGENT
+        case SessionNotFound():
+            return ExitCode.NO_SESSION
+        case TriologueError():
+            return ExitCode.FAILED
+        case _:
+            return ExitCode.BUG
+
+
+def exit_code_of_outcome(outcome: Outcome) -> ExitCode:
+    """The exit code that a turn's outcome means."""
+    return ExitCode.OK if outcome.error is None else exit_code_of(outcome.error)
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    error = sole_error(error)
+    said = str(error).strip()
+    if isinstance(error, AgentNotFound) and "\n" in said:
+        # Its text lists every place that was looked at, and a screenful is no clear line.
+        return (
+            f"the Claude Code CLI `claude` was not found; {HOW_TO_INSTALL}, or name it by {CLI_PATH_VARIABLE} "
+            "(`triologue doctor` lists where it was looked for)"
+        )
+    if not isinstance(error, TriologueError):
+        return f"a bug in triologue, please report it: {type(error).__name__}: {' '.join(said.split())}"
+    return " ".join(said.split())
+
+

@@ -1,0 +1,36 @@
+"""Ctrl-C, as commands take it."""
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import trio
+
+from triologue.cli.endings import ExitCode
+
+
+async def until_interrupted(command: Callable[[], Awaitable[ExitCode]]) -> ExitCode:
+    """Run a command that Ctrl-C cancels: what it has opened is closed as always. The second Ctrl-C does not wait."""
+    code = ExitCode.INTERRUPTED
+    scope = trio.CancelScope()
+    async with on_interrupt(scope.cancel):
+        with scope:
+            code = await command()
+    return code
+
+
+@asynccontextmanager
+async def on_interrupt(act: Callable[[], None]) -> AsyncIterator[None]:
+    """The first Ctrl-C within the block calls `act`; the second one raises KeyboardInterrupt."""
+
+    async def listen(task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(signal.SIGINT) as signals:
+            task_status.started()
+            async for _ in signals:
+                break
+        act()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(listen)
+        yield
+        nursery.cancel_scope.cancel()

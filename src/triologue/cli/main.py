@@ -1,0 +1,82 @@
+"""The way into the `triologue` command, and its ways out: an exit code and, for an error, one line on stderr."""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+DEBUG_VARIABLE = "TRIOLOGUE_DEBUG"
+MISSING_EXTRA = "triologue: the command needs its extra, install it with: pip install 'triologue[cli]'\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code.
+
+    Args:
+        argv: the arguments without the program's name; None: those of this process.
+    """
+    try:
+        import click  # noqa: F401
+        import rich  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name not in ("click", "rich"):
+            raise
+        sys.stderr.write(MISSING_EXTRA)
+        return 2
+    _calm_down()
+    return _run(sys.argv[1:] if argv is None else list(argv))
+
+
+def _run(argv: list[str]) -> int:
+    import click
+
+    from triologue.cli.commands import triologue
+    from triologue.cli.endings import ExitCode, exit_code_of, one_line
+
+    try:
+        code = triologue.main(argv, prog_name="triologue", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return ExitCode.USAGE
+    except click.ClickException as error:
+        sys.stderr.write(f"{_usage_error(error)}\n")
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except BaseException as error:  # noqa: BLE001 - the last one who can tell the user about it in one line
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        code = exit_code_of(error)
+        if code is ExitCode.BROKEN_PIPE:
+            _drop_stdout()
+        elif code is not ExitCode.INTERRUPTED:
+            sys.stderr.write(f"triologue: {one_line(error)}\n")
+        return code
+
+
+def _usage_error(error: "click.ClickException") -> str:  # type: ignore[name-defined]  # noqa: F821
+    """What is wrong with the command line, and who tells more."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "triologue"
+    said = " ".join(error.format_message().split()).rstrip(".")
+    return f"{path}: {said} (see `{path} --help`)"
+
+
+def _drop_stdout() -> None:
+    """Whoever read our output is gone: what is left of it goes nowhere, quietly."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _calm_down() -> None:
+    """Nothing that an agent says can break the output, and what is logged does not get into it."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+    if not os.environ.get(DEBUG_VARIABLE):
+        logging.getLogger("triologue").addHandler(logging.NullHandler())

@@ -1,0 +1,146 @@
+"""`triologue run`: one prompt, one answer, and an exit code that tells how it went."""
+
+import sys
+from typing import Any, Literal, Protocol, final
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from triologue.cli.endings import ExitCode, exit_code_of_outcome, one_line
+from triologue.cli.interrupting import on_interrupt
+from triologue.cli.text_flow import TextFlow, printable
+from triologue.manager import open_manager
+from triologue.messages import Message, Outcome
+from triologue.options import Options
+from triologue.ports import Agent
+from triologue.wire import encode
+
+
+class RunRequest(Struct, frozen=True, kw_only=True):
+    """What the command line says."""
+
+    prompt: str
+    options: Options
+    form: Literal["text", "json", "stream-json"] = "text"
+    timeout: float | None = None
+    """Seconds; then the turn is interrupted."""
+
+
+async def run_prompt(agent: Agent, request: RunRequest) -> ExitCode:
+    """Send the prompt, print the answer, return the exit code.
+
+    Raises:
+        TriologueError: the prompt was not accepted.
+    """
+    output = _OUTPUTS[request.form]()
+    async with open_manager(agent) as manager:
+        turn = await manager.session("run", options=request.options).send(request.prompt)
+        timed_out = False
+        async with on_interrupt(turn.withdraw):
+            with trio.move_on_after(request.timeout if request.timeout is not None else float("inf")) as patience:
+                async for message in turn:
+                    output.show(message)
+            if patience.cancelled_caught:
+                timed_out = turn.outcome is None
+                turn.withdraw()
+            outcome = await turn.wait()
+    output.end(outcome)
+    if timed_out:
+        sys.stderr.write(f"triologue: no answer within {request.timeout:g} s; the turn was interrupted\n")
+        return ExitCode.TIMED_OUT
+    if outcome.error is not None:
+        sys.stderr.write(f"triologue: {one_line(outcome.error)}\n")
+    return exit_code_of_outcome(outcome)
+
+
+class Output(Protocol):
+    """What a run prints."""
+
+    def show(self, message: Message) -> None:
+        """The next message of the turn."""
+        ...
+
+    def end(self, outcome: Outcome) -> None:
+        """The turn is over."""
+        ...
+
+
+@final
+class TextOutput:
+    """The answer's text, while it comes."""
+
+    def __init__(self) -> None:
+        self._flow = TextFlow()
+        self._clean = printable if sys.stdout.isatty() else str
+
+    def show(self, message: Message) -> None:
+        """Print what it adds."""
+        self._print(self._flow.feed(message))
+
+    def end(self, outcome: Outcome) -> None:
+        """End the line; and where the agent gave a result only, print that."""
+        if not self._flow.has_spoken and outcome.kind == "answered" and outcome.result is not None:
+            self._print((outcome.result.result or "") + "\n")
+        self._print(self._flow.end_line())
+
+    def _print(self, piece: str) -> None:
+        if piece:
+            sys.stdout.write(self._clean(piece))
+            sys.stdout.flush()
+
+
+@final
+class JsonOutput:
+    """One object, at the end."""
+
+    def show(self, message: Message) -> None:
+        """Nothing yet."""
+
+    def end(self, outcome: Outcome) -> None:
+        """Print it."""
+        print_line(msgspec.json.encode(summary(outcome)))
+
+
+@final
+class StreamJsonOutput:
+    """Every message in the line that it came in."""
+
+    def show(self, message: Message) -> None:
+        """Print it."""
+        print_line(message.line or encode(message).rstrip(b"\n"))
+
+    def end(self, outcome: Outcome) -> None:
+        """The result was the last message."""
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """What `--json` prints: the outcome, and what the result says."""
+    result = outcome.result
+    return {
+        "outcome": outcome.kind,
+        "result": result.result if result else None,
+        "error": one_line(outcome.error) if outcome.error is not None else None,
+        "reason": outcome.reason,
+        "session_id": result.session_id if result else None,
+        "cost_usd": outcome.cost_usd,
+        "total_cost_usd": result.total_cost_usd if result else None,
+        "num_turns": result.num_turns if result else None,
+        "duration_ms": result.duration_ms if result else None,
+        "usage": result.usage if result else None,
+        "structured_output": result.structured_output if result else None,
+    }
+
+
+def print_line(line: bytes) -> None:
+    """Print bytes as they are, at once."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+_OUTPUTS: dict[str, type[TextOutput | JsonOutput | StreamJsonOutput]] = {
+    "text": TextOutput,
+    "json": JsonOutput,
+    "stream-json": StreamJsonOutput,
+}

@@ -1,0 +1,77 @@
+"""Conversations with the real Claude Code: a manager in a clean place, tool calls as scripts, a turn as plain values."""
+
+import json
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import triologue as tri
+from tests.support.real_cli import CleanPlace
+from triologue.actors import Turn
+
+
+def open_live_manager(
+    place: CleanPlace,
+    options: tri.Options | None = None,
+    *,
+    limits: tri.Limits | None = None,
+    deadlines: tri.Deadlines | None = None,
+) -> AbstractAsyncContextManager[tri.SessionManager]:
+    """A manager of Claude Code in this place, and in its folder."""
+    in_its_folder = tri.Options(cwd=place.cwd)
+    merged = in_its_folder if options is None else options.over(in_its_folder)
+    return tri.open_manager(
+        tri.ClaudeCode(environ=place.env), options=merged, limits=limits, deadlines=deadlines
+    )
+
+
+def call(name: str, **arguments: Any) -> str:
+    """The script of a tool call."""
+    return f"[[tool {name} {json.dumps(arguments)}]]"
+
+
+def bash(command: str, **arguments: Any) -> str:
+    """The script of a shell command."""
+    return call("Bash", command=command, description="part of a test", **arguments)
+
+
+@dataclass
+class Story:
+    """What a turn said, as plain values."""
+
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """Tool calls: name and input."""
+    results: list[tuple[str, str, bool]] = field(default_factory=list)
+    """What came of them: name, text, whether it is an error."""
+    said: str = ""
+    """All of the assistant's text."""
+    result: tri.ResultMessage | None = None
+
+
+async def read_story(turn: Turn) -> Story:
+    """Iterates a turn to its end."""
+    story, names = Story(), dict[str, str]()
+    async for message in turn:
+        match message:
+            case tri.AssistantMessage():
+                for block in message.content:
+                    if isinstance(block, tri.ToolUseBlock):
+                        names[block.id] = block.name
+                        story.calls.append((block.name, block.input))
+                story.said += tri.text(message)
+            case tri.UserMessage() if isinstance(message.content, list):
+                for block in message.content:
+                    if isinstance(block, tri.ToolResultBlock):
+                        outcome = (names[block.tool_use_id], _text(block.content), bool(block.is_error))
+                        story.results.append(outcome)
+            case tri.ResultMessage():
+                story.result = message
+            case _:
+                pass
+    return story
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        return "".join(part.get("text", "") for part in content)
+    return content or ""
