@@ -6,7 +6,7 @@ import trio
 import triologue as tri
 from tests.support.live import bash, open_live_manager, read_story
 from tests.support.real_cli import CleanPlace
-from tests.support.signpost import FOREVER, open_signpost, sleepers
+from tests.support.signpost import open_signpost, wait_no_sleepers
 from triologue.actors import Turn
 
 pytestmark = pytest.mark.real_cli
@@ -27,15 +27,17 @@ def kind_of(outcome: tri.Outcome) -> tuple[str, str | None]:
 
 
 async def test_mid_stream(place: CleanPlace) -> None:
-    async with open_live_manager(place) as manager:
+    async with open_live_manager(place, tri.Options(include_partial_messages=True)) as manager:
         session = manager.session("a")
-        prompt = "[[say half a]] [[wait gate]] [[say never]]"
+        prompt = "[[say half]] [[wait gate]] [[say never]]"
         turn = await session.send(prompt)
-        await place.api.wait_reached("gate")
+        async for message in turn:
+            if tri.text(message) == "half":
+                break
         pid = session.pid
         assert kind_of(await stopped(session, turn)) == ("interrupted", "aborted_streaming")
         story = await read_story(turn)
-        assert story.said == "half a"
+        assert story.said == "half"
         assert (await session.ask("and now?")).result == f"echo[2]: {prompt} | and now?"
         assert session.pid == pid
 
@@ -43,14 +45,14 @@ async def test_mid_stream(place: CleanPlace) -> None:
 async def test_mid_tool_and_its_processes_are_gone(place: CleanPlace) -> None:
     async with open_signpost(place.cwd) as post, open_live_manager(place, tri.Options(allowed_tools=["Bash"])) as manager:
         session = manager.session("a")
-        prompt = bash(post.before(FOREVER))
+        prompt = bash(post.sleeper)
         turn = await session.send(prompt)
         await post.wait_reached()
         assert kind_of(await stopped(session, turn)) == ("interrupted", "aborted_tools")
         story = await read_story(turn)
         assert [(name, is_error) for name, _, is_error in story.results] == [("Bash", True)]
         assert (await session.ask("and now?")).result == f"echo[2]: {prompt} | and now?"
-        assert sleepers(place.marker) == []
+        await wait_no_sleepers(place.marker)
 
 
 @pytest.mark.parametrize("where", ["before headers", "after headers", "mid"])
@@ -170,12 +172,12 @@ async def test_an_abort_event_interrupts_and_leaves_the_session_alive(place: Cle
 async def test_leaving_the_block_of_a_turn_interrupts_it(place: CleanPlace, where: str) -> None:
     async with open_signpost(place.cwd) as post, open_live_manager(place, tri.Options(allowed_tools=["Bash"])) as manager:
         session = manager.session("a")
-        script = "[[say so]] [[wait gate]]" if where == "stream" else bash(post.before(FOREVER))
+        script = "[[say so]] [[wait gate]]" if where == "stream" else bash(post.sleeper)
         async with session.turn(script) as turn:
             await (place.api.wait_reached("gate") if where == "stream" else post.wait_reached())
         assert turn.outcome is not None
         assert turn.outcome.kind == "interrupted"
-        assert sleepers(place.marker) == []
+        await wait_no_sleepers(place.marker)
 
 
 async def test_cancelling_ask_interrupts_its_turn(place: CleanPlace) -> None:

@@ -15,6 +15,14 @@ import trio
 PROC = Path("/proc")
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
+ROOT = "triologue.sdk root"
+STAFF_OF_ROOT = {
+    "triologue.actors.timers.Timers.run",
+    "triologue.agents.process._serve",
+    "triologue.agents.pump.Pump.run",
+    "triologue.agents.warden.WardenLink.run",
+}
+
 
 def adopt_orphans() -> None:
     """Make orphaned descendants our children, so that none can hide by a session of its own (Linux)."""
@@ -117,16 +125,20 @@ def run_to_the_last_task(main: Callable[..., Awaitable[Any]], *args: Any, **opti
         assert root is not None
         before = set(_tasks_below(root))
         result = await main(*args)
-        left = [task.name for task in _tasks_below(root) if task not in before and not _is_idle_root(task)]
+        left = [task.name for task in _tasks_below(root) if task not in before | _idle_roots(root)]
         assert not left, f"tasks left behind: {left}"
         return result
 
     return trio.run(checked, **options)
 
 
-def _is_idle_root(task: trio.lowlevel.Task) -> bool:
-    """Whether this is the one task per run that the SDK-shaped faces keep, with nothing below it."""
-    return task.name.startswith("triologue.sdk") and not any(_tasks_below(task))
+def _idle_roots(root: trio.lowlevel.Task) -> set[trio.lowlevel.Task]:
+    """The one task per run that the SDK-shaped faces keep, with its staff; nothing that belongs to a conversation."""
+    found: set[trio.lowlevel.Task] = set()
+    for task in _tasks_below(root):
+        if task.name == ROOT:
+            found |= {task, *(below for below in _tasks_below(task) if below.name in STAFF_OF_ROOT)}
+    return found
 
 
 def _tasks_below(task: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:

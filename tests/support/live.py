@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+import trio
+
 import triologue as tri
 from tests.support.real_cli import CleanPlace
 from triologue.actors import Turn
@@ -75,3 +77,20 @@ def _text(content: Any) -> str:
     if isinstance(content, list):
         return "".join(part.get("text", "") for part in content)
     return content or ""
+
+
+async def wait_written(place: CleanPlace, prompt: str, *, patience: float = 10.0) -> None:
+    """Returns when Claude Code has the prompt in a transcript.
+
+    It writes a little behind what it does: a prompt whose agent is killed at once is not remembered.
+    """
+    with trio.fail_after(patience):
+        while prompt not in _written_prompts(place):
+            await trio.sleep(0.01)
+
+
+def _written_prompts(place: CleanPlace) -> list[Any]:
+    texts = [path.read_text() for path in (place.home / ".claude" / "projects").glob("*/*.jsonl")]
+    lines = [line for text in texts for line in text.split("\n")[:-1]]
+    records = [json.loads(line) for line in lines]
+    return [record["message"]["content"] for record in records if record["type"] == "user"]

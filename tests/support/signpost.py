@@ -11,8 +11,7 @@ import trio
 
 from tests.support.processes import FoundProcess, processes_with
 
-FOREVER = "python3 -c 'import time; time.sleep(1000)'"
-"""A command that ends only when it is killed."""
+SLEEPER = "import sys, time; print('running', file=open(sys.argv[1], 'w'), flush=True); time.sleep(1000)"
 PATIENCE = 30.0
 
 
@@ -24,12 +23,22 @@ class Signpost:
         self._path = path
         self._stream = stream
 
-    def before(self, command: str) -> str:
-        """A shell command that says that it runs, and then goes on as `command`."""
-        return f"echo running > {shlex.quote(str(self._path))}; {command}"
+    @property
+    def sleeper(self) -> str:
+        """A shell command that says that it runs, and then ends only when it is killed."""
+        return f"python3 -c {shlex.quote(SLEEPER)} {shlex.quote(str(self._path))}"
+
+    @property
+    def waiter(self) -> str:
+        """A shell command that ends when the test says `go`."""
+        return f"head -n1 {shlex.quote(str(self._path))}"
+
+    async def go(self) -> None:
+        """Ends a waiter, now or when it comes by."""
+        await self._stream.send_all(b"go\n")
 
     async def wait_reached(self) -> None:
-        """Returns when a tool came by. Raises TooSlowError after `PATIENCE` seconds."""
+        """Returns when a sleeper came by. Raises TooSlowError after `PATIENCE` seconds."""
         with trio.fail_after(PATIENCE):
             assert await self._stream.receive_some(len(b"running\n")) == b"running\n"
 
@@ -44,5 +53,12 @@ async def open_signpost(folder: Path) -> AsyncGenerator[Signpost]:
 
 
 def sleepers(marker: str) -> list[FoundProcess]:
-    """The living processes of `FOREVER`, without the shells around them."""
-    return [found for found in processes_with(marker) if found.command.startswith("python3 -c import time")]
+    """The living processes of `Signpost.sleeper`, without the shells around them."""
+    return [found for found in processes_with(marker) if found.command.startswith("python3 -c import sys, time")]
+
+
+async def wait_no_sleepers(marker: str) -> None:
+    """Returns when all of them are gone. Raises TooSlowError after `PATIENCE` seconds."""
+    with trio.fail_after(PATIENCE):
+        while sleepers(marker):
+            await trio.sleep(0.01)

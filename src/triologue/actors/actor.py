@@ -115,9 +115,7 @@ class Actor:
         try:
             self._apply(letter.event)
         except LimitError as error:
-            if letter.accepted is None:
-                raise
-            letter.accepted.settle(error=error)
+            self._refuse(letter, error)
             return
         except Exception:
             # It was taken in; what became of it is told with the failure.
@@ -134,7 +132,7 @@ class Actor:
         conversation.session_id, conversation.is_confirmed = session.session_id, session.is_confirmed
         conversation.total_cost_usd, conversation.settings = session.total_cost_usd, session.wanted
 
-    def _execute(self, effect: do.Effect) -> None:
+    def _execute(self, effect: do.Effect) -> None:  # noqa: C901 - one arm for each effect
         match effect:
             case do.Publish(turn_id, messages):
                 self.conversation.log.publish(turn_id, messages)
@@ -227,7 +225,7 @@ class Actor:
         def sink(batch: list[Message]) -> None:
             try:
                 self._apply(on.Heard(generation, batch))
-            except Exception as error:  # a bug must end this conversation, and not the reading of all the others
+            except Exception as error:  # noqa: BLE001 - a bug ends this conversation, and not the reading of the others
                 self._failure = error
                 self.post(on.Expired("failure", generation))
             place.leave()  # it speaks, so it has started
@@ -257,11 +255,13 @@ class Actor:
     def _refuse_inbox(self, cause: TriologueError) -> None:
         refused = SessionFailed(f"it was not taken in: {cause}", reason=str(cause))
         while self._inbox.statistics().current_buffer_used:
-            letter = self._inbox.receive_nowait()
-            if isinstance(letter.event, on.Submit):
-                self.conversation.drop_turn(letter.event.turn_id)
-            if letter.accepted is not None:
-                letter.accepted.settle(error=refused)
+            self._refuse(self._inbox.receive_nowait(), refused)
+
+    def _refuse(self, letter: Letter, error: Exception) -> None:
+        if isinstance(letter.event, on.Submit):
+            self.conversation.drop_turn(letter.event.turn_id)
+        if letter.accepted is not None:
+            letter.accepted.settle(error=error)
 
 
 @final

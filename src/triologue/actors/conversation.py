@@ -1,7 +1,7 @@
 """What is known of a conversation, awake or asleep. A sleeping one is nothing but this."""
 
 from collections.abc import Callable
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from triologue.actors.log import Log
 from triologue.actors.replies import Reply
@@ -10,7 +10,9 @@ from triologue.errors import InvalidOption, brief
 from triologue.messages import UserMessage
 from triologue.options import Options, without_identity
 from triologue.ports import Agent
-from triologue.session import Setting
+
+if TYPE_CHECKING:
+    from triologue.session import Setting
 
 # Turns that can be found again by their caller's id; a bot's retry comes soon, or never.
 REMEMBERED_TURNS = 1_000

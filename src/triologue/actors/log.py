@@ -9,7 +9,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from triologue.messages import AssistantMessage, Event, Gap, Message, StreamEvent
+from triologue.messages import AssistantMessage, Event, Gap, Message, StreamEvent, TurnEnded
 
 # Batches that a reader may be behind before it is treated as slow. One read of an agent's output is one batch.
 CURSOR_BATCHES = 64
@@ -50,6 +50,7 @@ class Log:
         self.last = 0
         """The `seq` of the newest record."""
         self._cursors: set[Cursor] = set()
+        self._is_finished = False
 
     def __repr__(self) -> str:
         return f"<Log: {len(self._records)} records up to {self.last}, {len(self._cursors)} readers>"
@@ -88,9 +89,17 @@ class Log:
 
     def open(self, after: int, *, turn_id: str | None = None) -> "Cursor":
         """A new reader, of everything after `after`, or of one turn only. Close it."""
-        cursor = Cursor(self, after, turn_id)
+        cursor = Cursor(self, max(after, 0), turn_id)
         self._cursors.add(cursor)
+        if self._is_finished:
+            cursor.finish()
         return cursor
+
+    def finish(self) -> None:
+        """Nothing follows: who waits for more is told so."""
+        self._is_finished = True
+        for cursor in self._cursors:
+            cursor.finish()
 
     def wake(self) -> None:
         """Let every reader look again at what it waits for."""
@@ -129,24 +138,40 @@ class Cursor:
             except trio.WouldBlock:
                 self._is_behind = True
         for message in batch.messages:
-            self._late.add(message)
+            self._late.add(batch.turn_id, message)
 
     def wake(self) -> None:
         """Let the reader look again at what it waits for: it receives an empty batch."""
-        with contextlib.suppress(trio.WouldBlock):  # a full channel wakes it too
+        with contextlib.suppress(trio.WouldBlock, trio.ClosedResourceError):  # a full channel wakes it too
             self._send.send_nowait(Batch(self._turn_id, [], self._seen + 1, self._seen))
 
+    @property
+    def is_drained(self) -> bool:
+        """Would `receive` have to wait?"""
+        return not self._is_behind and not self._receive.statistics().current_buffer_used
+
+    def finish(self) -> None:
+        """Nothing follows."""
+        self._send.close()
+
     async def receive(self) -> list[Batch]:
-        """Wait for something new; one checkpoint for all of it. May be empty when only other turns went on."""
+        """Wait for something new; one checkpoint for all of it. May be empty when only other turns went on.
+
+        Cancelling it loses nothing.
+
+        Raises:
+            trio.EndOfChannel: nothing follows.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
         try:
             batch = self._receive.receive_nowait()
-        except trio.WouldBlock:
+        except (trio.WouldBlock, trio.EndOfChannel):
             if self._is_behind:
-                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.cancel_shielded_checkpoint()
                 return self._catch_up()
             batch = await self._receive.receive()
         else:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.cancel_shielded_checkpoint()
         self._seen = max(self._seen, batch.last)
         return [batch]
 
@@ -156,10 +181,17 @@ class Cursor:
             batch for batch in self._log.since(self._seen) if self._turn_id is None or batch.turn_id == self._turn_id
         ]
         self._seen = self._log.last
-        partials = self._late.take()
-        if partials:
-            batches.append(Batch(self._turn_id, partials, self._seen + 1))
+        batches += [Batch(turn_id, [partial], self._seen + 1) for turn_id, partial in self._late.take()]
         return batches
+
+
+class _Part(Struct, frozen=True):
+    """A partial, and the pieces of those after it that go on with it."""
+
+    turn_id: str | None
+    partial: StreamEvent
+    event: dict[str, Any]
+    pieces: list[str]
 
 
 @final
@@ -167,25 +199,27 @@ class Late:
     """The partials that a slow reader missed, added up: at most one for each block that is still open."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[StreamEvent, dict[str, Any], list[str]]] = []
+        self._parts: list[_Part] = []
 
-    def add(self, message: Message) -> None:
+    def add(self, turn_id: str | None, message: Message) -> None:
         """Remember a partial; a complete message repeats what its partials said, so they go."""
         if isinstance(message, AssistantMessage):
             parent = message.parent_tool_use_id
-            self._parts = [part for part in self._parts if part[0].parent_tool_use_id != parent]
+            self._parts = [part for part in self._parts if part.partial.parent_tool_use_id != parent]
+        elif isinstance(message, TurnEnded):
+            self._parts = [part for part in self._parts if part.turn_id != turn_id]
         elif isinstance(message, StreamEvent):
             event = message.event
             piece = _piece(event)
-            if piece is not None and self._parts and _goes_on(self._parts[-1], message, event):
-                self._parts[-1][2].append(piece)
+            if piece is not None and self._parts and _goes_on(self._parts[-1], turn_id, message, event):
+                self._parts[-1].pieces.append(piece)
             else:
-                self._parts.append((message, event, [] if piece is None else [piece]))
+                self._parts.append(_Part(turn_id, message, event, [] if piece is None else [piece]))
 
-    def take(self) -> list[StreamEvent]:
-        """Give them away."""
+    def take(self) -> list[tuple[str | None, StreamEvent]]:
+        """Give them away, each with its turn."""
         parts, self._parts = self._parts, []
-        return [_joined(*part) for part in parts]
+        return [(part.turn_id, _joined(part)) for part in parts]
 
 
 # Which field of a delta carries its piece of text.
@@ -200,18 +234,18 @@ def _piece(event: dict[str, Any]) -> str | None:
     return piece if isinstance(piece, str) else None
 
 
-def _goes_on(last: tuple[StreamEvent, dict[str, Any], list[str]], partial: StreamEvent, event: dict[str, Any]) -> bool:
-    before, event_before, pieces = last
+def _goes_on(last: _Part, turn_id: str | None, partial: StreamEvent, event: dict[str, Any]) -> bool:
     return (
-        bool(pieces)
-        and before.parent_tool_use_id == partial.parent_tool_use_id
-        and event_before.get("index") == event.get("index")
-        and event_before["delta"]["type"] == event["delta"]["type"]
+        bool(last.pieces)
+        and last.turn_id == turn_id
+        and last.partial.parent_tool_use_id == partial.parent_tool_use_id
+        and last.event.get("index") == event.get("index")
+        and last.event["delta"]["type"] == event["delta"]["type"]
     )
 
 
-def _joined(partial: StreamEvent, event: dict[str, Any], pieces: list[str]) -> StreamEvent:
-    if len(pieces) < 2:
-        return partial
-    delta = {**event["delta"], _PIECES[event["delta"]["type"]]: "".join(pieces)}
-    return msgspec.structs.replace(partial, line=b"", event={**event, "delta": delta})
+def _joined(part: _Part) -> StreamEvent:
+    if len(part.pieces) < 2:
+        return part.partial
+    delta = {**part.event["delta"], _PIECES[part.event["delta"]["type"]]: "".join(part.pieces)}
+    return msgspec.structs.replace(part.partial, line=b"", event={**part.event, "delta": delta})

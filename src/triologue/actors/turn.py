@@ -21,7 +21,13 @@ class Turn:
     """
 
     def __init__(
-        self, turn_id: str, meta: dict[str, str], log: Log, *, withdraw: Callable[[str], None], position: Callable[[str], int | None]
+        self,
+        turn_id: str,
+        meta: dict[str, str],
+        log: Log,
+        *,
+        withdraw: Callable[[str], None],
+        position: Callable[[str], int | None],
     ) -> None:
         self._id = turn_id
         self._meta = meta
@@ -119,6 +125,7 @@ class _TurnMessages:
                 message = self._ready.popleft()
                 if type(message) is not TurnEnded:
                     return message
+                self._ready.clear()
                 self._close()
             if self._cursor is None:
                 raise StopAsyncIteration
@@ -132,7 +139,7 @@ class _TurnMessages:
                 self._ready.extend(message for message in batch.messages if type(message) not in _OURS)
             else:
                 self._ready.extend(batch.messages)
-        if was_over and not any(type(message) is TurnEnded for message in self._ready):
+        if was_over and cursor.is_drained and not any(type(message) is TurnEnded for message in self._ready):
             self._close()  # its end is older than what the log keeps
 
     def _close(self) -> None:

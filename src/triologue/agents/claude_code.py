@@ -1,5 +1,6 @@
 """Claude Code as an agent: its dialect of the protocol, over whatever carries its process."""
 
+import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -107,7 +108,11 @@ class ClaudeCode:
         """
         env = environment(options, self._base(), "")
         config_dir = env.get("CLAUDE_CONFIG_DIR") or str(Path(env.get("HOME") or Path.home(), ".claude"))
-        return claude_faults.diagnose(exit, refusal, options, config_dir=config_dir)
+        started = options.copy()
+        if options.cwd is None:
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                started.cwd = Path.cwd()
+        return claude_faults.diagnose(exit, refusal, started, config_dir=config_dir)
 
     def _base(self) -> Mapping[str, str]:
         return os.environ if self._environ is None else self._environ

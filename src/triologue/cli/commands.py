@@ -6,22 +6,23 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 import trio
 from rich.console import Console
 
-from triologue.agents import ClaudeCode, Embedded
-from triologue.cli.chat import ChatRequest, hold_chat
+from triologue.agents import ClaudeCode
+from triologue.cli.chat import hold_chat
 from triologue.cli.demo import DemoOptions, run_demo
 from triologue.cli.doctor import examine
 from triologue.cli.interrupting import until_interrupted
+from triologue.cli.offline import PACE, offline_agent
 from triologue.cli.run import RunRequest, run_prompt
 from triologue.options import Options
 from triologue.ports import Agent
 
-AGENTS: dict[str, Callable[[], Agent]] = {"claude-code": ClaudeCode, "embedded": Embedded}
+AGENTS: dict[str, Callable[[], Agent]] = {"claude-code": ClaudeCode, "embedded": offline_agent}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -71,7 +72,7 @@ def triologue() -> None:
     """
 
 
-@triologue.command()
+@triologue.command(short_help="Hold 200 conversations at once, and show that none is lost.")
 @click.option("--agent", type=agent_type, default="embedded", show_default=True, help="Who holds the conversations.")
 @click.option(
     "--sessions",
@@ -101,7 +102,7 @@ def demo(**said: Any) -> int:
     return trio.run(until_interrupted, partial(run_demo, DemoOptions(**said), console))
 
 
-@triologue.command()
+@triologue.command(short_help="Talk to an agent in the terminal.")
 @conversation_options
 def chat(agent: str, **said: Any) -> int:
     """Talk to an agent in the terminal.
@@ -110,15 +111,17 @@ def chat(agent: str, **said: Any) -> int:
     commands of the chat (/resume, /fork, /model, /quit); all others go to the agent. When the input is no terminal,
     each of its lines is a prompt, and the chat ends with it.
 
-    Exit code: 0; without a terminal 1 when a prompt had no answer; 3 when the agent does not start.
+    Exit code: 0; 3 when the agent does not start; without a terminal also 1 when a prompt had no answer, and 130 after
+    Ctrl-C.
     """
     options = _options(said, include_partial_messages=True)
     # What a person types is meant as the agent's own prompt means it: slash commands, and files by @path.
     options.verbatim_prompts = False
-    return trio.run(hold_chat, AGENTS[agent](), ChatRequest(options=options), _console())
+    talker = offline_agent(pace=PACE) if agent == "embedded" else AGENTS[agent]()
+    return trio.run(hold_chat, talker, options, _console())
 
 
-@triologue.command()
+@triologue.command(short_help="Send one prompt, print the answer, tell the outcome by the exit code.")
 @click.argument("prompt")
 @conversation_options
 @click.option("--session-id", metavar="UUID", help="The id that the new conversation, or the fork, gets.")
@@ -126,9 +129,13 @@ def chat(agent: str, **said: Any) -> int:
 @click.option("--max-turns", type=click.IntRange(1), help="Round trips with the model, at most.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds; then the turn is interrupted.")
 @click.option("--json", "form", flag_value="json", help="Print one JSON object: the result and its outcome.")
-@click.option("--stream-json", "form", flag_value="stream-json", help="Print every message as it comes, one JSON a line.")
-def run(agent: str, prompt: str, form: str | None, timeout: float | None, **said: Any) -> int:
-    """Send one PROMPT and print the answer while it comes; `-` reads the prompt from standard input.
+@click.option(
+    "--stream-json", "form", flag_value="stream-json", help="Print every message as it comes, one JSON a line."
+)
+def run(
+    agent: str, prompt: str, form: Literal["json", "stream-json"] | None, timeout: float | None, **said: Any
+) -> int:
+    r"""Send one PROMPT and print the answer while it comes; `-` reads the prompt from standard input.
 
     \b
     Exit code:
@@ -153,7 +160,7 @@ def run(agent: str, prompt: str, form: str | None, timeout: float | None, **said
     return trio.run(run_prompt, AGENTS[agent](), request)
 
 
-@triologue.command()
+@triologue.command(short_help="Say which agents are installed, and whether they start.")
 @click.argument("agent", type=agent_type, required=False)
 def doctor(agent: str | None) -> int:
     """Look at each AGENT, or at one: is it installed, is its version one that is tested, does it start.

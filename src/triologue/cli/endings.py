@@ -82,5 +82,3 @@ def one_line(error: BaseException) -> str:
     if not isinstance(error, TriologueError):
         return f"a bug in triologue, please report it: {type(error).__name__}: {' '.join(said.split())}"
     return " ".join(said.split())
-
-

@@ -1,7 +1,7 @@
 """Ctrl-C, as commands take it."""
 
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -20,7 +20,7 @@ async def until_interrupted(command: Callable[[], Awaitable[ExitCode]]) -> ExitC
 
 
 @asynccontextmanager
-async def on_interrupt(act: Callable[[], None]) -> AsyncIterator[None]:
+async def on_interrupt(act: Callable[[], None]) -> AsyncGenerator[None]:
     """The first Ctrl-C within the block calls `act`; the second one raises KeyboardInterrupt."""
 
     async def listen(task_status: trio.TaskStatus[None]) -> None:
@@ -29,6 +29,22 @@ async def on_interrupt(act: Callable[[], None]) -> AsyncIterator[None]:
             async for _ in signals:
                 break
         act()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(listen)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def on_every_interrupt(act: Callable[[], None]) -> AsyncGenerator[None]:
+    """Each Ctrl-C within the block calls `act`."""
+
+    async def listen(task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(signal.SIGINT) as signals:
+            task_status.started()
+            async for _ in signals:
+                act()
 
     async with trio.open_nursery() as nursery:
         await nursery.start(listen)

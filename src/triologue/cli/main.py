@@ -5,6 +5,11 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from click import ClickException
 
 DEBUG_VARIABLE = "TRIOLOGUE_DEBUG"
 MISSING_EXTRA = "triologue: the command needs its extra, install it with: pip install 'triologue[cli]'\n"
@@ -16,12 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments without the program's name; None: those of this process.
     """
-    try:
-        import click  # noqa: F401
-        import rich  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name not in ("click", "rich"):
-            raise
+    if find_spec("click") is None or find_spec("rich") is None:
         sys.stderr.write(MISSING_EXTRA)
         return 2
     _calm_down()
@@ -57,7 +57,7 @@ def _run(argv: list[str]) -> int:
         return code
 
 
-def _usage_error(error: "click.ClickException") -> str:  # type: ignore[name-defined]  # noqa: F821
+def _usage_error(error: "ClickException") -> str:
     """What is wrong with the command line, and who tells more."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "triologue"

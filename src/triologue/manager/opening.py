@@ -9,7 +9,7 @@ import trio
 from triologue.actors import Timers, World
 from triologue.agents import ClaudeCode, Embedded, open_carrier
 from triologue.errors import InvalidOption, brief
-from triologue.manager.sessions import OptionsFor, SessionManager
+from triologue.manager.sessions import OptionsFor, SessionManager, check_defaults
 from triologue.options import Deadlines, Limits, check_limits
 from triologue.ports import Agent
 from triologue.supervision import Registry
@@ -44,7 +44,8 @@ async def open_manager(
     limits, deadlines = limits or Limits(), deadlines or Deadlines()
     check_limits(limits, deadlines)
     agent = agent or default_agent()
-    error: Exception | None = None
+    check_defaults(agent, options)
+    error: BaseException | None = None
     async with (
         open_carrier(grace=deadlines.close / 2, max_message_bytes=limits.max_message_bytes) as carrier,
         trio.open_nursery() as nursery,
@@ -58,12 +59,12 @@ async def open_manager(
         try:
             yield manager
             patience = deadlines.drain
-        except Exception as caught:  # raised below, as it is, because the nursery would put it into a group
+        except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
             error = caught
-        finally:
-            with trio.CancelScope(shield=True):
-                await manager.drain(patience)
+        with trio.CancelScope(shield=True):
+            await manager.drain(patience)
         nursery.cancel_scope.cancel()
+    manager.finish()
     if error is not None:
         raise error
 

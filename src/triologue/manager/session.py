@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, final
 from uuid import uuid4
 
 import trio
 
-from triologue.actors import Conversation, Cursor, Turn
 from triologue.errors import InvalidOption, SessionNotFound, brief
 from triologue.messages import Event, Prompt, ResultMessage, SessionState, UserMessage, user_message
+from triologue.options import without_identity
 from triologue.session import inputs as on
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from triologue.actors import Conversation, Cursor, Turn
     from triologue.manager.sessions import SessionManager, SessionStatistics
     from triologue.options import Options
     from triologue.ports import Agent
@@ -162,10 +164,12 @@ class Session:
     async def reset(self) -> None:
         """Begin a fresh conversation under this key; the old one is kept under its session id."""
         conversation = self._conversation()
+        conversation.options = without_identity(conversation.options)
         if self._registry.awake(self._key) is not None:
             await self._registry.request(conversation, lambda ticket: on.Leave(ticket, forget=True)).wait()
-        conversation.forget()
-        await trio.lowlevel.checkpoint()
+        else:
+            conversation.forget()
+            await trio.lowlevel.checkpoint()
 
     async def set_model(self, model: str | None) -> None:
         """Use this model from now on, also after a restart; None: the agent's default.
@@ -179,7 +183,7 @@ class Session:
         """Use this permission mode from now on, also after a restart.
 
         Raises:
-            AgentProtocolError: the agent refused it.
+            AgentProtocolError, InvalidOption: the agent refused it, or would.
         """
         await self._change("permission_mode", mode)
 
@@ -188,7 +192,9 @@ class Session:
         if not command.startswith("/"):
             raise InvalidOption(f"a command starts with a slash, not {brief(command)}")
         prompt = user_frame(command)
-        self._conversation().commands.add(prompt.uuid or "")
+        prompt.uuid = str(uuid4())
+        self._manager.refuse_if_closed()
+        self._conversation().commands.add(prompt.uuid)
         return await self._ask(prompt)
 
     async def hibernate(self) -> None:
@@ -221,25 +227,24 @@ class Session:
         self._known = self._manager.conversation(self._key, self._agent, self._wanted)
         return self._known
 
-    async def _send(
-        self, prompt: UserMessage, *, id: str | None = None, meta: dict[str, str] | None = None
-    ) -> Turn:
+    async def _send(self, prompt: UserMessage, *, id: str | None = None, meta: dict[str, str] | None = None) -> Turn:
         self._manager.refuse_if_closed()
         conversation = self._conversation()
-        if id is not None and (known := conversation.known_turn(id, prompt)) is not None:
-            await trio.lowlevel.checkpoint()
-            return known
-        turn = conversation.new_turn(
-            id or prompt.uuid or "", meta or {}, withdraw=self._withdraw, position=self._position
-        )
-        if id is not None:
-            conversation.remember(id, prompt, turn)
-        accepted = self._registry.post(conversation, on.Submit(turn.id, prompt, turn.meta))
+        # An agent takes a prompt's uuid as its identity too: the second prompt of that uuid is not answered.
+        chosen = id if id is not None else prompt.uuid
+        if chosen is not None and (known := conversation.known_turn(chosen, prompt)) is not None:
+            turn, accepted = known
+            await accepted.wait()
+            return turn
+        if prompt.uuid is None:
+            prompt.uuid = str(uuid4())
+        turn_id = chosen if chosen is not None else prompt.uuid
+        turn = conversation.new_turn(turn_id, meta or {}, withdraw=self._withdraw, position=self._position)
+        accepted = self._registry.post(conversation, on.Submit(turn_id, prompt, turn.meta))
+        if chosen is not None:
+            conversation.remember(prompt, turn, accepted)
         try:
             await accepted.wait()
-        except Exception:
-            conversation.drop_turn(turn.id)
-            raise
         except trio.Cancelled:
             turn.withdraw()
             raise
@@ -267,6 +272,9 @@ class Session:
         self._manager.refuse_if_closed()
         conversation = self._conversation()
         if self._registry.awake(self._key) is None:
+            options = conversation.options.copy()
+            setattr(options, setting, value)
+            conversation.agent.check(options)
             conversation.settings[setting] = value
             await trio.lowlevel.checkpoint()
             return
@@ -293,21 +301,22 @@ class Subscription:
 
     async def __anext__(self) -> Event:
         while not self._ready:
-            for batch in await self._cursor.receive():
+            try:
+                batches = await self._cursor.receive()
+            except trio.EndOfChannel:
+                raise StopAsyncIteration from None
+            for batch in batches:
                 self._ready.extend(batch.events())
         return self._ready.popleft()
 
 
 def user_frame(prompt: Prompt) -> UserMessage:
-    """The prompt as a user frame with a uuid, which is how the agent names it in what it says.
+    """The prompt as a user frame of its own.
 
     Raises:
         InvalidOption: it is no prompt.
     """
     try:
-        frame = user_message(prompt)
+        return user_message(prompt)
     except (TypeError, ValueError) as error:
         raise InvalidOption(str(error)) from None
-    if frame.uuid is None:
-        frame.uuid = str(uuid4())
-    return frame

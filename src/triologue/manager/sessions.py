@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from typing import TYPE_CHECKING, TypeAlias, final
 
 import trio
 from msgspec import Struct
 
-from triologue.actors import Conversation, World
-from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
+from triologue.actors import Conversation, Turn, World
+from triologue.errors import InvalidOption, ManagerClosed, SessionExists, TriologueError, brief
 from triologue.manager.session import Session
 from triologue.messages import SessionState
 from triologue.options import IDENTITY, Options, check_options
-from triologue.session import inputs as on
+from triologue.session import Setting, inputs as on
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from triologue.ports import Agent
     from triologue.supervision import Registry
+
+logger = logging.getLogger("triologue.manager")
 
 OptionsFor: TypeAlias = "Options | Callable[[str], Options] | None"
 
@@ -65,8 +69,6 @@ class SessionManager:
         self._is_draining = False
         self._options_for = options if callable(options) else None
         self._options = Options() if options is None or callable(options) else options.copy()
-        self._refuse_identity(self._options)
-        self._check(agent, self._options)
 
     def __repr__(self) -> str:
         return f"<SessionManager: {self._agent.name}, {len(self._registry)} sessions>"
@@ -90,7 +92,7 @@ class SessionManager:
         if conversation is not None:
             self._amend(conversation, agent, options)
         elif options is not None or agent is not None:
-            self._check(agent or self._agent, self._merged(key, options))
+            check_for(agent or self._agent, self._merged(key, options))
         return Session(self, key, agent, options.copy() if options is not None else None)
 
     async def delete(self, key: str) -> None:
@@ -140,7 +142,7 @@ class SessionManager:
         if conversation is None:
             self.refuse_if_closed()
             who, how = agent or self._agent, self._merged(key, options)
-            self._check(who, how)
+            check_for(who, how)
             conversation = Conversation(key, who, how, log_limit=self._world.limits.log)
             self._registry.add(conversation)
         return conversation
@@ -178,8 +180,6 @@ class SessionManager:
         """Take nothing in any more, let what runs go on for `patience` seconds, then let every agent go."""
         self._is_draining = True
         awake = [conversation for conversation in self._registry if self._registry.awake(conversation.key)]
-        for conversation in awake:
-            self._registry.post(conversation, on.Hold())
         deadlines = self._world.deadlines
         with trio.move_on_after(patience + deadlines.interrupt + 2 * deadlines.close):
             async with trio.open_nursery() as nursery:
@@ -187,19 +187,30 @@ class SessionManager:
                     nursery.start_soon(self._let_go, conversation, patience)
         self._registry.is_closed = True
 
+    def finish(self) -> None:
+        """Nothing follows: tell those who still read."""
+        for conversation in self._registry:
+            conversation.log.finish()
+
     async def _let_go(self, conversation: Conversation, patience: float) -> None:
-        actor = self._registry.awake(conversation.key)
-        if actor is None:
-            return
-        run = actor.session.run
-        turn = conversation.turns.get(run.turn_id) if run is not None else None
-        if turn is not None:
-            with trio.move_on_after(patience):
-                await turn.wait()
+        closed = ManagerClosed("the manager's block was left before this turn began")
         if self._registry.awake(conversation.key) is None:
             return
-        closed = ManagerClosed("the manager's block was left before this turn began")
-        await self._registry.request(conversation, lambda ticket: on.Leave(ticket, error=closed)).wait()
+        try:
+            await self._registry.post(conversation, on.Hold()).wait()  # behind the prompts that are on their way in
+            turn = self._running_turn(conversation)
+            if turn is not None:
+                with trio.move_on_after(patience):
+                    await turn.wait()
+            if self._registry.awake(conversation.key) is not None:
+                await self._registry.request(conversation, lambda ticket: on.Leave(ticket, error=closed)).wait()
+        except TriologueError as error:  # it broke, which harms only itself
+            logger.warning("the session %r broke while it was closed: %s", conversation.key, error)
+
+    def _running_turn(self, conversation: Conversation) -> Turn | None:
+        actor = self._registry.awake(conversation.key)
+        run = actor.session.run if actor is not None else None
+        return conversation.turns.get(run.turn_id) if run is not None else None
 
     # Options.
 
@@ -209,7 +220,7 @@ class SessionManager:
             base = self._options_for(key)
             if not isinstance(base, Options):
                 raise InvalidOption(f"the function for options gave {brief(base)} for {key!r}, and not Options")
-            self._refuse_identity(base)
+            _refuse_identity(base)
         return options.over(base) if options is not None else base.copy()
 
     def _amend(self, conversation: Conversation, agent: Agent | None, options: Options | None) -> None:
@@ -224,18 +235,43 @@ class SessionManager:
                 "another one under it; use another key, or session.reset()"
             )
         changed = options.over(conversation.options)
-        self._check(conversation.agent, changed)
-        conversation.amend(changed, named)
+        check_for(conversation.agent, changed)
+        conversation.options = changed
+        for setting in conversation.settings:
+            if setting in named:
+                self._want(conversation, setting, getattr(changed, setting))
 
-    @staticmethod
-    def _check(agent: Agent, options: Options) -> None:
-        check_options(options)
-        agent.check(options)
+    def _want(self, conversation: Conversation, setting: Setting, value: str | None) -> None:
+        if self._registry.awake(conversation.key) is not None:
+            self._registry.post(conversation, on.Change(None, setting, value))
+        else:
+            conversation.settings[setting] = value
 
-    @staticmethod
-    def _refuse_identity(options: Options) -> None:
-        if identity := sorted(set(options.named()) & set(IDENTITY)):
-            raise InvalidOption(
-                f"{', '.join(identity)} name one conversation, and a manager has many; "
-                "give them to manager.session(key, options=...)"
-            )
+
+def check_defaults(agent: Agent, options: OptionsFor) -> None:
+    """Refuse a manager's options that no session of it could have.
+
+    Raises:
+        InvalidOption, UnsupportedOption: such options.
+    """
+    if isinstance(options, Options):
+        _refuse_identity(options)
+        check_for(agent, options)
+
+
+def check_for(agent: Agent, options: Options) -> None:
+    """Refuse options that this agent could not be started with.
+
+    Raises:
+        InvalidOption, UnsupportedOption: such options.
+    """
+    check_options(options)
+    agent.check(options)
+
+
+def _refuse_identity(options: Options) -> None:
+    if identity := sorted(set(options.named()) & set(IDENTITY)):
+        raise InvalidOption(
+            f"{', '.join(identity)} name one conversation, and a manager has many; "
+            "give them to manager.session(key, options=...)"
+        )

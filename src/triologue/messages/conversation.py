@@ -167,12 +167,12 @@ class ResultMessage(Message, tag="result", kw_only=True):
 
 def text_delta(event: StreamEvent) -> tuple[int, str] | None:
     """The block index and the text that a partial adds, or None when it adds no text."""
-    match event.event:
-        case {"type": "content_block_delta", "delta": {"type": "text_delta", "text": str() as text}}:
-            index = event.event.get("index")
-            return (index if isinstance(index, int) else 0), text
-        case _:
-            return None
+    said = event.event
+    delta = said.get("delta")
+    if said.get("type") != "content_block_delta" or not isinstance(delta, dict) or delta.get("type") != "text_delta":
+        return None
+    index, piece = said.get("index"), delta.get("text")
+    return (index if isinstance(index, int) else 0), piece if isinstance(piece, str) else ""
 
 
 def text(item: object) -> str:

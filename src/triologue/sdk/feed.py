@@ -1,7 +1,7 @@
 """Feeds prompts into a session, one after the other, and reads everything it says back."""
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import TypeAlias, final
 
 import trio
@@ -9,12 +9,14 @@ import trio
 from triologue.actors import Turn
 from triologue.errors import TriologueError
 from triologue.manager import Session
-from triologue.messages import Message, Outcome, Prompt, TurnEnded, is_of_agent
+from triologue.messages import Gap, Message, Outcome, Prompt, TurnEnded, is_of_agent
 
 Prompts: TypeAlias = Prompt | AsyncIterable[Prompt]
 
 # Streamed input that comes faster than it is answered waits here, so that it never fills the mailbox.
 PROMPTS_AHEAD = 16
+# Seconds that the caller's iterable may take to clean up when its query is closed.
+INPUT_PATIENCE = 10.0
 
 
 @final
@@ -25,36 +27,68 @@ class Feed:
         self._session = session
         self._prompts = prompts
         self._scope = trio.CancelScope()
+        self._over = trio.Event()
+        self._task: trio.lowlevel.Task | None = None
         self.error: Exception | None = None
         """What the caller's iterable raised, or why a prompt was not accepted."""
-        self.is_over = False
         self.last: Turn | None = None
         """The turn of the last prompt that was sent."""
 
     async def run(self) -> None:
         """Send them all; never raises."""
-        with self._scope:
-            try:
-                await self._send_all()
-            except Exception as error:  # it belongs to whoever reads the replies, and is raised there
-                self.error = error
-        self.is_over = True
-        self._session.wake_readers()
+        self._task = trio.lowlevel.current_task()
+        try:
+            with self._scope:
+                await send_each(self._session, self._prompts, self._note)
+        except Exception as error:  # it belongs to whoever reads the replies, and is raised there
+            self.error = error
+        finally:
+            self._over.set()
+            self._session.wake_readers()
 
-    async def _send_all(self) -> None:
-        if not isinstance(self._prompts, AsyncIterable):
-            self.last = await self._session.send(self._prompts)
-            return
-        ahead: deque[Turn] = deque()
-        async for prompt in self._prompts:
-            if len(ahead) >= PROMPTS_AHEAD:
-                await ahead.popleft().wait()
-            self.last = await self._session.send(prompt)
-            ahead.append(self.last)
+    @property
+    def is_over(self) -> bool:
+        """Have all prompts been sent, or will no more be?"""
+        return self._over.is_set()
 
     def cancel(self) -> None:
         """Take no more from the caller."""
         self._scope.cancel()
+
+    async def wait_over(self) -> None:
+        """Wait until the caller's iterable has been closed, or refused to be for `INPUT_PATIENCE`."""
+        if trio.lowlevel.current_task() is not self._task:  # the iterable itself may close its query
+            with trio.move_on_after(INPUT_PATIENCE):
+                await self._over.wait()
+
+    def _note(self, turn: Turn) -> None:
+        self.last = turn
+
+
+async def send_each(session: Session, prompts: Prompts, note: Callable[[Turn], None]) -> None:
+    """Send one prompt, or each of an async iterable of prompts, only so many ahead of the replies.
+
+    However it ends, an async generator is closed.
+
+    Raises:
+        MailboxFull, InvalidOption: a prompt was not accepted.
+        Exception: what the iterable raised.
+    """
+    if not isinstance(prompts, AsyncIterable):
+        note(await session.send(prompts))
+        return
+    ahead: deque[Turn] = deque()
+    iterator = aiter(prompts)
+    try:
+        async for prompt in iterator:
+            if len(ahead) >= PROMPTS_AHEAD:
+                await ahead.popleft().wait()
+            turn = await session.send(prompt)
+            note(turn)
+            ahead.append(turn)
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()
 
 
 @final
@@ -65,9 +99,10 @@ class Replies:
         self._feed = feed
         self._reader = session.open_reader()
         self._ready: deque[Message] = deque()
-        self._outcomes: dict[str, Outcome] = {}
+        self._last_ended: str | None = None
         self._failure: Exception | None = None
         self.is_over = False
+        """Nothing is left to be read: whoever stops here abandons nothing."""
 
     def __aiter__(self) -> AsyncIterator[Message]:
         return self
@@ -79,11 +114,10 @@ class Replies:
                 for message in batch.messages:
                     if type(message) is TurnEnded:
                         self._note_end(batch.turn_id, message.outcome)
-                    elif is_of_agent(message):
+                    elif is_of_agent(message) or type(message) is Gap:
                         self._ready.append(message)
         message = self._ready.popleft()
-        if not self._ready and self._is_complete() and self._failure is None and self._feed.error is None:
-            self.is_over = True  # whoever breaks after the last result has left nothing undone
+        self.is_over = self._is_last_result(message)
         return message
 
     def end(self) -> None:
@@ -93,16 +127,21 @@ class Replies:
         self._reader.wake()
 
     def _note_end(self, turn_id: str | None, outcome: Outcome) -> None:
-        self._outcomes[turn_id or ""] = outcome
+        self._last_ended = turn_id  # turns that have a result end in their order
         if outcome.result is None and outcome.error is not None and self._failure is None:
             self._failure = outcome.error
 
     def _is_complete(self) -> bool:
         last = self._feed.last
-        return self._feed.is_over and (last is None or last.id in self._outcomes)
+        return self._feed.is_over and (last is None or last.id == self._last_ended)
+
+    def _is_last_result(self, message: Message) -> bool:
+        last = self._feed.last
+        has_all = self._feed.is_over and self._feed.error is None and last is not None and last.outcome is not None
+        return has_all and last.outcome.result is message
 
     def _raise_or_stop(self) -> None:
-        if self.is_over:
+        if self._is_ended:
             raise StopAsyncIteration
         if self._failure is not None:
             self.is_over = True

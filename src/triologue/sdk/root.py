@@ -16,6 +16,7 @@ from triologue.errors import ManagerClosed, TriologueError
 from triologue.manager import Session, SessionManager, open_manager
 from triologue.options import Options
 from triologue.ports import Agent
+from triologue.sdk.feed import Feed
 
 logger = logging.getLogger("triologue.sdk")
 
@@ -32,6 +33,7 @@ class Root:
         self._nursery: trio.Nursery | None = None
         self._failure: Exception | None = None
         self._count = 0
+        self._token = trio.lowlevel.current_trio_token()
 
     @classmethod
     def current(cls) -> "Root":
@@ -41,30 +43,37 @@ class Root:
             RuntimeError: this is not called inside `trio.run`.
         """
         try:
-            root = _current.get(None)
+            return _current.get()
+        except LookupError:
+            root = cls()
+            _current.set(root)
+            trio.lowlevel.spawn_system_task(root._run, name="triologue.sdk root")
+            return root
         except RuntimeError:
             raise RuntimeError(
                 "triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)"
             ) from None
-        if root is None:
-            root = cls()
-            _current.set(root)
-            trio.lowlevel.spawn_system_task(root._run, name="triologue.sdk root")
-        return root
 
     async def _run(self) -> None:
         try:
             # Every session brings its own agent, so which one the manager has does not matter.
-            async with open_manager(Embedded()) as manager, trio.open_nursery() as nursery:
-                self._manager, self._nursery = manager, nursery
-                self._is_open.set()
-                await trio.sleep_forever()
+            async with open_manager(Embedded()) as manager:
+                self._manager = manager
+                await self._host()
         except Exception as error:  # a system task must not raise: trio would take it for a bug of its own
             logger.exception("what query() and Client live under broke")
             self._failure = error
         finally:
-            self._manager = self._nursery = None
+            self._manager = None
             self._is_open.set()
+
+    async def _host(self) -> None:
+        async with trio.open_nursery() as self._nursery:
+            self._is_open.set()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None  # while it ends, nothing new begins
 
     async def session(self, agent: Agent, options: Options) -> Session:
         """A session of its own for a query or a client.
@@ -73,7 +82,7 @@ class Root:
             ManagerClosed: `trio.run` is about to return.
         """
         await self._is_open.wait()
-        if self._manager is None:
+        if self._manager is None or self._nursery is None:
             raise ManagerClosed("trio.run is ending, so no conversation can begin") from self._failure
         self._count += 1
         return self._manager.session(f"sdk-{self._count}", agent=agent, options=options)
@@ -86,6 +95,7 @@ class Root:
     async def let_go(self, session: Session) -> None:
         """Close a session and forget it; shielded, and bounded by the deadlines of its manager."""
         if self._manager is None:
+            await trio.lowlevel.checkpoint()
             return
         with trio.CancelScope(shield=True):
             try:
@@ -93,6 +103,14 @@ class Root:
             except TriologueError as error:
                 logger.warning("closing %r: %s", session.key, error)
 
-    def let_go_soon(self, session: Session) -> None:
-        """The same from where nobody can wait."""
+    def abandon(self, feed: Feed | None, session: Session) -> None:
+        """The same from where nobody can wait: a finalizer, which may run at any point of any thread."""
+        try:
+            self._token.run_sync_soon(self._abandon, feed, session)
+        except trio.RunFinishedError:
+            pass  # then it has ended already
+
+    def _abandon(self, feed: Feed | None, session: Session) -> None:
+        if feed is not None:
+            feed.cancel()
         self.start_soon(self.let_go, session)

@@ -83,7 +83,4 @@ class Note(Struct, frozen=True):
     text: str
 
 
-Effect: TypeAlias = (
-    Start | Send | SendPrompt | Stop | Publish | Settle | Answer | SetTimer | ClearTimer | Note
-)
-
+Effect: TypeAlias = Start | Send | SendPrompt | Stop | Publish | Settle | Answer | SetTimer | ClearTimer | Note

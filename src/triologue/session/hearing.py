@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from triologue.errors import AgentProtocolError, AgentStartError
 from triologue.messages import (
+    AssistantMessage,
     CommandLifecycle,
     ControlCancel,
     ControlRequest,
@@ -15,6 +16,9 @@ from triologue.messages import (
     KeepAlive,
     Message,
     ResultMessage,
+    SessionStateMessage,
+    StreamEvent,
+    UserMessage,
 )
 from triologue.session import effects as do
 from triologue.session.link import Asking, Changing, Handshake, Interrupting, LinkState
@@ -23,6 +27,8 @@ from triologue.wire import Answered, Asked, Ignored, Refused
 
 if TYPE_CHECKING:
     from triologue.session.machine import Session
+
+_SIGNS_OF_A_TURN = frozenset((InitMessage, AssistantMessage, UserMessage, StreamEvent, ResultMessage))
 
 
 @final
@@ -35,6 +41,7 @@ class Hearing:
         self._notable: dict[type[Message], Any] = {
             ResultMessage: self._result,
             CommandLifecycle: self._lifecycle,
+            SessionStateMessage: self._agent_state,
             InitMessage: self._init,
             ConversationReset: self._reset,
             ControlRequest: self._control,
@@ -46,13 +53,32 @@ class Hearing:
     def take_in(self, batch: list[Message]) -> None:
         """Go through what one read gave. Most messages need no decision: they are published as they came."""
         notable = self._notable
+        is_unsure = self._is_unsure()
         for message in batch:
+            if is_unsure:
+                is_unsure = self._look_for_a_sign(message)
             handle = notable.get(type(message))
             if handle is None:
                 self._chunk.append(message)
             else:
                 handle(message)
         self._flush()
+
+    def _is_unsure(self) -> bool:
+        """Has the prompt gone out to an agent that has not shown yet that it tells when it takes one up?"""
+        run = self._session.run
+        return run is not None and run.phase is Phase.SENT and not self._session.link.tells_lifecycle
+
+    def _look_for_a_sign(self, message: Message) -> bool:
+        """Let the first message that only a turn has begin it, unless the agent tells that itself; still unsure?
+
+        Claude Code says that it tells (`msg_lifecycle_v1`) only when the first turn has begun.
+        """
+        run = self._session.run
+        if type(message) in _SIGNS_OF_A_TURN and run is not None and self._is_unsure():
+            self._flush()
+            run.move(Phase.STARTED)
+        return self._is_unsure()
 
     def _owner(self) -> str | None:
         run = self._session.run
@@ -113,6 +139,7 @@ class Hearing:
 
     def _lifecycle(self, message: CommandLifecycle) -> None:
         session, run = self._session, self._session.run
+        session.link.tells_lifecycle = True
         self._flush()
         session.publish(None, [message])
         if run is None or message.command_uuid != run.prompt.uuid or run.phase is not Phase.SENT:
@@ -127,6 +154,18 @@ class Hearing:
                 session.end_run(failed_by(error))
             case _:
                 pass
+
+    def _agent_state(self, message: SessionStateMessage) -> None:
+        session, run = self._session, self._session.run
+        self._chunk.append(message)
+        if message.state != "idle" or run is None or not run.owns_messages or not session.link.tells_lifecycle:
+            return
+        # A result comes before `idle`, so the one of this turn was a line that could not be read.
+        self._flush()
+        error = AgentProtocolError(
+            "the agent ended the turn, and its result could not be read; was it longer than Limits.max_message_bytes?"
+        )
+        session.end_run(interrupted("without a result") if run.is_stopping else failed_by(error))
 
     def _control(self, message: ControlRequest | ControlResponse | ControlCancel | KeepAlive) -> None:
         session = self._session
@@ -152,7 +191,7 @@ class Hearing:
                 if session.link.state is LinkState.STARTING:
                     session.link_ready(_strings(response.get("capabilities")))
             case Interrupting():
-                session.interrupt_answered()
+                session.interrupt_answered(_strings(response.get("cancelled")))
             case Asking(ticket=ticket):
                 session.effect(do.Answer(ticket, response))
             case Changing() as change:
@@ -169,7 +208,7 @@ class Hearing:
                 session.refuse_start(AgentStartError(f"the agent refused the handshake: {error}"))
             case Interrupting():
                 session.effect(do.Note(f"the agent refused to be interrupted: {error}"))
-                session.interrupt_answered()
+                session.interrupt_answered([])
             case Asking(ticket=ticket):
                 session.effect(do.Answer(ticket, error=AgentProtocolError(f"the agent refused: {error}", code=code)))
             case Changing() as change:

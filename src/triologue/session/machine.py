@@ -106,7 +106,7 @@ class Session:
         done, self._effects = self._effects, []
         return done
 
-    def _handle(self, event: on.Input) -> None:
+    def _handle(self, event: on.Input) -> None:  # noqa: C901 - one arm for each input
         match event:
             case on.Heard():
                 if self.link.is_current(event.generation):
@@ -170,8 +170,6 @@ class Session:
             run.move(Phase.SENT)
             self.publish(run.turn_id, [TurnStarted()])
             self.effect(do.SendPrompt(self.link.generation, run.prompt))
-            if not self.link.tells_lifecycle:
-                run.move(Phase.STARTED)
 
     def _start(self) -> None:
         self.link.start(self.wanted)
@@ -321,9 +319,11 @@ class Session:
     def _is_stopping(self) -> bool:
         return self.run is not None and self.run.is_stopping
 
-    def interrupt_answered(self) -> None:
-        """The agent has taken the interrupt in; the next turn is safe from it."""
-        if not self._is_stopping():
+    def interrupt_answered(self, dropped: list[str]) -> None:
+        """The agent has taken the interrupt in, and `dropped` these prompts; the next turn is safe from it."""
+        if self.run is not None and self.run.is_stopping and self.run.prompt.uuid in dropped:
+            self.end_run(interrupted("before it began"))
+        elif not self._is_stopping():
             self.effect(do.ClearTimer(INTERRUPT))
 
     # For both halves.

@@ -54,21 +54,28 @@ class Reader:
 
 
 def decode_lines(lines: list[bytes | LongLine]) -> list[Message]:
-    """Decode one batch. The loop is the hottest of the library, hence its plainness."""
-    messages: list[Message] = []
-    for line in lines:
-        try:
-            message: Message = _decode(line)  # type: ignore[arg-type]  # a LongLine is a TypeError, and rare
-            if type(message) in _UNREFINED:
-                message = _refined(message, line)  # type: ignore[arg-type]
-            message.line = line  # type: ignore[assignment]
-            messages.append(message)
-        except Exception:  # noqa: BLE001  # msgspec raises several kinds, also RecursionError; the slow road sorts them out
-            if isinstance(line, LongLine):
-                messages.append(OversizeMessage(size=line.size, head=line.head))
-            elif (odd := decode_odd(line)) is not None:
-                messages.append(odd)
+    """Decode one batch. The hottest code of the library: where no line of it is odd, it loops as little as it can."""
+    try:
+        messages: list[Message] = [_decode(line) for line in lines]  # type: ignore[arg-type]  # see the except
+    except Exception:  # noqa: BLE001  # a LongLine, a blank line, or one of the several kinds that msgspec raises
+        return [message for line in lines if (message := _decode_any(line)) is not None]
+    for message, line in zip(messages, lines, strict=True):
+        message.line = line  # type: ignore[assignment]
+    if not _UNREFINED.isdisjoint(map(type, messages)):
+        messages = [_refined(message) if type(message) in _UNREFINED else message for message in messages]
     return messages
+
+
+def _decode_any(line: bytes | LongLine) -> Message | None:
+    """Decode a line of a batch that has an odd one; None when it is blank."""
+    if isinstance(line, LongLine):
+        return OversizeMessage(size=line.size, head=line.head)
+    try:
+        message: Message = _decode(line)
+    except Exception:  # noqa: BLE001  # also a RecursionError; the slow road sorts them out
+        return decode_odd(line)
+    message.line = line
+    return _refined(message) if type(message) in _UNREFINED else message
 
 
 def decode_line(line: bytes) -> Message | None:
@@ -77,11 +84,17 @@ def decode_line(line: bytes) -> Message | None:
     return messages[0] if messages else None
 
 
-def _refined(message: Message, line: bytes) -> Message:
+def _refined(message: Message) -> Message:
     """Give a system frame the class of its subtype, and a permission request what it says under another name."""
+    line = message.line
     match message:
         case SystemMessage(subtype=subtype) if subtype in _decode_system:
-            return _decode_system[subtype](line)
+            try:
+                refined: Message = _decode_system[subtype](line)
+            except Exception:  # noqa: BLE001  # a field of a wrong type, say
+                return decode_odd(line) or message
+            refined.line = line
+            return refined
         case ControlRequest(request=CanUseTool(permission_suggestions=None)):
             return decode_odd(line) or message
         case _:

@@ -6,7 +6,7 @@ import trio
 from msgspec import Struct
 from rich.console import Console
 
-from triologue.agents import ClaudeCode, Embedded
+from triologue.agents import ClaudeCode
 from triologue.cli.demo.machine import Belongings, agents_memory, own_memory
 from triologue.cli.demo.play import Player
 from triologue.cli.demo.report import Measures, is_good, report
@@ -14,7 +14,8 @@ from triologue.cli.demo.story import Story, write_stories
 from triologue.cli.demo.tally import Tally
 from triologue.cli.demo.view import make_view
 from triologue.cli.endings import ExitCode
-from triologue.engine import OfflineModel, Transcripts
+from triologue.cli.offline import offline_agent
+from triologue.engine import Transcripts
 from triologue.manager import SessionManager, open_manager
 from triologue.options import Limits, Options
 from triologue.ports import Agent
@@ -42,10 +43,12 @@ async def run_demo(options: DemoOptions, console: Console) -> ExitCode:
         TriologueError: the agent cannot be started.
     """
     stories = _stories(options)
-    tally = Tally(sum(_turns_of(story) for story in stories))
+    forks = sum(story.kind == "forked" for story in stories)
+    tally = Tally(conversations=len(stories) + forks, turns=sum(_turns_of(story) for story in stories))
     console.print(
         f"{len(stories)} conversations at once on [bold]{options.agent}[/], "
-        f"{tally.expected} turns, some interrupted, forked or resumed (seed {options.seed})"
+        f"{tally.expected} turns, some interrupted, forked or resumed (seed {options.seed})",
+        soft_wrap=True,
     )
     # Earlier garbage would be counted as, or hide, what the conversations use.
     gc.collect()
@@ -102,10 +105,4 @@ def _turns_of(story: Story) -> int:
 def _agent(options: DemoOptions) -> Agent:
     if options.agent == "claude-code":
         return ClaudeCode()
-    model = OfflineModel(piece_delay=options.pace)
-    return Embedded(model=model, tools=[add], transcripts=Transcripts())
-
-
-async def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
+    return offline_agent(pace=options.pace, transcripts=Transcripts())

@@ -56,7 +56,7 @@ class Player:
         for line in story.chatter[half:]:
             await self._say(session, line)
         if story.kind == "resumed":
-            await self._let_go(session)
+            await self._let_go(session, story.rest)
         if story.kind == "forked":
             copy = await session.fork(f"{story.key}/copy")
             self._tally.forks += 1
@@ -70,11 +70,12 @@ class Player:
         await self._say(copy, story.tell_copy)
         await self._say(copy, story.recall_copy)
 
-    async def _let_go(self, session: Session) -> None:
+    async def _let_go(self, session: Session, rest: float) -> None:
         """Hibernate: nothing of the conversation is alive until the next prompt wakes it."""
         await session.hibernate()
         if session.state != "hibernated" or session.pid is not None:
             self._tally.problems.append(f"{session.key}: {session.state} with pid {session.pid} after hibernating")
+        await trio.sleep(rest)
         self._tally.wakes += 1
 
     async def _say(self, session: Session, line: Line) -> None:
@@ -105,16 +106,16 @@ class Player:
         texts[session.key] = ""
         with trio.move_on_after(TURN_PATIENCE):
             async for message in turn:
-                if not isinstance(message, StreamEvent | AssistantMessage):
-                    continue
-                if not (said := text(message)):
+                said = text(message) if isinstance(message, StreamEvent | AssistantMessage) else ""
+                if not said:
                     continue
                 if record.first_text is None:
                     record.first_text = trio.current_time() - began
                     if stop_early:
                         await session.interrupt()
-                if isinstance(message, StreamEvent):
-                    texts[session.key] = (texts[session.key] + said)[-SHOWN_TAIL:]
+                # A whole message repeats what its pieces said.
+                piece = said if isinstance(message, StreamEvent) else "  "
+                texts[session.key] = (texts[session.key] + piece)[-SHOWN_TAIL:]
             record.outcome = await turn.wait()
             record.whole = trio.current_time() - began
         texts.pop(session.key, None)
@@ -137,9 +138,9 @@ class Player:
         if accepted != len(self._tally.turns):
             self._tally.problems.append(f"the logs have {accepted} turns, and {len(self._tally.turns)} were accepted")
 
-    async def _read_log(self, key: str, records: int) -> tuple[list[str | None], list[str | None]]:
-        begun: list[str | None] = []
-        ended: list[str | None] = []
+    async def _read_log(self, key: str, records: int) -> tuple[list[str], list[str]]:
+        begun: list[str] = []
+        ended: list[str] = []
         async with self._manager.session(key).subscribe(after=0) as events:
             seen = 0
             while seen < records:
@@ -147,9 +148,9 @@ class Player:
                 seen = event.seq or seen
                 match event.message:
                     case TurnAccepted():
-                        begun.append(event.turn_id)
+                        begun.append(event.turn_id or "")
                     case TurnEnded():
-                        ended.append(event.turn_id)
+                        ended.append(event.turn_id or "")
                     case Gap():
                         self._tally.problems.append(f"{key}: its log has a gap")
                     case _:

@@ -14,7 +14,26 @@ KINDS: tuple[Kind, ...] = ("interrupted", "forked", "resumed", "plain", "plain")
 ENDLESS = "Count to 2000"
 """Takes long enough to be interrupted."""
 
-_WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "iris", "jade", "kelp", "larch", "maple", "north", "ocean", "pearl", "quartz", "river"]
+_WORDS = [
+    "amber",
+    "birch",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "heron",
+    "iris",
+    "jade",
+    "kelp",
+    "larch",
+    "maple",
+    "north",
+    "ocean",
+    "pearl",
+    "quartz",
+    "river",
+]
 
 
 class Line(Struct, frozen=True):
@@ -36,6 +55,8 @@ class Story(Struct, frozen=True, kw_only=True):
     kind: Kind
     delay: float
     """Seconds before it begins, so that not all do everything at the same moment."""
+    rest: float
+    """Seconds that it hibernates, if it does."""
     tell: Line
     chatter: tuple[Line, ...]
     recall: Line
@@ -55,7 +76,7 @@ def write_stories(sessions: int, turns: int, *, seed: int, has_tools: bool, spre
         spread: seconds within which the conversations begin.
     """
     dice = random.Random(seed)
-    kinds = [KINDS[number % len(KINDS)] for number in range(sessions)]
+    kinds: list[Kind] = [KINDS[number % len(KINDS)] for number in range(sessions)]
     dice.shuffle(kinds)
     for number, kind in enumerate(kinds, 1):
         secret, other = str(dice.randrange(10_000, 100_000)), f"{dice.choice(_WORDS)}{dice.randrange(100, 1000)}"
@@ -64,6 +85,7 @@ def write_stories(sessions: int, turns: int, *, seed: int, has_tools: bool, spre
             key=f"chat-{number:03}",
             kind=kind,
             delay=dice.uniform(0, spread),
+            rest=dice.uniform(0, spread / 2),
             tell=Line(f"Remember: my number is {secret}"),
             chatter=tuple(_chatter(dice, has_tools=has_tools) for _ in range(turns - 2)),
             recall=Line(question, must=(secret,), must_not=(other,)),

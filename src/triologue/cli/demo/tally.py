@@ -23,9 +23,11 @@ class TurnRecord(Struct):
 class Tally:
     """The demo's own books, kept from what callers see."""
 
-    def __init__(self, expected: int) -> None:
-        self.expected = expected
-        """Turns that the stories have."""
+    def __init__(self, *, conversations: int, turns: int) -> None:
+        self.conversations = conversations
+        """What the stories have, forks included."""
+        self.expected = turns
+        """What the stories have."""
         self.turns: list[TurnRecord] = []
         self.texts: dict[str, str] = {}
         """What is being said, by the key of each turn that runs."""

@@ -86,7 +86,9 @@ class LiveView:
 
     def _picture(self, elapsed: float) -> RenderableType:
         sessions = self._manager.sessions()
-        return Group(self._progress(elapsed), Text(), self._marks(sessions), self._legend(sessions), Text(), self._texts())
+        return Group(
+            self._progress(elapsed), Text(), self._marks(sessions), self._legend(sessions), Text(), self._texts()
+        )
 
     def _progress(self, elapsed: float) -> RenderableType:
         tally = self._tally
@@ -105,10 +107,15 @@ class LiveView:
         marks = Text()
         for session in sessions:
             marks.append(self._mark, STYLES[session.state])
-        return marks
+        return marks.append(self._mark * self._unborn(sessions), STYLES["new"])
+
+    def _unborn(self, sessions: list[SessionStatistics]) -> int:
+        """Conversations that are still to begin."""
+        return max(0, self._tally.conversations - len(sessions))
 
     def _legend(self, sessions: list[SessionStatistics]) -> Text:
         states = Counter(session.state for session in sessions)
+        states["new"] += self._unborn(sessions)
         legend = Text()
         for state in ("new", "starting", "running", "interrupting", "idle", "hibernated"):
             legend.append(f"{self._mark} ", STYLES[state]).append(f"{states[state]} {state}   ", "bright_black")

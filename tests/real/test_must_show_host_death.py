@@ -1,0 +1,107 @@
+"""However the host ends, nothing of it is alive afterwards: agents, their tools, background tasks, the warden."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+import triologue as tri
+from tests.support.live import bash
+from tests.support.processes import processes_with, wait_none_with
+from tests.support.real_cli import CleanPlace, find_claude
+from tests.support.signpost import open_signpost, sleepers
+
+pytestmark = pytest.mark.real_cli
+
+HOST = Path(__file__).parent / "host_program.py"
+
+
+@asynccontextmanager
+async def open_host(place: CleanPlace, ending: str = "leave") -> AsyncGenerator[trio.Process]:
+    """A host with an idle session, one in the middle of a Bash tool, and one with a background task."""
+    env = {**place.env, "PYTHONPATH": str(Path(tri.__file__).parent.parent)}
+    (place.home / "tool").mkdir()
+    (place.home / "background").mkdir()
+    async with open_signpost(place.home / "tool") as tool, open_signpost(place.home / "background") as background:
+        prompts = [bash(tool.sleeper), bash(background.sleeper, run_in_background=True) + "[[say started]]"]
+        host = await trio.lowlevel.open_process(
+            [sys.executable, str(HOST), str(find_claude()), str(place.cwd), *prompts, ending],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert host.stdin is not None
+        assert host.stdout is not None
+        async with host.stdin, host.stdout:
+            try:
+                with trio.fail_after(60):
+                    assert await host.stdout.receive_some() == b"ready\n"
+                    await tool.wait_reached()
+                    await background.wait_reached()
+                assert_all_alive(place)
+                yield host
+            finally:
+                host.kill()
+                await host.wait()
+
+
+def assert_all_alive(place: CleanPlace) -> None:
+    commands = [found.command for found in processes_with(place.marker)]
+    assert sum(str(HOST) in command for command in commands) == 1
+    assert sum("warden_process.py" in command for command in commands) == 1
+    assert sum(command.startswith(str(find_claude())) for command in commands) >= 3
+    assert len(sleepers(place.marker)) == 2
+
+
+async def test_killed(place: CleanPlace) -> None:
+    async with open_host(place) as host:
+        host.kill()
+        assert await host.wait() == -signal.SIGKILL
+        await wait_none_with(place.marker)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_its_process_group_is_signalled(place: CleanPlace, number: signal.Signals) -> None:
+    async with open_host(place) as host:
+        os.killpg(host.pid, number)
+        with trio.fail_after(30):
+            assert await host.wait() != 0
+        await wait_none_with(place.marker)
+
+
+@pytest.mark.parametrize(("ending", "exit_code"), [("leave", 0), ("raise", 1)])
+async def test_it_leaves_the_block(place: CleanPlace, ending: str, exit_code: int) -> None:
+    async with open_host(place, ending) as host:
+        assert host.stdin is not None
+        await host.stdin.send_all(b"end\n")
+        with trio.fail_after(30):
+            assert await host.wait() == exit_code
+        # Not soon, but before it ended.
+        assert processes_with(place.marker) == []
+
+
+async def test_it_exits_without_a_word(place: CleanPlace) -> None:
+    async with open_host(place, "exit") as host:
+        assert host.stdin is not None
+        await host.stdin.send_all(b"end\n")
+        with trio.fail_after(30):
+            assert await host.wait() == 7
+        await wait_none_with(place.marker)
+
+
+async def test_the_host_and_its_warden_are_stopped_then_killed(place: CleanPlace) -> None:
+    """A host that hangs, as in a debugger, keeps its agents; they are gone when it is."""
+    async with open_host(place) as host:
+        os.kill(host.pid, signal.SIGSTOP)
+        assert_all_alive(place)
+        host.kill()
+        assert await host.wait() == -signal.SIGKILL
+        await wait_none_with(place.marker)

@@ -1,0 +1,89 @@
+"""Control is never behind data: it goes on while ten thousand messages of the real Claude Code lie unread."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+import triologue as tri
+from tests.support.live import open_live_manager, read_story
+from tests.support.real_cli import CleanPlace
+from triologue.manager import Subscription
+
+pytestmark = pytest.mark.real_cli
+
+COUNT = 10_000
+WORDS = " ".join(f"word{number}" for number in range(1, COUNT + 1))
+PARTIALS = tri.Options(include_partial_messages=True)
+
+
+async def texts_of(events: Subscription) -> AsyncIterator[str]:
+    async for event in events:
+        if isinstance(event.message, tri.StreamEvent) and (text := tri.text(event.message)):
+            yield text
+
+
+async def wait_all_said(events: Subscription) -> None:
+    """Returns when the agent has said all the words; this reader is a fast one."""
+    said = ""
+    async for event in events:
+        if isinstance(event.message, tri.StreamEvent):
+            said += tri.text(event.message)
+            if said == WORDS:
+                return
+
+
+async def test_interrupt_and_control_requests_return_while_nobody_reads(place: CleanPlace) -> None:
+    async with open_live_manager(place, PARTIALS) as manager:
+        session = manager.session("a")
+        async with session.subscribe() as fast, session.subscribe() as unread:
+            turn = await session.send(f"[[words {COUNT}]] [[wait gate]]")
+            begun = aiter(turn)
+            await anext(begun)
+            await wait_all_said(fast)
+            # Nobody reads `unread`, and `begun` stopped after its first message.
+            await session.set_model("model-b")
+            await session.set_permission_mode("plan")
+            assert await session.interrupt() == "stopped"
+            assert turn.outcome is not None
+            assert turn.outcome.kind == "interrupted"
+            # What they missed is there when they come back: the records, and not each partial.
+            rest = [message async for message in begun]
+            assert "".join(tri.text(message) for message in rest if isinstance(message, tri.AssistantMessage)) == WORDS
+            assert isinstance(rest[-1], tri.ResultMessage)
+            kept: list[tri.Event] = []
+            async for event in unread:
+                kept.append(event)
+                if isinstance(event.message, tri.TurnEnded):
+                    break
+            seqs = [event.seq for event in kept if event.seq is not None]
+            assert seqs == list(range(seqs[0], seqs[-1] + 1))
+            assert not any(isinstance(event.message, tri.Gap) for event in kept)
+        assert (await session.ask("[[say on]]")).result == "on"
+        assert place.api.turns[-1].body["model"] == "model-b"
+
+
+async def test_one_who_reads_slowly_slows_no_one(place: CleanPlace) -> None:
+    async with open_live_manager(place, PARTIALS) as manager:
+        session = manager.session("a")
+        turn = await session.send(f"[[words {COUNT}]]")
+        slow = aiter(turn)
+        read = 0
+        while turn.outcome is None:
+            # One message for each question to the agent, which answers in between.
+            message = await anext(slow)
+            read += 1
+            await session.set_model(f"model-{read % 2}")
+        assert turn.outcome.unwrap().result == WORDS
+        assert read < COUNT
+        assert not isinstance(message, tri.ResultMessage)
+        story = await read_story(turn)
+        assert story.said == WORDS
+
+
+async def test_ten_thousand_partials_all_reach_one_who_reads(place: CleanPlace) -> None:
+    async with open_live_manager(place, PARTIALS) as manager:
+        session = manager.session("a")
+        turn = await session.send(f"[[words {COUNT}]]")
+        partials = "".join([tri.text(message) async for message in turn if isinstance(message, tri.StreamEvent)])
+        assert partials == WORDS
+        assert (await turn.wait()).unwrap().result == WORDS

@@ -1,0 +1,200 @@
+"""The command as a script sees it: what it prints, where, and its exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from triologue.cli.main import main
+
+
+def test_the_demo_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--sessions", "15", "--turns", "3", "--pace", "0"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    facts = {
+        name.strip(): value.strip()
+        for name, _, value in (line.strip().partition("  ") for line in printed.out.splitlines())
+    }
+    assert facts["conversations"] == "18, of them 3 forks; 3 hibernated and woken"
+    # 15 of three turns each, one more for each that is interrupted, two more for each fork.
+    assert facts["turns"].startswith("54 in ")
+    assert facts["outcomes"] == "51 answered, 3 interrupted"
+    assert facts["recalled"] == "18 answers hold what was told before"
+    assert (facts["lost turns"], facts["leaks"], facts["problems"]) == ("0", "none", "none")
+
+
+def test_a_run_prints_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--agent", "embedded", "Count to 5"]) == 0
+    assert capsys.readouterr() == ("1 2 3 4 5\n", "")
+
+
+def test_a_run_prints_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = "5f0f4e4a-6a3e-4d6e-9b3c-0a1b2c3d4e5f"
+    code = main(
+        ["run", "--agent", "embedded", "--json", "--model", "m", "--session-id", chosen, "Which model are you?"]
+    )
+    said = json.loads(capsys.readouterr().out)
+    assert code == 0
+    shown = {name: said[name] for name in ("outcome", "result", "error", "session_id", "num_turns")}
+    assert shown == {
+        "outcome": "answered",
+        "result": "I am m.",
+        "error": None,
+        "session_id": chosen,
+        "num_turns": 1,
+    }
+    assert said["cost_usd"] == said["total_cost_usd"] > 0
+
+
+def test_a_run_prints_every_message(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["run", "--agent", "embedded", "--stream-json", "Call add(a=1, b=2)"]) == 0
+    frames = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+    talk = [frame for frame in frames if frame["type"] in ("assistant", "user", "result")]
+    assert [frame["type"] for frame in talk] == ["assistant", "assistant", "user", "assistant", "result"]
+    assert talk[-1]["result"] == "The tool add says: 3."
+
+
+def test_a_prompt_from_standard_input() -> None:
+    done = command("run", "--agent", "embedded", "-", stdin="Say good night")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "good night\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "Usage: triologue [OPTIONS] COMMAND [ARGS]..."),
+        (["frob"], 2, "triologue: No such command 'frob' (see `triologue --help`)"),
+        (["run"], 2, "triologue run: Missing argument 'PROMPT' (see `triologue run --help`)"),
+        (
+            ["run", "--agent", "x", "y"],
+            2,
+            "triologue run: Invalid value for '--agent' (env var: 'TRIOLOGUE_AGENT'): 'x'",
+        ),
+        (["run", "--fork", "x"], 2, "triologue run: --fork needs --resume ID or --continue"),
+        (
+            ["run", "--resume", "a", "--continue", "x"],
+            2,
+            "triologue run: --resume and --continue name two conversations",
+        ),
+        (["run", "--session-id", "a", "--continue", "x"], 2, "triologue run: --session-id cannot rename"),
+        (["run", ""], 2, "triologue run: the prompt is empty"),
+        (["run", "--cwd", "/nowhere", "x"], 2, "triologue run: Invalid value for '--cwd'"),
+        (["run", "--agent", "embedded", "--session-id", "a", "x"], 2, "triologue: session_id='a' is not a UUID"),
+        (["run", "--agent", "embedded", "--permission-mode", "a", "x"], 2, "triologue: permission_mode='a' is none of"),
+        (["demo", "--turns", "1"], 2, "triologue demo: Invalid value for '--turns': 1 is not in the range"),
+        (["run", "--agent", "embedded", "Fail with 529: overloaded"], 1, "triologue: the turn failed"),
+        (["run", "--agent", "embedded", "--resume", "a", "x"], 4, "triologue: no conversation has the session id 'a'"),
+        (
+            ["run", "--agent", "embedded", "--timeout", "0.01", "Wait 60 seconds"],
+            124,
+            "triologue: no answer within 0.01 s",
+        ),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_code(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRIOLOGUE_AGENT", raising=False)
+    assert main(arguments) == code
+    error = capsys.readouterr().err
+    assert error.startswith(said)
+    if arguments:
+        assert error.count("\n") == 1
+
+
+def test_a_failure_is_in_the_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--agent", "embedded", "--json", "--resume", "nope", "x"]) == 4
+    said = json.loads(capsys.readouterr().out)
+    assert (said["outcome"], said["reason"], said["result"]) == ("failed", "SessionNotFound", None)
+    assert said["error"].startswith("no conversation has the session id 'nope'")
+
+
+def test_an_agent_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAUDE_CODE_CLI_PATH", "/nowhere/claude")
+    for arguments in (["run", "x"], ["demo", "--agent", "claude-code"]):
+        assert main(arguments) == 3
+        assert capsys.readouterr().err == (
+            "triologue: CLAUDE_CODE_CLI_PATH='/nowhere/claude': there is no such file; "
+            "correct it, or leave it out to have the CLI looked for\n"
+        )
+
+
+def test_doctor_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    old = tmp_path / "claude"
+    old.write_text("#!/bin/sh\n[ \"$1\" = --version ] && echo '1.0.3 (Claude Code)' && exit\nexit 7\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("CLAUDE_CODE_CLI_PATH", str(old))
+    assert main(["doctor", "claude-code"]) == 3
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[2:]] == [
+        ["claude-code", "not", "ready"],
+        ["program", str(old)],
+        ["starts", "no"],
+        ["version", "1.0.3", "(not", "tested)"],
+        ["!", "Claude", "Code", "ended", "with", "exit", "code", "7"],
+    ]
+    monkeypatch.setenv("CLAUDE_CODE_CLI_PATH", "/nowhere/claude")
+    assert main(["doctor"]) == 3
+    assert "claude-code  not ready" in (printed := capsys.readouterr().out)
+    assert "embedded  ready" in printed
+    assert main(["doctor", "embedded"]) == 0
+
+
+@pytest.mark.parametrize("name", ["", "demo", "chat", "run", "doctor"])
+def test_help_fits_a_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*name.split(), "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"Usage: triologue{' ' * bool(name)}{name} [OPTIONS]")
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "..." not in printed.partition("Commands:")[2]
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("triologue ")
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "triologue.cli", "run", "--agent", "embedded", "--stream-json", "Count to 5000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_without_its_extra_it_says_how_to_install_it() -> None:
+    hide = "import sys; sys.modules['rich'] = None; from triologue.cli.main import main; sys.exit(main(['doctor']))"
+    done = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "triologue: the command needs its extra, install it with: pip install 'triologue[cli]'\n"
+
+
+def test_a_chat_from_a_pipe_answers_each_line() -> None:
+    done = command("chat", "--agent", "embedded", stdin="Remember: I like Python\n\n/fork\nWhat do I like?\n/cost")
+    answers = [line for line in done.stdout.splitlines() if not line.startswith("(")]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert answers[:2] == ["I will remember that you like Python.", "You like Python."]
+    assert answers[2].startswith("Total cost: $")
+
+
+def test_a_chat_from_a_pipe_tells_that_a_prompt_failed() -> None:
+    done = command("chat", "--agent", "embedded", stdin="Fail: no luck\nSay hello\n")
+    assert done.returncode == 1
+    assert "no luck" in done.stdout
+    assert "hello" in done.stdout.splitlines()
+
+
+def command(*arguments: str, stdin: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "triologue.cli", *arguments], input=stdin, capture_output=True, text=True, check=False
+    )

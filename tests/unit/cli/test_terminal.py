@@ -1,0 +1,179 @@
+"""The command in a real terminal: a pseudo-terminal, typed into, and waited for by what it shows."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import final
+
+import pytest
+
+PATIENCE = 30.0
+_STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@final
+class Terminal:
+    """A command in a terminal of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], fd: int) -> None:
+        self.process = process
+        self._fd = fd
+        self.shown = ""
+        """All of it so far, without colours."""
+        self._seen = 0
+
+    def type(self, keys: str) -> None:
+        os.write(self._fd, keys.encode())
+
+    def wait(self, text: str) -> str:
+        """Until it shows a text behind the last one that was waited for; returns what came before it."""
+        while (found := self.shown.find(text, self._seen)) < 0:
+            assert self._read(), f"it ended before {text!r}, and showed: {self.shown!r}"
+        before = self.shown[self._seen : found]
+        self._seen = found + len(text)
+        return before
+
+    def wait_end(self) -> int:
+        """Until it has ended; returns its exit code."""
+        while self._read():
+            pass
+        return self.process.wait(PATIENCE)
+
+    def _read(self) -> bool:
+        deadline = time.monotonic() + PATIENCE
+        ready, _, _ = select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, f"nothing new for {PATIENCE} s; it shows: {self.shown!r}"
+        try:
+            chunk = os.read(self._fd, 65_536)
+        except OSError:  # how Linux says that nobody has the other end open any more
+            return False
+        self.shown += _STYLE.sub("", chunk.decode(errors="replace")).replace("\r", "")
+        return bool(chunk)
+
+
+@contextmanager
+def open_terminal(*arguments: str) -> Iterator[Terminal]:
+    master, slave = pty.openpty()
+    # A session of its own, whose terminal this is: so that Ctrl-C is a key and not a call.
+    login = (
+        "import os, fcntl, termios, sys; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, "
+    )
+    login += "[sys.executable, '-m', 'triologue.cli', *sys.argv[1:]])"
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", login, *arguments], stdin=slave, stdout=slave, stderr=slave, env=environment
+    )
+    os.close(slave)
+    try:
+        yield Terminal(process, master)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+CTRL_C, CTRL_D = "\x03", "\x04"
+
+
+def test_a_chat() -> None:
+    with open_terminal("chat", "--agent", "embedded") as terminal:
+        terminal.wait("embedded in ")
+        terminal.wait("\n> ")
+        terminal.type("Remember: I like Python\n")
+        terminal.wait("I will remember that you like Python.\n(")
+        terminal.wait("\n> ")
+        terminal.type("Count to 2000\n")
+        terminal.wait(" 3 4 5 6 ")
+        terminal.type(CTRL_C)
+        terminal.wait("(interrupted)\n")
+        terminal.wait("\n> ")
+        terminal.type("Call add(a=20, b=22)\n")
+        terminal.wait("> add  a: 20, b: 22\n  42\nThe tool add says: 42.\n")
+        terminal.wait("\n> ")
+        terminal.type("/fork\n")
+        terminal.wait("(this is a copy now; /resume ")
+        original = terminal.wait(" goes back)")
+        terminal.wait("\n> ")
+        terminal.type("My name is Ada\n")
+        terminal.wait("\n> ")
+        terminal.type("What did I tell you?\n")
+        assert "Ada" in terminal.wait(" in all)")
+        terminal.wait("\n> ")
+        terminal.type(f"/resume {original}\n")
+        terminal.wait("\n> ")
+        terminal.type("What did I tell you?\n")
+        assert "Ada" not in (answer := terminal.wait(" in all)"))
+        assert "Python" in answer
+        terminal.wait("\n> ")
+        terminal.type("/model parrot\n")
+        terminal.wait("(the model is parrot)")
+        terminal.type("Which model are you?\n")
+        terminal.wait("I am parrot.")
+        terminal.wait("\n> ")
+        terminal.type("/quit\n")
+        assert terminal.wait_end() == 0
+
+
+@pytest.mark.parametrize("keys", [CTRL_D, CTRL_C + CTRL_C])
+def test_leaving_a_chat_by_a_key(keys: str) -> None:
+    with open_terminal("chat", "--agent", "embedded") as terminal:
+        terminal.wait("\n> ")
+        for key in keys:
+            terminal.type(key)
+            if key == CTRL_C and terminal.shown.count("leaves)") == 0:
+                terminal.wait("(Ctrl-C again, or Ctrl-D, leaves)")
+        assert terminal.wait_end() == 0
+        assert "Traceback" not in terminal.shown
+
+
+def test_a_conversation_that_is_not_there_leaves_the_chat_usable() -> None:
+    with open_terminal("chat", "--agent", "embedded", "--resume", "nope") as terminal:
+        terminal.wait("\n> ")
+        terminal.type("Hello\n")
+        terminal.wait("no conversation has the session id 'nope'")
+        terminal.wait("(the next message begins a fresh conversation)")
+        terminal.wait("\n> ")
+        terminal.type("Hello\n")
+        terminal.wait("Hello! What can I do for you?")
+        terminal.type(CTRL_D)
+        assert terminal.wait_end() == 0
+
+
+def test_the_demo_is_live_and_ends_with_a_table() -> None:
+    with open_terminal("demo", "--sessions", "10", "--turns", "3", "--pace", "0.01") as terminal:
+        terminal.wait("10 conversations at once on embedded, 36 turns")
+        terminal.wait("/36 turns")
+        terminal.wait(" running")
+        terminal.wait("lost turns")
+        assert terminal.wait_end() == 0
+
+
+def interrupt(terminal: Terminal) -> None:
+    terminal.type(CTRL_C)
+
+
+def kill(terminal: Terminal) -> None:
+    terminal.process.send_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("stop", [interrupt, kill])
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["run", "--agent", "embedded", "Count to 400000"], " 7 8 9 "),
+        (["demo", "--pace", "10", "--sessions", "5"], " running"),
+    ],
+)
+def test_ctrl_c_ends_a_command(stop: Callable[[Terminal], None], arguments: list[str], shown: str) -> None:
+    with open_terminal(*arguments) as terminal:
+        terminal.wait(shown)
+        stop(terminal)
+        assert terminal.wait_end() == 130
+        assert "Traceback" not in terminal.shown
