@@ -299,7 +299,9 @@ async def output_of(name: str, agent: tri.Agent | None, capsys: pytest.CaptureFi
 
 def checked_prices(output: str) -> str:
     """The output with `$N` for each price; they depend on the CLI's version, but add up."""
-    costs, totals = ([float(price) for price in re.findall(rf"{before}\$(\S+)", output)] for before in (" {3,}", "total "))
+    costs, totals = (
+        [float(price) for price in re.findall(rf"{before}\$(\S+)", output)] for before in (" {3,}", "total ")
+    )
     assert min(costs) > 0
     assert totals == pytest.approx(list(accumulate(costs)))
     return re.sub(r"\$[\d.]+", "$N", output)
@@ -346,7 +348,9 @@ async def test_on_claude_code(
 
 
 def test_every_program_is_in_the_readme() -> None:
-    listed = re.findall(r"^- \[`(\w+)\.py`\]\(\1\.py\): ", (FOLDER / "README.md").read_text("utf-8"), flags=re.MULTILINE)
+    listed = re.findall(
+        r"^- \[`(\w+)\.py`\]\(\1\.py\): ", (FOLDER / "README.md").read_text("utf-8"), flags=re.MULTILINE
+    )
     assert sorted(listed) == NAMES
 
 

@@ -167,6 +167,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """A longer line of the agent becomes an `OversizeMessage`."""
     log: int = 1_000
     """Records that a session keeps in memory; a reader of older ones sees a `Gap`."""
+    log_bytes: int = 128 * 1024
+    """What these records may weigh, counted by their lines."""
 
 
 class Deadlines(Struct, frozen=True, kw_only=True):

@@ -36,7 +36,7 @@ from triologue.messages import (
     TurnStarted,
 )
 from triologue.session import INTERRUPT, START, Session, effects as do, inputs as on
-from triologue.session.link import LinkState
+from triologue.session.link import Interrupting, LinkState
 from triologue.session.run import Phase
 
 LIMIT = 4
@@ -229,6 +229,8 @@ class SessionLaws(RuleBasedStateMachine):
         others = {each: self.outcomes.get(each) for each in self.accepted if each != turn_id}
         self.receive(on.Withdraw(turn_id))
         assert {each: self.outcomes.get(each) for each in others} == others, "cancelling one turn touched another"
+        run = self.session.run
+        assert turn_id in self.outcomes or (run is not None and run.turn_id == turn_id and run.is_stopping)
 
     @rule()
     def stop_turn(self) -> None:
@@ -440,7 +442,8 @@ class SessionLaws(RuleBasedStateMachine):
     @invariant()
     def an_interrupt_has_a_deadline(self) -> None:
         run = self.session.run
-        if self.stopping or (run is not None and run.is_stopping):
+        waits = self.session.link.state is LinkState.READY and self.session.link.waits_for(Interrupting)
+        if self.stopping or waits or (run is not None and run.is_stopping):
             assert INTERRUPT in self.timers
 
     @invariant()

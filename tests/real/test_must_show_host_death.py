@@ -12,10 +12,11 @@ import pytest
 import trio
 
 import triologue as tri
-from tests.support.live import bash
+from tests.support.leftovers import descendants
+from tests.support.live import bash, open_live_manager
 from tests.support.processes import processes_with, wait_none_with
 from tests.support.real_cli import CleanPlace, find_claude
-from tests.support.signpost import open_signpost, sleepers
+from tests.support.signpost import open_signpost, sleepers, wait_no_sleepers
 
 pytestmark = pytest.mark.real_cli
 
@@ -97,11 +98,26 @@ async def test_it_exits_without_a_word(place: CleanPlace) -> None:
         await wait_none_with(place.marker)
 
 
-async def test_the_host_and_its_warden_are_stopped_then_killed(place: CleanPlace) -> None:
-    """A host that hangs, as in a debugger, keeps its agents; they are gone when it is."""
+async def test_one_that_hangs_keeps_its_agents_until_it_is_killed(place: CleanPlace) -> None:
     async with open_host(place) as host:
         os.kill(host.pid, signal.SIGSTOP)
         assert_all_alive(place)
         host.kill()
         assert await host.wait() == -signal.SIGKILL
         await wait_none_with(place.marker)
+
+
+async def test_the_warden_alone_is_killed_and_the_conversations_go_on_under_another(place: CleanPlace) -> None:
+    async with open_signpost(place.home) as post, open_live_manager(place, tri.Options(allowed_tools=["Bash"])) as manager:
+        idle, busy = manager.session("idle"), manager.session("busy")
+        await idle.ask("first")
+        await busy.ask("second")
+        turn = await busy.send(bash(post.sleeper))
+        await post.wait_reached()
+        (warden,) = [pid for pid, command in descendants().items() if "warden_process.py" in command]
+        os.kill(warden, signal.SIGKILL)
+        outcome = await turn.wait()
+        assert (outcome.kind, outcome.reason) == ("failed", "AgentCrashed")
+        await wait_no_sleepers(place.marker)
+        assert (await idle.ask("third")).result == "echo[2]: first | third"
+        assert (await busy.ask("[[say on]]")).result == "on"

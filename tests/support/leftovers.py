@@ -21,6 +21,7 @@ STAFF_OF_ROOT = {
     "triologue.agents.process._serve",
     "triologue.agents.pump.Pump.run",
     "triologue.agents.warden.WardenLink.run",
+    "triologue.manager.opening._serve",
 }
 
 

@@ -8,7 +8,7 @@ from triologue.actors.replies import Reply
 from triologue.actors.turn import Turn
 from triologue.errors import InvalidOption, brief
 from triologue.messages import UserMessage
-from triologue.options import Options, without_identity
+from triologue.options import Limits, Options, without_identity
 from triologue.ports import Agent
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Conversation:
         key: the caller's name for it.
         agent: who holds it.
         options: how; its options of identity say how the conversation begins.
-        log_limit: records that are kept in memory.
+        limits: what of its log is kept in memory.
     """
 
     __slots__ = (
@@ -43,12 +43,12 @@ class Conversation:
         "turns",
     )
 
-    def __init__(self, key: str, agent: Agent, options: Options, *, log_limit: int) -> None:
+    def __init__(self, key: str, agent: Agent, options: Options, *, limits: Limits) -> None:
         self.key = key
         self.agent = agent
         self.options = options
         self._remembered: dict[str, tuple[UserMessage, Turn, Reply]] = {}
-        self.log = Log(log_limit)
+        self.log = Log(limits.log, limits.log_bytes)
         self.session_id: str | None = None
         """As the agent told it; None before."""
         self.is_confirmed = False

@@ -2,14 +2,25 @@
 
 import contextlib
 import itertools
+from collections import deque
 from collections.abc import Sequence
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import msgspec
 import trio
 from msgspec import Struct
 
-from triologue.messages import AssistantMessage, Event, Gap, Message, StreamEvent, TurnEnded
+from triologue.messages import (
+    AssistantMessage,
+    Event,
+    Gap,
+    Message,
+    ResultMessage,
+    StreamEvent,
+    TurnEnded,
+    UnknownMessage,
+)
+from triologue.wire import decode_line
 
 # Batches that a reader may be behind before it is treated as slow. One read of an agent's output is one batch.
 CURSOR_BATCHES = 64
@@ -37,23 +48,43 @@ class Batch(Struct, frozen=True, gc=False):
         return events
 
 
+class _Record(NamedTuple):
+    turn_id: str | None
+    kept: Message | bytes
+    """What the agent said is kept as the line that it came in, and decoded again for who asks late: a line takes less
+    than half the memory of its message. A result is kept as it is, because its cost was worked out here."""
+    size: int
+
+
+# What a record of ours, which has no line, is taken to weigh.
+NOMINAL_BYTES = 512
+
+
 @final
 class Log:
-    """Records in order, with a gapless `seq` from 1; the last `limit` of them are kept.
+    """Records in order, with a gapless `seq` from 1; a tail of them is kept.
 
     Partial text is not recorded: it passes by the cursors that are open.
+
+    Args:
+        limit: records that are kept at most.
+        limit_bytes: what the kept records may weigh, counted by their lines. The newest is kept whatever it weighs.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, limit_bytes: int) -> None:
         self._limit = limit
-        self._records: list[Event] = []
+        self._limit_bytes = limit_bytes
+        self._records: deque[_Record] = deque()
+        self._bytes = 0
         self.last = 0
         """The `seq` of the newest record."""
-        self._cursors: set[Cursor] = set()
+        # Replaced and never changed, because a reader may be closed by the garbage collector while it is gone through.
+        self._cursors: frozenset[Cursor] = frozenset()
         self._is_finished = False
 
     def __repr__(self) -> str:
-        return f"<Log: {len(self._records)} records up to {self.last}, {len(self._cursors)} readers>"
+        kept = f"{len(self._records)} records ({self._bytes} bytes)"
+        return f"<Log: {kept} up to {self.last}, {len(self._cursors)} readers>"
 
     @property
     def first(self) -> int:
@@ -62,35 +93,40 @@ class Log:
 
     def publish(self, turn_id: str | None, messages: Sequence[Message]) -> None:
         """Record all but the partials, and hand everything to the cursors. Never waits."""
-        first = last = self.last
-        records = self._records
+        first = self.last
         for message in messages:
             if type(message) is not StreamEvent:
-                last += 1
-                records.append(Event(last, turn_id, message))
-        self.last = last
-        if len(records) > 2 * self._limit:  # cutting now and then, so that it costs little each time
-            del records[: -self._limit]
+                self._keep(turn_id, message)
         if self._cursors:
-            batch = Batch(turn_id, messages, first + 1, last)
+            batch = Batch(turn_id, messages, first + 1, self.last)
             for cursor in self._cursors:
                 cursor.offer(batch)
+
+    def _keep(self, turn_id: str | None, message: Message) -> None:
+        line, records = message.line, self._records
+        size = len(line) or NOMINAL_BYTES
+        records.append(_Record(turn_id, line if line and type(message) is not ResultMessage else message, size))
+        self.last += 1
+        self._bytes += size
+        while (self._bytes > self._limit_bytes or len(records) > self._limit) and len(records) > 1:
+            self._bytes -= records.popleft().size
 
     def since(self, seq: int) -> list[Batch]:
         """The records after `seq`, oldest first; a `Gap` stands for those that are gone."""
         missing = self.first - (seq + 1)
         batches = [] if missing <= 0 else [Batch(None, [Gap(first=seq + 1, last=self.first - 1)], self.first)]
-        records = self._records[max(0, -missing) :]
+        first = max(seq + 1, self.first)
+        records = itertools.islice(self._records, first - self.first, None)
         for turn_id, group in itertools.groupby(records, key=lambda record: record.turn_id):
-            events = list(group)
-            seqs = [event.seq or 0 for event in events]
-            batches.append(Batch(turn_id, [event.message for event in events], seqs[0], seqs[-1]))
+            messages = [_message(record) for record in group]
+            batches.append(Batch(turn_id, messages, first, first + len(messages) - 1))
+            first += len(messages)
         return batches
 
     def open(self, after: int, *, turn_id: str | None = None) -> "Cursor":
         """A new reader, of everything after `after`, or of one turn only. Close it."""
         cursor = Cursor(self, max(after, 0), turn_id)
-        self._cursors.add(cursor)
+        self._cursors |= {cursor}
         if self._is_finished:
             cursor.finish()
         return cursor
@@ -108,7 +144,13 @@ class Log:
 
     def close(self, cursor: "Cursor") -> None:
         """Forget a reader."""
-        self._cursors.discard(cursor)
+        self._cursors -= {cursor}
+
+
+def _message(record: _Record) -> Message:
+    if isinstance(record.kept, Message):
+        return record.kept
+    return decode_line(record.kept) or UnknownMessage(line=record.kept)
 
 
 @final
@@ -154,6 +196,10 @@ class Cursor:
         """Nothing follows."""
         self._send.close()
 
+    def close(self) -> None:
+        """Nobody reads here any more."""
+        self._log.close(self)
+
     async def receive(self) -> list[Batch]:
         """Wait for something new; one checkpoint for all of it. May be empty when only other turns went on.
 
@@ -167,8 +213,9 @@ class Cursor:
             batch = self._receive.receive_nowait()
         except (trio.WouldBlock, trio.EndOfChannel):
             if self._is_behind:
+                batches = self._catch_up()  # before the checkpoint, so that what comes meanwhile finds the channel open
                 await trio.lowlevel.cancel_shielded_checkpoint()
-                return self._catch_up()
+                return batches
             batch = await self._receive.receive()
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
@@ -177,12 +224,13 @@ class Cursor:
 
     def _catch_up(self) -> list[Batch]:
         self._is_behind = False
-        batches = [
-            batch for batch in self._log.since(self._seen) if self._turn_id is None or batch.turn_id == self._turn_id
-        ]
+        batches = [batch for batch in self._log.since(self._seen) if self._is_mine(batch)]
         self._seen = self._log.last
         batches += [Batch(turn_id, [partial], self._seen + 1) for turn_id, partial in self._late.take()]
         return batches
+
+    def _is_mine(self, batch: Batch) -> bool:
+        return self._turn_id is None or batch.turn_id == self._turn_id or type(batch.messages[0]) is Gap
 
 
 class _Part(Struct, frozen=True):

@@ -1,15 +1,14 @@
 """A turn, as its caller holds it."""
 
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Literal, final
 
 import trio
 
 from triologue.actors.log import Cursor, Log
-from triologue.messages import Gap, Message, Outcome, TurnAccepted, TurnEnded, TurnStarted
+from triologue.messages import Message, Outcome, TurnAccepted, TurnEnded, TurnStarted
 
-_OURS = (TurnAccepted, TurnStarted, Gap)
+_OURS = frozenset({TurnAccepted, TurnStarted, TurnEnded})
 
 
 @final
@@ -37,6 +36,7 @@ class Turn:
         self._position = position
         self._outcome: Outcome | None = None
         self._ended = trio.Event()
+        self._reserved: Cursor | None = None
 
     def __repr__(self) -> str:
         shown = self._outcome.kind if self._outcome else self.state
@@ -98,12 +98,18 @@ class Turn:
             self._ended.set()
 
     def __aiter__(self) -> AsyncIterator[Message]:
-        return _TurnMessages(self._log, self._log.open(self._begin, turn_id=self._id), self)
+        cursor, self._reserved = self._reserved, None
+        return _TurnMessages(self._log, cursor or self._log.open(self._begin, turn_id=self._id), self)
 
-    @property
-    def is_recorded(self) -> bool:
-        """Is its end in the log yet?"""
-        return self._outcome is not None
+    def reserve(self) -> None:
+        """Begin to read for the first iteration, so that it misses no partial, however early one comes."""
+        self._reserved = self._log.open(self._begin, turn_id=self._id)
+
+    def release(self) -> None:
+        """Nobody will iterate for the first time any more."""
+        if self._reserved is not None:
+            self._log.close(self._reserved)
+            self._reserved = None
 
 
 @final
@@ -114,33 +120,33 @@ class _TurnMessages:
         self._log = log
         self._cursor: Cursor | None = cursor
         self._turn = turn
-        self._ready: deque[Message] = deque()
+        self._ready: Iterator[Message] = iter(())
 
     def __aiter__(self) -> "_TurnMessages":
         return self
 
     async def __anext__(self) -> Message:
         while True:
-            if self._ready:
-                message = self._ready.popleft()
-                if type(message) is not TurnEnded:
-                    return message
-                self._ready.clear()
-                self._close()
+            for message in self._ready:  # goes on where it was
+                return message
             if self._cursor is None:
                 raise StopAsyncIteration
             await self._read(self._cursor)
 
     async def _read(self, cursor: Cursor) -> None:
-        was_over = self._turn.is_recorded
-        batches = await cursor.receive()
-        for batch in batches:
-            if batch.messages and type(batch.messages[0]) in _OURS:
-                self._ready.extend(message for message in batch.messages if type(message) not in _OURS)
+        was_over = self._turn.outcome is not None
+        ready: list[Message] = []
+        is_end = False
+        for batch in await cursor.receive():
+            types = set(map(type, batch.messages))
+            if types.isdisjoint(_OURS):
+                ready += batch.messages
             else:
-                self._ready.extend(batch.messages)
-        if was_over and cursor.is_drained and not any(type(message) is TurnEnded for message in self._ready):
-            self._close()  # its end is older than what the log keeps
+                ready += [message for message in batch.messages if type(message) not in _OURS]
+                is_end = is_end or TurnEnded in types
+        self._ready = iter(ready)
+        if is_end or (was_over and cursor.is_drained):  # or its end is older than what the log keeps
+            self._close()
 
     def _close(self) -> None:
         if self._cursor is not None:

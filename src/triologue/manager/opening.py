@@ -48,8 +48,9 @@ async def open_manager(
     error: BaseException | None = None
     async with (
         open_carrier(grace=deadlines.close / 2, max_message_bytes=limits.max_message_bytes) as carrier,
-        trio.open_nursery() as nursery,
+        trio.open_nursery() as frame,
     ):
+        nursery: trio.Nursery = await frame.start(_serve)
         timers = Timers()
         nursery.start_soon(timers.run)
         starting = trio.CapacityLimiter(limits.max_starting)
@@ -67,6 +68,17 @@ async def open_manager(
     manager.finish()
     if error is not None:
         raise error
+
+
+async def _serve(task_status: trio.TaskStatus[trio.Nursery]) -> None:
+    """Hold the sessions' tasks.
+
+    Shielded: where the manager's block is cancelled they still have to interrupt what runs and to let the agents go.
+    """
+    with trio.CancelScope(shield=True):
+        async with trio.open_nursery() as nursery:
+            task_status.started(nursery)
+            await trio.sleep_forever()
 
 
 def default_agent() -> Agent:

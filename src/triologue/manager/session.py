@@ -90,13 +90,12 @@ class Session:
 
         Leaving by an exception or a cancellation asks for the same and does not wait.
         """
-        turn = await self.send(prompt, id=id, meta=meta)
+        turn = await self._send(user_frame(prompt), id=id, meta=meta, is_read=True)
         try:
             yield turn
-        except BaseException:
+        finally:
+            turn.release()
             turn.withdraw()
-            raise
-        turn.withdraw()
         with trio.move_on_after(self._manager.interrupt_patience):
             await turn.wait()
 
@@ -215,6 +214,10 @@ class Session:
         log = self._conversation().log
         return log.open(log.last if begin is None else begin)
 
+    async def send_to_read(self, prompt: Prompt) -> Turn:
+        """As `send`, for who iterates the turn in any case: its first iteration misses no partial."""
+        return await self._send(user_frame(prompt), is_read=True)
+
     def wake_readers(self) -> None:
         """Let every reader look again at what it waits for."""
         conversation = self._registry.get(self._key)
@@ -227,7 +230,14 @@ class Session:
         self._known = self._manager.conversation(self._key, self._agent, self._wanted)
         return self._known
 
-    async def _send(self, prompt: UserMessage, *, id: str | None = None, meta: dict[str, str] | None = None) -> Turn:
+    async def _send(
+        self,
+        prompt: UserMessage,
+        *,
+        id: str | None = None,
+        meta: dict[str, str] | None = None,
+        is_read: bool = False,
+    ) -> Turn:
         self._manager.refuse_if_closed()
         conversation = self._conversation()
         # An agent takes a prompt's uuid as its identity too: the second prompt of that uuid is not answered.
@@ -240,6 +250,8 @@ class Session:
             prompt.uuid = str(uuid4())
         turn_id = chosen if chosen is not None else prompt.uuid
         turn = conversation.new_turn(turn_id, meta or {}, withdraw=self._withdraw, position=self._position)
+        if is_read:
+            turn.reserve()
         accepted = self._registry.post(conversation, on.Submit(turn_id, prompt, turn.meta))
         if chosen is not None:
             conversation.remember(prompt, turn, accepted)

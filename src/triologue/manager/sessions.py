@@ -143,7 +143,7 @@ class SessionManager:
             self.refuse_if_closed()
             who, how = agent or self._agent, self._merged(key, options)
             check_for(who, how)
-            conversation = Conversation(key, who, how, log_limit=self._world.limits.log)
+            conversation = Conversation(key, who, how, limits=self._world.limits)
             self._registry.add(conversation)
         return conversation
 
@@ -157,7 +157,7 @@ class SessionManager:
         if self._registry.get(key) is not None:
             raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
         session = self.session(key, agent=conversation.agent, options=options)
-        self._registry.add(Conversation(key, conversation.agent, options, log_limit=self._world.limits.log))
+        self._registry.add(Conversation(key, conversation.agent, options, limits=self._world.limits))
         return session
 
     def statistics_of(self, conversation: Conversation) -> SessionStatistics:

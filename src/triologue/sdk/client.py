@@ -2,7 +2,7 @@
 
 import warnings
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import final
 
@@ -11,11 +11,14 @@ import trio
 from triologue.actors import Turn
 from triologue.errors import CallerError
 from triologue.manager import Session, default_agent
-from triologue.messages import Message, Prompt, ResultMessage, TurnEnded, is_of_agent
+from triologue.messages import Gap, Message, Outcome, ResultMessage, TurnEnded, is_of_agent
 from triologue.options import Options, check_options
 from triologue.ports import Agent
-from triologue.sdk.feed import Prompts, cause_of
+from triologue.sdk.feed import Prompts, cause_of, send_each
 from triologue.sdk.root import Root
+
+# Replies that nobody reads are kept so far; older ones are dropped.
+MAX_UNREAD = 100
 
 
 @final
@@ -35,13 +38,13 @@ class Client:
         self._agent = agent or default_agent()
         self._root: Root | None = None
         self._session: Session | None = None
-        self._last_session_id: str | None = None
-        self._unread: deque[tuple[Turn, AsyncIterator[Message]]] = deque()
+        self._is_connected = False
+        self._unread: deque[_Unread] = deque()
 
     @property
     def session_id(self) -> str | None:
         """The conversation's id, also after `disconnect`; None before the agent told it."""
-        return self._session.session_id if self._session is not None else self._last_session_id
+        return self._session.session_id if self._session is not None else None
 
     async def __aenter__(self) -> "Client":
         await self.connect()
@@ -59,42 +62,50 @@ class Client:
             InvalidOption, UnsupportedOption: options that cannot be.
             CallerError: it is connected already.
         """
-        if self._session is not None:
+        if self._is_connected:
             raise CallerError("this client is connected already; disconnect it first, or make another one")
         options = self._options.copy()
         check_options(options)
         self._agent.check(options)
-        self._root = Root.current()
-        self._session = await self._root.session(self._agent, options)
-        if prompt is not None:
-            await self.query(prompt)
+        root = Root.current()
+        self._is_connected = True
+        try:
+            self._session = await root.session(self._agent, options)
+            self._root = root
+            if prompt is not None:
+                await self.query(prompt)
+        except BaseException:
+            await self.disconnect()
+            raise
 
     async def disconnect(self) -> None:
-        """Let the agent go; from any task, as often as you like."""
-        root, session = self._root, self._session
-        self._root = self._session = None
+        """Let the agent go; from any task, as often as you like. The client can be connected again."""
+        self._is_connected = False
         self._unread.clear()
-        if root is None or session is None:
+        if self._root is None or self._session is None:
             await trio.lowlevel.checkpoint()
             return
-        self._last_session_id = session.session_id
-        session.wake_readers()
-        await root.let_go(session)
+        self._session.wake_readers()
+        await self._root.let_go(self._session)
 
     async def query(self, prompt: Prompts) -> None:
         """Send a prompt, or each of an async iterable of prompts; return when it is accepted.
+
+        Of an iterable only so many are sent ahead of the replies.
 
         Raises:
             MailboxFull, InvalidOption: it was not accepted.
             CallerError: the client is not connected.
         """
         session = self._connected()
-        # Whoever has not read a reply by now does not want it: a later `receive_response` must not give a stale one.
-        self._unread = deque(item for item in self._unread if item[0].outcome is None)
-        prompts = prompt if isinstance(prompt, AsyncIterable) else _one(prompt)
-        async for item in prompts:
-            turn = await session.send(item)
-            self._unread.append((turn, turn.__aiter__()))
+        # Who left a reply, or interrupted it, and asks something else does not want the rest of it any more.
+        self._unread = deque(item for item in self._unread if not item.is_stale)
+        await send_each(session, prompt, self._note)
+
+    def _note(self, turn: Turn) -> None:
+        self._unread.append(_Unread(turn))
+        if len(self._unread) > MAX_UNREAD and self._unread[0].turn.outcome is not None:
+            self._unread.popleft()
 
     def receive_response(self) -> AsyncIterator[Message]:
         """The messages of the oldest turn that is not read yet, up to its result.
@@ -106,9 +117,12 @@ class Client:
         return _Response(self._unread)
 
     def receive_messages(self) -> AsyncIterator[Message]:
-        """Everything that is said, from the oldest turn that is not read yet, until the client is disconnected."""
+        """Everything that is said, from the oldest turn that is not read yet, until the client is disconnected.
+
+        A turn without a result raises what ended it.
+        """
         session = self._connected()
-        return _Everything(self, session, self._unread[0][0].begin if self._unread else None)
+        return _Everything(self, session, self._unread[0].turn.begin if self._unread else None)
 
     async def interrupt(self) -> str:
         """Stop the turn that runs; the conversation goes on. See `Session.interrupt`."""
@@ -125,54 +139,77 @@ class Client:
     @property
     def is_connected(self) -> bool:
         """Between `connect` and `disconnect`?"""
-        return self._session is not None
+        return self._is_connected
+
+    def mark_read(self, turn_id: str | None) -> None:
+        """This turn was read to its end by other means than `receive_response`."""
+        if self._unread and self._unread[0].turn.id == turn_id:
+            self._unread.popleft()
 
     def _connected(self) -> Session:
-        if self._session is None:
+        if not self._is_connected or self._session is None:
             raise CallerError("this client is not connected; use `async with Client(...)`, or call connect() first")
         return self._session
 
     def __del__(self) -> None:
-        root, session = getattr(self, "_root", None), getattr(self, "_session", None)
-        if root is not None and session is not None:
-            warnings.warn("a Client was never disconnected; use `async with`", ResourceWarning, stacklevel=2)
-            root.let_go_soon(session)
+        if getattr(self, "_is_connected", False) and self._root is not None and self._session is not None:
+            name = self._session.session_id or "a client"
+            warnings.warn(
+                f"{name} was never disconnected; use `async with Client() as client`, or `await client.disconnect()`",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+            self._root.abandon(None, self._session)
 
 
-async def _one(prompt: Prompt) -> AsyncIterator[Prompt]:
-    yield prompt
+@final
+class _Unread:
+    """A turn whose reply nobody has read to its end."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.messages = aiter(turn)  # from now on, so that partials are kept
+        self.is_begun = False
+
+    @property
+    def is_stale(self) -> bool:
+        outcome = self.turn.outcome
+        return self.is_begun or (outcome is not None and outcome.kind == "interrupted")
 
 
 @final
 class _Response:
     """One turn's messages; the turn stays unread until its end was reached."""
 
-    def __init__(self, unread: deque[tuple[Turn, AsyncIterator[Message]]]) -> None:
+    def __init__(self, unread: deque[_Unread]) -> None:
         self._unread = unread
-        self._turn = unread[0] if unread else None
+        self._current = unread[0] if unread else None
 
     def __aiter__(self) -> "_Response":
         return self
 
     async def __anext__(self) -> Message:
-        if self._turn is None:
+        current = self._current
+        if current is None:
             await trio.lowlevel.checkpoint()
             raise StopAsyncIteration
-        turn, messages = self._turn
+        current.is_begun = True
         try:
-            message = await messages.__anext__()
+            message = await anext(current.messages)
         except StopAsyncIteration:
-            self._finish(turn)
-            if turn.outcome is not None and turn.outcome.result is None and turn.outcome.error is not None:
-                raise cause_of(turn.outcome.error) from None
+            self._finish(current)
+            outcome = current.turn.outcome
+            if outcome is not None and outcome.result is None and outcome.error is not None:
+                raise cause_of(outcome.error) from None
             raise
         if isinstance(message, ResultMessage):
-            self._finish(turn)
+            self._finish(current)
         return message
 
-    def _finish(self, turn: Turn) -> None:
-        self._turn = None
-        if self._unread and self._unread[0][0] is turn:
+    def _finish(self, current: _Unread) -> None:
+        self._current = None
+        if self._unread and self._unread[0] is current:
             self._unread.popleft()
 
 
@@ -182,25 +219,40 @@ class _Everything:
 
     def __init__(self, client: Client, session: Session, begin: int | None) -> None:
         self._client = client
+        self._session = session
         self._reader = session.open_reader(begin)
         self._ready: deque[Message] = deque()
+        self._failure: Exception | None = None
 
     def __aiter__(self) -> "_Everything":
         return self
 
     async def __anext__(self) -> Message:
         while not self._ready:
+            if self._failure is not None:
+                failure, self._failure = self._failure, None
+                raise failure
             if not self._client.is_connected:
                 raise StopAsyncIteration
-            for batch in await self._reader.receive():
-                for message in batch.messages:
-                    if is_of_agent(message):
-                        self._ready.append(message)
-                    elif type(message) is TurnEnded and message.outcome.result is None:
-                        self._raise(message)
+            await self._read()
         return self._ready.popleft()
 
-    @staticmethod
-    def _raise(message: TurnEnded) -> None:
-        if message.outcome.error is not None:
-            raise cause_of(message.outcome.error)
+    async def _read(self) -> None:
+        try:
+            batches = await self._reader.receive()
+        except trio.EndOfChannel:  # `trio.run` is ending
+            raise StopAsyncIteration from None
+        for batch in batches:
+            for message in batch.messages:
+                if is_of_agent(message) or type(message) is Gap:
+                    self._ready.append(message)
+                elif type(message) is TurnEnded:
+                    self._note_end(batch.turn_id, message.outcome)
+
+    def _note_end(self, turn_id: str | None, outcome: Outcome) -> None:
+        self._client.mark_read(turn_id)
+        if outcome.result is None and outcome.error is not None and self._failure is None:
+            self._failure = cause_of(outcome.error)
+
+    def __del__(self) -> None:
+        self._reader.close()

@@ -40,7 +40,7 @@ class Feed:
         try:
             with self._scope:
                 await send_each(self._session, self._prompts, self._note)
-        except Exception as error:  # it belongs to whoever reads the replies, and is raised there
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever reads the replies, and is raised there
             self.error = error
         finally:
             self._over.set()
@@ -101,30 +101,42 @@ class Replies:
         self._ready: deque[Message] = deque()
         self._last_ended: str | None = None
         self._failure: Exception | None = None
-        self.is_over = False
-        """Nothing is left to be read: whoever stops here abandons nothing."""
+        self._is_ended = False
+        self._has_given_all = False
+
+    @property
+    def is_over(self) -> bool:
+        """Has the last result been given? Whoever stops then abandons nothing."""
+        return self._is_ended or self._has_given_all
 
     def __aiter__(self) -> AsyncIterator[Message]:
         return self
 
     async def __anext__(self) -> Message:
-        while not self._ready:
+        while not self._ready or self._is_ended:
             self._raise_or_stop()
-            for batch in await self._reader.receive():
-                for message in batch.messages:
-                    if type(message) is TurnEnded:
-                        self._note_end(batch.turn_id, message.outcome)
-                    elif is_of_agent(message) or type(message) is Gap:
-                        self._ready.append(message)
+            await self._read()
         message = self._ready.popleft()
-        self.is_over = self._is_last_result(message)
+        self._has_given_all = self._is_last_result(message)
         return message
 
     def end(self) -> None:
         """Give nothing more."""
-        self.is_over = True
-        self._ready.clear()
+        self._is_ended = True
         self._reader.wake()
+
+    async def _read(self) -> None:
+        try:
+            batches = await self._reader.receive()
+        except trio.EndOfChannel:  # `trio.run` is ending
+            self._is_ended = True
+            return
+        for batch in batches:
+            for message in batch.messages:
+                if type(message) is TurnEnded:
+                    self._note_end(batch.turn_id, message.outcome)
+                elif is_of_agent(message) or type(message) is Gap:
+                    self._ready.append(message)
 
     def _note_end(self, turn_id: str | None, outcome: Outcome) -> None:
         self._last_ended = turn_id  # turns that have a result end in their order
@@ -136,18 +148,19 @@ class Replies:
         return self._feed.is_over and (last is None or last.id == self._last_ended)
 
     def _is_last_result(self, message: Message) -> bool:
-        last = self._feed.last
-        has_all = self._feed.is_over and self._feed.error is None and last is not None and last.outcome is not None
-        return has_all and last.outcome.result is message
+        if self._feed.last is None or not self._feed.is_over or self._feed.error is not None:
+            return False
+        outcome = self._feed.last.outcome
+        return outcome is not None and outcome.result is message
 
     def _raise_or_stop(self) -> None:
         if self._is_ended:
             raise StopAsyncIteration
         if self._failure is not None:
-            self.is_over = True
+            self._is_ended = True
             raise cause_of(self._failure)
         if self._is_complete():
-            self.is_over = True
+            self._is_ended = True
             if self._feed.error is not None:
                 raise self._feed.error
             raise StopAsyncIteration

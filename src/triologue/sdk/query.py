@@ -17,7 +17,7 @@ from triologue.sdk.root import Root
 
 
 def query(prompt: Prompts, *, options: Options | None = None, agent: Agent | None = None) -> "Query":
-    """Ask something and read everything that is said: `async for message in query("...")`.
+    """Ask something and read everything that is said, with `async for`.
 
     It ends after the result; with an async iterable of prompts, after the result of its last item (none: at once). An
     exception in the iterable is raised from the loop. Error results are messages like any other; a turn that has no
@@ -73,12 +73,13 @@ class Query:
         return self
 
     async def __anext__(self) -> Message:
-        if self._is_closed:
+        if not self._is_closed:
+            await self._begin()
+        if self._is_closed or self._replies is None:
             await trio.lowlevel.checkpoint()
             raise StopAsyncIteration
-        replies = self._replies or await self._begin()
         try:
-            return await replies.__anext__()
+            return await self._replies.__anext__()
         except trio.Cancelled:
             raise
         except BaseException:  # the end, or a failure: either way there is nothing more
@@ -94,26 +95,30 @@ class Query:
 
     async def aclose(self) -> None:
         """End the loop, close the input and let the agent go; from any task, as often as you like."""
-        if self._is_closed:
-            await trio.lowlevel.checkpoint()
-            return
         self._is_closed = True
         if self._root is None or self._session is None or self._feed is None or self._replies is None:
+            await trio.lowlevel.checkpoint()
             return
         self._replies.end()
         self._feed.cancel()
+        with trio.CancelScope(shield=True):
+            await self._feed.wait_over()
         await self._root.let_go(self._session)
 
-    async def _begin(self) -> Replies:
-        self._root = Root.current()
-        self._session = await self._root.session(self._agent, self._options)
-        self._feed = Feed(self._session, self._prompt)
-        self._replies = Replies(self._session, self._feed)
-        self._root.start_soon(self._feed.run)
-        return self._replies
+    async def _begin(self) -> None:
+        if self._replies is not None:
+            return
+        root = Root.current()
+        session = await root.session(self._agent, self._options)
+        if self._is_closed:  # by another task, meanwhile
+            return
+        self._root, self._session = root, session
+        self._feed = Feed(session, self._prompt)
+        self._replies = Replies(session, self._feed)
+        root.start_soon(self._feed.run)
 
     def __del__(self) -> None:
-        if self._is_closed or self._root is None or self._session is None or self._feed is None:
+        if self._is_closed or self._root is None or self._session is None:
             return
         if self._replies is None or not self._replies.is_over:
             warnings.warn(
@@ -123,5 +128,4 @@ class Query:
                 stacklevel=2,
                 source=self,
             )
-        self._feed.cancel()
-        self._root.let_go_soon(self._session)
+        self._root.abandon(self._feed, self._session)

@@ -1,0 +1,113 @@
+"""A session on a stage: inputs in, and what it asks for told in short lines."""
+
+from typing import Any
+
+from tests.support.frames import LIFECYCLE, init, lifecycle as became, prompt, success
+from triologue.messages import ControlRequest, Initialize, Message, Outcome, StateChanged, TurnEnded
+from triologue.session import Session, effects as do, inputs as on
+
+SETTINGS: dict[on.Setting, str | None] = {"model": None, "permission_mode": None}
+
+
+def told(effects: list[do.Effect]) -> list[str]:
+    """One line for each effect, with everything that it says."""
+    return [_line(effect) for effect in effects]
+
+
+def _line(effect: do.Effect) -> str:
+    match effect:
+        case do.Start(generation, session_id, fresh, model, mode):
+            wanted = "".join(f" {name}={value}" for name, value in (("model", model), ("mode", mode)) if value)
+            which = "as it began" if session_id is None else f"{'fresh' if fresh else 'resume'} {session_id}"
+            return f"start {generation}: {which}{wanted}"
+        case do.Send(generation, message):
+            return f"send {generation}: {_frame(message)}"
+        case do.SendPrompt(generation, sent):
+            return f"prompt {generation}: {sent.content}"
+        case do.Stop(generation, eof):
+            return f"stop {generation}: {'end of input' if eof else 'at once'}"
+        case do.Publish(turn_id, messages):
+            return f"{turn_id or '-'}: {', '.join(_said(message) for message in messages)}"
+        case do.Settle(turn_id, outcome):
+            return f"settle {turn_id}: {_outcome(outcome)}"
+        case do.Answer(ticket, value, error):
+            return f"answer {ticket}: {value!r}" if error is None else f"answer {ticket}: {type(error).__name__}"
+        case do.SetTimer(timer, generation):
+            return f"timer {timer} {generation}"
+        case do.ClearTimer(timer):
+            return f"clear {timer}"
+        case do.Note():
+            return "note"
+
+
+def _frame(message: Message) -> str:
+    if isinstance(message, ControlRequest):
+        fields = {name: value for name in message.request.__struct_fields__ if (value := getattr(message.request, name))}
+        return f"{type(message.request).__name__} {message.request_id}" + "".join(f" {k}={v}" for k, v in fields.items())
+    return type(message).__name__
+
+
+def _said(message: Message) -> str:
+    match message:
+        case StateChanged(state=state, reason=reason):
+            return state + (f" ({reason})" if reason else "")
+        case TurnEnded(outcome=outcome):
+            return f"TurnEnded {outcome.kind}"
+        case _:
+            return type(message).__name__
+
+
+def _outcome(outcome: Outcome) -> str:
+    cause = getattr(outcome.error, "__cause__", None)
+    error = f" {type(outcome.error).__name__}" if outcome.error is not None else ""
+    return outcome.kind + error + (f" by {type(cause).__name__}" if cause is not None else "")
+
+
+class Stage:
+    """Drives one session; every method returns what was told."""
+
+    def __init__(self, **more: Any) -> None:
+        self.session = Session(**{"mailbox_limit": 3, "settings": SETTINGS, **more})
+
+    @property
+    def generation(self) -> int:
+        return self.session.link.generation
+
+    def receive(self, event: on.Input) -> list[str]:
+        return told(self.session.receive(event))
+
+    def submit(self, text: str) -> list[str]:
+        """A turn whose id, text and uuid are the same."""
+        return self.receive(on.Submit(text, prompt(text), {}))
+
+    def hear(self, *messages: Message) -> list[str]:
+        return self.receive(on.Heard(self.generation, list(messages)))
+
+    def begin(self, *, lifecycle: bool = True) -> list[str]:
+        """From a start that was asked for to the answer of the handshake."""
+        self.receive(on.Admitted(self.generation))
+        self.receive(on.Linked(self.generation, Initialize()))
+        return self.hear(success(f"g{self.generation}_1", LIFECYCLE if lifecycle else None))
+
+    def gone(self, error: Any = None) -> list[str]:
+        return self.receive(on.Unlinked(self.generation, error))
+
+    def expire(self, timer: str, generation: int | None = None) -> list[str]:
+        return self.receive(on.Expired(timer, generation or self.generation))
+
+
+def ready(*texts: str, **more: Any) -> Stage:
+    """A session with a link that is up; the first of these turns was sent."""
+    stage = Stage(**more)
+    for text in texts or ("a",):
+        stage.submit(text)
+    stage.begin()
+    return stage
+
+
+def running(*texts: str, **more: Any) -> Stage:
+    """The same, and the first turn was taken up."""
+
+    stage = ready(*texts, **more)
+    stage.hear(became(texts[0] if texts else "a", "started"), init())
+    return stage
