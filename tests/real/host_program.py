@@ -13,7 +13,8 @@ import trio
 import triologue as tri
 
 
-async def main(cli: str, folder: str, in_a_tool: str, in_the_background: str, ending: str) -> None:
+async def main(*arguments: str) -> None:
+    cli, folder, in_a_tool, in_the_background, ending = arguments
     options = tri.Options(cli_path=cli, cwd=folder, allowed_tools=["Bash"])
     deadlines = tri.Deadlines(drain=1, close=2)
     async with tri.open_manager(tri.ClaudeCode(), options=options, deadlines=deadlines) as manager:

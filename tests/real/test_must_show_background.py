@@ -111,7 +111,8 @@ async def test_a_prompt_that_waits_behind_it_can_be_interrupted(place: CleanPlac
 
 async def test_asking_again_and_again_around_it_loses_nothing(place: CleanPlace) -> None:
     """The notification comes before, between and within turns, wherever it falls."""
-    async with open_live_manager(place, BASH) as manager:
+    roomy = tri.Limits(log=10_000, log_bytes=100_000_000)
+    async with open_live_manager(place, BASH, limits=roomy) as manager:
         session = manager.session("a")
         asked, turns = 0, 0
         async with session.subscribe() as events:

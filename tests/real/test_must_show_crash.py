@@ -43,9 +43,7 @@ async def wait_state(events: Subscription, state: str) -> tri.StateChanged:
     raise AssertionError("a subscription has no end")
 
 
-@pytest.mark.parametrize(
-    ("number", "exit_code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGSEGV, -11)]
-)
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGSEGV, -11)])
 async def test_mid_stream(place: CleanPlace, number: signal.Signals, exit_code: int) -> None:
     async with open_live_manager(place, tri.Options(include_partial_messages=True)) as manager:
         session = manager.session("a")
@@ -67,12 +65,16 @@ async def test_mid_stream(place: CleanPlace, number: signal.Signals, exit_code: 
 
 
 async def test_mid_tool_and_the_tools_that_it_orphaned_are_gone(place: CleanPlace) -> None:
-    async with open_signpost(place.cwd) as post, open_live_manager(place, tri.Options(allowed_tools=["Bash"])) as manager:
+    async with (
+        open_signpost(place.cwd) as post,
+        open_live_manager(place, tri.Options(allowed_tools=["Bash"])) as manager,
+    ):
         session = manager.session("a")
         prompt = bash(post.sleeper)
         turn = await session.send(prompt)
         await post.wait_reached()
         assert len(sleepers(place.marker)) == 1
+        await wait_written(place, "Bash")
         kill(session, signal.SIGKILL)
         assert (await crash_of(turn)).exit_code == -9
         assert sleepers(place.marker) == []

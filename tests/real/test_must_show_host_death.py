@@ -108,7 +108,10 @@ async def test_one_that_hangs_keeps_its_agents_until_it_is_killed(place: CleanPl
 
 
 async def test_the_warden_alone_is_killed_and_the_conversations_go_on_under_another(place: CleanPlace) -> None:
-    async with open_signpost(place.home) as post, open_live_manager(place, tri.Options(allowed_tools=["Bash"])) as manager:
+    async with (
+        open_signpost(place.home) as post,
+        open_live_manager(place, tri.Options(allowed_tools=["Bash"])) as manager,
+    ):
         idle, busy = manager.session("idle"), manager.session("busy")
         await idle.ask("first")
         await busy.ask("second")

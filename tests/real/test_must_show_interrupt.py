@@ -43,7 +43,10 @@ async def test_mid_stream(place: CleanPlace) -> None:
 
 
 async def test_mid_tool_and_its_processes_are_gone(place: CleanPlace) -> None:
-    async with open_signpost(place.cwd) as post, open_live_manager(place, tri.Options(allowed_tools=["Bash"])) as manager:
+    async with (
+        open_signpost(place.cwd) as post,
+        open_live_manager(place, tri.Options(allowed_tools=["Bash"])) as manager,
+    ):
         session = manager.session("a")
         prompt = bash(post.sleeper)
         turn = await session.send(prompt)
@@ -170,7 +173,10 @@ async def test_an_abort_event_interrupts_and_leaves_the_session_alive(place: Cle
 
 @pytest.mark.parametrize("where", ["stream", "tool"])
 async def test_leaving_the_block_of_a_turn_interrupts_it(place: CleanPlace, where: str) -> None:
-    async with open_signpost(place.cwd) as post, open_live_manager(place, tri.Options(allowed_tools=["Bash"])) as manager:
+    async with (
+        open_signpost(place.cwd) as post,
+        open_live_manager(place, tri.Options(allowed_tools=["Bash"])) as manager,
+    ):
         session = manager.session("a")
         script = "[[say so]] [[wait gate]]" if where == "stream" else bash(post.sleeper)
         async with session.turn(script) as turn:

@@ -38,7 +38,7 @@ def assistant(text: str, **more: Any) -> AssistantMessage:
 
 def partial(text: str, index: int = 0, **more: Any) -> StreamEvent:
     delta = {"type": "text_delta", "text": text}
-    return StreamEvent(event={"type": "content_block_delta", "index": index, "delta": delta}, **more)
+    return StreamEvent.of({"type": "content_block_delta", "index": index, "delta": delta}, **more)
 
 
 def result(*uuids: str, **more: Any) -> ResultMessage:

@@ -22,9 +22,7 @@ def open_live_manager(
     """A manager of Claude Code in this place, and in its folder."""
     in_its_folder = tri.Options(cwd=place.cwd)
     merged = in_its_folder if options is None else options.over(in_its_folder)
-    return tri.open_manager(
-        tri.ClaudeCode(environ=place.env), options=merged, limits=limits, deadlines=deadlines
-    )
+    return tri.open_manager(tri.ClaudeCode(environ=place.env), options=merged, limits=limits, deadlines=deadlines)
 
 
 def call(name: str, **arguments: Any) -> str:
@@ -79,18 +77,20 @@ def _text(content: Any) -> str:
     return content or ""
 
 
-async def wait_written(place: CleanPlace, prompt: str, *, patience: float = 10.0) -> None:
-    """Returns when Claude Code has the prompt in a transcript.
+async def wait_written(place: CleanPlace, what: str, *, patience: float = 10.0) -> None:
+    """Returns when Claude Code has this prompt, or a call of this tool, in a transcript.
 
-    It writes a little behind what it does: a prompt whose agent is killed at once is not remembered.
+    It writes a little behind what it does: what it was killed over at once is not remembered.
     """
     with trio.fail_after(patience):
-        while prompt not in _written_prompts(place):
+        while what not in _written(place):
             await trio.sleep(0.01)
 
 
-def _written_prompts(place: CleanPlace) -> list[Any]:
+def _written(place: CleanPlace) -> list[str]:
     texts = [path.read_text() for path in (place.home / ".claude" / "projects").glob("*/*.jsonl")]
-    lines = [line for text in texts for line in text.split("\n")[:-1]]
-    records = [json.loads(line) for line in lines]
-    return [record["message"]["content"] for record in records if record["type"] == "user"]
+    records = [json.loads(line) for text in texts for line in text.split("\n")[:-1]]
+    contents = [record["message"]["content"] for record in records if record["type"] in ("user", "assistant")]
+    prompts = [content for content in contents if isinstance(content, str)]
+    blocks = [block for content in contents if isinstance(content, list) for block in content]
+    return prompts + [block["name"] for block in blocks if block["type"] == "tool_use"]

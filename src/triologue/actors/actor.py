@@ -224,7 +224,10 @@ class Actor:
     def _sink(self, generation: int, place: "_Place") -> Callable[[list[Message]], None]:
         def sink(batch: list[Message]) -> None:
             try:
-                self._apply(on.Heard(generation, batch))
+                if self.session.lets_pass(generation, batch):
+                    self.conversation.log.publish(self.session.owner, batch)
+                else:
+                    self._apply(on.Heard(generation, batch))
             except Exception as error:  # noqa: BLE001 - a bug ends this conversation, and not the reading of the others
                 self._failure = error
                 self.post(on.Expired("failure", generation))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, final
 
 import msgspec
 import trio
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from triologue.messages import (
     AssistantMessage,
@@ -209,18 +209,25 @@ class Cursor:
             trio.EndOfChannel: nothing follows.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        try:
-            batch = self._receive.receive_nowait()
-        except (trio.WouldBlock, trio.EndOfChannel):
-            if self._is_behind:
-                batches = self._catch_up()  # before the checkpoint, so that what comes meanwhile finds the channel open
-                await trio.lowlevel.cancel_shielded_checkpoint()
-                return batches
-            batch = await self._receive.receive()
-        else:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        self._seen = max(self._seen, batch.last)
-        return [batch]
+        batches = self._take_all()
+        if not batches and self._is_behind:
+            batches = self._catch_up()
+        elif not batches:
+            batches = [await self._receive.receive()]
+            self._seen = max(self._seen, batches[0].last)
+            return batches
+        # After the taking, so that what comes meanwhile finds the channel open.
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return batches
+
+    def _take_all(self) -> list[Batch]:
+        batches: list[Batch] = []
+        with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel):
+            while True:
+                batches.append(self._receive.receive_nowait())
+        if batches:
+            self._seen = max(self._seen, batches[-1].last)
+        return batches
 
     def _catch_up(self) -> list[Batch]:
         self._is_behind = False
@@ -296,4 +303,5 @@ def _joined(part: _Part) -> StreamEvent:
     if len(part.pieces) < 2:
         return part.partial
     delta = {**part.event["delta"], _PIECES[part.event["delta"]["type"]]: "".join(part.pieces)}
-    return msgspec.structs.replace(part.partial, line=b"", event={**part.event, "delta": delta})
+    raw = Raw(msgspec.json.encode({**part.event, "delta": delta}))
+    return msgspec.structs.replace(part.partial, line=b"", event_raw=raw)

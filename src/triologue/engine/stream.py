@@ -14,20 +14,12 @@ from triologue.messages import (
     TextBlock,
     ThinkingBlock,
     ToolUseBlock,
-    UnknownBlock,
 )
+from triologue.messages.message import plain
 from triologue.ports import ModelReply
-
-_encode = msgspec.json.Encoder().encode
 
 # The tokens of a reply that is not complete.
 _NOTHING = {"input_tokens": 0, "output_tokens": 0}
-
-
-def plain_block(block: ContentBlock) -> dict[str, Any]:
-    """A block as the Messages API has it."""
-    plain: dict[str, Any] = block.data if isinstance(block, UnknownBlock) else msgspec.to_builtins(block)
-    return plain
 
 
 @final
@@ -158,8 +150,8 @@ class ReplyStream:
         )
 
     def _event(self, event: dict[str, Any]) -> StreamEvent:
-        return StreamEvent(
-            event=event,
+        return StreamEvent.of(
+            event,
             session_id=self._conversation.session_id,
             uuid=self._conversation.new_id(),
         )
@@ -175,7 +167,7 @@ def _block_start(index: int, block: ContentBlock) -> dict[str, Any]:
         case ToolUseBlock(id=use, name=name):
             start = {"type": "tool_use", "id": use, "name": name, "input": {}}
         case _:
-            start = plain_block(block)
+            start = plain(block)
     return {"type": "content_block_start", "index": index, "content_block": start}
 
 
@@ -187,6 +179,6 @@ def _delta(block: ContentBlock, shown: int) -> dict[str, Any] | None:
         case ThinkingBlock(thinking=thinking):
             return {"type": "thinking_delta", "thinking": thinking}
         case ToolUseBlock(input=given):
-            return {"type": "input_json_delta", "partial_json": _encode(given).decode()}
+            return {"type": "input_json_delta", "partial_json": msgspec.json.encode(given).decode()}
         case _:
             return None

@@ -3,17 +3,17 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, final
 
-import msgspec
 import trio
 from msgspec import UNSET
 
 from triologue.engine.commands import find_command
 from triologue.engine.conversation import Conversation
 from triologue.engine.ending import Ending, Tally, api_error, error_frame, interrupted, result_message
-from triologue.engine.stream import ReplyStream, plain_block
+from triologue.engine.stream import ReplyStream
 from triologue.engine.toolbox import ToolOutcome, run_tool
 from triologue.errors import ModelError
-from triologue.messages import ToolResultBlock, ToolUseBlock, UserBody, UserMessage, text
+from triologue.messages import ContentBlock, TextBlock, ToolResultBlock, ToolUseBlock, UserBody, UserMessage, text
+from triologue.messages.message import plain
 from triologue.ports import ModelReply, ModelRequest, ToolSpec
 
 DEFAULT_SYSTEM_PROMPT = "You are a helpful assistant."
@@ -105,7 +105,7 @@ class Turn:
             self._tally.api_seconds += trio.current_time() - asked
         uuids = self._stream.finish(reply)
         self._stream = None
-        conversation.transcript.add("assistant", [plain_block(block) for block in reply.content], uuids)
+        conversation.transcript.add("assistant", [plain(block) for block in reply.content], uuids)
         conversation.transcript.prompts |= dict.fromkeys(self._answers or (), "completed")
         conversation.charge(reply)
         self._tally.count(reply)
@@ -158,23 +158,22 @@ class Turn:
             if said is not None:
                 conversation.transcript.add("assistant", [{"type": "text", "text": said[0]}], [said[1]])
         self._answer_rest(STOPPED_RESULT, is_told=True)
-        marker = {"type": "text", "text": INTERRUPTED_TOOL if is_tool else INTERRUPTED}
+        marker = TextBlock(INTERRUPTED_TOOL if is_tool else INTERRUPTED)
         frame = self._user_frame([marker])
-        conversation.transcript.add("user", [marker], [frame.uuid or ""])
+        conversation.transcript.add("user", [plain(marker)], [frame.uuid or ""])
         conversation.say(frame)
         return interrupted(self._tally, is_tool=is_tool)
 
     def _answer(self, use: ToolUseBlock, outcome: ToolOutcome, *, is_told: bool = True) -> None:
         """The result of a tool call, to the transcript and to the host."""
-        block = ToolResultBlock(tool_use_id=use.id, content=outcome.content, is_error=outcome.is_error)
-        frame = self._user_frame([msgspec.to_builtins(block)])
-        frame.message.content = [block]
+        block = ToolResultBlock.of(use.id, outcome.content, is_error=outcome.is_error)
+        frame = self._user_frame([block])
         if outcome.value is not UNSET:
             frame.tool_use_result_raw = outcome.value
         entries = self._conversation.transcript.entries
         if entries[-1].role == "assistant":
             self._conversation.transcript.add("user", [], [])
-        entries[-1].add(msgspec.to_builtins(block), frame.uuid or "")
+        entries[-1].add(plain(block), frame.uuid or "")
         self._open_uses.remove(use)
         if is_told:
             self._conversation.say(frame)
@@ -183,9 +182,9 @@ class Turn:
         for use in list(self._open_uses):
             self._answer(use, ToolOutcome(content, is_error=True), is_told=is_told)
 
-    def _user_frame(self, content: list[dict[str, Any]]) -> UserMessage:
+    def _user_frame(self, content: list[ContentBlock]) -> UserMessage:
         return UserMessage(
-            message=msgspec.convert({"role": "user", "content": content}, UserBody),
+            message=UserBody(content=content),
             session_id=self._conversation.session_id,
             uuid=self._conversation.new_id(),
         )
@@ -200,4 +199,4 @@ def system_prompt(option: Any) -> str:
 
 
 def _plain(prompt: UserMessage) -> str | list[dict[str, Any]]:
-    return prompt.content if isinstance(prompt.content, str) else [plain_block(block) for block in prompt.content]
+    return prompt.content if isinstance(prompt.content, str) else [plain(block) for block in prompt.content]

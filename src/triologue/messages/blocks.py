@@ -3,7 +3,9 @@
 from typing import Any, TypeAlias, get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Raw, Struct, UnsetType, field
+
+from triologue.messages.loose import read_lazily
 
 
 class Block(Struct, gc=False, omit_defaults=True, tag_field="type"):
@@ -43,9 +45,31 @@ class ToolResultBlock(Block, tag="tool_result"):
     """What a tool gave back; `tool_use_id` names the `ToolUseBlock` it answers."""
 
     tool_use_id: str
-    content: str | list[Any] | None = None
+    content_raw: Raw | UnsetType = field(default=UNSET, name="content")
     is_error: bool | None = None
     cache_control: dict[str, Any] | None = None
+
+    @classmethod
+    def of(
+        cls, tool_use_id: str, content: str | list[Any] | None = None, *, is_error: bool | None = None
+    ) -> "ToolResultBlock":
+        """Make one."""
+        raw = UNSET if content is None else Raw(msgspec.json.encode(content))
+        return cls(tool_use_id=tool_use_id, content_raw=raw, is_error=is_error)
+
+    @property
+    def content(self) -> str | list[Any] | None:
+        """The text, or blocks as plain JSON (decoded at each access, because it is large and seldom read)."""
+        content = read_lazily(self.content_raw)
+        return content if isinstance(content, str | list) else None
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what is said, however it was written."""
+        if not isinstance(other, ToolResultBlock):
+            return NotImplemented
+        return (self.tool_use_id, self.is_error, self.content) == (other.tool_use_id, other.is_error, other.content)
+
+    __hash__ = None  # type: ignore[assignment]  # as for any mutable value
 
 
 class ServerToolUseBlock(Block, tag="server_tool_use"):
@@ -117,6 +141,8 @@ def read_block(value: Any) -> ContentBlock:
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in _KINDS:
         return UnknownBlock(data=value)
+    if kind == "tool_result" and "content" in value:
+        value = {**value, "content": Raw(msgspec.json.encode(value["content"]))}
     try:
         block: ContentBlock = msgspec.convert(value, _KINDS[kind], strict=False)
     except msgspec.ValidationError:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from triologue.messages.blocks import ContentBlock, TextBlock, UnknownBlock
-from triologue.messages.loose import read_json
+from triologue.messages.loose import read_lazily
 from triologue.messages.message import Message
 
 
@@ -49,13 +50,7 @@ class UserMessage(Message, tag="user", kw_only=True):
     @property
     def tool_use_result(self) -> Any:
         """The tool's structured output (decoded at each access, because it is large and seldom read), or None."""
-        raw = self.tool_use_result_raw
-        if isinstance(raw, UnsetType):
-            return None
-        try:
-            return read_json(raw)
-        except (ValueError, RecursionError):
-            return None
+        return read_lazily(self.tool_use_result_raw)
 
 
 class AssistantBody(Struct, gc=False, omit_defaults=True):
@@ -118,13 +113,24 @@ class AssistantMessage(Message, tag="assistant", kw_only=True):
 class StreamEvent(Message, tag="stream_event", kw_only=True):
     """A piece of a reply while it is made: one raw event of the Messages API stream (partial messages)."""
 
-    event: dict[str, Any]
+    event_raw: Raw = field(name="event")
     parent_tool_use_id: str | None = None
     session_id: str | None = None
     uuid: str | None = None
     ttft_ms: float | None = None
     abandoned_blocks: dict[str, Any] | None = None
     """The blocks of a try that failed: what was shown of them is void, and comes again (Claude Code)."""
+
+    @classmethod
+    def of(cls, event: dict[str, Any], **more: Any) -> "StreamEvent":
+        """Make one; `more` are its other fields."""
+        return cls(event_raw=Raw(msgspec.json.encode(event)), **more)
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """The event, decoded at each access: most programs want no more of it than `text()` gives."""
+        event = read_lazily(self.event_raw)
+        return event if isinstance(event, dict) else {}
 
 
 class ResultMessage(Message, tag="result", kw_only=True):
@@ -165,14 +171,33 @@ class ResultMessage(Message, tag="result", kw_only=True):
     """US dollars for this turn alone; triologue works it out from the totals, so it is never on the wire."""
 
 
+# The event that carries visible text, and nothing else of it, so that reading it costs little.
+class _Delta(Struct, gc=False):
+    text: str = ""
+    type: str = ""
+
+
+class _DeltaEvent(Struct, gc=False):
+    type: str = ""
+    index: int = 0
+    delta: _Delta | None = None
+
+
+_decode_delta = msgspec.json.Decoder(_DeltaEvent).decode
+
+
 def text_delta(event: StreamEvent) -> tuple[int, str] | None:
     """The block index and the text that a partial adds, or None when it adds no text."""
-    said = event.event
-    delta = said.get("delta")
-    if said.get("type") != "content_block_delta" or not isinstance(delta, dict) or delta.get("type") != "text_delta":
+    try:
+        said = _decode_delta(event.event_raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # half of a surrogate pair, say, which two deltas share
+        try:
+            said = msgspec.convert(event.event, _DeltaEvent)
+        except msgspec.ValidationError:
+            return None
+    if said.type != "content_block_delta" or said.delta is None or said.delta.type != "text_delta":
         return None
-    index, piece = said.get("index"), delta.get("text")
-    return (index if isinstance(index, int) else 0), piece if isinstance(piece, str) else ""
+    return said.index, said.delta.text
 
 
 def text(item: object) -> str:

@@ -29,6 +29,16 @@ def read_json(data: bytes | msgspec.Raw) -> Any:
         return encodable(json.loads(text, strict=False, parse_int=_int, parse_float=_float, parse_constant=_nothing))
 
 
+def read_lazily(raw: msgspec.Raw | msgspec.UnsetType) -> Any:
+    """Decode a part of a frame that was left as it came, because it is large and seldom looked at; None for none."""
+    if isinstance(raw, msgspec.UnsetType):
+        return None
+    try:
+        return read_json(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
 def encodable(value: Any) -> Any:
     """The same JSON value with U+FFFD for each lone surrogate, which no encoder takes."""
     match value:

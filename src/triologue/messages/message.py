@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from triologue.messages.loose import read_json
+from triologue.messages.loose import read_json, read_lazily
 
 
 class Message(Struct, kw_only=True, gc=False, omit_defaults=True, tag_field="type"):
@@ -32,14 +32,20 @@ class Message(Struct, kw_only=True, gc=False, omit_defaults=True, tag_field="typ
         if type(self) is not type(other):
             return NotImplemented
         names = self.__struct_fields__
-        return all(getattr(self, name) == getattr(other, name) for name in names if name != "line")
+        return all(_said(self, name) == _said(other, name) for name in names if name != "line")
 
     __hash__ = None  # type: ignore[assignment]  # as for any mutable value
 
 
-def plain(message: Message) -> dict[str, Any]:
-    """What goes on the wire for a message made here, as plain JSON values."""
-    built: dict[str, Any] = _unwrapped(msgspec.to_builtins(message, enc_hook=_as_json))
+def _said(message: Message, name: str) -> Any:
+    """A field as it compares: what is left undecoded counts by its meaning."""
+    value = getattr(message, name)
+    return read_lazily(value) if isinstance(value, msgspec.Raw) else value
+
+
+def plain(said: Struct) -> dict[str, Any]:
+    """What goes on the wire for a message or a block made here, as plain JSON values."""
+    built: dict[str, Any] = _unwrapped(msgspec.to_builtins(said, enc_hook=_as_json))
     return built
 
 

@@ -71,6 +71,6 @@ def _body(body: Any) -> UserBody:
 def _whole_block(value: Any) -> ContentBlock:
     """A block of which nothing is lost: one with a field that its class does not have is kept whole."""
     block = read_block(value)
-    if isinstance(value, dict) and not value.keys() - {"type"} <= set(block.__struct_fields__):
+    if isinstance(value, dict) and not value.keys() - {"type"} <= set(block.__struct_encode_fields__):
         return UnknownBlock(data=value)
     return block

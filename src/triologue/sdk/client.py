@@ -198,14 +198,20 @@ class _Response:
         try:
             message = await anext(current.messages)
         except StopAsyncIteration:
-            self._finish(current)
-            outcome = current.turn.outcome
-            if outcome is not None and outcome.result is None and outcome.error is not None:
-                raise cause_of(outcome.error) from None
-            raise
+            message = self._conclude(current)
         if isinstance(message, ResultMessage):
             self._finish(current)
         return message
+
+    def _conclude(self, current: _Unread) -> ResultMessage:
+        """The messages ended without a result: there was none, or they are older than what is kept."""
+        outcome = current.turn.outcome
+        if outcome is not None and outcome.result is not None:
+            return outcome.result
+        self._finish(current)
+        if outcome is not None and outcome.error is not None:
+            raise cause_of(outcome.error) from None
+        raise StopAsyncIteration
 
     def _finish(self, current: _Unread) -> None:
         self._current = None

@@ -7,7 +7,6 @@ from typing import final
 
 import trio
 
-from triologue.errors import InvalidOption
 from triologue.manager import Session, default_agent
 from triologue.messages import Message
 from triologue.options import Options, check_options
@@ -32,7 +31,8 @@ def query(prompt: Prompts, *, options: Options | None = None, agent: Agent | Non
         agent: who answers; None: `$TRIOLOGUE_AGENT`, else Claude Code.
 
     Raises, here: `InvalidOption`, `UnsupportedOption`. Raises, from the loop: `AgentNotFound`, `AgentStartError`,
-    `SessionNotFound`, `SessionIdInUse`, `AgentCrashed`, `TurnInterrupted`, or what the iterable raised.
+    `SessionNotFound`, `SessionIdInUse`, `AgentCrashed`, `TurnInterrupted`, `InvalidOption` for what is no prompt, or
+    what the iterable raised.
     """
     return Query(prompt, options.copy() if options is not None else Options(), agent or default_agent())
 
@@ -52,8 +52,6 @@ class Query:
         self._is_closed = False
         check_options(options)
         agent.check(options)
-        if prompt is None:
-            raise InvalidOption("a query needs a prompt, not None")
 
     @property
     def session_id(self) -> str | None:

@@ -50,6 +50,10 @@ class Hearing:
             KeepAlive: self._control,
         }
 
+    def is_plain(self, batch: list[Message]) -> bool:
+        """Does nothing in this batch need a decision?"""
+        return self._notable.keys().isdisjoint(map(type, batch)) and not self._is_unsure()
+
     def take_in(self, batch: list[Message]) -> None:
         """Go through what one read gave. Most messages need no decision: they are published as they came."""
         notable = self._notable
@@ -80,14 +84,10 @@ class Hearing:
             run.move(Phase.STARTED)
         return self._is_unsure()
 
-    def _owner(self) -> str | None:
-        run = self._session.run
-        return run.turn_id if run is not None and run.owns_messages else None
-
     def _flush(self) -> None:
         """Publish what has gathered, before its owner changes."""
         if self._chunk:
-            self._session.publish(self._owner(), self._chunk)
+            self._session.publish(self._session.owner, self._chunk)
             self._chunk = []
 
     def _init(self, message: InitMessage) -> None:

@@ -77,6 +77,8 @@ class Link:
         """The settings that this generation was started with, or has taken since."""
         self.tells_lifecycle = False
         """The agent says when it takes up a prompt, so that its own turns can be told from ours."""
+        self.is_untried = False
+        """The agent has not answered the handshake: what it says may be a refusal, and is never a turn's."""
         self.dialogue = Dialogue()
         self._purposes: dict[str, Purpose] = {}
 
@@ -87,6 +89,7 @@ class Link:
             KeyError: the event cannot happen in this state; that is a bug in the session.
         """
         self.state = TRANSITIONS[self.state][event]
+        self.is_untried = event is LinkEvent.START or (self.is_untried and event is not LinkEvent.READY)
 
     def start(self, settings: dict[Setting, str | None]) -> None:
         """Begin the next generation."""
@@ -110,11 +113,6 @@ class Link:
     def purpose_of(self, request_id: str) -> Purpose:
         """Why the request was made that has just been answered."""
         return self._purposes.pop(request_id)
-
-    @property
-    def is_untried(self) -> bool:
-        """The agent has not answered the handshake: what it says may be a refusal, and is never a turn's."""
-        return self.state is LinkState.STARTING or self.waits_for(Handshake)
 
     def is_changing(self, setting: Setting) -> bool:
         """Is a change of this setting on its way?"""

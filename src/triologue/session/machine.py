@@ -91,6 +91,15 @@ class Session:
         """Nothing runs, nothing waits, and there is no link: the session can sleep without a task."""
         return self.run is None and len(self.mailbox) == 0 and self.link.state is LinkState.ABSENT
 
+    @property
+    def owner(self) -> str | None:
+        """The turn that what the agent says now belongs to; None for a turn of the agent's own."""
+        return self.run.turn_id if self.run is not None and self.run.owns_messages else None
+
+    def lets_pass(self, generation: int, batch: list[Message]) -> bool:
+        """May this batch be published as it came, under `owner`? Text in pieces passes by the machines this way."""
+        return self.link.is_current(generation) and self._hearing.is_plain(batch)
+
     def receive(self, event: on.Input) -> list[do.Effect]:
         """Take in one input; return what is to be done, in order.
 
@@ -158,8 +167,9 @@ class Session:
                 self._go_on()  # what came in while the agent left begins now
 
     def _may_begin(self) -> bool:
-        # An interrupt that is still under way must not hit the next turn.
-        return not (self._is_held or self._leaves or self.link.waits_for(Interrupting))
+        # An interrupt that is still under way must not hit the next turn; on a link that closes it cannot.
+        may_hit = self.link.state is LinkState.READY and self.link.waits_for(Interrupting)
+        return not (self._is_held or self._leaves or may_hit)
 
     def _advance(self, run: Run) -> None:
         if run.phase is not Phase.PENDING:

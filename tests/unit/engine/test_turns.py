@@ -203,10 +203,8 @@ async def test_a_tool_may_give_anything() -> None:
     host = await talk("call picture() call nothing() call strange()", tools=[picture, nothing, strange])
     results = [block for m in host.said if isinstance(m, UserMessage) for block in m.content]
     assert results[:2] == [
-        ToolResultBlock(
-            tool_use_id="toolu_1", content=[{"type": "image", "source": {"type": "url", "url": "x"}}], is_error=False
-        ),
-        ToolResultBlock(tool_use_id="toolu_2", content="", is_error=False),
+        ToolResultBlock.of("toolu_1", [{"type": "image", "source": {"type": "url", "url": "x"}}], is_error=False),
+        ToolResultBlock.of("toolu_2", "", is_error=False),
     ]
     assert isinstance(results[2], ToolResultBlock)
     assert results[2].is_error

@@ -23,7 +23,7 @@ from triologue.messages import (
 
 
 def delta(text: str, kind: str = "text_delta") -> StreamEvent:
-    return StreamEvent(event={"type": "content_block_delta", "index": 2, "delta": {"type": kind, "text": text}})
+    return StreamEvent.of({"type": "content_block_delta", "index": 2, "delta": {"type": kind, "text": text}})
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,9 @@ def delta(text: str, kind: str = "text_delta") -> StreamEvent:
         (AssistantMessage(message=AssistantBody(content=[TextBlock(text="x")], model="m")), "x"),
         (delta("x"), "x"),
         (delta("x", "thinking_delta"), ""),
-        (StreamEvent(event={"type": "message_stop"}), ""),
-        (StreamEvent(event={"type": 5}), ""),
-        (StreamEvent(event={}), ""),
+        (StreamEvent.of({"type": "message_stop"}), ""),
+        (StreamEvent.of({"type": 5}), ""),
+        (StreamEvent.of({}), ""),
         (StrayText(text="x"), ""),
         (None, ""),
     ],

@@ -42,8 +42,12 @@ def _line(effect: do.Effect) -> str:
 
 def _frame(message: Message) -> str:
     if isinstance(message, ControlRequest):
-        fields = {name: value for name in message.request.__struct_fields__ if (value := getattr(message.request, name))}
-        return f"{type(message.request).__name__} {message.request_id}" + "".join(f" {k}={v}" for k, v in fields.items())
+        fields = {
+            name: value for name in message.request.__struct_fields__ if (value := getattr(message.request, name))
+        }
+        return f"{type(message.request).__name__} {message.request_id}" + "".join(
+            f" {k}={v}" for k, v in fields.items()
+        )
     return type(message).__name__
 
 

@@ -72,7 +72,7 @@ CLAUDE: list[tuple[str, Message]] = [
             '"tool_result_meta":[{"id":"t","permission_decision":{"decision":"accept","source":"config"}}]}'
         ),
         UserMessage(
-            message=UserBody(content=[ToolResultBlock(tool_use_id="t", content="done", is_error=False)]),
+            message=UserBody(content=[ToolResultBlock.of("t", "done", is_error=False)]),
             session_id="s",
             uuid="u",
             tool_use_result_raw=Raw(b'"Error: no"'),
@@ -104,8 +104,8 @@ CLAUDE: list[tuple[str, Message]] = [
             '{"type":"stream_event","event":{"type":"message_stop"},"session_id":"s","parent_tool_use_id":null,"uuid":"u",'
             '"api_message_id":"m","abandoned_blocks":{"api_message_id":"m","from_block_index":1}}'
         ),
-        StreamEvent(
-            event={"type": "message_stop"},
+        StreamEvent.of(
+            {"type": "message_stop"},
             session_id="s",
             uuid="u",
             abandoned_blocks={"api_message_id": "m", "from_block_index": 1},
@@ -351,7 +351,7 @@ ODD: list[tuple[str, Message]] = [
     ('{"type":"user"}', UserMessage(message=UserBody(content=""))),
     ('{"type":"user","message":{"role":"user","content":null}}', UserMessage(message=UserBody(content=""))),
     ('{"type":"user","message":"hi","uuid":"u"}', UserMessage(message=UserBody(content=""), uuid="u")),
-    ('{"type":"stream_event"}', StreamEvent(event={})),
+    ('{"type":"stream_event"}', StreamEvent(event_raw=Raw(b"null"))),
     ('{"type":"system"}', SystemMessage(subtype="")),
     ('{"type":"system","subtype":["init"]}', SystemMessage(subtype="")),
     ('{"type":"system","subtype":"init","tools":"none","model":"m"}', InitMessage(subtype="init", model="m")),

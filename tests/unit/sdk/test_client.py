@@ -1,0 +1,367 @@
+"""`Client`: one conversation, turn by turn, connected and disconnected by whom you like."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import triologue as tri
+from triologue.engine import Transcripts
+
+LONG = "Wait 60 seconds"
+
+
+@pytest.fixture
+def agent() -> tri.Embedded:
+    return tri.Embedded(transcripts=Transcripts())
+
+
+async def response(client: tri.Client) -> list[str | None]:
+    """The results that `receive_response` gives: one, or none."""
+    return [message.result async for message in client.receive_response() if isinstance(message, tri.ResultMessage)]
+
+
+async def started(client: tri.Client) -> None:
+    """Read until the agent is at work."""
+    async for message in client.receive_response():
+        if isinstance(message, tri.InitMessage):
+            return
+
+
+# Turn by turn.
+
+
+async def test_it_is_one_conversation(agent: tri.Embedded) -> None:
+    async with tri.Client(agent=agent) as client:
+        await client.query("Remember: I like Python")
+        assert await response(client) == ["I will remember that you like Python."]
+        await client.query("What do I like?")
+        assert await response(client) == ["You like Python."]
+
+
+async def test_a_response_ends_with_its_result(agent: tri.Embedded) -> None:
+    async with tri.Client(agent=agent) as client:
+        await client.query("Hello")
+        messages = [message async for message in client.receive_response()]
+    assert isinstance(messages[-1], tri.ResultMessage)
+    assert [tri.text(m) for m in messages if isinstance(m, tri.AssistantMessage)] == ["Hello! What can I do for you?"]
+
+
+async def test_without_a_turn_a_response_ends_at_once(agent: tri.Embedded) -> None:
+    async with tri.Client(agent=agent) as client:
+        assert await response(client) == []
+        await client.query("Hello")
+        assert len(await response(client)) == 1
+        assert await response(client) == []
+
+
+@pytest.mark.parametrize("pause", [0, 10])
+async def test_two_prompts_then_two_responses(agent: tri.Embedded, autojump_clock: MockClock, pause: float) -> None:
+    async with tri.Client(agent=agent) as client:
+        await client.query("Say one")
+        await trio.sleep(pause)  # whether the first is answered meanwhile makes no difference
+        await client.query("Say two")
+        await trio.sleep(pause)
+        assert [await response(client), await response(client), await response(client)] == [["one"], ["two"], []]
+
+
+async def test_a_response_that_was_left_goes_on_where_it_was(agent: tri.Embedded) -> None:
+    async with tri.Client(agent=agent) as client:
+        await client.query("Say one")
+        await started(client)
+        assert await response(client) == ["one"]
+
+
+async def test_a_response_that_was_left_is_not_in_the_way_of_the_next(
+    agent: tri.Embedded, autojump_clock: MockClock
+) -> None:
+    async with tri.Client(agent=agent) as client:
+        await client.query("Wait 5 seconds")
+        await started(client)
+        await client.query("Say two")
+        assert await response(client) == ["two"]
+        assert await response(client) == []
+
+
+async def test_after_an_interrupt_no_stale_response(agent: tri.Embedded, autojump_clock: MockClock) -> None:
+    async with tri.Client(agent=agent) as client:
+        await client.query(LONG)
+        await wait_all_tasks_blocked()
+        assert await client.interrupt() == "stopped"
+        await client.query("Say two")
+        assert await response(client) == ["two"]
+        assert await response(client) == []
+    assert trio.current_time() < 60
+
+
+async def test_the_interrupted_response_can_be_read_too(agent: tri.Embedded, autojump_clock: MockClock) -> None:
+    async with tri.Client(agent=agent) as client:
+        await client.query(LONG)
+        await wait_all_tasks_blocked()
+        await client.interrupt()
+        results = [m async for m in client.receive_response() if isinstance(m, tri.ResultMessage)]
+        assert [result.subtype for result in results] == ["error_during_execution"]
+        assert await client.interrupt() == "nothing_running"
+
+
+async def test_an_abort_event_interrupts_and_the_session_lives_on(
+    agent: tri.Embedded, autojump_clock: MockClock
+) -> None:
+    stop = trio.Event()
+    async with tri.Client(tri.Options(abort_event=stop), agent) as client:
+        await client.query("Remember: I like trio")
+        await response(client)
+        await client.query(LONG)
+        await wait_all_tasks_blocked()
+        stop.set()
+        assert await response(client) == [None]
+        await client.query("What do I like?")
+        assert await response(client) == ["You like trio."]
+
+
+async def test_prompts_as_a_stream_are_held_back_when_they_are_too_fast(agent: tri.Embedded) -> None:
+    count = 2 * tri.Limits().mailbox
+
+    async def prompts() -> AsyncIterator[str]:
+        for number in range(count):
+            yield f"Say {number}"
+
+    async with tri.Client(agent=agent) as client:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.query, prompts())
+            heard: list[str | None] = []
+            while len(heard) < count:
+                heard += await response(client)
+                await trio.lowlevel.checkpoint()
+    assert heard == [str(number) for number in range(count)]
+
+
+async def test_replies_that_nobody_reads_are_bounded(agent: tri.Embedded) -> None:
+    async with tri.Client(agent=agent) as client:
+        for number in range(150):
+            await client.query(f"Say {number}")
+            await wait_all_tasks_blocked()
+        first = await response(client)
+    assert first == ["50"]
+
+
+async def test_everything_that_is_said_turn_after_turn(agent: tri.Embedded) -> None:
+    heard: list[str | None] = []
+    async with trio.open_nursery() as nursery:
+        client = tri.Client(agent=agent)
+        await client.connect()
+        await client.query("Say one")
+
+        async def listen() -> None:
+            async for message in client.receive_messages():
+                if isinstance(message, tri.ResultMessage):
+                    heard.append(message.result)  # noqa: PERF401 - it is looked at while it grows
+
+        nursery.start_soon(listen)
+        await client.query("Say two")
+        await wait_all_tasks_blocked()
+        assert heard == ["one", "two"]
+        assert await response(client) == []  # they were read
+        await client.disconnect()  # ends the listener
+    assert heard == ["one", "two"]
+
+
+async def test_a_turn_without_a_result_raises_what_ended_it(tmp_path: Path) -> None:
+    async with tri.Client(tri.Options(cli_path=tmp_path / "nowhere"), tri.ClaudeCode()) as client:
+        await client.query("Hello")
+        with pytest.raises(tri.AgentNotFound):
+            await response(client)
+        await client.query("Hello")
+        with pytest.raises(tri.AgentNotFound):
+            async for _ in client.receive_messages():
+                pass
+
+
+async def test_settings_are_for_the_turns_that_follow(agent: tri.Embedded) -> None:
+    async with tri.Client(tri.Options(model="first"), agent) as client:
+        await client.query("Which model are you?")
+        assert await response(client) == ["I am first."]
+        await client.set_model("second")
+        await client.query("Which model are you?")
+        assert await response(client) == ["I am second."]
+        await client.set_permission_mode("acceptEdits")
+        await client.query("Hello")
+        inits = [m async for m in client.receive_response() if isinstance(m, tri.InitMessage)]
+        assert [init.permission_mode for init in inits] == ["acceptEdits"]
+
+
+async def test_costs_are_the_turns_and_the_sum(agent: tri.Embedded) -> None:
+    costs: list[tuple[float, float]] = []
+    async with tri.Client(agent=agent) as client:
+        for prompt in ("Say one", "Say two", "Say three"):
+            await client.query(prompt)
+            async for message in client.receive_response():
+                if isinstance(message, tri.ResultMessage):
+                    assert message.cost_usd is not None
+                    assert message.total_cost_usd is not None
+                    costs.append((message.cost_usd, message.total_cost_usd))
+    assert [total for _, total in costs] == pytest.approx([sum(cost for cost, _ in costs[:n]) for n in (1, 2, 3)])
+    assert min(cost for cost, _ in costs) > 0
+
+
+# Connecting and disconnecting.
+
+
+async def test_connected_and_disconnected_in_different_tasks(agent: tri.Embedded) -> None:
+    client = tri.Client(agent=agent)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.connect)
+    await client.query("Say one")
+    assert await response(client) == ["one"]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.disconnect)
+        nursery.start_soon(client.disconnect)
+    assert not client.is_connected
+
+
+async def test_connecting_may_be_cancelled_around(agent: tri.Embedded) -> None:
+    """No scope of the caller is held: the one around `connect` may end."""
+    client = tri.Client(agent=agent)
+    with trio.CancelScope() as scope:
+        await client.connect()
+        scope.cancel()
+    await client.query("Say one")
+    assert await response(client) == ["one"]
+    await client.disconnect()
+
+
+async def test_connect_may_take_the_first_prompt(agent: tri.Embedded) -> None:
+    client = tri.Client(agent=agent)
+    await client.connect("Say one")
+    assert await response(client) == ["one"]
+    await client.disconnect()
+
+
+async def test_a_first_prompt_that_cannot_be_leaves_it_disconnected(agent: tri.Embedded) -> None:
+    client = tri.Client(agent=agent)
+    with pytest.raises(tri.InvalidOption):
+        await client.connect([])
+    assert not client.is_connected
+
+
+async def test_it_can_be_connected_again_and_begins_anew(agent: tri.Embedded) -> None:
+    client = tri.Client(agent=agent)
+    await client.connect("Remember: I like Python")
+    await response(client)
+    first = client.session_id
+    await client.disconnect()
+    assert client.session_id == first
+    await client.connect("What do I like?")
+    assert await response(client) == ["You have not told me that yet."]
+    assert client.session_id not in (None, first)
+    await client.disconnect()
+
+
+async def test_options_are_read_when_it_connects(agent: tri.Embedded) -> None:
+    options = tri.Options(model="first")
+    client = tri.Client(options, agent)
+    options.model = "second"
+    async with client:
+        options.model = "third"
+        await client.query("Which model are you?")
+        assert await response(client) == ["I am second."]
+
+
+async def test_disconnecting_in_the_middle_of_a_turn_stops_it(agent: tri.Embedded, autojump_clock: MockClock) -> None:
+    async with tri.Client(agent=agent) as client:
+        await client.query(LONG)
+        await wait_all_tasks_blocked()
+    assert trio.current_time() < 60
+
+
+async def test_disconnecting_ends_a_response_that_is_being_read(agent: tri.Embedded, autojump_clock: MockClock) -> None:
+    heard: list[tri.Message] = []
+    async with trio.open_nursery() as nursery:
+        client = tri.Client(agent=agent)
+        await client.connect(LONG)
+
+        async def listen() -> None:
+            heard.extend([message async for message in client.receive_response()])
+
+        nursery.start_soon(listen)
+        await wait_all_tasks_blocked()
+        await client.disconnect()
+    assert isinstance(heard[-1], tri.ResultMessage)
+    assert heard[-1].subtype == "error_during_execution"
+
+
+async def test_a_forgotten_disconnect_is_warned_of_and_made_up_for(agent: tri.Embedded) -> None:
+    client = tri.Client(agent=agent)
+    await client.connect("Hello")
+    await response(client)
+    with pytest.warns(ResourceWarning, match="was never disconnected"):
+        del client
+    await wait_all_tasks_blocked()
+
+
+async def test_a_client_that_was_disconnected_is_not_warned_of(agent: tri.Embedded) -> None:
+    client = tri.Client(agent=agent)
+    await client.connect()
+    await client.disconnect()
+    del client
+    gc.collect()
+
+
+async def test_using_it_before_it_is_connected_says_what_to_do(agent: tri.Embedded) -> None:
+    client = tri.Client(agent=agent)
+    for use in (
+        lambda: client.query("Hello"),
+        client.interrupt,
+        client.set_model,
+        lambda: client.set_permission_mode("plan"),
+    ):
+        with pytest.raises(tri.CallerError, match=r"connect\(\)"):
+            await use()
+    for receive in (client.receive_response, client.receive_messages):
+        with pytest.raises(tri.CallerError, match=r"connect\(\)"):
+            receive()
+    await client.disconnect()  # this may be said at any time
+    assert client.session_id is None
+
+
+async def test_connecting_it_twice_is_an_error(agent: tri.Embedded) -> None:
+    async with tri.Client(agent=agent) as client:
+        with pytest.raises(tri.CallerError, match="connected already"):
+            await client.connect()
+
+
+async def test_connecting_it_twice_at_once_is_an_error(agent: tri.Embedded) -> None:
+    client = tri.Client(agent=agent)
+    errors = []
+
+    async def connect() -> None:
+        try:
+            await client.connect()
+        except tri.CallerError as error:
+            errors.append(error)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connect)
+        nursery.start_soon(connect)
+    assert len(errors) == 1
+    await client.disconnect()
+
+
+async def test_options_that_cannot_be_are_refused_when_it_connects(agent: tri.Embedded) -> None:
+    client = tri.Client(tri.Options(cli_path="/bin/true"), agent)
+    with pytest.raises(tri.UnsupportedOption):
+        await client.connect()
+    assert not client.is_connected
+
+
+def test_under_asyncio_it_says_what_to_do(agent: tri.Embedded) -> None:
+    async def program() -> None:
+        async with tri.Client(agent=agent):
+            raise AssertionError
+
+    with pytest.raises(RuntimeError, match=r"trio\.run"):
+        asyncio.run(program())

@@ -1,0 +1,394 @@
+"""The composed session: turns, interrupts, and what it tells, whole effect lists compared."""
+
+import pytest
+
+from tests.support.frames import (
+    SESSION_ID,
+    aborted,
+    assistant,
+    init,
+    lifecycle,
+    of_background,
+    partial,
+    prompt,
+    refusal,
+    result,
+    success,
+)
+from tests.unit.session.stage import Stage, ready, running, told
+from triologue.errors import AgentCrashed, MailboxFull
+from triologue.messages import (
+    ControlRequest,
+    ConversationReset,
+    Initialize,
+    McpStatus,
+    Outcome,
+    StateChanged,
+    TurnAccepted,
+    TurnEnded,
+    TurnStarted,
+)
+from triologue.session import effects as do, inputs as on
+
+# A turn, from the prompt to its result.
+
+
+def test_the_first_prompt_starts_the_agent_and_goes_out_after_the_handshake() -> None:
+    stage = Stage()
+    assert stage.session.state == "new"
+    assert stage.submit("a") == ["a: TurnAccepted", "start 1: as it began", "-: starting"]
+    assert stage.submit("b") == ["b: TurnAccepted"]
+    assert stage.receive(on.Admitted(1)) == ["timer start 1"]
+    assert stage.receive(on.Linked(1, Initialize())) == ["send 1: Initialize g1_1"]
+    assert stage.hear(success("g1_1")) == ["clear start", "a: TurnStarted", "prompt 1: a", "-: running"]
+
+
+def test_effects_are_values() -> None:
+    session = Stage().session
+    sent = prompt("a")
+    answer = result("a")
+    assert session.receive(on.Submit("a", sent, {"user": "U1"})) == [
+        do.Publish("a", [TurnAccepted(prompt=sent, meta={"user": "U1"})]),
+        do.Start(1, None, fresh=False, model=None, permission_mode=None),
+        do.Publish(None, [StateChanged(state="starting")]),
+    ]
+    session.receive(on.Admitted(1))
+    session.receive(on.Linked(1, Initialize()))
+    assert session.receive(on.Heard(1, [success("g1_1")])) == [
+        do.ClearTimer("start"),
+        do.Publish("a", [TurnStarted()]),
+        do.SendPrompt(1, sent),
+        do.Publish(None, [StateChanged(state="running")]),
+    ]
+    outcome = Outcome(kind="answered", result=answer)
+    assert session.receive(on.Heard(1, [init(), answer])) == [
+        do.Publish("a", [init(), answer]),
+        do.Publish("a", [TurnEnded(outcome=outcome)]),
+        do.Settle("a", outcome),
+        do.Publish(None, [StateChanged(state="idle")]),
+    ]
+    assert session.session_id == SESSION_ID
+
+
+def test_the_next_turn_begins_when_the_result_is_there() -> None:
+    stage = ready("a", "b")
+    assert stage.hear(lifecycle("a", "queued"), lifecycle("a", "started"), init()) == [
+        "-: CommandLifecycle",
+        "-: CommandLifecycle",
+        "a: InitMessage",
+    ]
+    assert stage.hear(partial("h"), assistant("hi")) == ["a: StreamEvent, AssistantMessage"]
+    assert stage.hear(result("a"), lifecycle("a", "completed")) == [
+        "a: ResultMessage",
+        "a: TurnEnded answered",
+        "settle a: answered",
+        "-: CommandLifecycle",
+        "b: TurnStarted",
+        "prompt 1: b",
+    ]
+
+
+def test_an_agent_without_lifecycle_begins_a_turn_with_the_first_sign_of_one() -> None:
+    stage = Stage()
+    stage.submit("a")
+    stage.begin(lifecycle=False)
+    assert stage.hear(init(), assistant("hi"), result()) == [
+        "a: InitMessage, AssistantMessage, ResultMessage",
+        "a: TurnEnded answered",
+        "settle a: answered",
+        "-: idle",
+    ]
+
+
+def test_a_prompt_too_many_changes_nothing() -> None:
+    stage = running("a", "b", "c", "d")
+    with pytest.raises(MailboxFull):
+        stage.submit("e")
+    assert [stage.session.mailbox.position(each) for each in "abcde"] == [None, 0, 1, 2, None]
+    assert "TurnAccepted" not in " ".join(stage.hear(result("a")))
+
+
+def test_an_error_result_is_failed_whatever_its_subtype_says() -> None:
+    stage = running("a")
+    assert stage.hear(result("a", is_error=True, result="API Error: 529"))[-2:] == [
+        "settle a: failed TurnFailed",
+        "-: idle",
+    ]
+
+
+def test_a_prompt_that_the_agent_puts_aside_fails() -> None:
+    stage = ready("a")
+    assert stage.hear(lifecycle("a", "completed"))[-2:] == [
+        "settle a: failed TurnFailed by AgentProtocolError",
+        "-: idle",
+    ]
+
+
+def test_a_request_of_the_agent_that_nobody_serves_is_refused_at_once() -> None:
+    stage = running("a")
+    assert stage.hear(ControlRequest(request_id="x", request=McpStatus())) == ["send 1: ControlResponse"]
+
+
+# Turns that the agent begins by itself.
+
+
+def test_what_a_background_turn_says_belongs_to_no_turn() -> None:
+    stage = running("a")
+    stage.hear(result("a"), lifecycle("a", "completed"))
+    assert stage.hear(init(), of_background(num_turns=0)) == ["-: InitMessage, ResultMessage"]
+    assert stage.hear(init(), assistant("the task is done"), of_background()) == [
+        "-: InitMessage, AssistantMessage, ResultMessage"
+    ]
+
+
+def test_a_prompt_behind_a_background_turn_gets_its_own_messages_only() -> None:
+    stage = running("a")
+    stage.hear(result("a"), lifecycle("a", "completed"), init())
+    assert stage.submit("b") == ["b: TurnAccepted", "b: TurnStarted", "prompt 1: b", "-: running"]
+    assert stage.hear(lifecycle("b", "queued"), assistant("background"), of_background()) == [
+        "-: CommandLifecycle",
+        "-: AssistantMessage, ResultMessage",
+    ]
+    assert stage.hear(
+        init(), assistant("another"), of_background(), lifecycle("b", "started"), init(), result("b")
+    ) == [
+        "-: InitMessage, AssistantMessage, ResultMessage",
+        "-: CommandLifecycle",
+        "b: InitMessage, ResultMessage",
+        "b: TurnEnded answered",
+        "settle b: answered",
+        "-: idle",
+    ]
+
+
+def test_a_result_for_another_prompt_ends_nothing() -> None:
+    stage = running("a", "b")
+    stage.hear(result("a"), lifecycle("a", "completed"))
+    assert stage.hear(result("a")) == ["-: ResultMessage"]
+    stage.hear(lifecycle("b", "started"))
+    assert stage.hear(result("a")) == ["b: ResultMessage"]
+    assert stage.session.run is not None
+
+
+# Interrupts, wherever the turn is.
+
+
+def test_interrupt_with_nothing_running() -> None:
+    assert Stage().receive(on.StopTurn(1)) == ["answer 1: 'nothing_running'"]
+    stage = running("a")
+    stage.hear(result("a"))
+    assert stage.receive(on.StopTurn(1)) == ["answer 1: 'nothing_running'"]
+
+
+def test_interrupt_before_the_prompt_went_out() -> None:
+    stage = Stage()
+    stage.submit("a")
+    stage.submit("b")
+    assert stage.receive(on.StopTurn(1)) == [
+        "answer 1: 'stopped'",
+        "a: TurnEnded interrupted",
+        "settle a: interrupted TurnInterrupted",
+    ]
+    assert stage.begin() == ["clear start", "b: TurnStarted", "prompt 1: b", "-: running"]
+
+
+def test_interrupt_of_a_prompt_that_waits_inside_the_agent() -> None:
+    stage = ready("a")
+    assert stage.receive(on.StopTurn(1)) == [
+        "send 1: Interrupt g1_2 cancel_queued=True",
+        "timer interrupt 1",
+        "-: interrupting",
+    ]
+    assert stage.hear(lifecycle("a", "cancelled")) == [
+        "-: CommandLifecycle",
+        "answer 1: 'stopped'",
+        "a: TurnEnded interrupted",
+        "settle a: interrupted TurnInterrupted",
+        "-: idle",
+    ]
+    # What would start now might be what the interrupt hits.
+    assert stage.submit("b") == ["b: TurnAccepted"]
+    assert stage.hear(success("g1_2", {"cancelled": ["a"]})) == [
+        "clear interrupt",
+        "b: TurnStarted",
+        "prompt 1: b",
+        "-: running",
+    ]
+
+
+def test_interrupt_right_behind_the_prompt_is_latched_by_the_agent() -> None:
+    stage = ready("a")
+    stage.receive(on.StopTurn(1))
+    assert stage.hear(
+        lifecycle("a", "queued"), success("g1_2", {"still_queued": ["a"]}), lifecycle("a", "started")
+    ) == [
+        "-: CommandLifecycle",
+        "-: CommandLifecycle",
+    ]
+    assert stage.hear(init(), aborted("a"), lifecycle("a", "cancelled")) == [
+        "a: InitMessage, ResultMessage",
+        "clear interrupt",
+        "answer 1: 'stopped'",
+        "a: TurnEnded interrupted",
+        "settle a: interrupted TurnInterrupted",
+        "-: CommandLifecycle",
+        "-: idle",
+    ]
+
+
+def test_interrupt_of_a_running_turn_keeps_those_that_wait() -> None:
+    stage = running("a", "b")
+    assert stage.receive(on.StopTurn(1)) == [
+        "send 1: Interrupt g1_2 cancel_queued=True",
+        "timer interrupt 1",
+        "-: interrupting",
+    ]
+    assert stage.receive(on.StopTurn(2)) == []
+    assert stage.hear(success("g1_2"), assistant("half"), aborted("a"), lifecycle("a", "cancelled")) == [
+        "a: AssistantMessage, ResultMessage",
+        "clear interrupt",
+        "answer 1: 'stopped'",
+        "answer 2: 'stopped'",
+        "a: TurnEnded interrupted",
+        "settle a: interrupted TurnInterrupted",
+        "-: CommandLifecycle",
+        "b: TurnStarted",
+        "prompt 1: b",
+        "-: running",
+    ]
+
+
+def test_interrupt_that_crosses_the_result() -> None:
+    stage = running("a", "b")
+    stage.receive(on.StopTurn(1))
+    assert stage.hear(result("a")) == [
+        "a: ResultMessage",
+        "answer 1: 'already_done'",
+        "a: TurnEnded answered",
+        "settle a: answered",
+        "-: idle",
+    ]
+    assert stage.hear(success("g1_2")) == ["clear interrupt", "b: TurnStarted", "prompt 1: b", "-: running"]
+
+
+def test_an_agent_that_does_not_stop_is_killed() -> None:
+    stage = running("a", "b")
+    stage.receive(on.StopTurn(1))
+    assert stage.expire("interrupt") == [
+        "answer 1: 'killed'",
+        "a: TurnEnded interrupted",
+        "settle a: interrupted TurnInterrupted",
+        "stop 1: at once",
+        "-: restarting",
+    ]
+    assert stage.hear(assistant("too late"), result("a")) == ["-: AssistantMessage, ResultMessage"]
+    assert stage.gone() == [
+        "clear start",
+        "clear interrupt",
+        f"start 2: resume {SESSION_ID}",
+        "-: starting",
+    ]
+
+
+def test_an_agent_that_never_answers_the_interrupt_is_killed_for_the_next_turn() -> None:
+    stage = running("a", "b")
+    stage.receive(on.StopTurn(1))
+    stage.hear(aborted("a"))
+    assert stage.session.run is None
+    assert stage.expire("interrupt") == ["stop 1: at once", "-: restarting"]
+    assert stage.gone()[-2:] == [f"start 2: resume {SESSION_ID}", "-: starting"]
+
+
+def test_a_refused_interrupt_still_has_its_deadline() -> None:
+    stage = running("a")
+    stage.receive(on.StopTurn(1))
+    assert stage.hear(refusal("g1_2")) == ["note"]
+    assert stage.expire("interrupt")[:2] == ["clear interrupt", "answer 1: 'killed'"]
+
+
+def test_a_deadline_of_an_interrupt_that_is_over_does_nothing() -> None:
+    stage = running("a", "b")
+    stage.receive(on.StopTurn(1))
+    stage.hear(success("g1_2"), aborted("a"))
+    assert stage.expire("interrupt") == []
+
+
+# Withdrawing.
+
+
+def test_withdraw_a_waiting_turn() -> None:
+    stage = running("a", "b", "c")
+    assert stage.receive(on.Withdraw("b")) == ["b: TurnEnded cancelled", "settle b: cancelled TurnCancelled"]
+    assert stage.hear(result("a"))[-2:] == ["c: TurnStarted", "prompt 1: c"]
+
+
+def test_withdraw_a_turn_before_it_went_out() -> None:
+    stage = Stage()
+    stage.submit("a")
+    assert stage.receive(on.Withdraw("a")) == ["a: TurnEnded cancelled", "settle a: cancelled TurnCancelled"]
+    assert stage.begin() == ["clear start", "-: idle"]
+
+
+def test_withdraw_a_running_turn_interrupts_it() -> None:
+    stage = running("a")
+    assert stage.receive(on.Withdraw("a")) == [
+        "send 1: Interrupt g1_2 cancel_queued=True",
+        "timer interrupt 1",
+        "-: interrupting",
+    ]
+    assert stage.receive(on.Withdraw("a")) == []
+    assert stage.hear(success("g1_2"), aborted("a"))[-2:] == ["settle a: interrupted TurnInterrupted", "-: idle"]
+    assert stage.receive(on.Withdraw("a")) == []
+    assert stage.receive(on.Withdraw("never there")) == []
+
+
+# Costs.
+
+
+def test_each_result_costs_what_the_total_grew_by() -> None:
+    stage = ready("a", "b")
+    first, second, background = result("a", total_cost_usd=0.5), result("b", total_cost_usd=2.0), of_background()
+    background.total_cost_usd = 0.75
+    stage.hear(first, background, second)
+    assert [first.cost_usd, background.cost_usd, second.cost_usd] == [0.5, 0.25, 1.25]
+    assert stage.session.total_cost_usd == 2.0
+
+
+def test_a_total_that_shrank_began_anew() -> None:
+    stage = ready("a", total_cost_usd=3.0)
+    message = result("a", total_cost_usd=0.5)
+    stage.hear(message)
+    assert message.cost_usd == 0.5
+
+
+def test_what_a_conversation_cost_before_it_was_resumed_is_nobodys_turn() -> None:
+    stage = ready("a", "b", total_cost_usd=None)
+    first, second = result("a", total_cost_usd=5.0), result("b", total_cost_usd=5.5)
+    stage.hear(first, second)
+    assert [first.cost_usd, second.cost_usd] == [None, 0.5]
+
+
+def test_a_cleared_conversation_has_another_id_and_costs_nothing_yet() -> None:
+    stage = running("a")
+    message = result("a", total_cost_usd=0.5, session_id="new")
+    stage.hear(ConversationReset(new_conversation_id="new"), message)
+    assert (stage.session.session_id, message.cost_usd) == ("new", 0.5)
+
+
+# What is too late.
+
+
+def test_nothing_of_an_older_link_is_heard() -> None:
+    stage = running("a", "b")
+    stage.gone(AgentCrashed("it died"))
+    assert stage.generation == 2
+    stale: list[on.Input] = [
+        on.Heard(1, [assistant("late"), result("b"), success("g2_1")]),
+        on.Unlinked(1, AgentCrashed("late")),
+        on.Admitted(1),
+        on.Linked(1, Initialize()),
+        on.Expired("start", 1),
+        on.Expired("interrupt", 1),
+    ]
+    assert [told(stage.session.receive(event)) for event in stale] == [[]] * 6
+    assert stage.session.state == "restarting"
