@@ -10,13 +10,14 @@ import asyncio
 import gc
 import statistics
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import corpus
 import trio
 from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient
 from harness import OURS, SDK, SIDES, Player, Target, open_player, report
-from reading import Tally, consume, our_kinds, sdk_kinds
+from reading import Tally, consume, our_kinds, sdk_kinds, take
 from replay_sdk import ReplayTransport
 from replay_triologue import ReplayAgent
 from script import Script
@@ -24,9 +25,12 @@ from script import Script
 import triologue as tri
 
 ROUNDS = 5
-TARGETS = {"partial": 10.0, "coarse": 4.5}
+TARGETS = {("partial", "memory", "takes"): 10.0, ("coarse", "memory", "takes"): 4.5}
 
 Sample = tuple[Tally, float]
+Consumer = Callable[[Any, Any], Awaitable[Tally]]
+
+CONSUMERS: dict[str, Consumer] = {"takes": take, "reads": consume}
 
 
 class Case(NamedTuple):
@@ -34,11 +38,12 @@ class Case(NamedTuple):
 
     corpus: str
     way: str
+    consumer: str
     turns: tuple[bytes, bytes]
     environment: dict[str, str]
 
 
-async def read_with_sdk(client: ClaudeSDKClient, script: Script | None) -> Sample:
+async def read_with_sdk(client: ClaudeSDKClient, script: Script | None, consumer: Consumer) -> Sample:
     kinds = sdk_kinds()
     async with client:
         await client.query("warm up")
@@ -46,12 +51,12 @@ async def read_with_sdk(client: ClaudeSDKClient, script: Script | None) -> Sampl
         gc.collect()
         start = time.perf_counter()
         await client.query("go")
-        tally = await consume(client.receive_messages(), kinds)
+        tally = await consumer(client.receive_messages(), kinds)
         seconds = time.perf_counter() - (script.first_read if script else start)
     return tally, seconds
 
 
-async def read_with_triologue(agent: Any, options: tri.Options, script: Script | None) -> Sample:
+async def read_with_triologue(agent: Any, options: tri.Options, script: Script | None, consumer: Consumer) -> Sample:
     kinds = our_kinds()
     async with tri.open_manager(agent, options=options) as manager:
         session = manager.session("bench")
@@ -59,26 +64,28 @@ async def read_with_triologue(agent: Any, options: tri.Options, script: Script |
         gc.collect()
         start = time.perf_counter()
         async with session.turn("go") as turn:
-            tally = await consume(turn, kinds)
+            tally = await consumer(turn, kinds)
             seconds = time.perf_counter() - (script.first_read if script else start)
     return tally, seconds
 
 
 def run_sdk(case: Case, player: Player) -> Sample:
+    consumer = CONSUMERS[case.consumer]
     if case.way == "memory":
         script = Script(*case.turns)
-        return asyncio.run(read_with_sdk(ClaudeSDKClient(transport=ReplayTransport(script)), script))
+        return asyncio.run(read_with_sdk(ClaudeSDKClient(transport=ReplayTransport(script)), script, consumer))
     options = ClaudeAgentOptions(cli_path=str(player.path), env=case.environment, include_partial_messages=True)
-    return asyncio.run(read_with_sdk(ClaudeSDKClient(options), None))
+    return asyncio.run(read_with_sdk(ClaudeSDKClient(options), None, consumer))
 
 
 def run_triologue(case: Case, player: Player) -> Sample:
+    consumer = CONSUMERS[case.consumer]
     options = tri.Options(include_partial_messages=True)
     if case.way == "memory":
         script = Script(*case.turns)
-        return trio.run(read_with_triologue, ReplayAgent(script), options, script)
+        return trio.run(read_with_triologue, ReplayAgent(script), options, script, consumer)
     options.cli_path, options.env = str(player.path), case.environment
-    return trio.run(read_with_triologue, tri.ClaudeCode(), options, None)
+    return trio.run(read_with_triologue, tri.ClaudeCode(), options, None, consumer)
 
 
 def measure(case: Case, player: Player) -> list[dict[str, Any]]:
@@ -102,6 +109,7 @@ def _row(case: Case, side: str, messages: int, seconds: list[float]) -> dict[str
     return {
         "corpus": case.corpus,
         "way in": case.way,
+        "consumer": case.consumer,
         "side": side,
         "messages": messages,
         "messages/s": messages / median,
@@ -117,12 +125,18 @@ def main() -> None:
     with open_player() as player:
         for name, data in (("partial", corpus.partial()), ("coarse", corpus.coarse())):
             for way in ("memory", "process"):
-                rows += measure(Case(name, way, (warm_up, data), player.environment(warm_up, data)), player)
-    speed = {(row["corpus"], row["way in"], row["side"]): row["messages/s"] for row in rows}
+                for consumer in CONSUMERS:
+                    case = Case(name, way, consumer, (warm_up, data), player.environment(warm_up, data))
+                    rows += measure(case, player)
+    speed = {(row["corpus"], row["way in"], row["consumer"], row["side"]): row["messages/s"] for row in rows}
     targets = [
-        Target(f"messages/s, {name}, {way}", speed[name, way, OURS] / speed[name, way, SDK], at_least)
-        for name, at_least in TARGETS.items()
-        for way in ("memory", "process")
+        Target(
+            f"messages/s, {name}, {way}, {consumer}",
+            speed[name, way, consumer, OURS] / speed[name, way, consumer, SDK],
+            TARGETS.get((name, way, consumer)),
+        )
+        for name, way, consumer, side in speed
+        if side == OURS
     ]
     report("bytes to consumer", rows, targets)
 

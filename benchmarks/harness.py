@@ -28,11 +28,14 @@ class Target(NamedTuple):
 
     what: str
     ratio: float
-    at_least: float
+    at_least: float | None
+    """None: nothing was promised; the ratio is shown all the same."""
 
     @property
     def verdict(self) -> str:
         """In a word."""
+        if self.at_least is None:
+            return "no target"
         if self.ratio >= self.at_least:
             return "met"
         return "missed" if self.ratio < self.at_least * (1 - SLACK) else "missed, within the slack"
@@ -59,7 +62,8 @@ def report(name: str, rows: Sequence[dict[str, Any]], targets: Sequence[Target])
     """Print the table and the JSON line; exit with 1 if a target is missed by more than the slack."""
     print(f"\n{name}\n{table(rows)}\n")
     for target in targets:
-        print(f"{target.what}: {target.ratio:.2f}x, target {target.at_least:g}x: {target.verdict}")
+        wanted = "" if target.at_least is None else f", target {target.at_least:g}x"
+        print(f"{target.what}: {target.ratio:.2f}x{wanted}: {target.verdict}")
     facts = {"benchmark": name, "machine": machine(), "rows": rows, "targets": [target._asdict() for target in targets]}
     print(json.dumps(facts), flush=True)
     if any(target.verdict == "missed" for target in targets):

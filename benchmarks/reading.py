@@ -36,8 +36,26 @@ def our_kinds() -> Kinds:
     return Kinds(tri.StreamEvent, tri.AssistantMessage, tri.UserMessage, tri.SystemMessage, tri.ResultMessage)
 
 
+async def take(messages: AsyncIterable[Any], kinds: Kinds) -> Tally:
+    """Read up to the result, and look at the blocks of complete messages; partials only pass, as in a bot without them."""
+    stream_event, assistant, user, system, result = kinds
+    count = seen = 0
+    async for message in messages:
+        if isinstance(message, stream_event):
+            count += 1
+        elif isinstance(message, assistant | user):
+            count += 1
+            seen += len(message.content)
+        elif isinstance(message, system):
+            count += 1
+        elif isinstance(message, result):
+            count += 1
+            break
+    return Tally(count, seen)
+
+
 async def consume(messages: AsyncIterable[Any], kinds: Kinds) -> Tally:
-    """Read up to the result and touch what each message carries: `.event` of a partial, `.content` of the others."""
+    """The same, and look into every partial's `.event` too, as a program does that shows text while it comes."""
     stream_event, assistant, user, system, result = kinds
     count = seen = 0
     async for message in messages:

@@ -195,6 +195,8 @@ class SessionLaws(RuleBasedStateMachine):
                     # What is said after its turn was given up belongs to nobody; it never belongs to another turn.
                     expected = None if cause == BACKGROUND or cause in self.outcomes else cause
                     assert turn_id == expected, f"{cause} said it, {turn_id} got it"
+                case _:
+                    pass
 
     def ticket(self) -> int:
         self.count += 1
@@ -452,8 +454,8 @@ class SessionLaws(RuleBasedStateMachine):
         if session.link.state is not LinkState.READY or agent is None:
             return
         for setting in ("model", "permission_mode"):
-            if not session.link.is_changing(setting):  # type: ignore[arg-type]
-                assert session.wanted[setting] == agent.settings[setting], setting  # type: ignore[index]
+            if not session.link.is_changing(setting):
+                assert session.wanted[setting] == agent.settings[setting], setting
 
     def teardown(self) -> None:
         """Whatever has happened: with a silent agent, clocks and a close bring everything to its end."""

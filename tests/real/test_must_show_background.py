@@ -109,6 +109,7 @@ async def test_a_prompt_that_waits_behind_it_can_be_interrupted(place: CleanPlac
         assert (await session.ask("[[say on]]")).result == "on"
 
 
+@pytest.mark.slow
 async def test_asking_again_and_again_around_it_loses_nothing(place: CleanPlace) -> None:
     """The notification comes before, between and within turns, wherever it falls."""
     roomy = tri.Limits(log=10_000, log_bytes=100_000_000)
@@ -150,6 +151,7 @@ async def test_many_prompts_at_once_around_it(place: CleanPlace) -> None:
         assert answers == {number: str(number) for number in range(10)}
 
 
+@pytest.mark.slow
 async def test_hibernating_ends_the_background_task(place: CleanPlace) -> None:
     soon = tri.Deadlines(close=1)
     async with open_signpost(place.cwd) as post, open_live_manager(place, BASH, deadlines=soon) as manager:

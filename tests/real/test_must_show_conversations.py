@@ -51,6 +51,7 @@ async def test_a_fork_while_the_original_runs(place: CleanPlace) -> None:
         assert (await original.ask("third")).result == "echo[3]: first | [[wait gate]] [[say done]] | third"
 
 
+@pytest.mark.slow
 async def test_a_fork_from_an_earlier_message(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         original = manager.session("a")
@@ -61,6 +62,7 @@ async def test_a_fork_from_an_earlier_message(place: CleanPlace) -> None:
         assert (await copy.ask("other")).result == "echo[2]: first | other"
 
 
+@pytest.mark.slow
 async def test_a_fork_of_a_fork_asleep(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("0")
@@ -104,6 +106,7 @@ async def test_asleep_it_has_no_process_and_the_next_message_wakes_it(place: Cle
         assert (await session.ask("third")).result == "echo[3]: first | second | third"
 
 
+@pytest.mark.slow
 async def test_hibernating_waits_for_what_runs_and_close_does_not(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")
@@ -147,6 +150,7 @@ async def test_an_unknown_id_is_not_found_and_the_key_can_start_fresh(place: Cle
         assert (await session.ask("fresh")).result == "echo[1]: fresh"
 
 
+@pytest.mark.slow
 async def test_the_latest_conversation_of_the_folder_goes_on(place: CleanPlace) -> None:
     latest = tri.Options(continue_conversation=True)
     async with open_live_manager(place) as manager:
@@ -155,6 +159,7 @@ async def test_the_latest_conversation_of_the_folder_goes_on(place: CleanPlace) 
         assert (await manager.session("b", options=latest).ask("second")).result == "echo[2]: first | second"
 
 
+@pytest.mark.slow
 async def test_two_managers_one_after_the_other_count_the_cost_on(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")

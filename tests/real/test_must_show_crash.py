@@ -43,7 +43,14 @@ async def wait_state(events: Subscription, state: str) -> tri.StateChanged:
     raise AssertionError("a subscription has no end")
 
 
-@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGSEGV, -11)])
+@pytest.mark.parametrize(
+    ("number", "exit_code"),
+    [
+        (signal.SIGKILL, -9),
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGSEGV, -11, marks=pytest.mark.slow),
+    ],
+)
 async def test_mid_stream(place: CleanPlace, number: signal.Signals, exit_code: int) -> None:
     async with open_live_manager(place, tri.Options(include_partial_messages=True)) as manager:
         session = manager.session("a")
@@ -101,6 +108,7 @@ async def test_leaving_with_exit_code_0_in_the_middle_is_a_crash_too(place: Clea
         assert (await session.ask("and now?")).result == f"echo[2]: {GOES_ON} | and now?"
 
 
+@pytest.mark.slow
 async def test_told_to_end_by_a_terminal_it_gives_a_result_and_leaves(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")
@@ -114,6 +122,7 @@ async def test_told_to_end_by_a_terminal_it_gives_a_result_and_leaves(place: Cle
         assert (await session.ask("and now?")).result == f"echo[2]: {GOES_ON} | and now?"
 
 
+@pytest.mark.slow
 async def test_between_turns_is_nobodys_failure(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")
@@ -124,6 +133,7 @@ async def test_between_turns_is_nobodys_failure(place: CleanPlace) -> None:
         assert (await session.ask("second")).result == "echo[2]: first | second"
 
 
+@pytest.mark.slow
 async def test_turns_that_wait_run_in_the_next_process(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")
@@ -135,6 +145,7 @@ async def test_turns_that_wait_run_in_the_next_process(place: CleanPlace) -> Non
         assert [(await turn.wait()).unwrap().result for turn in waiting] == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 async def test_killed_again_and_again_it_forgets_nothing(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")

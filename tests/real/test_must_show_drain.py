@@ -40,6 +40,7 @@ async def release_once_it_drains(place: CleanPlace, manager: tri.SessionManager)
     place.api.release("gate")
 
 
+@pytest.mark.slow
 async def test_who_asks_or_sends_meanwhile_is_refused(place: CleanPlace) -> None:
     raised: list[type[BaseException]] = []
 
@@ -106,6 +107,7 @@ async def test_being_cancelled_waits_for_nothing_either(place: CleanPlace) -> No
     assert (await turn.wait()).kind == "interrupted"
 
 
+@pytest.mark.slow
 async def test_leaving_while_agents_start(place: CleanPlace) -> None:
     async with open_live_manager(place, limits=tri.Limits(max_starting=1), deadlines=tri.Deadlines(drain=0)) as manager:
         turns = [await manager.session(f"{number}").send("hi") for number in range(4)]
@@ -114,6 +116,7 @@ async def test_leaving_while_agents_start(place: CleanPlace) -> None:
     assert set(kinds) <= {"interrupted", "cancelled"}
 
 
+@pytest.mark.slow
 async def test_the_conversations_can_be_resumed_by_another_manager(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")

@@ -69,7 +69,7 @@ async def test_killed(place: CleanPlace) -> None:
         await wait_none_with(place.marker)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 async def test_its_process_group_is_signalled(place: CleanPlace, number: signal.Signals) -> None:
     async with open_host(place) as host:
         os.killpg(host.pid, number)
@@ -78,7 +78,7 @@ async def test_its_process_group_is_signalled(place: CleanPlace, number: signal.
         await wait_none_with(place.marker)
 
 
-@pytest.mark.parametrize(("ending", "exit_code"), [("leave", 0), ("raise", 1)])
+@pytest.mark.parametrize(("ending", "exit_code"), [pytest.param("leave", 0, marks=pytest.mark.slow), ("raise", 1)])
 async def test_it_leaves_the_block(place: CleanPlace, ending: str, exit_code: int) -> None:
     async with open_host(place, ending) as host:
         assert host.stdin is not None
@@ -89,6 +89,7 @@ async def test_it_leaves_the_block(place: CleanPlace, ending: str, exit_code: in
         assert processes_with(place.marker) == []
 
 
+@pytest.mark.slow
 async def test_it_exits_without_a_word(place: CleanPlace) -> None:
     async with open_host(place, "exit") as host:
         assert host.stdin is not None
@@ -98,6 +99,7 @@ async def test_it_exits_without_a_word(place: CleanPlace) -> None:
         await wait_none_with(place.marker)
 
 
+@pytest.mark.slow
 async def test_one_that_hangs_keeps_its_agents_until_it_is_killed(place: CleanPlace) -> None:
     async with open_host(place) as host:
         os.kill(host.pid, signal.SIGSTOP)
@@ -107,6 +109,7 @@ async def test_one_that_hangs_keeps_its_agents_until_it_is_killed(place: CleanPl
         await wait_none_with(place.marker)
 
 
+@pytest.mark.slow
 async def test_the_warden_alone_is_killed_and_the_conversations_go_on_under_another(place: CleanPlace) -> None:
     async with (
         open_signpost(place.home) as post,

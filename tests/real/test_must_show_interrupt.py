@@ -108,6 +108,7 @@ async def test_when_nothing_runs(place: CleanPlace) -> None:
         assert (await session.ask("third")).result == "echo[3]: first | second | third"
 
 
+@pytest.mark.slow
 async def test_racing_the_result(place: CleanPlace) -> None:
     """Whoever wins, the turn has one outcome, what `interrupt` says agrees with it, and no later turn is hit."""
     agrees = {
@@ -128,6 +129,7 @@ async def test_racing_the_result(place: CleanPlace) -> None:
             assert (await session.ask("[[say fine]]")).result == "fine"
 
 
+@pytest.mark.slow
 async def test_many_at_once_hear_the_same(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")
@@ -145,6 +147,7 @@ async def test_many_at_once_hear_the_same(place: CleanPlace) -> None:
         assert (await turn.wait()).kind == "interrupted"
 
 
+@pytest.mark.slow
 async def test_turns_that_wait_are_kept(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")

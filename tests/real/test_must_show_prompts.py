@@ -12,19 +12,12 @@ pytestmark = pytest.mark.real_cli
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg=="
 
 
+ODD_PROMPTS = ["/cost", "/clear", "!ls", "#note", "-p", "line\nline\r\n", "ünï\u2028cødé 🎉"]
+
+
 @pytest.mark.parametrize(
     "prompt",
-    [
-        "/cost is a word",
-        "/cost",
-        "/clear",
-        "read @secret.txt",
-        "!ls",
-        "#note",
-        "-p",
-        "line\nline\r\n",
-        "ünï\u2028cødé 🎉",
-    ],
+    ["/cost is a word", "read @secret.txt", *(pytest.param(odd, marks=pytest.mark.slow) for odd in ODD_PROMPTS)],
 )
 async def test_a_prompt_reaches_the_model_as_written(place: CleanPlace, prompt: str) -> None:
     (place.cwd / "secret.txt").write_text("xyzzy")
@@ -52,6 +45,7 @@ async def test_commands_run_when_they_are_asked_for(place: CleanPlace) -> None:
             await session.command("compact")
 
 
+@pytest.mark.slow
 async def test_clear_begins_a_new_conversation_and_the_session_follows(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")
@@ -117,6 +111,7 @@ async def test_an_error_of_the_api_fails_its_turn_only(place: CleanPlace) -> Non
         assert (await session.ask("[[say well again]]")).result == "well again"
 
 
+@pytest.mark.slow
 async def test_an_overloaded_api_is_tried_again_then_fails_the_turn(place: CleanPlace) -> None:
     async with open_live_manager(place, tri.Options(env={"CLAUDE_CODE_MAX_RETRIES": "2"})) as manager:
         session = manager.session("a")
@@ -129,11 +124,13 @@ async def test_an_overloaded_api_is_tried_again_then_fails_the_turn(place: Clean
         assert (await session.ask("[[error 529 times 1]] [[say late]]")).result == "late"
 
 
+@pytest.mark.slow
 async def test_a_connection_that_drops_is_healed_by_the_agent(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         assert (await manager.session("a").ask("[[drop before headers times 1]] [[say late]]")).result == "late"
 
 
+@pytest.mark.slow
 async def test_the_same_id_is_the_same_turn(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.real_cli
 TEN_MB = 10_000_000
 
 
-@pytest.mark.parametrize("partials", [False, True])
+@pytest.mark.parametrize("partials", [False, pytest.param(True, marks=pytest.mark.slow)])
 async def test_an_answer_of_ten_megabytes_arrives_whole(place: CleanPlace, partials: bool) -> None:
     async with open_live_manager(place, tri.Options(include_partial_messages=partials)) as manager:
         session = manager.session("a")

@@ -72,6 +72,7 @@ async def test_one_who_reads_slowly_slows_no_one(place: CleanPlace) -> None:
         assert story.said == WORDS
 
 
+@pytest.mark.slow
 async def test_ten_thousand_partials_all_reach_one_who_reads(place: CleanPlace) -> None:
     async with open_live_manager(place, PARTIALS, limits=ROOMY) as manager:
         session = manager.session("a")

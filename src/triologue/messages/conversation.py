@@ -10,6 +10,9 @@ from triologue.messages.loose import read_lazily
 from triologue.messages.message import Message
 
 
+_decode = msgspec.json.Decoder().decode
+
+
 class UserBody(Struct, gc=False, omit_defaults=True):
     """The Messages API message inside a user frame."""
 
@@ -129,7 +132,10 @@ class StreamEvent(Message, tag="stream_event", kw_only=True):
     @property
     def event(self) -> dict[str, Any]:
         """The event, decoded at each access: most programs want no more of it than `text()` gives."""
-        event = read_lazily(self.event_raw)
+        try:
+            event = _decode(self.event_raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # half of a surrogate pair, say, which two deltas share
+            event = read_lazily(self.event_raw)
         return event if isinstance(event, dict) else {}
 
 
@@ -190,7 +196,7 @@ def text_delta(event: StreamEvent) -> tuple[int, str] | None:
     """The block index and the text that a partial adds, or None when it adds no text."""
     try:
         said = _decode_delta(event.event_raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # half of a surrogate pair, say, which two deltas share
+    except (msgspec.DecodeError, UnicodeDecodeError):
         try:
             said = msgspec.convert(event.event, _DeltaEvent)
         except msgspec.ValidationError:

@@ -113,6 +113,8 @@ class Replies:
         return self
 
     async def __anext__(self) -> Message:
+        if self._has_given_all:  # what may still come behind the last result tells nothing
+            self._is_ended = True
         while not self._ready or self._is_ended:
             self._raise_or_stop()
             await self._read()

@@ -1,5 +1,7 @@
 """Why Claude Code went away, by its exit code and the texts that version 2.1.329 gives."""
 
+from pathlib import Path
+
 import pytest
 
 from triologue.agents.claude_code import ClaudeCode
@@ -50,6 +52,16 @@ def test_no_conversation_has_the_id() -> None:
     )
 
 
+def test_without_a_folder_of_its_own_it_looked_from_the_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exit = Exit(code=1, stderr_tail=f"No conversation found with session ID: {ID}\n")
+    error = AGENT.diagnose(exit, None, Options(resume=ID))
+    assert isinstance(error, SessionNotFound)
+    assert error.cwd == tmp_path
+
+
 @pytest.mark.parametrize(
     ("env", "config_dir"),
     [
@@ -69,11 +81,11 @@ def test_no_conversation_has_the_title() -> None:
         "Error: --resume requires a valid session ID or session title when used with --print. Usage: claude -p "
         '--resume <session-id|title>. Provided value "nonsense" is not a UUID and does not match any session title.'
     )
-    error = AGENT.diagnose(Exit(code=1, stderr_tail=text), refusal(text), Options(resume="nonsense"))
+    error = AGENT.diagnose(Exit(code=1, stderr_tail=text), refusal(text), Options(resume="nonsense", cwd="/work"))
     assert said(error) == (
         SessionNotFound,
         (
-            "no conversation has the session id 'nonsense': it is neither a session id nor a session's title; "
+            "no conversation has the session id 'nonsense' (cwd '/work', config folder '/home/bot/.claude'): it is neither a session id nor a session's title; "
             "start afresh by leaving `resume` out"
         ),
     )

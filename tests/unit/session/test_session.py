@@ -150,9 +150,16 @@ def test_a_prompt_behind_a_background_turn_gets_its_own_messages_only() -> None:
         "-: AssistantMessage, ResultMessage",
     ]
     assert stage.hear(
-        init(), assistant("another"), of_background(), lifecycle("b", "started"), init(), result("b")
+        init(),
+        assistant("another"),
+        of_background(),
+        assistant("stray"),
+        lifecycle("b", "started"),
+        init(),
+        result("b"),
     ) == [
         "-: InitMessage, AssistantMessage, ResultMessage",
+        "-: AssistantMessage",
         "-: CommandLifecycle",
         "b: InitMessage, ResultMessage",
         "b: TurnEnded answered",

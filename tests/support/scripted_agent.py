@@ -1,0 +1,220 @@
+"""An agent for stories: it does what the first word of a prompt says, and a test can speak and die in its place.
+
+================  =====================================================================
+first word        what it does
+================  =====================================================================
+``wait 5``        takes the prompt up, and answers in so many seconds
+``silent``        takes the prompt up, and says nothing more; an interrupt stops it
+``deaf``          the same, and an interrupt does nothing
+``unread``        does not even take the prompt up
+``die``           takes the prompt up, says half a word and dies
+``flood 1000``    says so many messages, and then answers
+``fail``          an error result
+anything else     answers ``n. prompt``, where n counts the prompts of the conversation
+================  =====================================================================
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal, final
+from uuid import uuid4
+
+import msgspec
+import trio
+
+from tests.support.frames import LIFECYCLE, aborted, assistant, init, lifecycle, refusal, result, success
+from triologue.errors import AgentCrashed, SessionNotFound, TriologueError
+from triologue.messages import (
+    AnyRequest,
+    ControlRequest,
+    Initialize,
+    Interrupt,
+    Message,
+    ResultMessage,
+    SetModel,
+    SetPermissionMode,
+    UserMessage,
+    text,
+)
+from triologue.options import Options
+from triologue.ports import Carrier, Connection, Exit, Sink
+
+MISSING = "no such conversation"
+
+
+@final
+class ScriptedAgent:
+    """The port that a manager is given. What it kept of its conversations outlives its connections."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        self.links: list[ScriptedLink] = []
+        """One for each connection, oldest first."""
+        self.prompts: dict[str, list[str]] = {}
+        """What was said, by session id."""
+        self.handshake: Literal["answers", "refuses", "dies"] | None = "answers"
+        self.refuses: set[str | None] = set()
+        """Settings that it refuses."""
+        self.connecting: Callable[[], None] = lambda: None
+        """Called before each connection is opened; may raise."""
+        self.framing: Callable[[], None] = lambda: None
+        """Called before each prompt goes out; may raise."""
+
+    @property
+    def link(self) -> "ScriptedLink":
+        """The newest connection."""
+        return self.links[-1]
+
+    def check(self, options: Options) -> None:
+        pass
+
+    def initialize(self, options: Options) -> AnyRequest:
+        return Initialize()
+
+    def user_frame(self, prompt: UserMessage, options: Options) -> UserMessage:
+        self.framing()
+        return msgspec.structs.replace(prompt, client_composed=options.verbatim_prompts is not False)
+
+    def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AbstractAsyncContextManager[Connection]:
+        return self._connect(options, sink)
+
+    @asynccontextmanager
+    async def _connect(self, options: Options, sink: Sink) -> AsyncIterator[Connection]:
+        self.connecting()
+        await trio.lowlevel.checkpoint()
+        link = ScriptedLink(self, options, sink)
+        self.links.append(link)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(link.run)
+            try:
+                yield link
+            finally:
+                link.stop(eof=False)
+                nursery.cancel_scope.cancel()
+
+    def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
+        if exit.stderr_tail == MISSING:
+            return SessionNotFound(options.resume or "")
+        return AgentCrashed("the scripted agent died", exit_code=exit.code)
+
+
+@final
+class ScriptedLink:
+    """One connection, from the agent's side."""
+
+    pid = None
+
+    def __init__(self, agent: ScriptedAgent, options: Options, sink: Sink) -> None:
+        self.options = options
+        self.sent: list[Message] = []
+        """Everything that the host sent."""
+        self._agent = agent
+        self._sink = sink
+        self._session_id = options.resume or options.session_id or str(uuid4())
+        self._outbox, self._inbox = trio.open_memory_channel[Message](10_000)
+        self._gone = trio.Event()
+        self._exit = Exit()
+        self._running: tuple[str, str] | None = None
+        self._turn_scope = trio.CancelScope()
+
+    # The host's side.
+
+    def send(self, message: Message) -> None:
+        if not self._gone.is_set():
+            self.sent.append(message)
+            self._outbox.send_nowait(message)
+
+    async def wait_exit(self) -> Exit:
+        await self._gone.wait()
+        return self._exit
+
+    def stop(self, *, eof: bool) -> None:
+        self.die(0 if eof else -15)
+
+    # The test's side.
+
+    def say(self, *messages: Message) -> None:
+        """Say it, as one read."""
+        if messages and not self._gone.is_set():
+            self._sink(list(messages))
+
+    def die(self, code: int, stderr: str = "") -> None:
+        """Go away."""
+        if not self._gone.is_set():
+            self._exit = Exit(code=code, stderr_tail=stderr)
+            self._gone.set()
+
+    def requests(self, kind: type[Any]) -> list[Any]:
+        """What the host asked for, of this kind."""
+        return [
+            each.request for each in self.sent if isinstance(each, ControlRequest) and isinstance(each.request, kind)
+        ]
+
+    # What it does by itself.
+
+    async def run(self) -> None:
+        if self.options.resume and self.options.resume not in self._agent.prompts:
+            self.die(1, MISSING)
+        async with trio.open_nursery() as nursery:
+            async for message in self._inbox:
+                if self._gone.is_set():
+                    break
+                if isinstance(message, UserMessage):
+                    nursery.start_soon(self._turn, message.uuid or "", text(message))
+                elif isinstance(message, ControlRequest):
+                    self._answer(message.request_id, message.request)
+
+    def _answer(self, request_id: str, request: AnyRequest) -> None:
+        match request:
+            case Initialize():
+                if self._agent.handshake == "answers":
+                    self.say(success(request_id, LIFECYCLE))
+                elif self._agent.handshake == "refuses":
+                    self.say(refusal(request_id))
+                elif self._agent.handshake == "dies":
+                    self.die(1)
+            case Interrupt():
+                self._interrupt(request_id)
+            case SetModel(model=value) | SetPermissionMode(mode=value) if value in self._agent.refuses:
+                self.say(refusal(request_id))
+            case _:
+                self.say(success(request_id))
+
+    def _interrupt(self, request_id: str) -> None:
+        if self._running is None:
+            self.say(success(request_id))
+        elif self._running[1] != "deaf":
+            uuid, self._running = self._running[0], None
+            self._turn_scope.cancel()
+            self.say(success(request_id), aborted(uuid, session_id=self._session_id), lifecycle(uuid, "cancelled"))
+
+    async def _turn(self, uuid: str, said: str) -> None:
+        word, _, rest = said.partition(" ")
+        if word == "unread":
+            return
+        self._running, self._turn_scope = (uuid, word), trio.CancelScope()
+        history = self._agent.prompts.setdefault(self._session_id, [])
+        history.append(said)
+        self.say(lifecycle(uuid, "queued"), lifecycle(uuid, "started"), init(self._session_id))
+        with self._turn_scope:
+            match word:
+                case "wait":
+                    await trio.sleep(float(rest))
+                case "silent" | "deaf":
+                    await trio.sleep_forever()
+                case "die":
+                    self.say(assistant("ha"))
+                    self.die(1)
+                    return
+                case "flood":
+                    for _ in range(int(rest)):
+                        self.say(assistant("more"))
+                case _:
+                    pass
+            self._finish(uuid, f"{len(history)}. {said}", is_error=word == "fail")
+
+    def _finish(self, uuid: str, answer: str, *, is_error: bool) -> None:
+        self._running = None
+        answered = result(uuid, session_id=self._session_id, result=answer, is_error=is_error)
+        self.say(assistant(answer), answered, lifecycle(uuid, "completed"))
