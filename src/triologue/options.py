@@ -167,8 +167,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     """A longer line of the agent becomes an `OversizeMessage`."""
     log: int = 1_000
     """Records that a session keeps in memory; a reader of older ones sees a `Gap`."""
-    log_bytes: int = 128 * 1024
-    """What these records may weigh, counted by their lines."""
+    log_bytes: int = 32 * 1024
+    """What these records may weigh, in bytes of their lines."""
+    held_bytes: int = 16 * 1024 * 1024
+    """What a `Turn` that somebody holds, or a reader that is behind, keeps beyond that, in bytes of lines."""
 
 
 class Deadlines(Struct, frozen=True, kw_only=True):

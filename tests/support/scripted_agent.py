@@ -145,6 +145,11 @@ class ScriptedLink:
             self._exit = Exit(code=code, stderr_tail=stderr)
             self._gone.set()
 
+    def revive(self) -> "ScriptedLink":
+        """Speak again after its end, as no agent should be able to."""
+        self._gone = trio.Event()
+        return self
+
     def requests(self, kind: type[Any]) -> list[Any]:
         """What the host asked for, of this kind."""
         return [

@@ -2,7 +2,8 @@
 
 from triologue.actors.actor import Actor as Actor, World as World
 from triologue.actors.conversation import Conversation as Conversation
-from triologue.actors.log import Batch as Batch, Cursor as Cursor, Log as Log
+from triologue.actors.log import Cursor as Cursor, Log as Log
+from triologue.actors.records import Batch as Batch
 from triologue.actors.replies import Reply as Reply
 from triologue.actors.timers import Timers as Timers
 from triologue.actors.turn import Turn as Turn

@@ -11,7 +11,7 @@ from triologue.actors.conversation import Conversation
 from triologue.actors.replies import Reply
 from triologue.actors.timers import Timers
 from triologue.errors import LimitError, SessionFailed, TriologueError
-from triologue.messages import Message, Outcome, StateChanged, TurnEnded, UserMessage
+from triologue.messages import Message, StateChanged, TurnEnded, UserMessage
 from triologue.options import Deadlines, Limits
 from triologue.ports import Carrier, Connection
 from triologue.session import INTERRUPT, START, Session, effects as do, inputs as on
@@ -141,7 +141,7 @@ class Actor:
             case do.Send(message=message):
                 self._send(message)
             case do.Settle(turn_id, outcome):
-                self._settle(turn_id, outcome)
+                self.conversation.settle_turn(turn_id, outcome)
             case do.Answer(ticket, value, error):
                 self._replies.pop(ticket).settle(value, error)
             case do.Start():
@@ -170,12 +170,6 @@ class Actor:
             options = options.copy()
             options.verbatim_prompts = False
         self._send(conversation.agent.user_frame(prompt, options))
-
-    def _settle(self, turn_id: str, outcome: Outcome) -> None:
-        turn = self.conversation.turns.pop(turn_id, None)
-        self.conversation.commands.discard(turn_id)
-        if turn is not None:
-            turn.settle(outcome)
 
     def _stop(self, *, eof: bool) -> None:
         if self._connection is not None:
@@ -249,7 +243,7 @@ class Actor:
         outcome = failed_by(cause)
         for turn_id in list(self.conversation.turns):
             self.conversation.log.publish(turn_id, [TurnEnded(outcome=outcome)])
-            self._settle(turn_id, outcome)
+            self.conversation.settle_turn(turn_id, outcome)
         self.conversation.log.publish(None, [StateChanged(state="hibernated", reason=str(cause))])
         for reply in self._replies.values():
             reply.settle(error=cause)

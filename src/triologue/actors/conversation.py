@@ -7,7 +7,7 @@ from triologue.actors.log import Log
 from triologue.actors.replies import Reply
 from triologue.actors.turn import Turn
 from triologue.errors import InvalidOption, brief
-from triologue.messages import UserMessage
+from triologue.messages import Outcome, UserMessage
 from triologue.options import Limits, Options, without_identity
 from triologue.ports import Agent
 
@@ -48,7 +48,7 @@ class Conversation:
         self.agent = agent
         self.options = options
         self._remembered: dict[str, tuple[UserMessage, Turn, Reply]] = {}
-        self.log = Log(limits.log, limits.log_bytes)
+        self.log = Log(limits.log, limits.log_bytes, limits.held_bytes)
         self.session_id: str | None = None
         """As the agent told it; None before."""
         self.is_confirmed = False
@@ -84,9 +84,19 @@ class Conversation:
         position: Callable[[str], int | None],
     ) -> Turn:
         """A turn that is about to be submitted."""
-        turn = Turn(turn_id, meta, self.log, withdraw=withdraw, position=position)
+        turn = Turn(turn_id, meta, self.log, self.log.hold(turn_id), withdraw=withdraw, position=position)
         self.turns[turn_id] = turn
         return turn
+
+    def settle_turn(self, turn_id: str, outcome: Outcome) -> None:
+        """It has its outcome, and is remembered by its id without its messages."""
+        turn = self.turns.pop(turn_id, None)
+        self.commands.discard(turn_id)
+        if turn is not None:
+            turn.settle(outcome)
+            if turn_id in self._remembered:
+                prompt, _, accepted = self._remembered[turn_id]
+                self._remembered[turn_id] = (prompt, turn.without_messages(), accepted)
 
     def drop_turn(self, turn_id: str) -> None:
         """It was not accepted, and is no turn."""

@@ -1,81 +1,37 @@
 """A session's log, and the cursors that read it: one writer, many readers, and none of them slows another."""
 
 import contextlib
-import itertools
-from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple, final
+from typing import final
+from weakref import WeakValueDictionary
 
-import msgspec
 import trio
-from msgspec import Raw, Struct
 
-from triologue.messages import (
-    AssistantMessage,
-    Event,
-    Gap,
-    Message,
-    ResultMessage,
-    StreamEvent,
-    TurnEnded,
-    UnknownMessage,
-)
-from triologue.wire import decode_line
+from triologue.actors.late import Late
+from triologue.actors.records import Batch, Record, Records
+from triologue.messages import Message, StreamEvent
 
 # Batches that a reader may be behind before it is treated as slow. One read of an agent's output is one batch.
 CURSOR_BATCHES = 64
 
 
-class Batch(Struct, frozen=True, gc=False):
-    """What was published at once, of one turn."""
-
-    turn_id: str | None
-    messages: Sequence[Message]
-    first: int
-    """The `seq` of the first message that has one; those after it count on from there."""
-    last: int = 0
-    """The `seq` of the last message that has one."""
-
-    def events(self) -> list[Event]:
-        """Its messages, each with its place in the log."""
-        events, seq = [], self.first
-        for message in self.messages:
-            if type(message) in (StreamEvent, Gap):
-                events.append(Event(None, self.turn_id, message))
-            else:
-                events.append(Event(seq, self.turn_id, message))
-                seq += 1
-        return events
-
-
-class _Record(NamedTuple):
-    turn_id: str | None
-    kept: Message | bytes
-    """What the agent said is kept as the line that it came in, and decoded again for who asks late: a line takes less
-    than half the memory of its message. A result is kept as it is, because its cost was worked out here."""
-    size: int
-
-
-# What a record of ours, which has no line, is taken to weigh.
-NOMINAL_BYTES = 512
-
-
 @final
 class Log:
-    """Records in order, with a gapless `seq` from 1; a tail of them is kept.
+    """Records in order, with a gapless `seq` from 1.
 
-    Partial text is not recorded: it passes by the cursors that are open.
+    A tail of them is kept for who comes late; and each turn's own for as long as somebody holds that turn. Partial
+    text is not recorded: it passes by the cursors that are open.
 
     Args:
-        limit: records that are kept at most.
-        limit_bytes: what the kept records may weigh, counted by their lines. The newest is kept whatever it weighs.
+        limit: records that the tail keeps at most.
+        limit_bytes: what these may weigh.
+        held_bytes: what a held turn, or a reader that is behind, may keep.
     """
 
-    def __init__(self, limit: int, limit_bytes: int) -> None:
-        self._limit = limit
-        self._limit_bytes = limit_bytes
-        self._records: deque[_Record] = deque()
-        self._bytes = 0
+    def __init__(self, limit: int, limit_bytes: int, held_bytes: int) -> None:
+        self._tail = Records(limit, limit_bytes)
+        self._held_bytes = held_bytes
+        self._held: WeakValueDictionary[str, Records] = WeakValueDictionary()
         self.last = 0
         """The `seq` of the newest record."""
         # Replaced and never changed, because a reader may be closed by the garbage collector while it is gone through.
@@ -83,49 +39,44 @@ class Log:
         self._is_finished = False
 
     def __repr__(self) -> str:
-        kept = f"{len(self._records)} records ({self._bytes} bytes)"
-        return f"<Log: {kept} up to {self.last}, {len(self._cursors)} readers>"
-
-    @property
-    def first(self) -> int:
-        """The `seq` of the oldest record that is kept."""
-        return self.last - len(self._records) + 1
+        return f"<Log: {self._tail!r} up to {self.last}, {len(self._cursors)} readers>"
 
     def publish(self, turn_id: str | None, messages: Sequence[Message]) -> None:
         """Record all but the partials, and hand everything to the cursors. Never waits."""
         first = self.last
+        held = self._held.get(turn_id) if turn_id is not None else None
         for message in messages:
             if type(message) is not StreamEvent:
-                self._keep(turn_id, message)
+                self.last += 1
+                record = Record.of(self.last, turn_id, message)
+                self._tail.add(record)
+                if held is not None:
+                    held.add(record)
         if self._cursors:
             batch = Batch(turn_id, messages, first + 1, self.last)
             for cursor in self._cursors:
                 cursor.offer(batch)
 
-    def _keep(self, turn_id: str | None, message: Message) -> None:
-        line, records = message.line, self._records
-        size = len(line) or NOMINAL_BYTES
-        records.append(_Record(turn_id, line if line and type(message) is not ResultMessage else message, size))
-        self.last += 1
-        self._bytes += size
-        while (self._bytes > self._limit_bytes or len(records) > self._limit) and len(records) > 1:
-            self._bytes -= records.popleft().size
+    def hold(self, turn_id: str) -> Records:
+        """Keep a turn's records for as long as somebody has what this returns."""
+        held = self._held[turn_id] = self.new_records()
+        return held
 
-    def since(self, seq: int) -> list[Batch]:
-        """The records after `seq`, oldest first; a `Gap` stands for those that are gone."""
-        missing = self.first - (seq + 1)
-        batches = [] if missing <= 0 else [Batch(None, [Gap(first=seq + 1, last=self.first - 1)], self.first)]
-        first = max(seq + 1, self.first)
-        records = itertools.islice(self._records, first - self.first, None)
-        for turn_id, group in itertools.groupby(records, key=lambda record: record.turn_id):
-            messages = [_message(record) for record in group]
-            batches.append(Batch(turn_id, messages, first, first + len(messages) - 1))
-            first += len(messages)
-        return batches
+    def new_records(self) -> Records:
+        """Room for what one reader, or the holder of one turn, keeps."""
+        return Records(float("inf"), self._held_bytes)
 
-    def open(self, after: int, *, turn_id: str | None = None) -> "Cursor":
-        """A new reader, of everything after `after`, or of one turn only. Close it."""
-        cursor = Cursor(self, max(after, 0), turn_id)
+    def open(self, after: int, *, turn_id: str | None = None, held: Records | None = None) -> "Cursor":
+        """A new reader, of everything after `after`, or of one turn only. Close it.
+
+        Args:
+            after: a `seq`.
+            turn_id: of the only turn that is read.
+            held: where its records are kept, if not in the tail.
+        """
+        after = max(after, 0)
+        missed = (held or self._tail).after(after, turn_id) if after < self.last else []
+        cursor = Cursor(self, turn_id, missed)
         self._cursors |= {cursor}
         if self._is_finished:
             cursor.finish()
@@ -147,50 +98,49 @@ class Log:
         self._cursors -= {cursor}
 
 
-def _message(record: _Record) -> Message:
-    if isinstance(record.kept, Message):
-        return record.kept
-    return decode_line(record.kept) or UnknownMessage(line=record.kept)
-
-
 @final
 class Cursor:
     """One reader's place in a log.
 
-    Batches come through a bounded channel. When it is full the reader is slow: from then on it gets the records from
-    the log itself, once it asks, and of the partials since the newest record only their sum.
+    Batches come through a bounded channel. When it is full the reader is slow: from then on its records are put aside
+    for it within a bound, as the lines they came in, and of the partials since the newest record only their sum.
     """
 
-    def __init__(self, log: Log, after: int, turn_id: str | None) -> None:
+    def __init__(self, log: Log, turn_id: str | None, missed: list[Batch]) -> None:
         self._log = log
         self._turn_id = turn_id
-        self._seen = after
+        self._missed = missed
         self._send, self._receive = trio.open_memory_channel[Batch](CURSOR_BATCHES)
-        self._is_behind = after < log.last
+        self._aside: Records | None = None
+        """What came while the channel was full; None while it is not."""
         self._late = Late()
 
     def offer(self, batch: Batch) -> None:
         """The log has something new. Never waits."""
         if self._turn_id is not None and batch.turn_id != self._turn_id:
             return
-        if not self._is_behind:
+        if self._aside is None:
             try:
                 self._send.send_nowait(batch)
                 return
             except trio.WouldBlock:
-                self._is_behind = True
+                self._aside = self._log.new_records()
+        seq = batch.first
         for message in batch.messages:
             self._late.add(batch.turn_id, message)
+            if type(message) is not StreamEvent:
+                self._aside.add(Record.of(seq, batch.turn_id, message))
+                seq += 1
 
     def wake(self) -> None:
         """Let the reader look again at what it waits for: it receives an empty batch."""
         with contextlib.suppress(trio.WouldBlock, trio.ClosedResourceError):  # a full channel wakes it too
-            self._send.send_nowait(Batch(self._turn_id, [], self._seen + 1, self._seen))
+            self._send.send_nowait(Batch(self._turn_id, [], 0))
 
     @property
     def is_drained(self) -> bool:
         """Would `receive` have to wait?"""
-        return not self._is_behind and not self._receive.statistics().current_buffer_used
+        return not self._missed and self._aside is None and not self._receive.statistics().current_buffer_used
 
     def finish(self) -> None:
         """Nothing follows."""
@@ -210,98 +160,20 @@ class Cursor:
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         batches = self._take_all()
-        if not batches and self._is_behind:
-            batches = self._catch_up()
-        elif not batches:
-            batches = [await self._receive.receive()]
-            self._seen = max(self._seen, batches[0].last)
-            return batches
+        if not batches:
+            return [await self._receive.receive()]
         # After the taking, so that what comes meanwhile finds the channel open.
         await trio.lowlevel.cancel_shielded_checkpoint()
         return batches
 
     def _take_all(self) -> list[Batch]:
-        batches: list[Batch] = []
+        """What was missed before it was opened; what came since; what was put aside. In this order it was said."""
+        batches, self._missed = self._missed, []
         with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel):
             while True:
                 batches.append(self._receive.receive_nowait())
-        if batches:
-            self._seen = max(self._seen, batches[-1].last)
+        if self._aside is not None:
+            batches += self._aside.take()
+            self._aside = None
+            batches += [Batch(turn_id, [partial], 0) for turn_id, partial in self._late.take()]
         return batches
-
-    def _catch_up(self) -> list[Batch]:
-        self._is_behind = False
-        batches = [batch for batch in self._log.since(self._seen) if self._is_mine(batch)]
-        self._seen = self._log.last
-        batches += [Batch(turn_id, [partial], self._seen + 1) for turn_id, partial in self._late.take()]
-        return batches
-
-    def _is_mine(self, batch: Batch) -> bool:
-        return self._turn_id is None or batch.turn_id == self._turn_id or type(batch.messages[0]) is Gap
-
-
-class _Part(Struct, frozen=True):
-    """A partial, and the pieces of those after it that go on with it."""
-
-    turn_id: str | None
-    partial: StreamEvent
-    event: dict[str, Any]
-    pieces: list[str]
-
-
-@final
-class Late:
-    """The partials that a slow reader missed, added up: at most one for each block that is still open."""
-
-    def __init__(self) -> None:
-        self._parts: list[_Part] = []
-
-    def add(self, turn_id: str | None, message: Message) -> None:
-        """Remember a partial; a complete message repeats what its partials said, so they go."""
-        if isinstance(message, AssistantMessage):
-            parent = message.parent_tool_use_id
-            self._parts = [part for part in self._parts if part.partial.parent_tool_use_id != parent]
-        elif isinstance(message, TurnEnded):
-            self._parts = [part for part in self._parts if part.turn_id != turn_id]
-        elif isinstance(message, StreamEvent):
-            event = message.event
-            piece = _piece(event)
-            if piece is not None and self._parts and _goes_on(self._parts[-1], turn_id, message, event):
-                self._parts[-1].pieces.append(piece)
-            else:
-                self._parts.append(_Part(turn_id, message, event, [] if piece is None else [piece]))
-
-    def take(self) -> list[tuple[str | None, StreamEvent]]:
-        """Give them away, each with its turn."""
-        parts, self._parts = self._parts, []
-        return [(part.turn_id, _joined(part)) for part in parts]
-
-
-# Which field of a delta carries its piece of text.
-_PIECES = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
-
-
-def _piece(event: dict[str, Any]) -> str | None:
-    delta = event.get("delta")
-    if event.get("type") != "content_block_delta" or not isinstance(delta, dict):
-        return None
-    piece = delta.get(_PIECES.get(str(delta.get("type")), ""))
-    return piece if isinstance(piece, str) else None
-
-
-def _goes_on(last: _Part, turn_id: str | None, partial: StreamEvent, event: dict[str, Any]) -> bool:
-    return (
-        bool(last.pieces)
-        and last.turn_id == turn_id
-        and last.partial.parent_tool_use_id == partial.parent_tool_use_id
-        and last.event.get("index") == event.get("index")
-        and last.event["delta"]["type"] == event["delta"]["type"]
-    )
-
-
-def _joined(part: _Part) -> StreamEvent:
-    if len(part.pieces) < 2:
-        return part.partial
-    delta = {**part.event["delta"], _PIECES[part.event["delta"]["type"]]: "".join(part.pieces)}
-    raw = Raw(msgspec.json.encode({**part.event, "delta": delta}))
-    return msgspec.structs.replace(part.partial, line=b"", event_raw=raw)

@@ -6,6 +6,7 @@ from typing import Literal, final
 import trio
 
 from triologue.actors.log import Cursor, Log
+from triologue.actors.records import Records
 from triologue.messages import Message, Outcome, TurnAccepted, TurnEnded, TurnStarted
 
 _OURS = frozenset({TurnAccepted, TurnStarted, TurnEnded})
@@ -24,6 +25,7 @@ class Turn:
         turn_id: str,
         meta: dict[str, str],
         log: Log,
+        held: Records | None,
         *,
         withdraw: Callable[[str], None],
         position: Callable[[str], int | None],
@@ -36,6 +38,7 @@ class Turn:
         self._position = position
         self._outcome: Outcome | None = None
         self._ended = trio.Event()
+        self._held = held
         self._reserved: Cursor | None = None
 
     def __repr__(self) -> str:
@@ -97,19 +100,30 @@ class Turn:
             self._outcome = outcome
             self._ended.set()
 
+    def without_messages(self) -> "Turn":
+        """The same turn, ended, for who only remembers it: its messages are kept no longer than others hold it."""
+        twin = Turn(self._id, self._meta, self._log, None, withdraw=self._withdraw, position=self._position)
+        twin._begin = self._begin
+        if self._outcome is not None:
+            twin.settle(self._outcome)
+        return twin
+
     def __aiter__(self) -> AsyncIterator[Message]:
         cursor, self._reserved = self._reserved, None
-        return _TurnMessages(self._log, cursor or self._log.open(self._begin, turn_id=self._id), self)
+        return _TurnMessages(self._log, cursor or self._open(), self)
 
     def reserve(self) -> None:
         """Begin to read for the first iteration, so that it misses no partial, however early one comes."""
-        self._reserved = self._log.open(self._begin, turn_id=self._id)
+        self._reserved = self._open()
 
     def release(self) -> None:
         """Nobody will iterate for the first time any more."""
         if self._reserved is not None:
             self._log.close(self._reserved)
             self._reserved = None
+
+    def _open(self) -> Cursor:
+        return self._log.open(self._begin, turn_id=self._id, held=self._held)
 
 
 @final

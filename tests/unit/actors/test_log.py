@@ -1,0 +1,176 @@
+"""The log: gapless for those who keep up, honest to those who do not, and slowed by nobody."""
+
+import pytest
+import trio
+
+from tests.support.frames import assistant, partial, prompt, result
+from triologue.actors import Batch, Log
+from triologue.actors.log import CURSOR_BATCHES
+from triologue.messages import Event, Gap, Message, Outcome, StreamEvent, TurnAccepted, TurnEnded, text
+
+A, B, C = assistant("a"), assistant("b"), assistant("c")
+
+
+def log(limit: int = 100, limit_bytes: int = 10_000_000) -> Log:
+    return Log(limit, limit_bytes)
+
+
+async def read(cursor: object, count: int) -> list[Event]:
+    events: list[Event] = []
+    while len(events) < count:
+        for batch in await cursor.receive():  # type: ignore[attr-defined]
+            events += batch.events()
+    return events
+
+
+async def test_records_have_a_gapless_seq_and_partials_have_none() -> None:
+    records = log()
+    cursor = records.open(0)
+    records.publish("t", [A, partial("x"), B])
+    records.publish(None, [C])
+    assert await read(cursor, 4) == [
+        Event(1, "t", A),
+        Event(None, "t", partial("x")),
+        Event(2, "t", B),
+        Event(3, None, C),
+    ]
+    assert (records.first, records.last) == (1, 3)
+
+
+async def test_late_readers_get_what_is_kept_and_a_gap_for_the_rest() -> None:
+    records = log(limit=2)
+    records.publish("t", [A, partial("x"), B])
+    assert await read(records.open(0), 2) == [Event(1, "t", A), Event(2, "t", B)]
+    assert await read(records.open(1), 1) == [Event(2, "t", B)]
+    records.publish("u", [C, A, B])
+    assert await read(records.open(0), 3) == [
+        Event(None, None, Gap(first=1, last=3)),
+        Event(4, "u", A),
+        Event(5, "u", B),
+    ]
+    assert [batch.first for batch in records.since(records.last)] == []
+
+
+async def test_what_is_kept_is_bounded_in_bytes_too() -> None:
+    records = log(limit_bytes=2_000)
+    for _ in range(100):
+        records.publish("t", [A])
+    assert records.last - records.first < 10
+    assert "up to 100" in repr(records)
+
+
+async def test_a_reader_that_keeps_up_and_one_that_never_reads() -> None:
+    records = log(limit=1000)
+    quick, never = records.open(0), records.open(0)
+    for _ in range(500):
+        records.publish("t", [A])
+        assert len(await read(quick, 1)) == 1
+    assert [event.seq for event in await read(never, 500)] == list(range(1, 501))
+
+
+async def test_a_slow_reader_gets_records_from_the_log_and_partials_added_up() -> None:
+    records = log()
+    cursor = records.open(0)
+    for _ in range(CURSOR_BATCHES):
+        records.publish("t", [A])
+    for word in ("one ", "two ", "three"):
+        records.publish("t", [partial(word)])
+    records.publish("t", [partial("other", index=1)])
+    events = await read(cursor, CURSOR_BATCHES + 2)
+    assert [event.seq for event in events[:-2]] == list(range(1, CURSOR_BATCHES + 1))
+    assert [(event.turn_id, text(event.message)) for event in events[-2:]] == [("t", "one two three"), ("t", "other")]
+    records.publish("t", [partial("live")])
+    assert [text(event.message) for event in await read(cursor, 1)] == ["live"]
+
+
+async def test_partials_of_what_is_complete_or_over_are_not_told_late() -> None:
+    records = log()
+    cursor = records.open(0)
+    for _ in range(CURSOR_BATCHES):
+        records.publish("t", [A])
+    records.publish("t", [partial("b")])
+    records.publish("t", [B])
+    records.publish("t", [partial("half")])
+    records.publish("t", [TurnEnded(outcome=Outcome(kind="interrupted"))])
+    records.publish(None, [partial("of nobody")])
+    late = (await read(cursor, CURSOR_BATCHES + 3))[CURSOR_BATCHES:]
+    assert [(type(event.message), event.turn_id) for event in late] == [
+        (type(B), "t"),
+        (TurnEnded, "t"),
+        (StreamEvent, None),
+    ]
+
+
+async def test_a_slow_reader_that_lost_records_is_told_which() -> None:
+    records = log(limit=10)
+    cursor = records.open(0)
+    for _ in range(CURSOR_BATCHES + 50):
+        records.publish("t", [A])
+    events = await read(cursor, CURSOR_BATCHES + 11)
+    assert events[CURSOR_BATCHES].message == Gap(first=CURSOR_BATCHES + 1, last=CURSOR_BATCHES + 40)
+    assert [event.seq for event in events[CURSOR_BATCHES + 1 :]] == list(
+        range(CURSOR_BATCHES + 41, CURSOR_BATCHES + 51)
+    )
+
+
+async def test_a_reader_of_one_turn_gets_nothing_of_others() -> None:
+    records = log()
+    records.publish("t", [TurnAccepted(prompt=prompt("t"), meta={})])
+    records.publish("u", [A])
+    cursor = records.open(0, turn_id="t")
+    records.publish("u", [B])
+    records.publish("t", [C, result("t")])
+    assert [event.seq for event in await read(cursor, 3)] == [1, 4, 5]
+
+
+async def test_cancelling_a_reader_loses_nothing() -> None:
+    records = log()
+    cursor = records.open(0)
+    records.publish("t", [A])
+    records.publish("t", [B])
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await cursor.receive()
+    assert scope.cancelled_caught
+    assert await read(cursor, 2) == [Event(1, "t", A), Event(2, "t", B)]
+    behind = records.open(0)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await behind.receive()
+    assert len(await read(behind, 2)) == 2
+
+
+async def test_a_finished_log_gives_what_it_has_and_ends() -> None:
+    records = log()
+    early = records.open(0)
+    records.publish("t", [A])
+    records.finish()
+    for cursor in (early, records.open(0)):
+        assert await read(cursor, 1) == [Event(1, "t", A)]
+        with pytest.raises(trio.EndOfChannel):
+            await cursor.receive()
+    records.wake()
+    with pytest.raises(trio.EndOfChannel):
+        await records.open(records.last).receive()
+
+
+async def test_a_reader_that_is_woken_looks_again() -> None:
+    records = log()
+    cursor = records.open(0)
+    records.wake()
+    assert [batch.events() for batch in await cursor.receive()] == [[]]
+    records.publish("t", [A])
+    assert await read(cursor, 1) == [Event(1, "t", A)]
+
+
+async def test_a_closed_reader_is_forgotten() -> None:
+    records = log()
+    cursor = records.open(0)
+    cursor.close()
+    records.publish("t", [A])
+    assert "0 readers" in repr(records)
+
+
+def test_a_batch_numbers_only_what_is_recorded() -> None:
+    messages: list[Message] = [partial("x"), A, Gap(first=1, last=2), B]
+    assert [event.seq for event in Batch("t", messages, 7, 8).events()] == [None, 7, None, 8]
