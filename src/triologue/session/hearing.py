@@ -1,8 +1,6 @@
 """What the agent says: whose it is, and what follows from it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 from triologue.errors import AgentProtocolError, AgentStartError
 from triologue.messages import (
@@ -21,12 +19,10 @@ from triologue.messages import (
     UserMessage,
 )
 from triologue.session import effects as do
+from triologue.session.ground import Ground
 from triologue.session.link import Asking, Changing, Handshake, Interrupting, LinkState
 from triologue.session.run import Phase, failed_by, interrupted, outcome_of
 from triologue.wire import Answered, Asked, Ignored, Refused
-
-if TYPE_CHECKING:
-    from triologue.session.machine import Session
 
 _SIGNS_OF_A_TURN = frozenset((InitMessage, AssistantMessage, UserMessage, StreamEvent, ResultMessage))
 
@@ -35,7 +31,7 @@ _SIGNS_OF_A_TURN = frozenset((InitMessage, AssistantMessage, UserMessage, Stream
 class Hearing:
     """The agent's half of a session's inputs."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Ground) -> None:
         self._session = session
         self._chunk: list[Message] = []
         self._notable: dict[type[Message], Any] = {

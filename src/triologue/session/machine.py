@@ -9,29 +9,21 @@ from triologue.errors import AgentProtocolError, AgentStartError, SessionNotFoun
 from triologue.messages import (
     Interrupt,
     Message,
-    Outcome,
-    Request,
-    ResultMessage,
     SessionState,
-    SetModel,
-    SetPermissionMode,
     StateChanged,
     TurnAccepted,
-    TurnEnded,
     TurnStarted,
 )
 from triologue.session import effects as do, inputs as on
+from triologue.session.ground import INTERRUPT, START, Ground
 from triologue.session.hearing import Hearing
-from triologue.session.link import Asking, Changing, Handshake, Interrupting, Link, LinkEvent, LinkState, Purpose
+from triologue.session.link import Asking, Changing, Handshake, Interrupting, LinkEvent, LinkState, Purpose
 from triologue.session.mailbox import Mailbox, Waiting
 from triologue.session.run import Phase, Run, cancelled, failed_by, interrupted
 
-START = "start"
-INTERRUPT = "interrupt"
-
 
 @final
-class Session:
+class Session(Ground):
     """One conversation.
 
     Args:
@@ -51,50 +43,19 @@ class Session:
         settings: dict[on.Setting, str | None] | None = None,
         total_cost_usd: float | None = 0.0,
     ) -> None:
+        super().__init__(session_id, is_confirmed, dict(settings or {}), total_cost_usd)
         self.mailbox = Mailbox(mailbox_limit)
-        self.link = Link()
-        self.run: Run | None = None
-        self.session_id = session_id
-        self.is_confirmed = is_confirmed
-        self.wanted: dict[on.Setting, str | None] = dict(settings or {})
-        self.total_cost_usd = total_cost_usd
-        self.refusal: ResultMessage | None = None
-        """The result that the agent gave instead of an answer to the handshake."""
         self._begins_fresh = False
         self._is_held = False
         self._rest_tickets: list[int] = []
         self._leaves: list[on.Leave] = []
-        self._last_error: TriologueError | None = None
-        self._effects: list[do.Effect] = []
         self._shown: SessionState = self.state
         self._hearing = Hearing(self)
-
-    @property
-    def state(self) -> SessionState:
-        """Derived, never stored."""
-        match self.link.state:
-            case LinkState.STARTING:
-                return "restarting" if self._last_error is not None else "starting"
-            case LinkState.READY:
-                if self.run is None:
-                    return "idle"
-                return "interrupting" if self.run.is_stopping else "running"
-            case LinkState.CLOSING:
-                return "restarting" if self.run is not None else "hibernated"
-            case LinkState.ABSENT:
-                return "new" if self.link.generation == 0 and self.session_id is None else "hibernated"
-            case _:
-                assert_never(self.link.state)
 
     @property
     def is_quiet(self) -> bool:
         """Nothing runs, nothing waits, and there is no link: the session can sleep without a task."""
         return self.run is None and len(self.mailbox) == 0 and self.link.state is LinkState.ABSENT
-
-    @property
-    def owner(self) -> str | None:
-        """The turn that what the agent says now belongs to; None for a turn of the agent's own."""
-        return self.run.turn_id if self.run is not None and self.run.owns_messages else None
 
     def lets_pass(self, generation: int, batch: list[Message]) -> bool:
         """May this batch be published as it came, under `owner`? Text in pieces passes by the machines this way."""
@@ -110,10 +71,9 @@ class Session:
         self._go_on()
         if self.state != self._shown:
             self._shown = self.state
-            reason = str(self._last_error) if self._last_error is not None and self._shown == "hibernated" else None
+            reason = str(self.last_error) if self.last_error is not None and self._shown == "hibernated" else None
             self.publish(None, [StateChanged(state=self._shown, reason=reason)])
-        done, self._effects = self._effects, []
-        return done
+        return self.take_effects()
 
     def _handle(self, event: on.Input) -> None:  # noqa: C901 - one arm for each input
         match event:
@@ -161,7 +121,7 @@ class Session:
         if self.run is not None:
             self._advance(self.run)
         elif self._leaves or (self._rest_tickets and len(self.mailbox) == 0):
-            self._close_link(eof=True)
+            self.close_link(eof=True)
             if self.link.state is LinkState.ABSENT:
                 self._settle_rest()
                 self._go_on()  # what came in while the agent left begins now
@@ -234,15 +194,9 @@ class Session:
     def _change(self, event: on.Change) -> None:
         self.wanted[event.setting] = event.value
         if self.link.state is LinkState.READY:
-            self._apply(Changing(event.ticket, event.setting, event.value))
+            self.apply(Changing(event.ticket, event.setting, event.value))
         elif event.ticket is not None:
             self.effect(do.Answer(event.ticket, event.value))
-
-    def _apply(self, change: Changing) -> None:
-        if change.setting == "model":
-            self.send_request(SetModel(model=change.value), change)
-        else:
-            self.send_request(SetPermissionMode(mode=change.value or "default"), change)
 
     def _ask(self, event: on.Ask) -> None:
         if self.link.state is LinkState.READY:
@@ -260,28 +214,6 @@ class Session:
 
     # The link.
 
-    def link_ready(self, capabilities: list[str]) -> None:
-        """The handshake is done."""
-        self.link.move(LinkEvent.READY)
-        self.link.tells_lifecycle = "msg_lifecycle_v1" in capabilities
-        self._last_error = None
-        self.effect(do.ClearTimer(START))
-        for setting, value in self.wanted.items():
-            if self.link.applied.get(setting) != value:
-                self._apply(Changing(None, setting, value))
-
-    def refuse_start(self, error: AgentStartError) -> None:
-        """The agent will not work for us: the turn that wanted it fails, and the link is closed."""
-        self._last_error = error
-        self.end_run(failed_by(error))
-        self._close_link(eof=False)
-
-    def _close_link(self, *, eof: bool) -> None:
-        is_open = self.link.state in (LinkState.STARTING, LinkState.READY)
-        if is_open or (self.link.state is LinkState.CLOSING and not eof):
-            self.link.move(LinkEvent.CLOSE)
-            self.effect(do.Stop(self.link.generation, eof))
-
     def _unlinked(self, event: on.Unlinked) -> None:
         if not self.link.is_current(event.generation):
             return
@@ -295,7 +227,7 @@ class Session:
             self._give_up(purpose, error)
         if was_closing:
             return
-        self._last_error = error
+        self.last_error = error
         run, is_missing = self.run, isinstance(error, SessionNotFound) and self.session_id is not None
         if run is None:
             return
@@ -322,49 +254,6 @@ class Session:
             self.refuse_start(
                 AgentStartError("the agent did not answer the handshake within Deadlines.start, and was stopped")
             )
-        elif event.timer == INTERRUPT and (self._is_stopping() or self.link.waits_for(Interrupting)):
+        elif event.timer == INTERRUPT and (self.is_stopping or self.link.waits_for(Interrupting)):
             self.end_run(interrupted("killed: it did not stop within Deadlines.interrupt"), reply="killed")
-            self._close_link(eof=False)
-
-    def _is_stopping(self) -> bool:
-        return self.run is not None and self.run.is_stopping
-
-    def interrupt_answered(self, dropped: list[str]) -> None:
-        """The agent has taken the interrupt in, and `dropped` these prompts; the next turn is safe from it."""
-        if self.run is not None and self.run.is_stopping and self.run.prompt.uuid in dropped:
-            self.end_run(interrupted("before it began"))
-        elif not self._is_stopping():
-            self.effect(do.ClearTimer(INTERRUPT))
-
-    # For both halves.
-
-    def effect(self, effect: do.Effect) -> None:
-        """Ask for something to be done."""
-        self._effects.append(effect)
-
-    def publish(self, turn_id: str | None, messages: list[Message]) -> None:
-        """Tell those who listen."""
-        self._effects.append(do.Publish(turn_id, messages))
-
-    def send_request(self, request: Request, purpose: Purpose) -> None:
-        """Send a control request on the link that is there."""
-        self.effect(do.Send(self.link.generation, self.link.ask(request, purpose)))
-
-    def end_run(self, outcome: Outcome, *, reply: str | None = None) -> None:
-        """The running turn, if there is one, has its outcome; whoever asked to stop it hears how that went."""
-        run = self.run
-        if run is None:
-            return
-        run.move(Phase.ENDED)
-        self.run = None
-        if run.is_stopping and not self.link.waits_for(Interrupting):
-            self.effect(do.ClearTimer(INTERRUPT))
-        answer = reply or ("stopped" if outcome.kind in ("interrupted", "cancelled") else "already_done")
-        for ticket in run.stop_tickets:
-            self.effect(do.Answer(ticket, answer))
-        self.settle_turn(run.turn_id, outcome)
-
-    def settle_turn(self, turn_id: str, outcome: Outcome) -> None:
-        """Record the outcome, after the turn's last message, and tell who waits for it."""
-        self.publish(turn_id, [TurnEnded(outcome=outcome)])
-        self.effect(do.Settle(turn_id, outcome))
+            self.close_link(eof=False)

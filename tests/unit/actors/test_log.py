@@ -6,13 +6,15 @@ import trio
 from tests.support.frames import assistant, partial, prompt, result
 from triologue.actors import Batch, Log
 from triologue.actors.log import CURSOR_BATCHES
+from triologue.actors.records import NOMINAL_BYTES
 from triologue.messages import Event, Gap, Message, Outcome, StreamEvent, TurnAccepted, TurnEnded, text
+from triologue.wire import decode_line
 
 A, B, C = assistant("a"), assistant("b"), assistant("c")
 
 
-def log(limit: int = 100, limit_bytes: int = 10_000_000) -> Log:
-    return Log(limit, limit_bytes)
+def log(limit: int = 100, limit_bytes: int = 10_000_000, held_bytes: int = 10_000_000) -> Log:
+    return Log(limit, limit_bytes, held_bytes)
 
 
 async def read(cursor: object, count: int) -> list[Event]:
@@ -34,7 +36,7 @@ async def test_records_have_a_gapless_seq_and_partials_have_none() -> None:
         Event(2, "t", B),
         Event(3, None, C),
     ]
-    assert (records.first, records.last) == (1, 3)
+    assert records.last == 3
 
 
 async def test_late_readers_get_what_is_kept_and_a_gap_for_the_rest() -> None:
@@ -48,14 +50,15 @@ async def test_late_readers_get_what_is_kept_and_a_gap_for_the_rest() -> None:
         Event(4, "u", A),
         Event(5, "u", B),
     ]
-    assert [batch.first for batch in records.since(records.last)] == []
 
 
 async def test_what_is_kept_is_bounded_in_bytes_too() -> None:
     records = log(limit_bytes=2_000)
     for _ in range(100):
         records.publish("t", [A])
-    assert records.last - records.first < 10
+    gap, *kept = await read(records.open(0), 2)
+    assert gap.message == Gap(first=1, last=100 - len(kept))
+    assert len(kept) < 10
     assert "up to 100" in repr(records)
 
 
@@ -102,7 +105,7 @@ async def test_partials_of_what_is_complete_or_over_are_not_told_late() -> None:
 
 
 async def test_a_slow_reader_that_lost_records_is_told_which() -> None:
-    records = log(limit=10)
+    records = log(held_bytes=10 * NOMINAL_BYTES)
     cursor = records.open(0)
     for _ in range(CURSOR_BATCHES + 50):
         records.publish("t", [A])
@@ -111,6 +114,31 @@ async def test_a_slow_reader_that_lost_records_is_told_which() -> None:
     assert [event.seq for event in events[CURSOR_BATCHES + 1 :]] == list(
         range(CURSOR_BATCHES + 41, CURSOR_BATCHES + 51)
     )
+    records.publish("t", [B])
+    assert await read(cursor, 1) == [Event(CURSOR_BATCHES + 51, "t", B)]
+
+
+async def test_a_held_turn_is_kept_when_the_tail_is_gone() -> None:
+    records = log(limit=2)
+    held = records.hold("t")
+    records.publish("t", [A, B])
+    for _ in range(10):
+        records.publish("u", [C])
+    records.publish("t", [C])
+    cursor = records.open(0, turn_id="t", held=held)
+    assert await read(cursor, 3) == [Event(1, "t", A), Event(2, "t", B), Event(13, "t", C)]
+    del held
+    assert (await read(records.open(0, turn_id="t"), 1))[0].message == Gap(first=1, last=11)
+
+
+async def test_what_is_kept_as_a_line_comes_back_as_it_was() -> None:
+    line = b'{"type":"assistant","message":{"model":"m","content":[{"type":"text","text":"a"}],"new":1}}'
+    message = decode_line(line)
+    assert message is not None
+    records = log()
+    records.publish("t", [message])
+    (event,) = await read(records.open(0), 1)
+    assert (event.message, event.message.line) == (message, line)
 
 
 async def test_a_reader_of_one_turn_gets_nothing_of_others() -> None:

@@ -8,19 +8,20 @@ import trio
 from tests.support.frames import assistant, init, partial, prompt, result
 from triologue.actors import Log, Reply, Turn
 from triologue.errors import TurnCancelled
-from triologue.messages import Message, Outcome, TurnAccepted, TurnEnded, TurnStarted
+from triologue.messages import Gap, Message, Outcome, TurnAccepted, TurnEnded, TurnStarted
 
 ANSWERED = Outcome(kind="answered", result=result("t"))
 
 
 class Stage:
-    def __init__(self, limit: int = 100) -> None:
-        self.log = Log(limit, 10_000_000)
+    def __init__(self, limit: int = 100, *, is_held: bool = True) -> None:
+        self.log = Log(limit, 10_000_000, 10_000_000)
         self.withdrawn: list[str] = []
         self.waits = False
         self.log.publish(None, [assistant("before")])
         place: Callable[[str], int | None] = lambda _: 0 if self.waits else None  # noqa: E731
-        self.turn = Turn("t", {"user": "U1"}, self.log, withdraw=self.withdrawn.append, position=place)
+        held = self.log.hold("t") if is_held else None
+        self.turn = Turn("t", {"user": "U1"}, self.log, held, withdraw=self.withdrawn.append, position=place)
 
     def begin(self) -> None:
         self.say(TurnAccepted(prompt=prompt("t"), meta={}))
@@ -86,14 +87,32 @@ async def test_a_turn_without_any_message_ends() -> None:
     assert [message async for message in stage.turn] == []
 
 
-async def test_a_turn_of_which_nothing_is_kept_ends() -> None:
-    stage = Stage(limit=2)
+@pytest.mark.parametrize("is_held", [True, False])
+async def test_a_turn_ends_for_its_reader_whether_it_is_kept_or_not(is_held: bool) -> None:
+    stage = Stage(limit=2, is_held=is_held)
     stage.begin()
     stage.say(assistant("hi"))
     stage.end()
     for _ in range(20):
         stage.log.publish("u", [assistant("another turn")])
-    assert [message async for message in stage.turn if isinstance(message, type(assistant("")))] == []
+    gone: list[Message] = [Gap(first=2, last=23)]
+    assert [message async for message in stage.turn] == ([assistant("hi")] if is_held else gone)
+    twin = stage.turn.without_messages()
+    assert (await twin.wait(), [message async for message in twin]) == (ANSWERED, gone)
+
+
+async def test_a_reserved_reader_misses_no_partial() -> None:
+    stage = Stage()
+    stage.turn.reserve()
+    stage.begin()
+    stage.say(partial("a"))
+    stage.say(assistant("a"))
+    stage.end()
+    assert [message async for message in stage.turn] == [partial("a"), assistant("a")]
+    assert [message async for message in stage.turn] == [assistant("a")]
+    stage.turn.reserve()
+    stage.turn.release()
+    assert "0 readers" in repr(stage.log)
 
 
 async def test_a_reader_that_is_dropped_half_way_is_forgotten() -> None:
