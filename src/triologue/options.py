@@ -109,9 +109,7 @@ class Options(Struct, kw_only=True):
         """The fields that differ from their default."""
         fresh = Options()
         return {
-            name: getattr(self, name)
-            for name in self.__struct_fields__
-            if getattr(self, name) != getattr(fresh, name)
+            name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name) != getattr(fresh, name)
         }
 
 

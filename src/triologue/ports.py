@@ -86,9 +86,7 @@ class Agent(Protocol):
         """The prompt as this agent wants it. Its `uuid` is set, and stays."""
         ...
 
-    def connect(
-        self, options: Options, *, sink: Sink, carrier: Carrier
-    ) -> AbstractAsyncContextManager[Connection]:
+    def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AbstractAsyncContextManager[Connection]:
         """Open a connection; leaving the block closes it, verified and in bounded time.
 
         Raises, on entering: `AgentNotFound`, `AgentStartError`.

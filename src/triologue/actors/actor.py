@@ -209,6 +209,8 @@ class Actor:
             sink = self._sink(generation, place)
             async with agent.connect(options, sink=sink, carrier=self._world.carrier) as connection:
                 self._connection = connection
+                if connection.pid is None:
+                    place.leave()  # only processes make each other slow while they start
                 self._apply(on.Linked(generation, agent.initialize(options)))
                 gone = await connection.wait_exit()
                 return agent.diagnose(gone, self.session.refusal, options)

@@ -107,7 +107,7 @@ class Records:
 
     def take(self) -> list[Batch]:
         """All of them, as `after` gives them; none is left here."""
-        batches = self.after(self._begin - 1)
+        batches = self.after(self._begin - 1) if self._begin else []
         self._records.clear()
         self._bytes = self._begin = self._dropped = 0
         return batches

@@ -9,7 +9,8 @@ import trio
 from triologue.actors import Timers, World
 from triologue.agents import ClaudeCode, Embedded, open_carrier
 from triologue.errors import InvalidOption, brief
-from triologue.manager.sessions import OptionsFor, SessionManager, check_defaults
+from triologue.manager.directory import Directory, OptionsFor, check_defaults
+from triologue.manager.sessions import SessionManager
 from triologue.options import Deadlines, Limits, check_limits
 from triologue.ports import Agent
 from triologue.supervision import Registry
@@ -21,7 +22,7 @@ AGENT_VARIABLE = "TRIOLOGUE_AGENT"
 async def open_manager(
     agent: Agent | None = None,
     *,
-    options: OptionsFor = None,
+    options: OptionsFor | None = None,
     limits: Limits | None = None,
     deadlines: Deadlines | None = None,
 ) -> AsyncGenerator[SessionManager]:
@@ -55,7 +56,7 @@ async def open_manager(
         nursery.start_soon(timers.run)
         starting = trio.CapacityLimiter(limits.max_starting)
         world = World(carrier=carrier, timers=timers, starting=starting, limits=limits, deadlines=deadlines)
-        manager = SessionManager(agent, options, Registry(nursery, world), world)
+        manager = SessionManager(Directory(agent, options, Registry(nursery, world), world))
         patience = 0.0
         try:
             yield manager

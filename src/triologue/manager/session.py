@@ -1,35 +1,29 @@
 """A session, as its callers hold it: a handle that any task may use."""
 
-from __future__ import annotations
-
 from collections import deque
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 from uuid import uuid4
 
 import trio
 
-from triologue.errors import InvalidOption, SessionNotFound, brief
+from triologue.actors import Conversation, Cursor, Turn
+from triologue.errors import InvalidOption, brief
+from triologue.manager.directory import Directory, SessionStatistics
 from triologue.messages import Event, Prompt, ResultMessage, SessionState, UserMessage, user_message
-from triologue.options import without_identity
+from triologue.options import Options, without_identity
+from triologue.ports import Agent
 from triologue.session import inputs as on
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from triologue.actors import Conversation, Cursor, Turn
-    from triologue.manager.sessions import SessionManager, SessionStatistics
-    from triologue.options import Options
-    from triologue.ports import Agent
 
 
 @final
 class Session:
     """One conversation under its key. Made by `manager.session(key)`; equal for the same key."""
 
-    def __init__(self, manager: SessionManager, key: str, agent: Agent | None, options: Options | None) -> None:
-        self._manager = manager
-        self._registry = manager.registry
+    def __init__(self, directory: Directory, key: str, agent: Agent | None, options: Options | None) -> None:
+        self._directory = directory
+        self._registry = directory.registry
         self._key = key
         self._agent = agent
         self._wanted = options
@@ -41,10 +35,10 @@ class Session:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Session):
             return NotImplemented
-        return self._key == other._key and self._manager is other._manager
+        return self._key == other._key and self._directory is other._directory
 
     def __hash__(self) -> int:
-        return hash((self._key, id(self._manager)))
+        return hash((self._key, id(self._directory)))
 
     @property
     def key(self) -> str:
@@ -61,7 +55,7 @@ class Session:
     def state(self) -> SessionState:
         """`new starting idle running interrupting restarting hibernated failed`."""
         conversation = self._registry.get(self._key)
-        return self._manager.statistics_of(conversation).state if conversation is not None else "new"
+        return self._directory.statistics_of(conversation).state if conversation is not None else "new"
 
     @property
     def pid(self) -> int | None:
@@ -71,7 +65,7 @@ class Session:
 
     def statistics(self) -> SessionStatistics:
         """A snapshot."""
-        return self._manager.statistics_of(self._conversation())
+        return self._directory.statistics_of(self._conversation())
 
     async def ask(self, prompt: Prompt, *, id: str | None = None, meta: dict[str, str] | None = None) -> ResultMessage:
         """Send a prompt and wait for its result. Cancelling this cancels the turn if it waits, interrupts it if it runs.
@@ -96,7 +90,7 @@ class Session:
         finally:
             turn.release()
             turn.withdraw()
-        with trio.move_on_after(self._manager.interrupt_patience):
+        with trio.move_on_after(self._directory.world.deadlines.interrupt):
             await turn.wait()
 
     async def send(self, prompt: Prompt, *, id: str | None = None, meta: dict[str, str] | None = None) -> Turn:
@@ -127,7 +121,7 @@ class Session:
         return str(await self._registry.request(conversation, on.StopTurn).wait())
 
     @asynccontextmanager
-    async def subscribe(self, after: int | None = None) -> AsyncGenerator[Subscription]:
+    async def subscribe(self, after: int | None = None) -> AsyncGenerator["Subscription"]:
         """Read the session's log as it grows. A subscriber neither wakes a session nor keeps it awake.
 
         Args:
@@ -140,7 +134,7 @@ class Session:
         finally:
             log.close(cursor)
 
-    async def fork(self, key: str, *, at: str | None = None, session_id: str | None = None) -> Session:
+    async def fork(self, key: str, *, at: str | None = None, session_id: str | None = None) -> "Session":
         """A copy of this conversation under a new key; the original stays as it is, and may be running.
 
         Args:
@@ -150,15 +144,18 @@ class Session:
 
         Raises:
             SessionExists: the key has a conversation.
-            SessionNotFound: this one has nothing to copy yet.
+            InvalidOption: this one has nothing to copy yet.
         """
         await trio.lowlevel.checkpoint()
         conversation = self._conversation()
         if conversation.session_id is None:
-            raise SessionNotFound("", detail=f"the session {self._key!r} has not begun, so there is nothing to fork")
+            raise InvalidOption(
+                f"the session {self._key!r} has not begun, so there is nothing to fork; send a prompt first"
+            )
         options = conversation.launch_options(conversation.session_id, fresh=False)
         options.fork_session, options.session_id, options.resume_session_at = True, session_id, at
-        return self._manager.begin(key, conversation, options)
+        self._directory.begin(key, conversation.agent, options)
+        return Session(self._directory, key, None, None)
 
     async def reset(self) -> None:
         """Begin a fresh conversation under this key; the old one is kept under its session id."""
@@ -192,7 +189,7 @@ class Session:
             raise InvalidOption(f"a command starts with a slash, not {brief(command)}")
         prompt = user_frame(command)
         prompt.uuid = str(uuid4())
-        self._manager.refuse_if_closed()
+        self._directory.refuse_if_closed()
         self._conversation().commands.add(prompt.uuid)
         return await self._ask(prompt)
 
@@ -227,7 +224,7 @@ class Session:
     # Inside.
 
     def _conversation(self) -> Conversation:
-        self._known = self._manager.conversation(self._key, self._agent, self._wanted)
+        self._known = self._directory.conversation(self._key, self._agent, self._wanted)
         return self._known
 
     async def _send(
@@ -238,7 +235,7 @@ class Session:
         meta: dict[str, str] | None = None,
         is_read: bool = False,
     ) -> Turn:
-        self._manager.refuse_if_closed()
+        self._directory.refuse_if_closed()
         conversation = self._conversation()
         # An agent takes a prompt's uuid as its identity too: the second prompt of that uuid is not answered.
         chosen = id if id is not None else prompt.uuid
@@ -258,7 +255,11 @@ class Session:
         try:
             await accepted.wait()
         except trio.Cancelled:
+            turn.release()
             turn.withdraw()
+            raise
+        except Exception:  # refused, which is no turn
+            turn.release()
             raise
         return turn
 
@@ -281,7 +282,7 @@ class Session:
         return actor.session.mailbox.position(turn_id) if actor is not None else None
 
     async def _change(self, setting: on.Setting, value: str | None) -> None:
-        self._manager.refuse_if_closed()
+        self._directory.refuse_if_closed()
         conversation = self._conversation()
         if self._registry.awake(self._key) is None:
             options = conversation.options.copy()
@@ -308,7 +309,7 @@ class Subscription:
         self._cursor = cursor
         self._ready: deque[Event] = deque()
 
-    def __aiter__(self) -> Subscription:
+    def __aiter__(self) -> "Subscription":
         return self
 
     async def __anext__(self) -> Event:

@@ -9,7 +9,6 @@ from triologue.messages.blocks import ContentBlock, TextBlock, UnknownBlock
 from triologue.messages.loose import read_lazily
 from triologue.messages.message import Message
 
-
 _decode = msgspec.json.Decoder().decode
 
 

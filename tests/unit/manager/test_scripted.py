@@ -151,7 +151,7 @@ async def test_interrupt_and_control_return_while_ten_thousand_messages_are_unre
         assert agent.link.requests(SetModel) == [SetModel(model="m")]
         assert await session.interrupt() == "stopped"
         assert (await running.wait()).kind == "interrupted"
-        assert await anext(events)
+        assert (await anext(events)).turn_id is not None
 
 
 async def test_an_interrupt_never_hits_the_next_turn(autojump_clock: MockClock) -> None:
@@ -630,3 +630,26 @@ async def test_late_words_of_an_agent_reach_no_turn(autojump_clock: MockClock) -
         old.revive().say(assistant("late"))
         assert [type(message).__name__ async for message in turn] == ["InitMessage"]
         assert [text(message) async for message in behind] == ["", "2. next", ""]
+
+
+async def test_a_bug_in_the_middle_of_many_turns_leaves_none_behind(autojump_clock: MockClock) -> None:
+    """Accepted turns of one session, whatever happens to its agent: each has one outcome, and its iteration ends."""
+    words = ["one", "die", "wait 1", "fail", "silent", "flood 10"]
+    async with scripted(deadlines=Deadlines(interrupt=1)) as (session, agent, _):
+        turns = [await session.send(words[number % len(words)]) for number in range(60)]
+        async with trio.open_nursery() as nursery:
+
+            async def disturb() -> None:
+                while True:
+                    await trio.sleep(3)
+                    await session.interrupt()
+
+            nursery.start_soon(disturb)
+            kinds = [(await turn.wait()).kind for turn in turns]
+            nursery.cancel_scope.cancel()
+        expected = {"one": "answered", "die": "failed", "wait 1": "answered", "fail": "failed", "flood 10": "answered"}
+        for number, kind in enumerate(kinds):
+            assert kind in (expected.get(words[number % len(words)]), "interrupted")
+        for turn in turns:
+            assert [type(message).__name__ async for message in turn][:1] == ["InitMessage"]
+        assert len(agent.links) == 11

@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from triologue.messages import user_message
 from triologue.engine import Transcripts
 
 LONG = "Wait 60 seconds"
@@ -55,7 +56,7 @@ async def test_it_gives_nothing_more_after_its_end(agent: tri.Embedded) -> None:
         "Say hello",
         [tri.TextBlock(text="Say hello")],
         {"type": "user", "message": {"role": "user", "content": "Say hello"}},
-        tri.user_message("Say hello"),
+        user_message("Say hello"),
     ],
     ids=["text", "blocks", "frame", "message"],
 )

@@ -1,0 +1,160 @@
+"""Which conversations a manager has, and with which options each begins."""
+
+from collections.abc import Callable
+from typing import TypeAlias, final
+
+from msgspec import Struct
+
+from triologue.actors import Conversation, World
+from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
+from triologue.messages import SessionState
+from triologue.options import IDENTITY, Options, check_options
+from triologue.ports import Agent
+from triologue.session import Setting, inputs as on
+from triologue.supervision import Registry
+
+OptionsFor: TypeAlias = Options | Callable[[str], Options] | None
+
+
+class SessionStatistics(Struct, frozen=True, kw_only=True):
+    """One conversation, as it stands."""
+
+    key: str
+    session_id: str | None
+    state: SessionState
+    pid: int | None
+    """Of the agent's process; None without one."""
+    waiting: int
+    """Turns that wait."""
+    total_cost_usd: float | None
+    """US dollars so far, where the agent tells."""
+    records: int
+    """In the log, ever."""
+
+
+@final
+class Directory:
+    """The conversations of one manager, by key."""
+
+    def __init__(self, agent: Agent, options: OptionsFor | None, registry: Registry, world: World) -> None:
+        self.agent = agent
+        self.registry = registry
+        self.world = world
+        self.is_draining = False
+        """The manager's block is being left: nothing new is taken in."""
+        self._options_for = options if callable(options) else None
+        self._options = Options() if options is None or callable(options) else options.copy()
+
+    def refuse_if_closed(self) -> None:
+        """Take nothing in while the block is left, or after.
+
+        Raises:
+            ManagerClosed: that is so.
+        """
+        if self.is_draining or self.registry.is_closed:
+            raise ManagerClosed("the manager's block is being left or was left, so nothing new is taken in")
+
+    def conversation(self, key: str, agent: Agent | None, options: Options | None) -> Conversation:
+        """The conversation of a key; a new one where there is none yet."""
+        conversation = self.registry.get(key)
+        if conversation is None:
+            self.refuse_if_closed()
+            who, how = agent or self.agent, self.merged(key, options)
+            check_for(who, how)
+            conversation = Conversation(key, who, how, limits=self.world.limits)
+            self.registry.add(conversation)
+        return conversation
+
+    def begin(self, key: str, agent: Agent, options: Options) -> None:
+        """Begin a conversation under a new key, with options of identity (a fork).
+
+        Raises:
+            SessionExists: the key has a conversation.
+        """
+        self.refuse_if_closed()
+        if self.registry.get(key) is not None:
+            raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
+        check_for(agent, options)
+        self.registry.add(Conversation(key, agent, options, limits=self.world.limits))
+
+    def statistics_of(self, conversation: Conversation) -> SessionStatistics:
+        """One conversation, as it stands."""
+        actor = self.registry.awake(conversation.key)
+        asleep: SessionState = "new" if conversation.session_id is None else "hibernated"
+        return SessionStatistics(
+            key=conversation.key,
+            session_id=conversation.session_id,
+            state=actor.session.state if actor is not None else asleep,
+            pid=actor.pid if actor is not None else None,
+            waiting=len(actor.session.mailbox) if actor is not None else 0,
+            total_cost_usd=conversation.total_cost_usd,
+            records=conversation.log.last,
+        )
+
+    def merged(self, key: str, options: Options | None) -> Options:
+        """The options of a key: the manager's, with these on top."""
+        base = self._options
+        if self._options_for is not None:
+            base = self._options_for(key)
+            if not isinstance(base, Options):
+                raise InvalidOption(f"the function for options gave {brief(base)} for {key!r}, and not Options")
+            _refuse_identity(base)
+        return options.over(base) if options is not None else base.copy()
+
+    def amend(self, conversation: Conversation, agent: Agent | None, options: Options | None) -> None:
+        """Other options are wanted for a conversation that there is already.
+
+        Raises:
+            InvalidOption: they would make it another one.
+        """
+        if agent is not None and agent is not conversation.agent:
+            raise InvalidOption(f"the key {conversation.key!r} has a conversation with {conversation.agent.name!r}")
+        if options is None:
+            return
+        named = options.named()
+        if identity := sorted(set(named) & set(IDENTITY)):
+            raise InvalidOption(
+                f"the key {conversation.key!r} has a conversation already, so {', '.join(identity)} cannot begin "
+                "another one under it; use another key, or session.reset()"
+            )
+        changed = options.over(conversation.options)
+        check_for(conversation.agent, changed)
+        conversation.options = changed
+        for setting in conversation.settings:
+            if setting in named:
+                self._want(conversation, setting, getattr(changed, setting))
+
+    def _want(self, conversation: Conversation, setting: Setting, value: str | None) -> None:
+        if self.registry.awake(conversation.key) is not None:
+            self.registry.post(conversation, on.Change(None, setting, value))
+        else:
+            conversation.settings[setting] = value
+
+
+def check_defaults(agent: Agent, options: OptionsFor | None) -> None:
+    """Refuse a manager's options that no session of it could have.
+
+    Raises:
+        InvalidOption, UnsupportedOption: such options.
+    """
+    if isinstance(options, Options):
+        _refuse_identity(options)
+        check_for(agent, options)
+
+
+def check_for(agent: Agent, options: Options) -> None:
+    """Refuse options that this agent could not be started with.
+
+    Raises:
+        InvalidOption, UnsupportedOption: such options.
+    """
+    check_options(options)
+    agent.check(options)
+
+
+def _refuse_identity(options: Options) -> None:
+    if identity := sorted(set(options.named()) & set(IDENTITY)):
+        raise InvalidOption(
+            f"{', '.join(identity)} name one conversation, and a manager has many; "
+            "give them to manager.session(key, options=...)"
+        )
