@@ -205,8 +205,13 @@ class SessionLaws(RuleBasedStateMachine):
 
     def hear(self, *messages: Message) -> None:
         assert self.agent is not None
-        if messages:
-            self.receive(on.Heard(self.agent.generation, list(messages)))
+        if not messages:
+            return
+        generation, batch = self.agent.generation, list(messages)
+        passes, owner = self.session.lets_pass(generation, batch), self.session.owner
+        effects = self.receive(on.Heard(generation, batch))
+        if passes:
+            assert effects == [do.Publish(owner, batch)], "what passes the machine by must need no decision of it"
 
     # Callers.
 
@@ -397,6 +402,7 @@ class SessionLaws(RuleBasedStateMachine):
         if newest < 1:
             return
         generation = data.draw(st.integers(1, newest))
+        assert not self.session.lets_pass(generation, [assistant("late")])
         stale: list[on.Input] = [
             on.Heard(generation, [init("stale"), assistant("late"), result("t1"), success(f"g{generation}_1")]),
             on.Unlinked(generation, AgentCrashed("late")),

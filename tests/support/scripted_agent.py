@@ -56,6 +56,8 @@ class ScriptedAgent:
         self.handshake: Literal["answers", "refuses", "dies"] | None = "answers"
         self.refuses: set[str | None] = set()
         """Settings that it refuses."""
+        self.pid: int | None = None
+        """What its connections say that their process is."""
         self.connecting: Callable[[], None] = lambda: None
         """Called before each connection is opened; may raise."""
         self.framing: Callable[[], None] = lambda: None
@@ -103,9 +105,8 @@ class ScriptedAgent:
 class ScriptedLink:
     """One connection, from the agent's side."""
 
-    pid = None
-
     def __init__(self, agent: ScriptedAgent, options: Options, sink: Sink) -> None:
+        self.pid = agent.pid
         self.options = options
         self.sent: list[Message] = []
         """Everything that the host sent."""

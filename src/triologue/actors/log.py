@@ -9,10 +9,13 @@ import trio
 
 from triologue.actors.late import Late
 from triologue.actors.records import Batch, Record, Records
-from triologue.messages import Message, StreamEvent
+from triologue.messages import Message, StreamEvent, TurnAccepted, TurnStarted
 
 # Batches that a reader may be behind before it is treated as slow. One read of an agent's output is one batch.
 CURSOR_BATCHES = 64
+
+# What tells a subscriber that a turn begins; who reads the turn itself need not be woken for it.
+_BEGINNINGS = frozenset({TurnAccepted, TurnStarted})
 
 
 @final
@@ -117,7 +120,7 @@ class Cursor:
 
     def offer(self, batch: Batch) -> None:
         """The log has something new. Never waits."""
-        if self._turn_id is not None and batch.turn_id != self._turn_id:
+        if self._turn_id is not None and (batch.turn_id != self._turn_id or type(batch.messages[0]) in _BEGINNINGS):
             return
         if self._aside is None:
             try:

@@ -1,12 +1,17 @@
 """What a program is started with, and why it did not start."""
 
+import contextlib
 import errno
+import fcntl
 import os
 from pathlib import Path
 
 from triologue.agents.spawner import Launch
 from triologue.errors import AgentError, AgentNotFound, AgentStartError
 from triologue.ports import Command
+
+# Bytes that the pipe from an agent's stdout may hold, where the system lets us choose (Linux; 64 KiB by default).
+STDOUT_BYTES = 256 * 1024
 
 
 def plan(command: Command, fds: tuple[int, int, int]) -> Launch:
@@ -24,6 +29,9 @@ def open_pipes() -> tuple[tuple[int, int, int], tuple[int, int, int]]:
         for fd in fds:
             os.close(fd)
         raise
+    # A larger pipe lets the agent write a long answer without waiting for us in between. No right to it: as it was.
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(fds[2], fcntl.F_SETPIPE_SZ, STDOUT_BYTES)
     return (fds[1], fds[2], fds[4]), (fds[0], fds[3], fds[5])
 
 

@@ -16,7 +16,9 @@ import trio
 logger = logging.getLogger(__name__)
 
 CHUNK = 64 * 1024
-"""Bytes that one pipe may bring in one round, so that none of them holds up the others."""
+"""Bytes of one read."""
+READS = 4
+"""Reads of one pipe in one round, so that none of them holds up the others."""
 MAX_PIPE = 1024 * 1024
 """Bytes that a pipe can hold at most, where the system administrator has not said otherwise."""
 
@@ -76,7 +78,7 @@ class PipeReader:
         self._on_chunk = on_chunk
         self._on_end = on_end
         self.is_closed = False
-        pump.watch(fd, selectors.EVENT_READ, self._read)
+        pump.watch(fd, selectors.EVENT_READ, self._read_round)
 
     def close(self) -> None:
         """Take what is in the pipe, and close it.
@@ -87,6 +89,11 @@ class PipeReader:
         while not self.is_closed and taken < MAX_PIPE and (size := self._read()):
             taken += size
         self._end()
+
+    def _read_round(self) -> None:
+        for _ in range(READS):
+            if self._read() < CHUNK:  # a short read has emptied the pipe
+                break
 
     def _read(self) -> int:
         if self.is_closed:

@@ -90,8 +90,9 @@ class Session:
         finally:
             turn.release()
             turn.withdraw()
-        with trio.move_on_after(self._directory.world.deadlines.interrupt):
-            await turn.wait()
+        if turn.outcome is None:
+            with trio.move_on_after(self._directory.world.deadlines.interrupt):
+                await turn.wait()
 
     async def send(self, prompt: Prompt, *, id: str | None = None, meta: dict[str, str] | None = None) -> Turn:
         """Send a prompt; return when it is accepted. The turn then belongs to the session, and not to this scope.
