@@ -19,7 +19,7 @@ import corpus
 import trio
 from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient
 from harness import OURS, SDK, SIDES, Target, asked_cell, fresh, helpers, medians, open_player, report, usage
-from reading import Kinds, consume, our_kinds, sdk_kinds
+from reading import Kinds, our_kinds, sdk_kinds, take
 
 import triologue as tri
 
@@ -155,7 +155,7 @@ async def measure_sdk(cell: Cell) -> dict[str, Any]:
 
 async def sdk_turn(client: ClaudeSDKClient, kinds: Kinds) -> int:
     await client.query("go")
-    return (await consume(client.receive_response(), kinds)).messages
+    return (await take(client.receive_response(), kinds)).messages
 
 
 async def measure_triologue(cell: Cell) -> dict[str, Any]:
@@ -181,7 +181,7 @@ async def measure_triologue(cell: Cell) -> dict[str, Any]:
 
 async def our_turn(session: tri.Session, kinds: Kinds) -> int:
     async with session.turn("go") as turn:
-        return (await consume(turn, kinds)).messages
+        return (await take(turn, kinds)).messages
 
 
 async def come_and_go(turn: Turn, warm: Flag) -> None:

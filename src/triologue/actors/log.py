@@ -46,17 +46,17 @@ class Log:
 
     def publish(self, turn_id: str | None, messages: Sequence[Message]) -> None:
         """Record all but the partials, and hand everything to the cursors. Never waits."""
-        first = self.last
-        held = self._held.get(turn_id) if turn_id is not None else None
-        for message in messages:
-            if type(message) is not StreamEvent:
-                self.last += 1
-                record = Record.of(self.last, turn_id, message)
-                self._tail.add(record)
-                if held is not None:
-                    held.add(record)
+        first = self.last + 1
+        complete = [message for message in messages if type(message) is not StreamEvent]
+        if complete:
+            records = [Record.of(seq, turn_id, message) for seq, message in enumerate(complete, first)]
+            self.last += len(records)
+            self._tail.add(records)
+            held = self._held.get(turn_id) if turn_id is not None else None
+            if held is not None:
+                held.add(records)
         if self._cursors:
-            batch = Batch(turn_id, messages, first + 1, self.last)
+            batch = Batch(turn_id, messages, first, self.last)
             for cursor in self._cursors:
                 cursor.offer(batch)
 
@@ -132,7 +132,7 @@ class Cursor:
         for message in batch.messages:
             self._late.add(batch.turn_id, message)
             if type(message) is not StreamEvent:
-                self._aside.add(Record.of(seq, batch.turn_id, message))
+                self._aside.add([Record.of(seq, batch.turn_id, message)])
                 seq += 1
 
     def wake(self) -> None:
@@ -164,7 +164,8 @@ class Cursor:
         await trio.lowlevel.checkpoint_if_cancelled()
         batches = self._take_all()
         if not batches:
-            return [await self._receive.receive()]
+            first = await self._receive.receive()
+            return [first, *self._take_all()]
         # After the taking, so that what comes meanwhile finds the channel open.
         await trio.lowlevel.cancel_shielded_checkpoint()
         return batches

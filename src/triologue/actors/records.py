@@ -3,6 +3,7 @@
 import itertools
 from collections import deque
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import NamedTuple, final
 
 from msgspec import Struct
@@ -38,6 +39,7 @@ class Batch(Struct, frozen=True, gc=False):
 
 # Half the cost of calling a named tuple by its name; one is made for every complete message.
 _new = tuple.__new__
+_size = itemgetter(3)
 
 
 class Record(NamedTuple):
@@ -87,12 +89,12 @@ class Records:
     def __repr__(self) -> str:
         return f"<Records: {len(self._records)} of {self._bytes} bytes>"
 
-    def add(self, record: Record) -> None:
-        """Add the next one; what is over a bound goes."""
+    def add(self, new: Sequence[Record]) -> None:
+        """Add the next ones; what is over a bound goes."""
         records = self._records
-        records.append(record)
-        self._begin = self._begin or record.seq
-        self._bytes += record.size
+        records += new
+        self._begin = self._begin or new[0].seq
+        self._bytes += sum(map(_size, new))
         while (self._bytes > self._limit_bytes or len(records) > self._limit) and len(records) > 1:
             oldest = records.popleft()
             self._bytes -= oldest.size

@@ -52,25 +52,37 @@ class Hearing:
 
     def take_in(self, batch: list[Message]) -> None:
         """Go through what one read gave. Most messages need no decision: they are published as they came."""
-        notable = self._notable
-        is_unsure = self._is_unsure()
-        for message in batch:
-            if is_unsure:
-                is_unsure = self._look_for_a_sign(message)
-            handle = notable.get(type(message))
-            if handle is None:
-                self._chunk.append(message)
-            else:
-                handle(message)
+        if self._is_unsure():
+            for message in batch:
+                self._look_for_a_sign(message)
+                self._hear(message)
+        else:
+            self._hear_sure(batch)
         self._flush()
+
+    def _hear_sure(self, batch: list[Message]) -> None:
+        """The quick way: what lies between two notable messages is taken at once."""
+        notable, done = self._notable, 0
+        for place in [place for place, message in enumerate(batch) if type(message) in notable]:
+            self._chunk += batch[done:place]
+            notable[type(batch[place])](batch[place])
+            done = place + 1
+        self._chunk += batch[done:]
+
+    def _hear(self, message: Message) -> None:
+        handle = self._notable.get(type(message))
+        if handle is None:
+            self._chunk.append(message)
+        else:
+            handle(message)
 
     def _is_unsure(self) -> bool:
         """Has the prompt gone out to an agent that has not shown yet that it tells when it takes one up?"""
         run = self._session.run
         return run is not None and run.phase is Phase.SENT and not self._session.link.tells_lifecycle
 
-    def _look_for_a_sign(self, message: Message) -> bool:
-        """Let the first message that only a turn has begin it, unless the agent tells that itself; still unsure?
+    def _look_for_a_sign(self, message: Message) -> None:
+        """Let the first message that only a turn has begin it, unless the agent tells that itself.
 
         Claude Code says that it tells (`msg_lifecycle_v1`) only when the first turn has begun.
         """
@@ -78,7 +90,6 @@ class Hearing:
         if type(message) in _SIGNS_OF_A_TURN and run is not None and self._is_unsure():
             self._flush()
             run.move(Phase.STARTED)
-        return self._is_unsure()
 
     def _flush(self) -> None:
         """Publish what has gathered, before its owner changes."""
