@@ -2,8 +2,7 @@
 
 from typing import Any, final
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from triologue.messages import AssistantMessage, Message, StreamEvent, TurnEnded
 
@@ -71,5 +70,10 @@ def _joined(part: _Part) -> StreamEvent:
     if len(part.pieces) < 2:
         return part.partial
     delta = {**part.event["delta"], _PIECES[part.event["delta"]["type"]]: "".join(part.pieces)}
-    raw = Raw(msgspec.json.encode({**part.event, "delta": delta}))
-    return msgspec.structs.replace(part.partial, line=b"", event_raw=raw)
+    last = part.partial
+    return StreamEvent.of(
+        {**part.event, "delta": delta},
+        parent_tool_use_id=last.parent_tool_use_id,
+        session_id=last.session_id,
+        uuid=last.uuid,
+    )

@@ -11,7 +11,7 @@ from triologue.errors import AgentError, AgentNotFound, AgentStartError
 from triologue.ports import Command
 
 # Bytes that the pipe from an agent's stdout may hold, where the system lets us choose (Linux; 64 KiB by default).
-STDOUT_BYTES = 256 * 1024
+STDOUT_BYTES = 128 * 1024
 
 
 def plan(command: Command, fds: tuple[int, int, int]) -> Launch:

@@ -112,21 +112,33 @@ class AssistantMessage(Message, tag="assistant", kw_only=True):
         return self.message.stop_reason
 
 
-class StreamEvent(Message, tag="stream_event", kw_only=True):
-    """A piece of a reply while it is made: one raw event of the Messages API stream (partial messages)."""
+class _About(Struct, gc=False):
+    """What a partial carries besides its event; it is looked up when somebody asks."""
 
-    event_raw: Raw = field(name="event")
-    parent_tool_use_id: str | None = None
     session_id: str | None = None
     uuid: str | None = None
     ttft_ms: float | None = None
     abandoned_blocks: dict[str, Any] | None = None
-    """The blocks of a try that failed: what was shown of them is void, and comes again (Claude Code)."""
+
+
+_decode_about = msgspec.json.Decoder(_About).decode
+
+
+class StreamEvent(Message, tag="stream_event", kw_only=True):
+    """A piece of a reply while it is made: one raw event of the Messages API stream (partial messages).
+
+    There are more of these than of all others, so no more of one is decoded than is looked at.
+    """
+
+    event_raw: Raw = field(name="event")
+    parent_tool_use_id: str | None = None
 
     @classmethod
-    def of(cls, event: dict[str, Any], **more: Any) -> "StreamEvent":
-        """Make one; `more` are its other fields."""
-        return cls(event_raw=Raw(msgspec.json.encode(event)), **more)
+    def of(cls, event: dict[str, Any], *, parent_tool_use_id: str | None = None, **more: Any) -> "StreamEvent":
+        """Make one; `more` are further fields of its frame."""
+        frame = {"type": "stream_event", "event": event, "parent_tool_use_id": parent_tool_use_id, **more}
+        raw = Raw(msgspec.json.encode(event))
+        return cls(line=msgspec.json.encode(frame), event_raw=raw, parent_tool_use_id=parent_tool_use_id)
 
     @property
     def event(self) -> dict[str, Any]:
@@ -136,6 +148,44 @@ class StreamEvent(Message, tag="stream_event", kw_only=True):
         except (msgspec.DecodeError, UnicodeDecodeError):  # half of a surrogate pair, say, which two deltas share
             event = read_lazily(self.event_raw)
         return event if isinstance(event, dict) else {}
+
+    @property
+    def session_id(self) -> str | None:
+        """The conversation's id."""
+        return self._about().session_id
+
+    @property
+    def uuid(self) -> str | None:
+        """Its own id."""
+        return self._about().uuid
+
+    @property
+    def ttft_ms(self) -> float | None:
+        """Milliseconds to the first token, on the first event of a reply."""
+        return self._about().ttft_ms
+
+    @property
+    def abandoned_blocks(self) -> dict[str, Any] | None:
+        """The blocks of a try that failed: what was shown of them is void, and comes again (Claude Code)."""
+        return self._about().abandoned_blocks
+
+    def _about(self) -> _About:
+        try:
+            return _decode_about(self.line or b"{}")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            try:
+                return msgspec.convert(self.data, _About)
+            except msgspec.ValidationError:
+                return _About()  # `data` has it all the same
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what is said, with what is not decoded yet."""
+        if not isinstance(other, StreamEvent):
+            return NotImplemented
+        mine = (self.event, self.parent_tool_use_id, self._about())
+        return mine == (other.event, other.parent_tool_use_id, other._about())
+
+    __hash__ = None
 
 
 class ResultMessage(Message, tag="result", kw_only=True):

@@ -117,8 +117,12 @@ class Ground:
         self._effects.append(effect)
 
     def publish(self, turn_id: str | None, messages: list[Message]) -> None:
-        """Tell those who listen."""
-        self._effects.append(do.Publish(turn_id, messages))
+        """Tell those who listen; what follows at once from the same turn goes with it. The list is ours from now on."""
+        last = self._effects[-1] if self._effects else None
+        if isinstance(last, do.Publish) and last.turn_id == turn_id:
+            last.messages.extend(messages)
+        else:
+            self._effects.append(do.Publish(turn_id, messages))
 
     def send_request(self, request: Request, purpose: Purpose) -> None:
         """Send a control request on the link that is there."""

@@ -3,15 +3,46 @@
 from typing import Any
 
 from tests.support.frames import LIFECYCLE, init, lifecycle as became, prompt, success
-from triologue.messages import ControlRequest, Initialize, Message, Outcome, StateChanged, TurnEnded
+from triologue.messages import (
+    CommandLifecycle,
+    ControlRequest,
+    Initialize,
+    Message,
+    Outcome,
+    ResultMessage,
+    StateChanged,
+    TurnAccepted,
+    TurnEnded,
+    TurnStarted,
+)
 from triologue.session import Session, effects as do, inputs as on
 
 SETTINGS: dict[on.Setting, str | None] = {"model": None, "permission_mode": None}
 
 
 def told(effects: list[do.Effect]) -> list[str]:
-    """One line for each effect, with everything that it says."""
-    return [_line(effect) for effect in effects]
+    """One line for each effect, with everything that it says; what is published, by what it is about."""
+    return [
+        line
+        for effect in effects
+        for line in (_published(effect) if isinstance(effect, do.Publish) else [_line(effect)])
+    ]
+
+
+# What is a line of its own, whatever it was published with.
+_ALONE = (CommandLifecycle, StateChanged, TurnAccepted, TurnEnded, TurnStarted)
+
+
+def _published(effect: do.Publish) -> list[str]:
+    lines: list[list[str]] = []
+    was_alone = True
+    for message in effect.messages:
+        is_alone = isinstance(message, _ALONE)
+        if is_alone or was_alone:
+            lines.append([])
+        lines[-1].append(_said(message))
+        was_alone = is_alone or isinstance(message, ResultMessage)
+    return [f"{effect.turn_id or '-'}: {', '.join(line)}" for line in lines]
 
 
 def _line(effect: do.Effect) -> str:
@@ -26,8 +57,8 @@ def _line(effect: do.Effect) -> str:
             return f"prompt {generation}: {sent.content}"
         case do.Stop(generation, eof):
             return f"stop {generation}: {'end of input' if eof else 'at once'}"
-        case do.Publish(turn_id, messages):
-            return f"{turn_id or '-'}: {', '.join(_said(message) for message in messages)}"
+        case do.Publish():
+            return "; ".join(_published(effect))
         case do.Settle(turn_id, outcome):
             return f"settle {turn_id}: {_outcome(outcome)}"
         case do.Answer(ticket, value, error):
