@@ -77,7 +77,7 @@ async def test_a_fork_of_a_fork_asleep(place: CleanPlace) -> None:
 
 async def test_nothing_to_fork_yet(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
-        with pytest.raises(tri.SessionNotFound):
+        with pytest.raises(tri.InvalidOption):
             await manager.session("a").fork("b")
 
 

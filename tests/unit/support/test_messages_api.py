@@ -271,6 +271,7 @@ async def test_faults_happen_as_often_as_they_say(api: MessagesApi) -> None:
         (200, True),
     ]
     assert [reply.text for reply in replies] == ["", "", "partial ", "well"]
+    await api.wait_request(lambda request: request.ending == "answered")
     assert [request.ending for request in api.requests] == ["failed", "failed", "dropped", "answered"]
 
 

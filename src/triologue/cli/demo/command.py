@@ -23,6 +23,8 @@ from triologue.ports import Agent
 SESSIONS = {"embedded": 200, "claude-code": 4}
 """How many by default. A CLI is a process of some 200 MB, and its turns cost money."""
 RECORDS_PER_TURN = 40
+# The whole log of each conversation is checked in the end.
+LOG_BYTES = 64 * 1024 * 1024
 
 
 class DemoOptions(Struct, frozen=True, kw_only=True):
@@ -53,7 +55,7 @@ async def run_demo(options: DemoOptions, console: Console) -> ExitCode:
     # Earlier garbage would be counted as, or hide, what the conversations use.
     gc.collect()
     memory, before = own_memory(), Belongings.now()
-    limits = Limits(log=max(1_000, RECORDS_PER_TURN * options.turns))
+    limits = Limits(log=max(1_000, RECORDS_PER_TURN * options.turns), log_bytes=LOG_BYTES)
     wanted = Options(include_partial_messages=True, model=options.model)
     async with open_manager(_agent(options), options=wanted, limits=limits) as manager:
         player = Player(manager, tally)
