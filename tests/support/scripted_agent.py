@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import msgspec
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from tests.support.frames import LIFECYCLE, aborted, assistant, init, lifecycle, refusal, result, success
 from triologue.errors import AgentCrashed, SessionNotFound, TriologueError
@@ -58,8 +59,8 @@ class ScriptedAgent:
         """Settings that it refuses."""
         self.pid: int | None = None
         """What its connections say that their process is."""
-        self.connecting: Callable[[], None] = lambda: None
-        """Called before each connection is opened; may raise."""
+        self.connecting: Callable[[], None] | None = None
+        """Called before each connection is opened, when all that is on its way has come in; may raise."""
         self.framing: Callable[[], None] = lambda: None
         """Called before each prompt goes out; may raise."""
 
@@ -83,7 +84,9 @@ class ScriptedAgent:
 
     @asynccontextmanager
     async def _connect(self, options: Options, sink: Sink) -> AsyncIterator[Connection]:
-        self.connecting()
+        if self.connecting is not None:
+            await wait_all_tasks_blocked()
+            self.connecting()
         await trio.lowlevel.checkpoint()
         link = ScriptedLink(self, options, sink)
         self.links.append(link)

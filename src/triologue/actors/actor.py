@@ -1,7 +1,8 @@
 """The actor: one supervised task owns one awake session, and is the only place where its effects are executed."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import assert_never, final
 
 import trio
@@ -13,7 +14,7 @@ from triologue.actors.timers import Timers
 from triologue.errors import LimitError, SessionFailed, TriologueError
 from triologue.messages import Message, StateChanged, TurnEnded, UserMessage
 from triologue.options import Deadlines, Limits
-from triologue.ports import Carrier, Connection
+from triologue.ports import Carrier, Command, Connection, Sink
 from triologue.session import INTERRUPT, START, Session, effects as do, inputs as on
 from triologue.session.run import failed_by
 
@@ -202,22 +203,18 @@ class Actor:
         conversation, generation = self.conversation, start.generation
         options = conversation.launch_options(start.session_id, fresh=start.fresh)
         options.model, options.permission_mode = start.model, start.permission_mode
-        agent, place = conversation.agent, _Place(self._world.starting)
-        await place.take()
+        agent, place = conversation.agent, _Place(self._world, lambda: self._apply(on.Admitted(generation)))
         try:
-            self._apply(on.Admitted(generation))
-            sink = self._sink(generation, place)
-            async with agent.connect(options, sink=sink, carrier=self._world.carrier) as connection:
+            async with agent.connect(options, sink=self._sink(generation, place), carrier=place) as connection:
                 self._connection = connection
-                if connection.pid is None:
-                    place.leave()  # only processes make each other slow while they start
+                place.admit()
                 self._apply(on.Linked(generation, agent.initialize(options)))
                 gone = await connection.wait_exit()
                 return agent.diagnose(gone, self.session.refusal, options)
         finally:
             place.leave()
 
-    def _sink(self, generation: int, place: "_Place") -> Callable[[list[Message]], None]:
+    def _sink(self, generation: int, place: "_Place") -> Sink:
         def sink(batch: list[Message]) -> None:
             try:
                 if self.session.lets_pass(generation, batch):
@@ -265,17 +262,33 @@ class Actor:
 
 @final
 class _Place:
-    """A place among those that may start at the same time; given back once, when the start is over."""
+    """A place in the line of starts, as a carrier: only processes make each other slow while they start.
 
-    def __init__(self, limiter: trio.CapacityLimiter) -> None:
-        self._limiter = limiter
-        self._is_taken = False
+    It is taken with the first process, and given back once, when the start is over.
+    """
 
-    async def take(self) -> None:
-        await self._limiter.acquire_on_behalf_of(self)
+    def __init__(self, world: World, admitted: Callable[[], None]) -> None:
+        self._world = world
+        self._admitted = admitted
+        self._is_admitted = self._is_taken = False
+
+    @asynccontextmanager
+    async def spawn(self, command: Command, *, sink: Sink) -> AsyncGenerator[Connection]:
+        """Wait for a place, then start the program."""
+        await self._world.starting.acquire_on_behalf_of(self)
         self._is_taken = True
+        self.admit()
+        async with self._world.carrier.spawn(command, sink=sink) as connection:
+            yield connection
+
+    def admit(self) -> None:
+        """The start is under way, and its deadline runs."""
+        if not self._is_admitted:
+            self._is_admitted = True
+            self._admitted()
 
     def leave(self) -> None:
+        """The start is over."""
         if self._is_taken:
             self._is_taken = False
-            self._limiter.release_on_behalf_of(self)
+            self._world.starting.release_on_behalf_of(self)

@@ -113,7 +113,7 @@ async def test_a_bug_in_an_agent_harms_only_its_own_session(autojump_clock: Mock
                 if isinstance(event.message, StateChanged) and event.message.state == "hibernated":
                     break
             assert ended == 2
-        agent.connecting = lambda: None
+        agent.connecting = None
         assert await answer(other, "two") == "2. two"
         assert await answer(session, "three") == "1. three"
 

@@ -1,9 +1,12 @@
 """Settings, closing, resetting, draining, and a thousand at once."""
 
+from pathlib import Path
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+import triologue as tri
 from tests.support.frames import assistant
 from tests.unit.manager.stage import answer, scripted
 from triologue.errors import (
@@ -262,18 +265,26 @@ async def test_statistics(autojump_clock: MockClock) -> None:
         await turn.cancel()
 
 
-async def test_a_start_that_waits_in_line_can_be_closed(autojump_clock: MockClock) -> None:
-    async with scripted(limits=Limits(max_starting=1), deadlines=Deadlines(start=None)) as (session, agent, manager):
-        agent.handshake, agent.pid = None, 1  # only processes wait in line
+async def test_a_start_that_waits_in_line_can_be_closed(tmp_path: Path) -> None:
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexec sleep 1000\n")
+    silent.chmod(0o755)
+    options = tri.Options(cli_path=silent, cwd=tmp_path)
+    limits, deadlines = Limits(max_starting=1), Deadlines(start=None, close=0.1)
+    async with tri.open_manager(tri.ClaudeCode(), options=options, limits=limits, deadlines=deadlines) as manager:
+        session, second = manager.session("first"), manager.session("second")
         first = await session.send("one")
-        second = manager.session("second")
+        with trio.fail_after(10):
+            while session.pid is None:
+                await trio.lowlevel.checkpoint()
         waiting = await second.send("two")
-        await wait_all_tasks_blocked()
-        assert manager.statistics().starts_waiting == 1
+        with trio.fail_after(10):
+            while manager.statistics().starts_waiting != 1:
+                await trio.lowlevel.checkpoint()
         await second.close()
         assert (await waiting.wait()).kind == "interrupted"
         assert manager.statistics().starts_waiting == 0
-        assert len(agent.links) == 1
+        assert second.pid is None
         await session.close()
         assert (await first.wait()).kind == "interrupted"
 

@@ -12,8 +12,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
-from triologue.messages import user_message
 from triologue.engine import Transcripts
+from triologue.messages import user_message
 
 LONG = "Wait 60 seconds"
 
