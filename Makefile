@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: help demo test coverage check bench docs format lock clean
+.PHONY: help demo test slow coverage check bench docs format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -20,7 +20,10 @@ demo: $(VENV)/run.stamp ## 200 conversations at once on the built-in agent; no k
 test: $(VENV)/dev.stamp ## the default test suite
 	$(BIN)/python -m pytest -q
 
-coverage: $(VENV)/dev.stamp ## the same suite, with branch coverage
+slow: $(VENV)/dev.stamp ## the tests that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+coverage: $(VENV)/dev.stamp ## the default test suite, with branch coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -q
 	$(BIN)/coverage combine -q

@@ -21,6 +21,16 @@ PERMISSION_MODES = ("acceptEdits", "auto", "bypassPermissions", "default", "dont
 CONTEXT_TOKENS = 200_000
 CHARACTERS_PER_TOKEN = 4
 
+_UNUSED = {
+    "inputTokens": 0,
+    "outputTokens": 0,
+    "cacheReadInputTokens": 0,
+    "cacheCreationInputTokens": 0,
+    "webSearchRequests": 0,
+    "costUSD": 0.0,
+    "contextWindow": CONTEXT_TOKENS,
+}
+
 
 @final
 class Conversation:
@@ -33,6 +43,7 @@ class Conversation:
         "model",
         "permission_mode",
         "queue",
+        "recent_usage",
         "results",
         "scope",
         "setup",
@@ -55,6 +66,8 @@ class Conversation:
         """Cancelling it interrupts the turn; None when none runs. It exists before the turn's first step."""
         self.spent_usd = 0.0
         """By this connection; `transcript.cost_usd` counts on over resumes and forks."""
+        self.recent_usage: dict[str, dict[str, Any]] = {}
+        """By model, since the last result."""
         self.results = 0
         self.last_failed = False
         self.ended = False
@@ -119,21 +132,11 @@ class Conversation:
         """Count what a model call cost."""
         self.spent_usd += reply.cost_usd
         self.transcript.cost_usd += reply.cost_usd
-        usage: dict[str, Any] = self.transcript.model_usage.setdefault(
-            reply.model,
-            {
-                "inputTokens": 0,
-                "outputTokens": 0,
-                "cacheReadInputTokens": 0,
-                "cacheCreationInputTokens": 0,
-                "webSearchRequests": 0,
-                "costUSD": 0.0,
-                "contextWindow": CONTEXT_TOKENS,
-            },
-        )
-        usage["inputTokens"] += reply.input_tokens
-        usage["outputTokens"] += reply.output_tokens
-        usage["costUSD"] += reply.cost_usd
+        for usages in (self.transcript.model_usage, self.recent_usage):
+            usage: dict[str, Any] = usages.setdefault(reply.model, dict(_UNUSED))
+            usage["inputTokens"] += reply.input_tokens
+            usage["outputTokens"] += reply.output_tokens
+            usage["costUSD"] += reply.cost_usd
 
     def is_over_budget(self) -> bool:
         """Whether this connection has spent what it may."""

@@ -140,6 +140,7 @@ def result_message(conversation: Conversation, tally: Tally, ending: Ending, pro
         total_cost_usd=conversation.transcript.cost_usd,
         usage=usage,
         model_usage={name: dict(each) for name, each in conversation.transcript.model_usage.items()},
+        model_usage_since_last_result=conversation.recent_usage,
         permission_denials=[],
         api_error_status=ending.api_error_status,
         origin=prompt.origin,

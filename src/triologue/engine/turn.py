@@ -58,6 +58,7 @@ class Turn:
         conversation.last_failed = ending.is_error
         result = result_message(conversation, self._tally, ending, self._prompt)
         conversation.results += 1
+        conversation.recent_usage = {}
         conversation.say(result, *conversation.lifecycle(self._prompt, ending.state))
 
     async def _converse(self) -> Ending:

@@ -208,6 +208,8 @@ class ResultMessage(Message, tag="result", kw_only=True):
     usage: dict[str, Any] | None = None
     """Tokens of this turn."""
     model_usage: dict[str, Any] | None = field(default=None, name="modelUsage")
+    model_usage_since_last_result: dict[str, Any] | None = None
+    """The same for what was used since the last result of this connection."""
     permission_denials: list[Any] | None = None
     structured_output: Any = None
     api_error_status: int | None = None

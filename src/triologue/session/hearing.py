@@ -240,9 +240,9 @@ def _strings(value: object) -> list[str]:
 
 
 def _cost_since_last_result(message: ResultMessage) -> float | None:
-    """What Claude Code says is new, where the total before is not known (a conversation that was resumed)."""
-    since = message.data.get("model_usage_since_last_result")
-    if not isinstance(since, dict):
+    """What the agent says is new, where the total before is not known (a conversation that was resumed)."""
+    since = message.model_usage_since_last_result
+    if since is None:
         return None
     costs = [usage.get("costUSD") for usage in since.values() if isinstance(usage, dict)]
     return float(sum(cost for cost in costs if isinstance(cost, int | float)))

@@ -98,6 +98,7 @@ async def test_a_turn_says_exactly_this(autojump_clock: MockClock) -> None:
             total_cost_usd=0.5,
             usage={**usage, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0},
             model_usage={"scripted": spent},
+            model_usage_since_last_result={"scripted": spent},
             permission_denials=[],
             uuid=uuid[7],
             user_message_uuid="p1",
