@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,11 @@ settings.register_profile("default", max_examples=50, deadline=None)
 settings.register_profile("ci", settings.get_profile("ci"), max_examples=500)
 settings.register_profile("nightly", max_examples=10_000, stateful_step_count=200, deadline=None, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "default"))
+
+
+# A shell starts what it runs in the background with SIGINT ignored, and every program below inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure() -> None:

@@ -96,6 +96,11 @@ ON_EMBEDDED = {
         I will remember that you like Python.
         answered in 1 round trip with the model
     """,
+    "overnight": """
+        build: failed: the turn failed (api_error): API Error: 529 overloaded
+        docs: the docs are fine
+        tests: interrupted: the turn was interrupted
+    """,
     "own_generator": """
         I will remember that you like tea.
         I will remember that you like cake.
@@ -220,6 +225,9 @@ ON_CLAUDE = {
         echo[1]: Remember: I like Python
         answered in 1 round trip with the model
     """,
+    "overnight": """
+        docs: the docs are fine
+    """,
     "own_generator": """
         echo[1]: Remember: I like tea
         echo[1]: Remember: I like cake
@@ -279,6 +287,7 @@ ARGUMENTS_ON_CLAUDE: dict[str, dict[str, Any]] = {
     "next_prompt_from_reply": {"prompt": "[[say {}]]"},
     "streamed_input": {"pause": 0.1},
     "talking_agents": {"prompt": "[[say {}]]"},
+    "overnight": {"jobs": {"docs": "[[say the docs are fine]]"}},
     "tools": {"prompt": f"[[say I look around.]]{LOOK}[[say Here I am.]]"},
 }
 

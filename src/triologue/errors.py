@@ -36,6 +36,9 @@ from typing import Any
 
 from triologue.messages import ResultMessage
 
+MAY_HOLD_SECRETS = ("env", "mcp_servers", "settings")
+"""Options whose values no text shows."""
+
 
 class TriologueError(Exception):
     """The root: catch this to catch whatever triologue raises on purpose."""
@@ -62,7 +65,8 @@ class UnsupportedOption(CallerError):
     def __init__(self, agent: str, option: str, value: Any, hint: str = "") -> None:
         self.agent, self.option, self.value = agent, option, value
         advice = hint or "leave it out, or choose an agent that has it"
-        super().__init__(f"{agent} has no option {option!r} (it was set to {brief(value)}): {advice}")
+        shown = "it was set" if option in MAY_HOLD_SECRETS else f"it was set to {brief(value)}"
+        super().__init__(f"{agent} has no option {option!r} ({shown}): {advice}")
 
 
 class UnsupportedRequest(CallerError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct, field
 
-from triologue.errors import InvalidOption, brief
+from triologue.errors import MAY_HOLD_SECRETS, InvalidOption, brief
 
 if TYPE_CHECKING:  # options are data; only the type of one of them is trio's
     import trio
@@ -123,6 +123,7 @@ def check_options(options: Options) -> None:
     Raises:
         InvalidOption: values that contradict each other or cannot be.
     """
+    check_kinds(options)
     if options.resume and options.continue_conversation:
         raise InvalidOption(
             f"resume={brief(options.resume)} and continue_conversation=True name two conversations; give one of them"
@@ -143,6 +144,43 @@ def check_options(options: Options) -> None:
             raise InvalidOption(f"{name}={brief(value)} is not above 0")
     if options.cwd is not None and "\0" in os.fspath(options.cwd):
         raise InvalidOption(f"cwd={brief(options.cwd)} has a NUL in it")
+
+
+def check_kinds(options: Options) -> None:
+    """Refuse values of a wrong type: above all a str where a list is meant, whose letters would count as its items.
+
+    Raises:
+        InvalidOption: such a value; or what is no `Options` at all.
+    """
+    if not isinstance(options, Options):
+        raise InvalidOption(f"options are an Options(...), not {brief(options)}")
+    for name, value in options.named().items():
+        kinds, what = _KINDS.get(name) or _KINDS_BY_DEFAULT[type(getattr(_FRESH, name))]
+        if not (callable(value) if name == "stderr" else isinstance(value, kinds)):
+            shown = f"={brief(value)}" if name not in MAY_HOLD_SECRETS else ""
+            raise InvalidOption(f"{name}{shown} is no {what}")
+
+
+_FRESH = Options()
+_KINDS_BY_DEFAULT: dict[type, tuple[tuple[type, ...], str]] = {
+    list: ((list, tuple), "list"),
+    dict: ((dict,), "dict"),
+    bool: ((bool,), "bool"),
+    type(None): ((object,), ""),
+}
+_TEXT: tuple[tuple[type, ...], str] = ((str,), "text")
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("session_id", "resume", "resume_session_at", "model", "fallback_model", "permission_mode"), _TEXT),
+    "max_turns": ((int,), "whole number"),
+    "max_budget_usd": ((int, float), "number"),
+    "system_prompt": ((str, dict), "text and no dict"),
+    "verbatim_prompts": ((bool,), "bool"),
+    "agents": ((dict,), "dict"),
+    "cwd": ((str, os.PathLike), "path"),
+    "cli_path": ((str, os.PathLike), "path"),
+    "setting_sources": ((list, tuple), "list"),
+    "stderr": ((object,), "function"),
+}
 
 
 def without_identity(options: Options) -> Options:
@@ -167,7 +205,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Records that a session keeps in memory; a reader of older ones sees a `Gap`."""
     log_bytes: int = 32 * 1024
     """What these records may weigh, in bytes of their lines."""
-    held_bytes: int = 16 * 1024 * 1024
+    held_bytes: int = 4 * 1024 * 1024
     """What a `Turn` that somebody holds, or a reader that is behind, keeps beyond that, in bytes of lines."""
 
 
@@ -188,15 +226,19 @@ def check_limits(limits: Limits, deadlines: Deadlines) -> None:
     """Refuse limits that cannot work.
 
     Raises:
-        InvalidOption: a limit below 1, or a negative deadline.
+        InvalidOption: a limit that is no whole number of 1 or more, or a deadline that is no number of seconds.
     """
+    if not isinstance(limits, Limits) or not isinstance(deadlines, Deadlines):
+        raise InvalidOption(f"limits are Limits(...) and deadlines Deadlines(...), not {brief((limits, deadlines))}")
     for name in limits.__struct_fields__:
-        if getattr(limits, name) < 1:
-            raise InvalidOption(f"Limits({name}={brief(getattr(limits, name))}) is below 1")
+        value = getattr(limits, name)
+        if not isinstance(value, int) or value < 1:
+            raise InvalidOption(f"Limits({name}={brief(value)}) is no whole number of 1 or more")
     for name in deadlines.__struct_fields__:
         value = getattr(deadlines, name)
-        if value is not None and not value >= 0:
-            raise InvalidOption(f"Deadlines({name}={brief(value)}) is below 0")
+        is_endless = value is None and name == "start"
+        if not is_endless and (not isinstance(value, int | float) or not value >= 0):
+            raise InvalidOption(f"Deadlines({name}={brief(value)}) is no number of seconds, 0 or more")
 
 
 __all__ = [
@@ -204,6 +246,7 @@ __all__ = [
     "Deadlines",
     "Limits",
     "Options",
+    "check_kinds",
     "check_limits",
     "check_options",
     "without_identity",

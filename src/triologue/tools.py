@@ -5,7 +5,7 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -67,12 +67,14 @@ def tool_from_function(function: Callable[..., Any]) -> ToolDefinition:
     )
 
 
-def as_tools(tools: typing.Iterable[Callable[..., Any] | ToolDefinition]) -> tuple[ToolDefinition, ...]:
+def as_tools(tools: Iterable[Callable[..., Any] | ToolDefinition]) -> tuple[ToolDefinition, ...]:
     """Functions and definitions, all as definitions.
 
     Raises:
         InvalidOption: as for `tool_from_function`, or two tools have one name.
     """
+    if not isinstance(tools, Iterable):
+        raise InvalidOption(f"tools={brief(tools)} is no list of functions")
     definitions: dict[str, ToolDefinition] = {}
     for tool in tools:
         definition = tool if isinstance(tool, ToolDefinition) else tool_from_function(tool)

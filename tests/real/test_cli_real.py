@@ -52,6 +52,14 @@ async def test_doctor_says_that_it_has_no_account(place: CleanPlace) -> None:
     assert "! it needs an account: set ANTHROPIC_API_KEY" in done.stdout.decode()
 
 
+async def test_a_run_without_an_account(place: CleanPlace) -> None:
+    del place.env["ANTHROPIC_API_KEY"]
+    done = await command(place, "run", "x")
+    assert done.returncode == 3
+    assert done.stderr.startswith(b"triologue: the turn failed")
+    assert done.stderr.endswith(b"(`triologue doctor` says which account it would use)\n")
+
+
 async def test_a_run_and_its_continuations(place: CleanPlace) -> None:
     done = await command(place, "run", "[[say good night]]")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"good night\n", b"")

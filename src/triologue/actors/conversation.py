@@ -1,7 +1,10 @@
 """What is known of a conversation, awake or asleep. A sleeping one is nothing but this."""
 
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, final
+
+import msgspec
 
 from triologue.actors.log import Log
 from triologue.actors.replies import Reply
@@ -47,7 +50,7 @@ class Conversation:
         self.key = key
         self.agent = agent
         self.options = options
-        self._remembered: dict[str, tuple[UserMessage, Turn, Reply]] = {}
+        self._remembered: dict[str, tuple[bytes, Turn, Reply]] = {}
         self.log = Log(limits.log, limits.log_bytes, limits.held_bytes)
         self.session_id: str | None = None
         """As the agent told it; None before."""
@@ -95,8 +98,8 @@ class Conversation:
         if turn is not None:
             turn.settle(outcome)
             if turn_id in self._remembered:
-                prompt, _, accepted = self._remembered[turn_id]
-                self._remembered[turn_id] = (prompt, turn.without_messages(), accepted)
+                digest, _, accepted = self._remembered[turn_id]
+                self._remembered[turn_id] = (digest, turn.without_messages(), accepted)
 
     def drop_turn(self, turn_id: str) -> None:
         """It was not accepted, and is no turn."""
@@ -106,7 +109,7 @@ class Conversation:
 
     def remember(self, prompt: UserMessage, turn: Turn, accepted: Reply) -> None:
         """Its caller chose its id, and may send it again."""
-        self._remembered[turn.id] = (prompt, turn, accepted)
+        self._remembered[turn.id] = (_digest(prompt), turn, accepted)
         if len(self._remembered) > REMEMBERED_TURNS:
             over = (id for id, (_, known, _) in self._remembered.items() if known.outcome is not None)
             self._remembered.pop(next(over, ""), None)
@@ -120,7 +123,7 @@ class Conversation:
         if turn_id not in self._remembered:
             return None
         known, turn, accepted = self._remembered[turn_id]
-        if known.message != prompt.message:
+        if known != _digest(prompt):
             raise InvalidOption(
                 f"the turn id {brief(turn_id)} of the session {self.key!r} belongs to another prompt; "
                 "an id names one prompt, so that a retry is not answered twice"
@@ -131,3 +134,8 @@ class Conversation:
         """Begin anew at the next start; the log stays."""
         self.session_id, self.is_confirmed, self.total_cost_usd = None, False, 0.0
         self.options = without_identity(self.options)
+
+
+def _digest(prompt: UserMessage) -> bytes:
+    """What tells one prompt from another, without keeping it."""
+    return hashlib.sha256(msgspec.json.encode(prompt.message)).digest()

@@ -80,15 +80,17 @@ class Log:
         after = max(after, 0)
         missed = (held or self._tail).after(after, turn_id) if after < self.last else []
         cursor = Cursor(self, turn_id, missed)
-        self._cursors |= {cursor}
         if self._is_finished:
             cursor.finish()
+        else:
+            self._cursors |= {cursor}
         return cursor
 
     def finish(self) -> None:
         """Nothing follows: who waits for more is told so."""
         self._is_finished = True
-        for cursor in self._cursors:
+        cursors, self._cursors = self._cursors, frozenset()
+        for cursor in cursors:
             cursor.finish()
 
     def wake(self) -> None:

@@ -70,7 +70,7 @@ class Embedded:
         transcripts: where conversations are kept; None: one place for the whole process.
 
     Raises:
-        InvalidOption: a function cannot be a tool.
+        InvalidOption: a function cannot be a tool, or the model is none.
     """
 
     __slots__ = ("_model", "_tools", "_transcripts")
@@ -82,6 +82,8 @@ class Embedded:
         tools: Sequence[Callable[..., Any] | ToolDefinition] = (),
         transcripts: Transcripts | None = None,
     ) -> None:
+        if model is not None and not callable(getattr(model, "reply", None)):
+            raise InvalidOption(f"model={brief(model)} is no model; give an object, as in OfflineModel()")
         self._model = model if model is not None else OfflineModel()
         self._tools = as_tools(tools)
         self._transcripts = transcripts if transcripts is not None else default_transcripts
@@ -102,7 +104,7 @@ class Embedded:
         """
         check_options(options)
         for name, value in options.named().items():
-            if name not in HAS and value:
+            if name not in HAS and (value or (name == "tools" and self._tools)):  # `tools=[]` asks for none
                 raise UnsupportedOption(self.name, name, value, _HINTS.get(name, ""))
         if options.session_id is not None and not is_uuid(options.session_id):
             raise InvalidOption(f"session_id={brief(options.session_id)} is not a UUID")

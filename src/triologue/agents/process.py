@@ -48,7 +48,7 @@ async def open_carrier(
     error: Exception | None = None
     with closing(Pump()) as pump:
         async with trio.open_nursery() as nursery:
-            services: trio.Nursery = await nursery.start(_serve)
+            services = await _open_services(nursery)
             services.start_soon(pump.run)
             spawner: Spawner = DirectSpawner(services) if direct else Warden(services)
             carrier = ProcessCarrier(spawner, Terms(pump, services, grace, max_message_bytes))
@@ -64,6 +64,13 @@ async def open_carrier(
             raise error
         finally:
             del error
+
+
+async def _open_services(nursery: trio.Nursery) -> trio.Nursery:
+    with trio.CancelScope(shield=True):  # cancelled half-way, `start` would wait for what is shielded, for ever
+        services: trio.Nursery = await nursery.start(_serve)
+        return services
+    raise AssertionError("this scope is never cancelled")
 
 
 async def _serve(task_status: trio.TaskStatus[trio.Nursery]) -> None:

@@ -19,6 +19,8 @@ CHUNK = 64 * 1024
 """Bytes of one read."""
 READS = 4
 """Reads of one pipe in one round, so that none of them holds up the others."""
+PIPES = 4
+"""Pipes that are served before who reads their messages has a turn, while what was read is still in the cache."""
 MAX_PIPE = 1024 * 1024
 """Bytes that a pipe can hold at most, where the system administrator has not said otherwise."""
 
@@ -47,8 +49,10 @@ class Pump:
         while True:
             # Ready or not, this gives the other tasks their turn: one checkpoint a round.
             await trio.lowlevel.wait_readable(self._selector.fileno())
-            for key, _ in self._selector.select(0):
+            for served, (key, _) in enumerate(self._selector.select(0), 1):
                 self._call(key.data)
+                if served % PIPES == 0:
+                    await trio.lowlevel.checkpoint()
 
     def close(self) -> None:
         """Watch nothing any more; after `run` has ended."""

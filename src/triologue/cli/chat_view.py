@@ -53,13 +53,19 @@ class TurnView:
         if outcome.kind == "interrupted":
             self.note("interrupted", style="yellow")
         elif outcome.error is not None:
-            self._line(printable(one_line(outcome.error)), style="red")
+            self._line(printable(self._what_went_wrong(outcome, outcome.error)), style="red")
         parts = [f"{trio.current_time() - self._began:.1f} s"]
         if outcome.cost_usd is not None:
             parts.append(f"${outcome.cost_usd:.4f}")
         if outcome.result is not None and outcome.result.total_cost_usd is not None:
             parts.append(f"${outcome.result.total_cost_usd:.4f} in all")
         self.note(", ".join(parts))
+
+    def _what_went_wrong(self, outcome: Outcome, error: BaseException) -> str:
+        """The error in one line; what the agent has just said of it is not said again."""
+        said = one_line(error)
+        told = outcome.result.result if outcome.result is not None and self._flow.has_spoken else None
+        return said.removesuffix(f": {told}") if told else said
 
     def note(self, said: str, *, style: str = "bright_black") -> None:
         """A line about the conversation, and not of it."""

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar, final
 
 import click
 import trio
@@ -18,7 +18,7 @@ from triologue.cli.demo import DemoOptions, run_demo
 from triologue.cli.doctor import examine
 from triologue.cli.interrupting import until_interrupted
 from triologue.cli.offline import PACE, offline_agent
-from triologue.cli.run import RunRequest, run_prompt
+from triologue.cli.run import Form, RunRequest, run_prompt
 from triologue.options import Options
 from triologue.ports import Agent
 
@@ -27,6 +27,17 @@ AGENTS: dict[str, Callable[[], Agent]] = {"claude-code": ClaudeCode, "embedded":
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 agent_type = click.Choice(list(AGENTS))
+
+RUN_ENDINGS = """\b
+Exit code:
+    0  answered
+    1  the turn failed
+    2  the command line, or a value in it, cannot be
+    3  the agent is not installed, does not start, or has no account
+    4  there is no conversation with the id of --resume
+  124  --timeout passed
+  130  interrupted by Ctrl-C
+"""  # click keeps the line ends of a paragraph that begins with a backspace
 
 
 def agent_option(command: Command) -> Command:
@@ -121,51 +132,42 @@ def chat(agent: str, **said: Any) -> int:
     return trio.run(hold_chat, talker, options, _console())
 
 
-@triologue.command(short_help="Send one prompt, print the answer, tell the outcome by the exit code.")
+@triologue.command(
+    short_help="Send one prompt, print the answer, tell the outcome by the exit code.", epilog=RUN_ENDINGS
+)
 @click.argument("prompt")
 @conversation_options
 @click.option("--session-id", metavar="UUID", help="The id that the new conversation, or the fork, gets.")
 @click.option("--fork", is_flag=True, help="With --resume or --continue: go on in a copy.")
 @click.option("--max-turns", type=click.IntRange(1), help="Round trips with the model, at most.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds; then the turn is interrupted.")
-@click.option("--json", "form", flag_value="json", help="Print one JSON object: the result and its outcome.")
-@click.option(
-    "--stream-json", "form", flag_value="stream-json", help="Print every message as it comes, one JSON a line."
-)
-def run(
-    agent: str, prompt: str, form: Literal["json", "stream-json"] | None, timeout: float | None, **said: Any
-) -> int:
-    r"""Send one PROMPT and print the answer while it comes; `-` reads the prompt from standard input.
-
-    \b
-    Exit code:
-        0  answered
-        1  the turn failed
-        2  the command line, or a value in it, cannot be
-        3  the agent is not installed, does not start, or has no account
-        4  there is no conversation with the id of --resume
-      124  --timeout passed
-      130  interrupted by Ctrl-C
-    """
+@click.option("--json", is_flag=True, help="Print one JSON object: the result and its outcome.")
+@click.option("--stream-json", is_flag=True, help="Print every message as it comes, one JSON a line.")
+def run(agent: str, prompt: str, json: bool, stream_json: bool, timeout: float | None, **said: Any) -> int:
+    """Send one PROMPT and print the answer while it comes; `-` reads the prompt from standard input."""
     if said["fork"] and not (said["resume"] or said["continue_"]):
         raise click.UsageError("--fork needs --resume ID or --continue")
     if said["session_id"] and (said["resume"] or said["continue_"]) and not said["fork"]:
         raise click.UsageError("--session-id cannot rename a conversation that goes on; add --fork, or leave it out")
+    if json and stream_json:
+        raise click.UsageError("--json and --stream-json are two forms of output; give one of them")
     if prompt == "-":
         prompt = sys.stdin.read()
     if not prompt.strip():
         raise click.UsageError("the prompt is empty")
-    options = _options(said, include_partial_messages=form is None)
-    request = RunRequest(prompt=prompt, options=options, form=form or "text", timeout=timeout)
+    form: Form = "json" if json else "stream-json" if stream_json else "text"
+    options = _options(said, include_partial_messages=form == "text")
+    request = RunRequest(prompt=prompt, options=options, form=form, timeout=timeout)
     return trio.run(run_prompt, AGENTS[agent](), request)
 
 
 @triologue.command(short_help="Say which agents are installed, and whether they start.")
-@click.argument("agent", type=agent_type, required=False)
+@click.argument("agent", type=agent_type, required=False, metavar="[AGENT]")
 def doctor(agent: str | None) -> int:
-    """Look at each AGENT, or at one: is it installed, is its version one that is tested, does it start.
+    """Look at each agent: is it installed, is its version one that is tested, does it start.
 
-    It is started the way every conversation starts it, up to its first prompt, and no further: no model is asked.
+    AGENT (claude-code or embedded): only this one. It is started the way every conversation starts it, up to its first
+    prompt, and no further: no model is asked.
 
     Exit code: 0 when each one that was looked at starts, 3 otherwise. A version that is not tested is only a remark.
     """
@@ -189,5 +191,13 @@ def _options(said: dict[str, Any], *, include_partial_messages: bool) -> Options
     )
 
 
+@final
+class _Console(Console):
+    """Whoever reads the output may leave early; then `main` ends as a shell expects, and not as rich does."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def _console() -> Console:
-    return Console(highlight=False)
+    return _Console(highlight=False)

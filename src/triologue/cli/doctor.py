@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from triologue.agents.discovery import find_claude, places
-from triologue.cli.endings import ExitCode, one_line, sole_error
+from triologue.cli.endings import CLAUDE_IS_MISSING, ExitCode, one_line, sole_error
 from triologue.cli.handshake import start_once
 from triologue.errors import TriologueError
 from triologue.options import Options
@@ -56,8 +56,9 @@ async def _examine(name: str, agent: Agent) -> Finding:
         program = str(await trio.to_thread.run_sync(find_claude, Options(), abandon_on_cancel=True))
     except TriologueError as error:
         looked = await trio.to_thread.run_sync(places, abandon_on_cancel=True)
-        facts = [("program", "not found"), *((f"  {place.where}", place.path or "not set") for place in looked)]
-        return Finding(name=name, is_ready=False, facts=facts, missing=[one_line(error)])
+        facts = [("program", "not found"), *((f"  {place.where}", place.path or "nothing there") for place in looked)]
+        missing = CLAUDE_IS_MISSING if "\n" in str(error) else one_line(error)  # the places are among the facts
+        return Finding(name=name, is_ready=False, facts=facts, missing=[missing])
     finding = await _start(name, agent, [("program", program)])
     return finding if finding.is_ready else await _with_version(finding, program)
 

@@ -13,7 +13,8 @@ from triologue.errors import (
     TurnError,
     TurnInterrupted,
 )
-from triologue.messages import Outcome
+
+CLAUDE_IS_MISSING = f"the Claude Code CLI `claude` was not found; {HOW_TO_INSTALL}, or name it by {CLI_PATH_VARIABLE}"
 
 
 class ExitCode(IntEnum):
@@ -64,21 +65,13 @@ def exit_code_of(error: BaseException) -> ExitCode:
             return ExitCode.BUG
 
 
-def exit_code_of_outcome(outcome: Outcome) -> ExitCode:
-    """The exit code that a turn's outcome means."""
-    return ExitCode.OK if outcome.error is None else exit_code_of(outcome.error)
-
-
 def one_line(error: BaseException) -> str:
     """What an error says, in one line."""
     error = sole_error(error)
     said = str(error).strip()
     if isinstance(error, AgentNotFound) and "\n" in said:
         # Its text lists every place that was looked at, and a screenful is no clear line.
-        return (
-            f"the Claude Code CLI `claude` was not found; {HOW_TO_INSTALL}, or name it by {CLI_PATH_VARIABLE} "
-            "(`triologue doctor` lists where it was looked for)"
-        )
+        return f"{CLAUDE_IS_MISSING} (`triologue doctor` lists where it was looked for)"
     if not isinstance(error, TriologueError):
         return f"a bug in triologue, please report it: {type(error).__name__}: {' '.join(said.split())}"
     return " ".join(said.split())

@@ -1,6 +1,7 @@
 """Ctrl-C, as commands take it."""
 
 import signal
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -16,6 +17,8 @@ async def until_interrupted(command: Callable[[], Awaitable[ExitCode]]) -> ExitC
     async with on_interrupt(scope.cancel):
         with scope:
             code = await command()
+    if scope.cancelled_caught:
+        sys.stderr.write("triologue: interrupted; nothing of it is left running\n")
     return code
 
 

@@ -1,20 +1,22 @@
 """`triologue run`: one prompt, one answer, and an exit code that tells how it went."""
 
 import sys
-from typing import Any, Literal, Protocol, final
+from typing import Any, Literal, Protocol, TypeAlias, final
 
 import msgspec
 import trio
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from triologue.cli.endings import ExitCode, exit_code_of_outcome, one_line
+from triologue.cli.endings import ExitCode, exit_code_of, one_line
 from triologue.cli.interrupting import on_interrupt
 from triologue.cli.text_flow import TextFlow, printable
 from triologue.manager import open_manager
-from triologue.messages import Message, Outcome
+from triologue.messages import AssistantMessage, Message, Outcome, ResultMessage
 from triologue.options import Options
 from triologue.ports import Agent
 from triologue.wire import encode
+
+Form: TypeAlias = Literal["text", "json", "stream-json"]
 
 
 class RunRequest(Struct, frozen=True, kw_only=True):
@@ -22,7 +24,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
 
     prompt: str
     options: Options
-    form: Literal["text", "json", "stream-json"] = "text"
+    form: Form = "text"
     timeout: float | None = None
     """Seconds; then the turn is interrupted."""
 
@@ -36,10 +38,11 @@ async def run_prompt(agent: Agent, request: RunRequest) -> ExitCode:
     output = _OUTPUTS[request.form]()
     async with open_manager(agent) as manager:
         turn = await manager.session("run", options=request.options).send(request.prompt)
-        timed_out = False
+        timed_out = is_refused = False
         async with on_interrupt(turn.withdraw):
             with trio.move_on_after(request.timeout if request.timeout is not None else float("inf")) as patience:
                 async for message in turn:
+                    is_refused = is_refused or _has_no_account(message)
                     output.show(message)
             if patience.cancelled_caught:
                 timed_out = turn.outcome is None
@@ -49,9 +52,18 @@ async def run_prompt(agent: Agent, request: RunRequest) -> ExitCode:
     if timed_out:
         sys.stderr.write(f"triologue: no answer within {request.timeout:g} s; the turn was interrupted\n")
         return ExitCode.TIMED_OUT
-    if outcome.error is not None:
-        sys.stderr.write(f"triologue: {one_line(outcome.error)}\n")
-    return exit_code_of_outcome(outcome)
+    if outcome.error is None:
+        return ExitCode.OK
+    if is_refused:
+        sys.stderr.write(f"triologue: {one_line(outcome.error)} (`triologue doctor` says which account it would use)\n")
+        return ExitCode.NO_AGENT
+    sys.stderr.write(f"triologue: {one_line(outcome.error)}\n")
+    return exit_code_of(outcome.error)
+
+
+def _has_no_account(message: Message) -> bool:
+    """Claude Code starts without an account too, and says so in the place of an answer."""
+    return isinstance(message, AssistantMessage) and message.error == "authentication_failed"
 
 
 class Output(Protocol):
@@ -108,7 +120,9 @@ class StreamJsonOutput:
 
     def show(self, message: Message) -> None:
         """Print it."""
-        print_line(message.line or encode(message).rstrip(b"\n"))
+        if not message.line and isinstance(message, ResultMessage):
+            message = structs.replace(message, cost_usd=None)  # worked out here, and no field of the wire
+        print_line(encode(message).rstrip(b"\n"))
 
     def end(self, outcome: Outcome) -> None:
         """The result was the last message."""

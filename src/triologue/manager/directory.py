@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from typing import TypeAlias, final
 
+import trio
 from msgspec import Struct
 
 from triologue.actors import Conversation, World
 from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
 from triologue.messages import SessionState
-from triologue.options import IDENTITY, Options, check_options
+from triologue.options import IDENTITY, Options, check_kinds, check_options
 from triologue.ports import Agent
 from triologue.session import Setting, inputs as on
 from triologue.supervision import Registry
 
 OptionsFor: TypeAlias = Options | Callable[[str], Options] | None
+
+MAX_KEY_LENGTH = 512
 
 
 class SessionStatistics(Struct, frozen=True, kw_only=True):
@@ -70,7 +73,9 @@ class Directory:
 
         Raises:
             SessionExists: the key has a conversation.
+            InvalidOption: a key that cannot be.
         """
+        check_key(key)
         self.refuse_if_closed()
         if self.registry.get(key) is not None:
             raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
@@ -99,7 +104,10 @@ class Directory:
             if not isinstance(base, Options):
                 raise InvalidOption(f"the function for options gave {brief(base)} for {key!r}, and not Options")
             _refuse_identity(base)
-        return options.over(base) if options is not None else base.copy()
+        if options is None:
+            return base.copy()
+        check_kinds(options)
+        return options.over(base)
 
     def amend(self, conversation: Conversation, agent: Agent | None, options: Options | None) -> None:
         """Other options are wanted for a conversation that there is already.
@@ -111,6 +119,7 @@ class Directory:
             raise InvalidOption(f"the key {conversation.key!r} has a conversation with {conversation.agent.name!r}")
         if options is None:
             return
+        check_kinds(options)
         named = options.named()
         if identity := sorted(set(named) & set(IDENTITY)):
             raise InvalidOption(
@@ -137,7 +146,9 @@ def check_defaults(agent: Agent, options: OptionsFor | None) -> None:
     Raises:
         InvalidOption, UnsupportedOption: such options.
     """
-    if isinstance(options, Options):
+    check_agent(agent)
+    if options is not None and not callable(options):
+        check_kinds(options)
         _refuse_identity(options)
         check_for(agent, options)
 
@@ -146,10 +157,34 @@ def check_for(agent: Agent, options: Options) -> None:
     """Refuse options that this agent could not be started with.
 
     Raises:
-        InvalidOption, UnsupportedOption: such options.
+        InvalidOption, UnsupportedOption: such options, or no agent.
     """
+    check_agent(agent)
     check_options(options)
+    event: object = options.abort_event
+    if event is not None and not isinstance(event, trio.Event):  # to wait for any other kind would stop the loop
+        raise InvalidOption(f"abort_event={brief(event)} is no trio.Event")
     agent.check(options)
+
+
+def check_agent(agent: Agent) -> None:
+    """Refuse what is no agent.
+
+    Raises:
+        InvalidOption: a class, a name, anything else.
+    """
+    if isinstance(agent, type) or not isinstance(agent, Agent):
+        raise InvalidOption(f"agent={brief(agent)} is no agent; give an object, as in ClaudeCode() or Embedded()")
+
+
+def check_key(key: str) -> None:
+    """Refuse what cannot be a key.
+
+    Raises:
+        InvalidOption: it is no str, empty, or too long.
+    """
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise InvalidOption(f"a key is a str of 1 to {MAX_KEY_LENGTH} characters, not {brief(key)}")
 
 
 def _refuse_identity(options: Options) -> None:

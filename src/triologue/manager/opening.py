@@ -41,7 +41,10 @@ async def open_manager(
     Raises:
         InvalidOption: an argument that cannot be; options that name one conversation.
         UnsupportedOption: an option that this agent does not have.
+        RuntimeError: this is not called inside `trio.run`.
     """
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError("triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)")
     limits, deadlines = limits or Limits(), deadlines or Deadlines()
     check_limits(limits, deadlines)
     agent = agent or default_agent()
@@ -51,7 +54,7 @@ async def open_manager(
         open_carrier(grace=deadlines.close / 2, max_message_bytes=limits.max_message_bytes) as carrier,
         trio.open_nursery() as frame,
     ):
-        nursery: trio.Nursery = await frame.start(_serve)
+        nursery = await _open_nursery(frame)
         timers = Timers()
         nursery.start_soon(timers.run)
         starting = trio.CapacityLimiter(limits.max_starting)
@@ -69,6 +72,13 @@ async def open_manager(
     manager.finish()
     if error is not None:
         raise error
+
+
+async def _open_nursery(frame: trio.Nursery) -> trio.Nursery:
+    with trio.CancelScope(shield=True):  # cancelled half-way, `start` would wait for what is shielded, for ever
+        nursery: trio.Nursery = await frame.start(_serve)
+        return nursery
+    raise AssertionError("this scope is never cancelled")
 
 
 async def _serve(task_status: trio.TaskStatus[trio.Nursery]) -> None:

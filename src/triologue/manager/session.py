@@ -12,22 +12,30 @@ from triologue.actors import Conversation, Cursor, Turn
 from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory, SessionStatistics
 from triologue.messages import Event, Prompt, ResultMessage, SessionState, UserMessage, user_message
-from triologue.options import Options, without_identity
+from triologue.options import Options, check_kinds, without_identity
 from triologue.ports import Agent
 from triologue.session import inputs as on
+from triologue.wire import encode
 
 
 @final
 class Session:
     """One conversation under its key. Made by `manager.session(key)`; equal for the same key."""
 
-    def __init__(self, directory: Directory, key: str, agent: Agent | None, options: Options | None) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        key: str,
+        agent: Agent | None,
+        options: Options | None,
+        known: Conversation | None = None,
+    ) -> None:
         self._directory = directory
         self._registry = directory.registry
         self._key = key
         self._agent = agent
         self._wanted = options
-        self._known: Conversation | None = None
+        self._known = known
 
     def __repr__(self) -> str:
         return f"<Session {self._key!r}: {self.state}>"
@@ -128,6 +136,8 @@ class Session:
         Args:
             after: None: from now on; 0: everything that is kept; else what follows that `seq`.
         """
+        if after is not None and not isinstance(after, int):
+            raise InvalidOption(f"after={brief(after)} is no `seq`, which is a whole number")
         log = self._conversation().log
         cursor = log.open(log.last if after is None else after)
         try:
@@ -186,7 +196,7 @@ class Session:
 
     async def command(self, command: str) -> ResultMessage:
         """Run one of the agent's slash commands, for instance `/compact`, as a turn of its own."""
-        if not command.startswith("/"):
+        if not isinstance(command, str) or not command.startswith("/"):
             raise InvalidOption(f"a command starts with a slash, not {brief(command)}")
         prompt = user_frame(command)
         prompt.uuid = str(uuid4())
@@ -225,6 +235,9 @@ class Session:
     # Inside.
 
     def _conversation(self) -> Conversation:
+        begun = self._registry.get(self._key)
+        if begun is not None and self._known is None:  # by another handle, after this one was asked for
+            self._directory.amend(begun, self._agent, self._wanted)
         self._known = self._directory.conversation(self._key, self._agent, self._wanted)
         return self._known
 
@@ -237,6 +250,7 @@ class Session:
         is_read: bool = False,
     ) -> Turn:
         self._directory.refuse_if_closed()
+        check_labels(id, meta)
         conversation = self._conversation()
         # An agent takes a prompt's uuid as its identity too: the second prompt of that uuid is not answered.
         chosen = id if id is not None else prompt.uuid
@@ -285,9 +299,10 @@ class Session:
     async def _change(self, setting: on.Setting, value: str | None) -> None:
         self._directory.refuse_if_closed()
         conversation = self._conversation()
+        options = conversation.options.copy()
+        setattr(options, setting, value)
+        check_kinds(options)  # the rest an agent that is awake refuses itself
         if self._registry.awake(self._key) is None:
-            options = conversation.options.copy()
-            setattr(options, setting, value)
             conversation.agent.check(options)
             conversation.settings[setting] = value
             await trio.lowlevel.checkpoint()
@@ -331,6 +346,21 @@ def user_frame(prompt: Prompt) -> UserMessage:
         InvalidOption: it is no prompt.
     """
     try:
-        return user_message(prompt)
-    except (TypeError, ValueError) as error:
-        raise InvalidOption(str(error)) from None
+        frame = user_message(prompt)
+        if not isinstance(prompt, str):
+            encode(frame)  # what JSON cannot say is refused here, where its caller hears of it
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidOption(f"not a prompt: {error}" if isinstance(error, RecursionError) else str(error)) from None
+    return frame
+
+
+def check_labels(id: str | None, meta: dict[str, str] | None) -> None:
+    """Refuse what no turn can be called.
+
+    Raises:
+        InvalidOption: an id that is no str, or a `meta` that is no dict of them.
+    """
+    if id is not None and not isinstance(id, str):
+        raise InvalidOption(f"id={brief(id)} is no str")
+    if meta and not (isinstance(meta, dict) and all(isinstance(word, str) for pair in meta.items() for word in pair)):
+        raise InvalidOption(f"meta={brief(meta)} is no dict of str to str")

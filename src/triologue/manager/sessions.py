@@ -7,16 +7,14 @@ import trio
 from msgspec import Struct
 
 from triologue.actors import Conversation, Turn
-from triologue.errors import InvalidOption, ManagerClosed, TriologueError, brief
-from triologue.manager.directory import Directory, SessionStatistics, check_for
+from triologue.errors import ManagerClosed, TriologueError
+from triologue.manager.directory import Directory, SessionStatistics, check_for, check_key
 from triologue.manager.session import Session
 from triologue.options import Options
 from triologue.ports import Agent
 from triologue.session import inputs as on
 
 logger = logging.getLogger("triologue.manager")
-
-MAX_KEY_LENGTH = 512
 
 
 class ManagerStatistics(Struct, frozen=True, kw_only=True):
@@ -58,18 +56,20 @@ class SessionManager:
             InvalidOption: a key that cannot be; options of identity, or another agent, for a key in use.
             UnsupportedOption: an option that the agent does not have.
         """
-        if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
-            raise InvalidOption(f"a key is a str of 1 to {MAX_KEY_LENGTH} characters, not {brief(key)}")
+        check_key(key)
         conversation = self._registry.get(key)
         if conversation is not None:
             self._directory.amend(conversation, agent, options)
         elif options is not None or agent is not None:
             check_for(agent or self._directory.agent, self._directory.merged(key, options))
-        return Session(self._directory, key, agent, options.copy() if options is not None else None)
+        return Session(self._directory, key, agent, options.copy() if options is not None else None, conversation)
 
     async def delete(self, key: str) -> None:
         """Close the conversation of a key, as `Session.close` does, and forget it."""
-        await self.session(key).close()
+        session = self.session(key)
+        await session.close()
+        while self._registry.awake(key) is not None:  # a prompt came in while the agent went away
+            await session.close()
         self._registry.remove(key)
 
     def sessions(self) -> list[SessionStatistics]:

@@ -37,7 +37,7 @@ class Message(Struct, kw_only=True, gc=False, omit_defaults=True, tag_field="typ
     __hash__ = None  # type: ignore[assignment]  # as for any mutable value
 
 
-def _said(message: Message, name: str) -> Any:
+def _said(message: object, name: str) -> Any:
     """A field as it compares: what is left undecoded counts by its meaning."""
     value = getattr(message, name)
     return read_lazily(value) if isinstance(value, msgspec.Raw) else value

@@ -1,17 +1,20 @@
 """A caller's prompt, in any of its forms, as the user frame it stands for."""
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import msgspec
 
 from triologue.messages.blocks import Block, ContentBlock, UnknownBlock, read_block
 from triologue.messages.conversation import UserBody, UserMessage
 from triologue.messages.loose import encodable, encodable_text
+from triologue.messages.message import plain
 
 Prompt: TypeAlias = str | list[ContentBlock] | dict[str, Any] | UserMessage
 """Text; a list of blocks (text, images, documents); a vendor's user frame as a dict; or a `UserMessage`."""
 
 _FIELDS = {info.encode_name for info in msgspec.structs.fields(UserMessage) if not info.encode_name.startswith("#")}
+
+_TYPES = {str(kind.__struct_config__.tag) for kind in get_args(ContentBlock)}
 
 
 def user_message(prompt: Prompt) -> UserMessage:
@@ -24,11 +27,7 @@ def user_message(prompt: Prompt) -> UserMessage:
         case str():
             return UserMessage(message=UserBody(content=encodable_text(prompt)))
         case list():
-            if not prompt:
-                raise ValueError("the list of content blocks is empty")
-            for block in prompt:
-                if not isinstance(block, Block):
-                    raise TypeError(f"a list prompt holds content blocks, not {block!r:.80}")
+            _check_blocks(prompt)
             return UserMessage(message=UserBody(content=list(prompt)))
         case UserMessage():
             return msgspec.structs.replace(prompt, line=b"")
@@ -36,6 +35,17 @@ def user_message(prompt: Prompt) -> UserMessage:
             return _from_frame(encodable(prompt))
         case _:
             raise TypeError(f"a prompt is a str, a list of blocks, a user frame or a UserMessage, not {prompt!r:.80}")
+
+
+def _check_blocks(prompt: list[Any]) -> None:
+    """Refuse what an agent, or its model, would choke on now and, because it stays in the conversation, ever after."""
+    if not prompt:
+        raise ValueError("the list of content blocks is empty")
+    for block in prompt:
+        if not isinstance(block, Block):
+            raise TypeError(f"a list prompt holds content blocks, not {block!r:.80}")
+        if isinstance(read_block(plain(block)), UnknownBlock) and not isinstance(block, UnknownBlock):
+            raise TypeError(f"a content block has a value of a wrong type: {block!r:.80}")
 
 
 def _from_frame(frame: dict[str, Any]) -> UserMessage:
@@ -70,7 +80,11 @@ def _body(body: Any) -> UserBody:
 
 def _whole_block(value: Any) -> ContentBlock:
     """A block of which nothing is lost: one with a field that its class does not have is kept whole."""
+    if not isinstance(value, dict) or not isinstance(value.get("type"), str):
+        raise TypeError(f"a content block is a dict with a type, not {value!r:.80}")
     block = read_block(value)
-    if isinstance(value, dict) and not value.keys() - {"type"} <= set(block.__struct_encode_fields__):
+    if isinstance(block, UnknownBlock) and value["type"] in _TYPES:
+        raise ValueError(f"a content block lacks something, or has a value of a wrong type: {value!r:.80}")
+    if not value.keys() - {"type"} <= set(block.__struct_encode_fields__):
         return UnknownBlock(data=value)
     return block

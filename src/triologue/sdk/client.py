@@ -2,17 +2,17 @@
 
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from types import TracebackType
 from typing import final
 
 import trio
 
 from triologue.actors import Turn
-from triologue.errors import CallerError
-from triologue.manager import Session, default_agent
-from triologue.messages import Gap, Message, Outcome, ResultMessage, TurnEnded, is_of_agent
-from triologue.options import Options, check_options
+from triologue.errors import CallerError, InvalidOption
+from triologue.manager import Session, check_for, default_agent
+from triologue.messages import Gap, Message, Outcome, Prompt, ResultMessage, TurnEnded, is_of_agent
+from triologue.options import Options
 from triologue.ports import Agent
 from triologue.sdk.feed import Prompts, cause_of, send_each
 from triologue.sdk.root import Root
@@ -55,18 +55,21 @@ class Client:
     ) -> None:
         await self.disconnect()
 
-    async def connect(self, prompt: Prompts | None = None) -> None:
+    async def connect(self, prompt: Prompt | None = None) -> None:
         """Open the conversation. The agent starts with the first prompt.
 
         Raises:
             InvalidOption, UnsupportedOption: options that cannot be.
             CallerError: it is connected already.
         """
+        if isinstance(prompt, AsyncIterable):
+            raise InvalidOption(
+                "connect() takes one prompt; give an async iterable to query(), in a task of its own if it waits"
+            )
         if self._is_connected:
             raise CallerError("this client is connected already; disconnect it first, or make another one")
+        check_for(self._agent, self._options)
         options = self._options.copy()
-        check_options(options)
-        self._agent.check(options)
         root = Root.current()
         self._is_connected = True
         try:
@@ -100,7 +103,7 @@ class Client:
         session = self._connected()
         # Who left a reply, or interrupted it, and asks something else does not want the rest of it any more.
         self._unread = deque(item for item in self._unread if not item.is_stale)
-        await send_each(session, prompt, self._note)
+        await send_each(session.send_to_read, prompt, self._note)
 
     def _note(self, turn: Turn) -> None:
         self._unread.append(_Unread(turn))

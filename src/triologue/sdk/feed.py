@@ -1,7 +1,7 @@
 """Feeds prompts into a session, one after the other, and reads everything it says back."""
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import TypeAlias, final
 
 import trio
@@ -39,7 +39,7 @@ class Feed:
         self._task = trio.lowlevel.current_task()
         try:
             with self._scope:
-                await send_each(self._session, self._prompts, self._note)
+                await send_each(self._session.send, self._prompts, self._note)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever reads the replies, and is raised there
             self.error = error
         finally:
@@ -65,7 +65,7 @@ class Feed:
         self.last = turn
 
 
-async def send_each(session: Session, prompts: Prompts, note: Callable[[Turn], None]) -> None:
+async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts, note: Callable[[Turn], None]) -> None:
     """Send one prompt, or each of an async iterable of prompts, only so many ahead of the replies.
 
     However it ends, an async generator is closed.
@@ -75,7 +75,7 @@ async def send_each(session: Session, prompts: Prompts, note: Callable[[Turn], N
         Exception: what the iterable raised.
     """
     if not isinstance(prompts, AsyncIterable):
-        note(await session.send(prompts))
+        note(await send(prompts))
         return
     ahead: deque[Turn] = deque()
     iterator = aiter(prompts)
@@ -83,7 +83,7 @@ async def send_each(session: Session, prompts: Prompts, note: Callable[[Turn], N
         async for prompt in iterator:
             if len(ahead) >= PROMPTS_AHEAD:
                 await ahead.popleft().wait()
-            turn = await session.send(prompt)
+            turn = await send(prompt)
             note(turn)
             ahead.append(turn)
     finally:

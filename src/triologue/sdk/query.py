@@ -7,9 +7,9 @@ from typing import final
 
 import trio
 
-from triologue.manager import Session, default_agent
+from triologue.manager import Session, check_for, default_agent
 from triologue.messages import Message
-from triologue.options import Options, check_options
+from triologue.options import Options, check_kinds
 from triologue.ports import Agent
 from triologue.sdk.feed import Feed, Prompts, Replies
 from triologue.sdk.root import Root
@@ -34,6 +34,8 @@ def query(prompt: Prompts, *, options: Options | None = None, agent: Agent | Non
     `SessionNotFound`, `SessionIdInUse`, `AgentCrashed`, `TurnInterrupted`, `InvalidOption` for what is no prompt, or
     what the iterable raised.
     """
+    if options is not None:
+        check_kinds(options)
     return Query(prompt, options.copy() if options is not None else Options(), agent or default_agent())
 
 
@@ -50,8 +52,7 @@ class Query:
         self._feed: Feed | None = None
         self._replies: Replies | None = None
         self._is_closed = False
-        check_options(options)
-        agent.check(options)
+        check_for(agent, options)
 
     @property
     def session_id(self) -> str | None:

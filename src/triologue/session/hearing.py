@@ -190,6 +190,8 @@ class Hearing:
                     session.effect(do.Send(session.link.generation, reply))
             case Ignored(why=why) if not isinstance(message, KeepAlive):
                 session.effect(do.Note(f"ignored a control frame: {why}"))
+            case _:  # a keep-alive; or a request taken back, which was refused when it came
+                pass
 
     def _answered(self, request_id: str, response: dict[str, Any]) -> None:
         session = self._session

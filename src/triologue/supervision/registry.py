@@ -44,8 +44,10 @@ class Registry:
         self._conversations[conversation.key] = conversation
 
     def remove(self, key: str) -> None:
-        """Forget a conversation that sleeps."""
-        self._conversations.pop(key, None)
+        """Forget a conversation that sleeps; who still reads it is told that nothing follows."""
+        conversation = self._conversations.pop(key, None)
+        if conversation is not None:
+            conversation.log.finish()
 
     def awake(self, key: str) -> Actor | None:
         """The actor of a conversation, if it is awake."""
@@ -85,7 +87,8 @@ class Registry:
             cause.__cause__ = error
             actor.fail(cause)
         except BaseException:  # the manager is gone, and whoever waits for this session waits no longer
-            actor.fail(ManagerClosed("the manager's block was left"))
+            if not actor.is_over:
+                actor.fail(ManagerClosed("the manager's block was left"))
             raise
         finally:
             if self._actors.get(key) is actor:

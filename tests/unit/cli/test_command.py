@@ -1,6 +1,7 @@
 """The command as a script sees it: what it prints, where, and its exit code."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,7 @@ def test_a_run_prints_every_message(capsysbinary: pytest.CaptureFixture[bytes]) 
     talk = [frame for frame in frames if frame["type"] in ("assistant", "user", "result")]
     assert [frame["type"] for frame in talk] == ["assistant", "assistant", "user", "assistant", "result"]
     assert talk[-1]["result"] == "The tool add says: 3."
+    assert not [name for frame in frames for name in frame if name.startswith("#")], "only what is on the wire"
 
 
 def test_a_prompt_from_standard_input() -> None:
@@ -80,6 +82,8 @@ def test_a_prompt_from_standard_input() -> None:
             "triologue run: --resume and --continue name two conversations",
         ),
         (["run", "--session-id", "a", "--continue", "x"], 2, "triologue run: --session-id cannot rename"),
+        (["run", "--json", "--stream-json", "x"], 2, "triologue run: --json and --stream-json are two forms of output"),
+        (["doctor", "x"], 2, "triologue doctor: Invalid value for '[AGENT]': 'x' is not one of 'claude-code'"),
         (["run", ""], 2, "triologue run: the prompt is empty"),
         (["run", "--cwd", "/nowhere", "x"], 2, "triologue run: Invalid value for '--cwd'"),
         (["run", "--agent", "embedded", "--session-id", "a", "x"], 2, "triologue: session_id='a' is not a UUID"),
@@ -170,6 +174,19 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_no_reader_at_all_is_no_error_either() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "triologue.cli", "doctor", "embedded"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_without_its_extra_it_says_how_to_install_it() -> None:

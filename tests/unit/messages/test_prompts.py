@@ -34,11 +34,9 @@ IMAGE = {"type": "base64", "media_type": "image/png", "data": "aGk="}
             UserMessage(message=UserBody(content="\ufffd"), uuid="u", should_query=False),
         ),
         (
-            {"message": {"content": [{"type": "image", "source": IMAGE}, {"type": "new"}, "odd"]}},
+            {"message": {"content": [{"type": "image", "source": IMAGE}, {"type": "new"}]}},
             UserMessage(
-                message=UserBody(
-                    content=[ImageBlock(source=IMAGE), UnknownBlock(data={"type": "new"}), UnknownBlock(data="odd")]
-                )
+                message=UserBody(content=[ImageBlock(source=IMAGE), UnknownBlock(data={"type": "new"})]),
             ),
         ),
     ],

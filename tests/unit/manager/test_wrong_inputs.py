@@ -1,0 +1,113 @@
+"""What a caller may get wrong, and the moments at which a manager must not hang."""
+
+import threading
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+import triologue as tri
+from triologue.engine import OfflineModel, Transcripts
+from triologue.manager import open_manager
+
+
+def agent() -> tri.Embedded:
+    return tri.Embedded(model=OfflineModel(), transcripts=Transcripts())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"agent": tri.Embedded},
+        {"agent": "embedded"},
+        {"options": {"model": "x"}},
+        {"options": "x"},
+        {"options": tri.Options(disallowed_tools="Bash")},  # type: ignore[arg-type]
+        {"options": tri.Options(max_turns="3")},  # type: ignore[arg-type]
+        {"options": tri.Options(abort_event=threading.Event())},  # type: ignore[arg-type]
+        {"limits": {"mailbox": 1}},
+        {"limits": tri.Limits(max_starting=1.5)},  # type: ignore[arg-type]
+        {"deadlines": tri.Deadlines(interrupt=None)},  # type: ignore[arg-type]
+    ],
+)
+async def test_what_cannot_be_is_refused_before_anything_starts(wrong: dict[str, Any]) -> None:
+    with pytest.raises(tri.InvalidOption):
+        async with open_manager(**{"agent": agent(), **wrong}):
+            pass
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        [tri.TextBlock(text=5)],  # type: ignore[arg-type]
+        [tri.ImageBlock(source={"data": object()})],
+        {"message": {"content": [{"type": "text", "text": {1}}]}},
+        {"message": {"content": ["odd"]}},
+    ],
+)
+async def test_a_block_that_cannot_be_is_refused_and_the_conversation_goes_on(prompt: Any) -> None:
+    async with tri.open_manager(agent()) as manager:
+        session = manager.session("k")
+        with pytest.raises(tri.InvalidOption):
+            await session.ask(prompt)
+        assert (await session.ask("Say hello")).result == "hello"
+
+
+@pytest.mark.parametrize("label", [{"id": 5}, {"meta": "x"}, {"meta": {"a": 1}}])
+async def test_labels_are_text(label: dict[str, Any]) -> None:
+    async with tri.open_manager(agent()) as manager:
+        with pytest.raises(tri.InvalidOption):
+            await manager.session("k").send("hello", **label)
+        assert manager.sessions() == []
+
+
+async def test_a_fork_needs_a_key_as_any_session() -> None:
+    async with tri.open_manager(agent()) as manager:
+        session = manager.session("k")
+        await session.ask("hello")
+        with pytest.raises(tri.InvalidOption):
+            await session.fork("")
+
+
+async def test_a_manager_that_is_opened_in_a_cancelled_scope_closes() -> None:
+    with trio.fail_after(5), trio.CancelScope() as scope:
+        scope.cancel()
+        async with tri.open_manager(agent()):
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+
+
+async def test_a_prompt_that_comes_while_its_session_is_deleted_gets_its_outcome_and_leaves_the_key_usable() -> None:
+    async with tri.open_manager(agent()) as manager, trio.open_nursery() as nursery:
+        session = manager.session("k")
+        running = await session.send("wait 600 seconds")
+        nursery.start_soon(manager.delete, "k")
+        await trio.lowlevel.checkpoint()
+        late = await session.send("wait 600 seconds")
+        assert (await running.wait()).kind == "interrupted"
+        with trio.fail_after(5):
+            assert (await late.wait()).kind in ("cancelled", "interrupted")
+            await wait_all_tasks_blocked()
+            assert manager.sessions() == []
+            assert (await manager.session("k").ask("Say hello")).result == "hello"
+
+
+async def test_who_reads_a_deleted_session_is_told_that_nothing_follows() -> None:
+    async with tri.open_manager(agent()) as manager:
+        session = manager.session("k")
+        async with session.subscribe() as events:
+            await session.ask("hello")
+            await manager.delete("k")
+            with trio.fail_after(5):
+                kinds = [type(event.message) async for event in events]
+    assert kinds[-1] is tri.StateChanged
+
+
+async def test_options_of_a_handle_count_also_when_another_began_the_session() -> None:
+    async with tri.open_manager(agent()) as manager:
+        first, second = manager.session("k"), manager.session("k", options=tri.Options(model="big"))
+        assert (await first.ask("Which model are you?")).result == "I am offline."
+        assert (await second.ask("Which model are you?")).result == "I am big."
+        await first.set_model("small")
+        assert (await second.ask("Which model are you?")).result == "I am small."
