@@ -39,11 +39,12 @@ def our_kinds() -> Kinds:
 async def take(messages: AsyncIterable[Any], kinds: Kinds) -> Tally:
     """Read up to the result, and look at the blocks of complete messages; partials only pass, as in a bot without them."""
     stream_event, assistant, user, system, result = kinds
+    talk = (assistant, user)
     count = seen = 0
     async for message in messages:
         if isinstance(message, stream_event):
             count += 1
-        elif isinstance(message, assistant | user):
+        elif isinstance(message, talk):
             count += 1
             seen += len(message.content)
         elif isinstance(message, system):
@@ -57,12 +58,13 @@ async def take(messages: AsyncIterable[Any], kinds: Kinds) -> Tally:
 async def consume(messages: AsyncIterable[Any], kinds: Kinds) -> Tally:
     """The same, and look into every partial's `.event` too, as a program does that shows text while it comes."""
     stream_event, assistant, user, system, result = kinds
+    talk = (assistant, user)
     count = seen = 0
     async for message in messages:
         if isinstance(message, stream_event):
             count += 1
             seen += message.event is not None
-        elif isinstance(message, assistant | user):
+        elif isinstance(message, talk):
             count += 1
             seen += len(message.content)
         elif isinstance(message, system):

@@ -203,7 +203,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """A longer line of the agent becomes an `OversizeMessage`."""
     log: int = 1_000
     """Records that a session keeps in memory; a reader of older ones sees a `Gap`."""
-    log_bytes: int = 32 * 1024
+    log_bytes: int = 24 * 1024
     """What these records may weigh, in bytes of their lines."""
     held_bytes: int = 4 * 1024 * 1024
     """What a `Turn` that somebody holds, or a reader that is behind, keeps beyond that, in bytes of lines."""
