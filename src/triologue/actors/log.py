@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from triologue.actors.late import Late
-from triologue.actors.records import Batch, Record, Records
+from triologue.actors.records import Batch, Records, keep
 from triologue.messages import Message, StreamEvent, TurnAccepted, TurnStarted
 
 # Batches that a reader may be behind before it is treated as slow. One read of an agent's output is one batch.
@@ -49,7 +49,7 @@ class Log:
         first = self.last + 1
         complete = [message for message in messages if type(message) is not StreamEvent]
         if complete:
-            records = [Record.of(seq, turn_id, message) for seq, message in enumerate(complete, first)]
+            records = keep(first, turn_id, complete)
             self.last += len(records)
             self._tail.add(records)
             held = self._held.get(turn_id) if turn_id is not None else None
@@ -134,7 +134,7 @@ class Cursor:
         for message in batch.messages:
             self._late.add(batch.turn_id, message)
             if type(message) is not StreamEvent:
-                self._aside.add([Record.of(seq, batch.turn_id, message)])
+                self._aside.add(keep(seq, batch.turn_id, [message]))
                 seq += 1
 
     def wake(self) -> None:

@@ -52,16 +52,25 @@ class Record(NamedTuple):
     than half the memory of its message. A result is kept as it is, because its cost was worked out here."""
     size: int
 
-    @classmethod
-    def of(cls, seq: int, turn_id: str | None, message: Message) -> "Record":
-        """Keep a message."""
-        line = message.line
-        kept = line if line and type(message) is not ResultMessage else message
-        return _new(cls, (seq, turn_id, kept, len(line) or NOMINAL_BYTES))
-
     def message(self) -> Message:
         """Give it back."""
         return self.kept if isinstance(self.kept, Message) else decode_line(self.kept) or UnknownMessage(line=self.kept)
+
+
+def keep(first: int, turn_id: str | None, messages: Sequence[Message]) -> list[Record]:
+    """The records of complete messages, numbered from `first`."""
+    return [
+        _new(
+            Record,
+            (
+                seq,
+                turn_id,
+                message.line if message.line and type(message) is not ResultMessage else message,
+                len(message.line) or NOMINAL_BYTES,
+            ),
+        )
+        for seq, message in enumerate(messages, first)
+    ]
 
 
 @final
@@ -91,14 +100,13 @@ class Records:
 
     def add(self, new: Sequence[Record]) -> None:
         """Add the next ones; what is over a bound goes."""
-        records = self._records
+        records, size = self._records, self._bytes + sum(map(_size, new))
         records += new
         self._begin = self._begin or new[0].seq
-        self._bytes += sum(map(_size, new))
-        while (self._bytes > self._limit_bytes or len(records) > self._limit) and len(records) > 1:
-            oldest = records.popleft()
-            self._bytes -= oldest.size
-            self._dropped = oldest.seq
+        while (size > self._limit_bytes or len(records) > self._limit) and len(records) > 1:
+            self._dropped, _, _, weight = records.popleft()
+            size -= weight
+        self._bytes = size
 
     def after(self, seq: int, turn_id: str | None = None) -> list[Batch]:
         """Those after `seq`, or those of one turn, oldest first; a `Gap` stands for what is gone."""
