@@ -3,14 +3,23 @@
 The actors know these names and no implementation; the manager introduces them to each other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct, field
 
 from triologue.errors import TriologueError
-from triologue.messages import AnyRequest, ContentBlock, Message, ResultMessage, UserMessage
+from triologue.messages import (
+    AnyRequest,
+    CanUseTool,
+    ContentBlock,
+    Message,
+    PermissionResult,
+    Request,
+    ResultMessage,
+    UserMessage,
+)
 from triologue.options import Options
 
 Sink: TypeAlias = Callable[[list[Message]], None]
@@ -78,8 +87,17 @@ class Agent(Protocol):
         """Refuse options before anything starts: raises `UnsupportedOption` or `InvalidOption`. No I/O."""
         ...
 
+    @property
+    def requests(self) -> Mapping[type[Request], str | None]:
+        """The control requests that it answers, each with the capability that it must announce for it, or None."""
+        ...
+
     def initialize(self, options: Options) -> AnyRequest:
         """The first control request of a connection."""
+        ...
+
+    def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
+        """The answer to a permission request, as this agent reads it."""
         ...
 
     def user_frame(self, prompt: UserMessage, options: Options) -> UserMessage:

@@ -5,15 +5,16 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import msgspec
 import trio
 
 from triologue.agents import claude_argv, claude_faults
 from triologue.agents.discovery import find_claude
+from triologue.agents.replies import permission_reply
 from triologue.errors import AgentStartError, TriologueError
-from triologue.messages import Initialize, ResultMessage, UserMessage
+from triologue.messages import CanUseTool, Initialize, PermissionResult, Request, ResultMessage, UserMessage
 from triologue.options import Options
 from triologue.ports import Carrier, Command, Connection, Exit, Sink
 
@@ -61,6 +62,15 @@ class ClaudeCode:
             # whatever it is given then. One that is asked for is meant to apply.
             system_prompt_snapshot=None if options.system_prompt is None else False,
         )
+
+    @property
+    def requests(self) -> Mapping[type[Request], str | None]:
+        """The control requests that it answers."""
+        return {}
+
+    def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
+        """The answer to a permission request."""
+        return permission_reply(request, result)
 
     def user_frame(self, prompt: UserMessage, options: Options) -> UserMessage:
         """The prompt as a turn of its own (`later`: never folded into one that runs), and as it was written.

@@ -2,13 +2,14 @@
 
 import logging
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, final
 
 import msgspec
 import trio
 
+from triologue.agents.replies import permission_reply
 from triologue.engine import EngineSetup, OfflineModel, Transcripts, default_transcripts, serve
 from triologue.engine.conversation import PERMISSION_MODES
 from triologue.engine.identity import ID_IN_USE, INVALID_ID, UNKNOWN_ID, UNKNOWN_MESSAGE, is_uuid, working_directory
@@ -21,7 +22,16 @@ from triologue.errors import (
     UnsupportedOption,
     brief,
 )
-from triologue.messages import AnyRequest, Initialize, Message, ResultMessage, UserMessage
+from triologue.messages import (
+    AnyRequest,
+    CanUseTool,
+    Initialize,
+    Message,
+    PermissionResult,
+    Request,
+    ResultMessage,
+    UserMessage,
+)
 from triologue.options import IDENTITY, Options, check_options
 from triologue.ports import Carrier, Connection, Exit, Model, Sink
 from triologue.tools import ToolDefinition, as_tools
@@ -119,6 +129,15 @@ class Embedded:
     def initialize(self, options: Options) -> AnyRequest:
         """The first control request."""
         return Initialize()
+
+    @property
+    def requests(self) -> Mapping[type[Request], str | None]:
+        """The control requests that it answers."""
+        return {}
+
+    def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
+        """The answer to a permission request."""
+        return permission_reply(request, result)
 
     def user_frame(self, prompt: UserMessage, options: Options) -> UserMessage:
         """The prompt, marked as verbatim unless that is turned off."""

@@ -34,10 +34,13 @@ from triologue.messages.conversation import (
     text_delta as text_delta,
 )
 from triologue.messages.events import (
+    CallbackFailed as CallbackFailed,
     Event as Event,
     Gap as Gap,
     Outcome as Outcome,
     OutcomeKind as OutcomeKind,
+    PermissionAnswered as PermissionAnswered,
+    PermissionAsked as PermissionAsked,
     SessionState as SessionState,
     StateChanged as StateChanged,
     TurnAccepted as TurnAccepted,
@@ -53,6 +56,13 @@ from triologue.messages.odd import (
     OversizeMessage as OversizeMessage,
     StrayText as StrayText,
     UnknownMessage as UnknownMessage,
+)
+from triologue.messages.permissions import (
+    PermissionResult as PermissionResult,
+    PermissionResultAllow as PermissionResultAllow,
+    PermissionResultDeny as PermissionResultDeny,
+    PermissionRuleValue as PermissionRuleValue,
+    PermissionUpdate as PermissionUpdate,
 )
 from triologue.messages.prompts import (
     Prompt as Prompt,

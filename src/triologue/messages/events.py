@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from triologue.messages.conversation import ResultMessage, UserMessage
 from triologue.messages.message import Message
+from triologue.messages.requests import CanUseTool
 
 OutcomeKind: TypeAlias = Literal["answered", "failed", "interrupted", "cancelled", "merged", "lost"]
 
@@ -65,6 +66,39 @@ class StateChanged(Message, tag="#state_changed", kw_only=True):
     reason: str | None = None
 
 
+class PermissionAsked(Message, tag="#permission_asked", kw_only=True):
+    """The agent asks whether a tool may run; the turn waits for `PermissionAnswered` with this `id`."""
+
+    id: str
+    """Of the request: at most 36 characters, unique in its manager."""
+    request: CanUseTool
+    """The tool, its input, and what else the agent said."""
+
+
+PermissionAnswer: TypeAlias = Literal["allow", "deny", "expired", "cancelled", "failed"]
+
+
+class PermissionAnswered(Message, tag="#permission_answered", kw_only=True):
+    """A permission request is settled."""
+
+    id: str
+    answer: PermissionAnswer
+    """`expired`: denied at `Deadlines.permission`. `cancelled`: the agent, an interrupt or the end took it back.
+    `failed`: the callback raised, and the agent was told so."""
+    by: str | None = None
+    """Who answered, as they said."""
+    reason: str | None = None
+    """What a denial told the model; why it was cancelled or failed."""
+
+
+class CallbackFailed(Message, tag="#callback_failed", kw_only=True):
+    """A callback of this program raised; the agent got an error for it, and goes on."""
+
+    request: str
+    """What the agent had asked for: `hook_callback`, `mcp_message` ..."""
+    error: str
+
+
 class Gap(Message, tag="#gap", kw_only=True):
     """Records `first` to `last` cannot be shown: they are gone, or the reader was too slow."""
 
@@ -74,7 +108,19 @@ class Gap(Message, tag="#gap", kw_only=True):
 
 def is_of_agent(message: Message) -> bool:
     """Is this something that the agent said, and not triologue?"""
-    return not isinstance(message, TurnAccepted | TurnStarted | TurnEnded | StateChanged | Gap)
+    return not isinstance(message, _OURS)
+
+
+_OURS = (
+    TurnAccepted,
+    TurnStarted,
+    TurnEnded,
+    StateChanged,
+    PermissionAsked,
+    PermissionAnswered,
+    CallbackFailed,
+    Gap,
+)
 
 
 class Event(Struct, frozen=True, gc=False):

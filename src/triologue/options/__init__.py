@@ -1,0 +1,16 @@
+"""What a caller can set: how an agent works (`Options`), how much there may be (`Limits`), how long (`Deadlines`)."""
+
+from triologue.options.callbacks import (
+    CanUseToolCallback as CanUseToolCallback,
+    HookCallback as HookCallback,
+    HookContext as HookContext,
+    HookMatcher as HookMatcher,
+    OnElicitation as OnElicitation,
+    OnMcpOauthRequired as OnMcpOauthRequired,
+    OnMcpStatusChange as OnMcpStatusChange,
+    ResolveModel as ResolveModel,
+    ToolPermissionContext as ToolPermissionContext,
+)
+from triologue.options.checks import check_kinds as check_kinds, check_options as check_options
+from triologue.options.limits import Deadlines as Deadlines, Limits as Limits, check_limits as check_limits
+from triologue.options.options import IDENTITY as IDENTITY, Options as Options, without_identity as without_identity

@@ -1,0 +1,93 @@
+"""The types of the callbacks that `Options` name. They run as tasks of their session."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+from msgspec import Struct, field
+
+from triologue.messages import CanUseTool, PermissionResult, PermissionUpdate
+
+
+class ToolPermissionContext(Struct, kw_only=True):
+    """What comes with a permission request beside the tool and its input."""
+
+    request: CanUseTool
+    """The request as the agent made it."""
+    suggestions: list[PermissionUpdate] = field(default_factory=list)
+    """Changes of the rules that would make this question unnecessary; for `updated_permissions`."""
+    signal: Any = None
+    """None; it is there because the vendors' programs look at it."""
+
+    @property
+    def tool_use_id(self) -> str | None:
+        """Which tool call it is about."""
+        return self.request.tool_use_id
+
+    @property
+    def agent_id(self) -> str | None:
+        """The sub-agent that asks; None: the conversation itself."""
+        return self.request.agent_id
+
+    @property
+    def blocked_path(self) -> str | None:
+        """The path that made the agent ask."""
+        return self.request.blocked_path
+
+    @property
+    def decision_reason(self) -> Any:
+        """Why it asks."""
+        return self.request.decision_reason
+
+    @property
+    def title(self) -> str | None:
+        """The question in the agent's words."""
+        return self.request.title
+
+    @property
+    def display_name(self) -> str | None:
+        """The tool's name for people."""
+        return self.request.display_name
+
+    @property
+    def description(self) -> str | None:
+        """What the call does."""
+        return self.request.description
+
+
+class HookContext(Struct, kw_only=True):
+    """What comes with a hook beside its input."""
+
+    signal: Any = None
+    """None; it is there because the vendors' programs look at it."""
+
+
+CanUseToolCallback: TypeAlias = Callable[[str, dict[str, Any], ToolPermissionContext], Awaitable[PermissionResult]]
+"""`await can_use_tool(tool_name, input, context)`."""
+
+HookCallback: TypeAlias = Callable[[Any, str | None, HookContext], Awaitable[dict[str, Any]]]
+"""`await hook(input, tool_use_id, context)`; gives the hook's output, `{}` for none. `async_` and `continue_` stand for
+the two keys that Python has as keywords."""
+
+OnElicitation: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any] | None]]
+"""Takes the request's fields; gives `{"action": "accept" | "decline" | "cancel", "content": ...}`; None cancels."""
+
+OnMcpOauthRequired: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any] | None]]
+"""Takes `server_name`, `auth_url` ...; gives `{"token": ...}`, `{"callbackUrl": ...}` or `{"code": ...}`; None fails it."""
+
+OnMcpStatusChange: TypeAlias = Callable[[Any], Any]
+"""Takes each `McpStatusChange`."""
+
+ResolveModel: TypeAlias = Callable[[dict[str, Any]], Any]
+"""Takes `purpose`, `turnIndex` ...; gives a model's name, a dict of `model`, `custom_model` and `parameters`, or None."""
+
+
+class HookMatcher(Struct):
+    """Callbacks of one event for the tools that `matcher` names."""
+
+    matcher: str | None = None
+    """A tool's name or a pattern, as the agent reads it; None: every one."""
+    hooks: list[HookCallback] = field(default_factory=list)
+    timeout: float | None = None
+    """Seconds that the agent waits for the callbacks; None: its default."""
+    on_failure: str | None = None
+    """`block`: a callback that fails stops the tool (Claude Code); None: it decides nothing."""
