@@ -1,6 +1,5 @@
 """A session's log, and the cursors that read it: one writer, many readers, and none of them slows another."""
 
-import contextlib
 from collections.abc import Sequence
 from typing import final
 from weakref import WeakValueDictionary
@@ -49,12 +48,12 @@ class Log:
         first = self.last + 1
         complete = [message for message in messages if type(message) is not StreamEvent]
         if complete:
-            records = keep(first, turn_id, complete)
-            self.last += len(records)
-            self._tail.add(records)
+            run = keep(first, turn_id, complete)
+            self.last = run.last
+            self._tail.add(run)
             held = self._held.get(turn_id) if turn_id is not None else None
             if held is not None:
-                held.add(records)
+                held.add(run)
         if self._cursors:
             batch = Batch(turn_id, messages, first, self.last)
             for cursor in self._cursors:
@@ -107,17 +106,20 @@ class Log:
 class Cursor:
     """One reader's place in a log.
 
-    Batches come through a bounded channel. When it is full the reader is slow: from then on its records are put aside
-    for it within a bound, as the lines they came in, and of the partials since the newest record only their sum.
+    Some batches wait for their reader. When there are too many it is slow: from then on its records are put aside for
+    it within a bound, as the lines they came in, and of the partials since the newest record only their sum.
     """
 
     def __init__(self, log: Log, turn_id: str | None, missed: list[Batch]) -> None:
         self._log = log
         self._turn_id = turn_id
         self._missed = missed
-        self._send, self._receive = trio.open_memory_channel[Batch](CURSOR_BATCHES)
+        self._came: list[Batch] = []
+        # A memory channel costs twice as much, where all that came is taken at once.
+        self._readers = trio.lowlevel.ParkingLot()
+        self._is_finished = False
         self._aside: Records | None = None
-        """What came while the channel was full; None while it is not."""
+        """What came while `CURSOR_BATCHES` waited; None while fewer do."""
         self._late = Late()
 
     def offer(self, batch: Batch) -> None:
@@ -125,31 +127,35 @@ class Cursor:
         if self._turn_id is not None and (batch.turn_id != self._turn_id or type(batch.messages[0]) in _BEGINNINGS):
             return
         if self._aside is None:
-            try:
-                self._send.send_nowait(batch)
+            if len(self._came) < CURSOR_BATCHES:
+                self._put(batch)
                 return
-            except trio.WouldBlock:
-                self._aside = self._log.new_records()
-        seq = batch.first
+            self._aside = self._log.new_records()
         for message in batch.messages:
             self._late.add(batch.turn_id, message)
-            if type(message) is not StreamEvent:
-                self._aside.add(keep(seq, batch.turn_id, [message]))
-                seq += 1
+        complete = [message for message in batch.messages if type(message) is not StreamEvent]
+        if complete:
+            self._aside.add(keep(batch.first, batch.turn_id, complete))
 
     def wake(self) -> None:
         """Let the reader look again at what it waits for: it receives an empty batch."""
-        with contextlib.suppress(trio.WouldBlock, trio.ClosedResourceError):  # a full channel wakes it too
-            self._send.send_nowait(Batch(self._turn_id, [], 0))
+        if not self._came and not self._is_finished:  # what came wakes it too
+            self._put(Batch(self._turn_id, [], 0))
+
+    def _put(self, batch: Batch) -> None:
+        self._came.append(batch)
+        if self._readers:
+            self._readers.unpark_all()
 
     @property
     def is_drained(self) -> bool:
         """Would `receive` have to wait?"""
-        return not self._missed and self._aside is None and not self._receive.statistics().current_buffer_used
+        return not self._missed and not self._came and self._aside is None
 
     def finish(self) -> None:
         """Nothing follows."""
-        self._send.close()
+        self._is_finished = True
+        self._readers.unpark_all()
 
     def close(self) -> None:
         """Nobody reads here any more."""
@@ -163,21 +169,23 @@ class Cursor:
         Raises:
             trio.EndOfChannel: nothing follows.
         """
+        must_wait = self.is_drained
+        while self.is_drained:  # once more where another reader of it was quicker
+            if self._is_finished:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                raise trio.EndOfChannel
+            await self._readers.park()
+        if must_wait:
+            return self._take_all()
         await trio.lowlevel.checkpoint_if_cancelled()
         batches = self._take_all()
-        if not batches:
-            first = await self._receive.receive()
-            return [first, *self._take_all()]
-        # After the taking, so that what comes meanwhile finds the channel open.
+        # After the taking, so that what comes meanwhile does not find it full.
         await trio.lowlevel.cancel_shielded_checkpoint()
         return batches
 
     def _take_all(self) -> list[Batch]:
         """What was missed before it was opened; what came since; what was put aside. In this order it was said."""
-        batches, self._missed = self._missed, []
-        with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel):
-            while True:
-                batches.append(self._receive.receive_nowait())
+        batches, self._missed, self._came = self._missed + self._came, [], []
         if self._aside is not None:
             batches += self._aside.take()
             self._aside = None

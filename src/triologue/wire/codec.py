@@ -56,7 +56,7 @@ class Reader:
 def decode_lines(lines: list[bytes | LongLine]) -> list[Message]:
     """Decode one batch. The hottest code of the library: where no line of it is odd, it loops as little as it can."""
     try:
-        messages: list[Message] = [_decode(line) for line in lines]  # type: ignore[arg-type]  # see the except
+        messages: list[Message] = list(map(_decode, lines))  # type: ignore[arg-type]  # see the except
     except Exception:  # noqa: BLE001  # a LongLine, a blank line, or one of the several kinds that msgspec raises
         return [message for line in lines if (message := _decode_any(line)) is not None]
     for message, line in zip(messages, lines, strict=True):

@@ -1,5 +1,6 @@
 """Bytes in any chunks become whole lines; pure, and linear in the bytes."""
 
+from io import BytesIO
 from typing import NamedTuple, final
 
 # How much of a line that is too long is kept, so that a person can see what it was.
@@ -7,6 +8,9 @@ HEAD_BYTES = 1024
 
 # Smaller pieces of a line are gathered up to the second size, because an object for each would take more than it holds.
 _SMALL, _GATHERED = 4096, 65_536
+
+# Lines of fewer bytes, on the average of the last chunk, are short.
+_SHORT = 2048
 
 
 class LongLine(NamedTuple):
@@ -29,38 +33,54 @@ class Framer:
 
     def __init__(self, max_line_bytes: int) -> None:
         self._limit = max_line_bytes
-        # The beginning of a line whose end is not here yet; only its head once it is too long.
-        self._pieces: list[bytes | bytearray] = []
+        # The beginning of a line whose end is not here yet; only its head once it is too long. What is more than small
+        # is a view of its chunk, which it keeps in memory until the line ends.
+        self._pieces: list[bytes | bytearray | memoryview] = []
         self._size = 0
+        self._are_short = False
 
     def feed(self, chunk: bytes) -> list[bytes | LongLine]:
         """Take in what one read gave; return the lines that it completed, without their newlines."""
         # `find` looks at many bytes at a time; `split` would look at each.
-        find = chunk.find
-        end = find(b"\n")
+        end = chunk.find(b"\n")
         if end < 0:
             self._put_aside(chunk)
             return []
+        # What belongs to a line in several chunks is copied once, when it is joined.
+        view = memoryview(chunk)
         lines: list[bytes | LongLine] = []
         start = 0
         if self._size:
-            self._put_aside(chunk[:end])
+            self._put_aside(view[:end])
             lines.append(self._take())
             start = end + 1
-            end = find(b"\n", start)
+        start = self._split(chunk, start, lines)
+        if start < len(chunk):
+            self._put_aside(view[start:])
+        self._are_short = len(lines) * _SHORT > len(chunk)
+        return lines if len(chunk) <= self._limit else [self._checked(line) for line in lines]
+
+    def _split(self, chunk: bytes, start: int, lines: list[bytes | LongLine]) -> int:
+        """Add the whole lines from `start` on; return where the rest begins."""
+        if self._are_short:
+            # To copy a short line twice costs less than to look for its end from here.
+            stream = BytesIO(chunk)
+            stream.seek(start)
+            lines += [line[:-1] for line in stream]
+            return len(chunk) if chunk.endswith(b"\n") else len(chunk) - len(lines.pop()) - 1
+        find = chunk.find
+        end = find(b"\n", start)
         while end >= 0:
             lines.append(chunk[start:end])
             start = end + 1
             end = find(b"\n", start)
-        if start < len(chunk):
-            self._put_aside(chunk[start:])
-        return lines if len(chunk) <= self._limit else [self._checked(line) for line in lines]
+        return start
 
     def close(self) -> list[bytes | LongLine]:
         """The stream has ended: what is left is a line too."""
         return [self._take()] if self._size else []
 
-    def _put_aside(self, piece: bytes) -> None:
+    def _put_aside(self, piece: bytes | memoryview) -> None:
         was_short = self._size <= self._limit
         self._size += len(piece)
         if self._size > self._limit:

@@ -1,7 +1,10 @@
 """The log: gapless for those who keep up, honest to those who do not, and slowed by nobody."""
 
+import contextlib
+
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from tests.support.frames import assistant, partial, prompt, result
 from triologue.actors import Batch, Log
@@ -60,6 +63,35 @@ async def test_what_is_kept_is_bounded_in_bytes_too() -> None:
     assert gap.message == Gap(first=1, last=100 - len(kept))
     assert len(kept) < 10
     assert "up to 100" in repr(records)
+
+
+async def test_of_one_large_batch_the_newest_are_kept() -> None:
+    lines = [b'{"type":"keep_alive","n":"%s"}' % (b"x" * size) for size in (10, 400, 20, 30)]
+    messages = [message for line in lines if (message := decode_line(line)) is not None]
+    for bounds in ({"limit": 2}, {"limit_bytes": sum(map(len, lines[2:]))}, {"limit_bytes": len(lines[1])}):
+        records = log(**bounds)
+        records.publish("t", messages)
+        gap, *kept = await read(records.open(0), 3)
+        assert gap.message == Gap(first=1, last=2)
+        assert [(event.seq, event.message.line) for event in kept] == [(3, lines[2]), (4, lines[3])]
+        assert await read(records.open(3), 1) == kept[1:]
+
+
+async def test_the_newest_is_kept_whatever_it_weighs() -> None:
+    records = log(limit_bytes=1)
+    for seq in (1, 3):
+        records.publish("t", [A, B])
+        assert await read(records.open(seq), 1) == [Event(seq + 1, "t", B)]
+
+
+async def test_small_news_do_not_drop_what_still_fits() -> None:
+    records = log(limit_bytes=5 * NOMINAL_BYTES)
+    records.publish("t", [A, B, C, A, B])
+    records.publish("t", [C])
+    assert await read(records.open(0), 6) == [
+        Event(None, None, Gap(first=1, last=1)),
+        *[Event(seq, "t", said) for seq, said in enumerate((B, C, A, B, C), 2)],
+    ]
 
 
 async def test_a_reader_that_keeps_up_and_one_that_never_reads() -> None:
@@ -189,6 +221,35 @@ async def test_a_reader_that_is_woken_looks_again() -> None:
     assert [batch.events() for batch in await cursor.receive()] == [[]]
     records.publish("t", [A])
     assert await read(cursor, 1) == [Event(1, "t", A)]
+
+
+async def test_a_finished_reader_is_not_woken_again() -> None:
+    records = log()
+    cursor = records.open(0)
+    records.finish()
+    cursor.wake()
+    with pytest.raises(trio.EndOfChannel):
+        await cursor.receive()
+
+
+async def test_two_tasks_may_share_a_reader() -> None:
+    records = log()
+    cursor = records.open(0)
+    seen: list[Event] = []
+
+    async def take_all() -> None:
+        with contextlib.suppress(trio.EndOfChannel):
+            while True:
+                seen.extend(await read(cursor, 1))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take_all)
+        nursery.start_soon(take_all)
+        for _ in range(10):
+            records.publish("t", [A])
+            await wait_all_tasks_blocked()
+        records.finish()
+    assert [event.seq for event in seen] == list(range(1, 11))
 
 
 async def test_a_closed_reader_is_forgotten() -> None:

@@ -46,6 +46,16 @@ def test_a_long_line_at_the_end_of_the_stream_is_told_too() -> None:
     assert frame(b"x" * 60, b"x" * 60) == [LongLine(120, b"x" * 100)]
 
 
+@pytest.mark.parametrize("size", [100, 4096, 5000, 65_536])
+def test_short_and_long_lines_may_take_turns(size: int) -> None:
+    lines = [
+        bytes([65 + i % 26]) * length for i, length in enumerate([10, 0, 700] * 60 + [9000, 3000] * 20 + [5] * 300)
+    ]
+    data = b"\n".join(lines)
+    chunks = [data[start : start + size] for start in range(0, len(data), size)]
+    assert frame(*chunks, *[b"\n", data, b"\n"], limit=len(data)) == lines * 2
+
+
 class Counted(bytes):
     """Bytes that count how many of them were searched or copied."""
 
