@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent.parent / "examples"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 
 # Programs that bring an agent with tools of their own, because it is what they show.
-WITH_OWN_AGENT = {"limits", "tools"}
+WITH_OWN_AGENT = {"limits", "permissions", "tools"}
 # Abandoning a query is what it shows, and Python warns of that.
 WARNS = {"own_generator"}
 
@@ -67,6 +67,12 @@ ON_EMBEDDED = {
         You like tea.
         closed
     """,
+    "hooks": """
+        UserPromptSubmit: Call mcp__desk__add(a=1, b=1)
+        result: The tool mcp__desk__add says: 2.
+        UserPromptSubmit: Call mcp__desk__add(a=100, b=1)
+        result: The tool mcp__desk__add failed: PreToolUse:mcp__desk__add hook error: only small numbers.
+    """,
     "interrupt_and_go_on": """
         interrupt: stopped
         result: error_during_execution
@@ -105,6 +111,13 @@ ON_EMBEDDED = {
         I will remember that you like tea.
         I will remember that you like cake.
     """,
+    "permissions": """
+        delete {'path': 'old.txt'}  [Allow] [Deny]
+        Bob is too late: Ada said allow
+        delete {'path': '/etc/hosts'}  [Allow] [Deny]
+        Bob is too late: Ada said deny
+        The tool delete says: old.txt is gone. The tool delete failed: Only files of this project.
+    """,
     "quickstart": """
         You like Python.
     """,
@@ -138,6 +151,16 @@ ON_EMBEDDED = {
         -> 3
         -> rested
         The tool add says: 3. The tool nap says: rested.
+    """,
+    "tools_in_process": """
+        I will use mcp__desk__add and mcp__desk__greet and mcp__desk__divide.
+        mcp__desk__add {'a': 1, 'b': 2}
+        mcp__desk__greet {'name': 'Ada'}
+        mcp__desk__divide {'a': 1, 'b': 4}
+        -> [{'type': 'text', 'text': '3'}]
+        -> [{'type': 'text', 'text': 'Hi Ada'}]
+        -> [{'type': 'text', 'text': '0.25'}]
+        The tool mcp__desk__add says: 3. The tool mcp__desk__greet says: Hi Ada. The tool mcp__desk__divide says: 0.25.
     """,
     "watching": """
         early #1 accepted: Remember: I like Python
@@ -196,6 +219,12 @@ ON_CLAUDE = {
         echo[2]: Remember: I like tea | What do I like?
         closed
     """,
+    "hooks": """
+        UserPromptSubmit: [[tool mcp__desk__add {"a": 1, "b": 1}]][[results]]
+        result: 2
+        UserPromptSubmit: [[tool mcp__desk__add {"a": 100, "b": 1}]][[results]]
+        result: PreToolUse:mcp__desk__add hook error: only small numbers
+    """,
     "interrupt_and_go_on": """
         interrupt: stopped
         result: error_during_execution
@@ -232,6 +261,13 @@ ON_CLAUDE = {
         echo[1]: Remember: I like tea
         echo[1]: Remember: I like cake
     """,
+    "permissions": """
+        Bash {'command': 'touch old.txt'}  [Allow] [Deny]
+        Bob is too late: Ada said allow
+        Bash {'command': 'touch /etc/never'}  [Allow] [Deny]
+        Bob is too late: Ada said deny
+        (Bash completed with no output) | Only files of this project.
+    """,
     "quickstart": """
         echo[2]: Remember: I like Python | What do I like?
     """,
@@ -264,6 +300,15 @@ ON_CLAUDE = {
         -> CWD
         Here I am.
     """,
+    "tools_in_process": """
+        mcp__desk__add {'a': 1, 'b': 2}
+        -> [{'type': 'text', 'text': '3'}]
+        mcp__desk__greet {'name': 'Ada'}
+        -> [{'type': 'text', 'text': 'Hi Ada'}]
+        mcp__desk__divide {'a': 1, 'b': 4}
+        -> [{'type': 'text', 'text': '0.25'}]
+        3 | Hi Ada | 0.25
+    """,
     "watching": """
         early #1 accepted: Remember: I like Python
         early ended: answered: echo[1]: Remember: I like Python
@@ -282,12 +327,20 @@ LOOK = f"[[tool Bash {json.dumps({'command': 'pwd'})}]]"
 ARGUMENTS_ON_CLAUDE: dict[str, dict[str, Any]] = {
     "abort_event": {"prompt": LONG},
     "endless_input": {"silence": 0.2},
+    "hooks": {"prompt": '[[tool mcp__desk__add {{"a": {}, "b": 1}}]][[results]]'},
     "interrupt_and_go_on": {"prompt": LONG},
     "limits": {"prompt": LOOK * 5},
     "next_prompt_from_reply": {"prompt": "[[say {}]]"},
     "streamed_input": {"pause": 0.1},
     "talking_agents": {"prompt": "[[say {}]]"},
     "overnight": {"jobs": {"docs": "[[say the docs are fine]]"}},
+    "permissions": {
+        "prompt": '[[tool Bash {"command": "touch old.txt"}]][[tool Bash {"command": "touch /etc/never"}]][[results]]'
+    },
+    "tools_in_process": {
+        "prompt": '[[tool mcp__desk__add {"a": 1, "b": 2}]][[tool mcp__desk__greet {"name": "Ada"}]]'
+        '[[tool mcp__desk__divide {"a": 1, "b": 4}]][[results]]'
+    },
     "tools": {"prompt": f"[[say I look around.]]{LOOK}[[say Here I am.]]"},
 }
 

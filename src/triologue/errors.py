@@ -7,6 +7,7 @@
     │   ├── InvalidOption              a value that cannot be (also a ValueError)
     │   ├── UnsupportedOption          an option that this agent does not have
     │   ├── UnsupportedRequest         something that this agent cannot do
+    │   ├── AlreadyAnswered            the permission request is settled
     │   ├── SessionExists              the key has a conversation already
     │   ├── SessionIdInUse             another conversation has this id
     │   └── ManagerClosed              the manager's block was left
@@ -36,7 +37,7 @@ from typing import Any
 
 from triologue.messages import ResultMessage
 
-MAY_HOLD_SECRETS = ("env", "mcp_servers", "settings")
+MAY_HOLD_SECRETS = ("env", "mcp_servers", "proxy", "settings")
 """Options whose values no text shows."""
 
 
@@ -70,11 +71,42 @@ class UnsupportedOption(CallerError):
 
 
 class UnsupportedRequest(CallerError):
-    """This agent cannot do what was asked."""
+    """This agent cannot do what was asked.
 
-    def __init__(self, agent: str, request: str, detail: str = "") -> None:
-        self.agent, self.request = agent, request
-        super().__init__(f"{agent} cannot do {request!r}" + (f": {detail}" if detail else ""))
+    Attributes:
+        agent: the agent's name.
+        request: what was asked, by its subtype.
+        capability: what the agent would have to announce for it, where there is such a thing.
+        version: the agent's version, where it told.
+    """
+
+    def __init__(
+        self,
+        agent: str,
+        request: str,
+        detail: str = "",
+        *,
+        capability: str | None = None,
+        version: str | None = None,
+    ) -> None:
+        self.agent, self.request, self.capability, self.version = agent, request, capability, version
+        who = f"{agent} {version}" if version else agent
+        needs = f" (it needs the capability {capability!r})" if capability else ""
+        super().__init__(f"{who} cannot do {request!r}{needs}" + (f": {detail}" if detail else ""))
+
+
+class AlreadyAnswered(CallerError):
+    """The permission request is settled, and an answer comes too late.
+
+    Attributes:
+        by: who answered, as they said; None when nobody said, or nobody answered.
+        answer: `allow`, `deny`, `expired`, `cancelled` or `failed`.
+    """
+
+    def __init__(self, by: str | None, answer: str) -> None:
+        self.by, self.answer = by, answer
+        how = {"allow": "it was allowed", "deny": "it was denied"}.get(answer, f"it is {answer}")
+        super().__init__(f"this permission request is settled: {how}" + (f" by {brief(by)}" if by else ""))
 
 
 class SessionExists(CallerError):

@@ -43,6 +43,8 @@ class Command(Struct, frozen=True, kw_only=True):
     """The whole environment; nothing is inherited."""
     cwd: str | None = None
     stderr: Callable[[str], None] | None = None
+    grace: float | None = None
+    """Seconds for it to leave by itself at the end of its input, where that is less than its carrier gives."""
 
 
 class Connection(Protocol):
@@ -119,6 +121,16 @@ class Agent(Protocol):
             refusal: the error result it gave instead of answering `initialize`, if it did.
             options: what it was started with.
         """
+        ...
+
+
+@runtime_checkable
+class ProvidesTokens(Protocol):
+    """An agent that asks its host for the tokens of its account while it runs (Qoder); for others it is not there."""
+
+    @property
+    def tokens(self) -> Mapping[type[Request], Callable[..., Any]]:
+        """By the type of the request: what gives a token."""
         ...
 
 

@@ -20,23 +20,37 @@ from tests.support.frames import (
     result,
     success,
 )
-from triologue.errors import AgentCrashed, MailboxFull, SessionNotFound, TriologueError
+from tests.unit.session.stage import PEER
+from triologue.errors import AgentCrashed, AlreadyAnswered, InvalidOption, MailboxFull, SessionNotFound, TriologueError
 from triologue.messages import (
+    AnyRequest,
     AssistantMessage,
+    CanUseTool,
+    ControlCancel,
     ControlRequest,
+    ControlResponse,
+    FetchJobToken,
+    HookCallback,
     Initialize,
     Interrupt,
+    McpMessage,
     McpStatus,
     Message,
     Outcome,
+    PermissionAnswered,
+    PermissionAsked,
+    PermissionResultAllow,
+    PermissionResultDeny,
+    Request,
+    SetGoal,
     SetModel,
     SetPermissionMode,
     TurnAccepted,
     TurnEnded,
     TurnStarted,
 )
-from triologue.session import INTERRUPT, START, Session, effects as do, inputs as on
-from triologue.session.link import Interrupting, LinkState
+from triologue.session import CONTROL, INTERRUPT, PERMISSION, START, Session, effects as do, inputs as on
+from triologue.session.link import Asking, Changing, Interrupting, LinkState
 from triologue.session.run import Phase
 
 LIMIT = 4
@@ -44,6 +58,21 @@ REFUSED = "refused"
 BACKGROUND = "background"
 # What ends much happens less often than what goes on.
 SELDOM = st.sampled_from([False, False, False, True])
+QUESTIONS: list[Request] = [McpStatus(), SetGoal(), Interrupt()]
+TOOL = CanUseTool(tool_name="Bash", input={})
+DEMANDS: list[AnyRequest] = [
+    TOOL,
+    TOOL,
+    HookCallback(callback_id="hook_0", input={}),
+    McpMessage(server_name="s", message={"method": "tools/call"}),
+    McpMessage(server_name="s", message={"method": "initialize"}),
+    FetchJobToken(reason="initial"),
+]
+ANSWERS: list[PermissionResultAllow | PermissionResultDeny] = [
+    PermissionResultAllow(),
+    PermissionResultDeny(message="no"),
+    PermissionResultAllow(updated_input={"wrong": object()}),
+]
 
 
 @dataclass
@@ -58,6 +87,9 @@ class ModelAgent:
     is_admitted: bool = False
     is_told_to_stop: bool = False
     requests: list[ControlRequest] = field(default_factory=list)
+    """Of the host, unanswered."""
+    waits_for: list[str] = field(default_factory=list)
+    """Its own, by id: unanswered, and not taken back."""
     queue: list[str] = field(default_factory=list)
     running: str | None = None
 
@@ -114,16 +146,31 @@ class ModelAgent:
 class SessionLaws(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.session = Session(mailbox_limit=LIMIT, settings={"model": None, "permission_mode": "default"})
+        self.session = Session(
+            peer=PEER,
+            permission_tag="p",
+            mailbox_limit=LIMIT,
+            settings={"model": None, "permission_mode": "default"},
+        )
         self.agent: ModelAgent | None = None
         self.tells = "early"
-        self.timers: dict[str, int] = {}
+        self.timers: dict[tuple[str, str], int] = {}
         self.accepted: list[str] = []
         self.started: list[str] = []
+        self.sent: list[str] = []
         self.outcomes: dict[str, Outcome] = {}
         self.ended: list[str] = []
         self.tickets: set[int] = set()
         self.stopping: set[int] = set()
+        self.asking: set[int] = set()
+        self.leaving: set[int] = set()
+        self.errors: dict[int, Exception | None] = {}
+        self.callbacks: dict[str, do.Serve | do.AskPermission] = {}
+        """Those that run, by the ids of the requests."""
+        self.asked: list[str] = []
+        """Permission requests, by our ids."""
+        self.answered: dict[str, PermissionAnswered] = {}
+        self.settled: list[PermissionAnswered] = []
         self.count = 0
         self.last_generation = 0
 
@@ -146,13 +193,15 @@ class SessionLaws(RuleBasedStateMachine):
             case do.Send(generation, message):
                 agent = self.agent_of(generation)
                 assert agent.is_linked
-                if isinstance(message, ControlRequest):
-                    agent.requests.append(message)
+                assert not agent.is_told_to_stop, "nothing is sent after a close"
+                self.send(agent, message)
             case do.SendPrompt(generation, sent):
                 agent = self.agent_of(generation)
                 assert agent.is_linked
                 assert not any(isinstance(each.request, Interrupt) for each in agent.requests), "would be interrupted"
                 assert not agent.queue, "prompts go out one at a time"
+                self.sent.append(sent.uuid or "")
+                assert self.sent.count(sent.uuid or "") <= 2, "a prompt goes out again once at most"
                 agent.queue.append(sent.uuid or "")
             case do.Stop(generation):
                 self.agent_of(generation).is_told_to_stop = True
@@ -163,17 +212,46 @@ class SessionLaws(RuleBasedStateMachine):
                 assert turn_id not in self.outcomes, "two outcomes"
                 assert turn_id == self.ended[-1], "the record of the outcome comes first"
                 self.outcomes[turn_id] = outcome
-            case do.Answer(ticket):
+            case do.Answer(ticket, error=error):
                 assert ticket in self.tickets, "answered twice, or never asked"
                 self.tickets.remove(ticket)
                 self.stopping.discard(ticket)
-            case do.SetTimer(timer, generation):
+                self.asking.discard(ticket)
+                self.leaving.discard(ticket)
+                self.errors[ticket] = error
+            case do.AskPermission(generation, request_id) | do.Serve(generation, request_id):
+                agent = self.agent_of(generation)
+                assert not agent.is_told_to_stop
+                assert request_id not in self.callbacks
+                self.callbacks[request_id] = effect
+            case do.Drop(_, request_id):
+                self.callbacks.pop(request_id, None)
+                if self.agent is not None:
+                    # From now on no answer may come. The agent itself may still wait, until it hears of the interrupt.
+                    self.agent.waits_for = [each for each in self.agent.waits_for if each != request_id]
+            case do.SettlePermission(answered):
+                self.settled.append(answered)
+            case do.SetTimer(timer, generation, about):
                 self.agent_of(generation)
-                self.timers[timer] = generation
-            case do.ClearTimer(timer):
-                self.timers.pop(timer, None)
+                self.timers[timer, about] = generation
+            case do.ClearTimer(timer, about):
+                self.timers.pop((timer, about), None)
             case do.Note():
                 pass
+
+    def send(self, agent: ModelAgent, message: Message) -> None:
+        match message:
+            case ControlRequest():
+                agent.requests.append(message)
+            case ControlResponse(response=response):
+                assert response.request_id in agent.waits_for, "answered twice, or after it was taken back"
+                agent.waits_for.remove(response.request_id)
+            case ControlCancel(request_id=request_id):
+                before = len(agent.requests)
+                agent.requests = [each for each in agent.requests if each.request_id != request_id]
+                assert len(agent.requests) == before - 1, "took back what was answered"
+            case _:
+                raise AssertionError(message)
 
     def agent_of(self, generation: int) -> ModelAgent:
         assert self.agent is not None, "an effect without a link"
@@ -191,6 +269,14 @@ class SessionLaws(RuleBasedStateMachine):
                     self.started.append(turn_id or "")
                 case TurnEnded():
                     self.ended.append(turn_id or "")
+                case PermissionAsked(id=id):
+                    assert len(id) <= 36
+                    assert id not in self.asked
+                    self.asked.append(id)
+                case PermissionAnswered(id=id):
+                    assert id in self.asked
+                    assert id not in self.answered, "settled twice"
+                    self.answered[id] = message
                 case AssistantMessage(uuid=str() as cause):
                     # What is said after its turn was given up belongs to nobody; it never belongs to another turn.
                     expected = None if cause == BACKGROUND or cause in self.outcomes else cause
@@ -253,9 +339,52 @@ class SessionLaws(RuleBasedStateMachine):
     def change(self, setting: Any, value: str, waits: bool) -> None:
         self.receive(on.Change(self.ticket() if waits else None, setting, value))
 
-    @rule()
-    def ask(self) -> None:
-        self.receive(on.Ask(self.ticket(), McpStatus()))
+    @rule(question=st.sampled_from(QUESTIONS))
+    def ask(self, question: Request) -> None:
+        ticket = self.ticket()
+        self.asking.add(ticket)
+        self.receive(on.Ask(ticket, question))
+
+    @precondition(lambda self: self.asking)
+    @rule(data=st.data())
+    def unask(self, data: st.DataObject) -> None:
+        ticket = data.draw(st.sampled_from(sorted(self.asking)))
+        self.receive(on.Unask(ticket))
+        assert ticket not in self.tickets
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data(), result=st.sampled_from(ANSWERS))
+    def someone_decides(self, data: st.DataObject, result: PermissionResultAllow | PermissionResultDeny) -> None:
+        id = data.draw(st.sampled_from(self.asked))
+        known, ticket = self.answered.get(id), self.ticket()
+        self.receive(on.Decide(ticket, id, result, "ada"))
+        error = self.errors[ticket]
+        if known is not None:
+            assert isinstance(error, AlreadyAnswered)
+            assert (error.by, error.answer) == (known.by, known.answer)
+        elif result is ANSWERS[2]:
+            assert isinstance(error, InvalidOption)
+            assert id not in self.answered
+        else:
+            assert error is None
+            assert self.answered[id].answer == result.behavior
+
+    @precondition(lambda self: self.callbacks)
+    @rule(data=st.data(), how=st.sampled_from(["answers", "raises", "cannot"]), result=st.sampled_from(ANSWERS))
+    def callback_ends(
+        self, data: st.DataObject, how: str, result: PermissionResultAllow | PermissionResultDeny
+    ) -> None:
+        request_id = data.draw(st.sampled_from(sorted(self.callbacks)))
+        effect = self.callbacks.pop(request_id)
+        if how != "answers":
+            code = "unsupported_request" if how == "cannot" else None
+            self.receive(on.Failed(effect.generation, request_id, how, code))
+        elif isinstance(effect, do.AskPermission):
+            self.receive(on.Decide(None, effect.permission_id, result))
+        else:
+            self.receive(on.Served(effect.generation, request_id, {}))
+        if self.agent is not None:
+            assert request_id not in self.agent.waits_for, "the agent waits for ever"
 
     @rule(really=SELDOM)
     def rest(self, really: bool) -> None:
@@ -265,7 +394,9 @@ class SessionLaws(RuleBasedStateMachine):
     @rule(forget=st.booleans(), really=SELDOM)
     def leave(self, forget: bool, really: bool) -> None:
         if really:
-            self.receive(on.Leave(self.ticket(), forget=forget))
+            ticket = self.ticket()
+            self.leaving.add(ticket)
+            self.receive(on.Leave(ticket, forget=forget))
 
     # The link.
 
@@ -300,15 +431,16 @@ class SessionLaws(RuleBasedStateMachine):
             self.agent_answers(refuses=False)
 
     @precondition(lambda self: self.agent is not None)
-    @rule(is_missing=st.booleans(), really=SELDOM)
-    def go_away(self, is_missing: bool, really: bool) -> None:
+    @rule(is_missing=st.booleans(), code=st.sampled_from([0, 1]), really=SELDOM)
+    def go_away(self, is_missing: bool, code: int, really: bool) -> None:
         assert self.agent is not None
         if not really and not self.agent.is_told_to_stop:
             return
         generation, was_told = self.agent.generation, self.agent.is_told_to_stop
         self.agent = None
-        error: TriologueError | None = SessionNotFound("s") if is_missing else AgentCrashed("gone")
+        error: TriologueError = SessionNotFound("s") if is_missing else AgentCrashed("gone", exit_code=code)
         self.receive(on.Unlinked(generation, None if was_told else error))
+        assert was_told or is_missing or not self.asking, "a question hangs whose agent went away"
 
     # The agent.
 
@@ -380,10 +512,24 @@ class SessionLaws(RuleBasedStateMachine):
             self.hear(success(request_id))
 
     @precondition(lambda self: self.agent is not None and self.agent.is_linked)
-    @rule()
-    def agent_asks(self) -> None:
+    @rule(demand=st.sampled_from(DEMANDS))
+    def agent_asks(self, demand: AnyRequest) -> None:
+        assert self.agent is not None
         self.count += 1
-        self.hear(ControlRequest(request_id=f"theirs{self.count}", request=McpStatus()))
+        request_id = f"theirs{self.count}"
+        if not self.agent.is_told_to_stop:
+            self.agent.waits_for.append(request_id)
+        self.hear(ControlRequest(request_id=request_id, request=demand))
+        assert request_id not in self.callbacks or not self.agent.is_told_to_stop
+
+    @precondition(lambda self: self.agent is not None and self.agent.waits_for)
+    @rule(data=st.data())
+    def agent_takes_back(self, data: st.DataObject) -> None:
+        assert self.agent is not None
+        request_id = data.draw(st.sampled_from(self.agent.waits_for))
+        self.agent.waits_for.remove(request_id)
+        self.hear(ControlCancel(request_id=request_id))
+        assert request_id not in self.callbacks
 
     # The clock, and what comes too late.
 
@@ -392,8 +538,8 @@ class SessionLaws(RuleBasedStateMachine):
     def expire(self, data: st.DataObject, really: bool) -> None:
         if not really:
             return
-        timer = data.draw(st.sampled_from(sorted(self.timers)))
-        self.receive(on.Expired(timer, self.timers.pop(timer)))
+        timer, about = data.draw(st.sampled_from(sorted(self.timers)))
+        self.receive(on.Expired(timer, self.timers.pop((timer, about)), about))
 
     @precondition(lambda self: self.last_generation > 0)
     @rule(data=st.data())
@@ -410,6 +556,10 @@ class SessionLaws(RuleBasedStateMachine):
             on.Linked(generation, Initialize()),
             on.Expired(START, generation),
             on.Expired(INTERRUPT, generation),
+            on.Expired(CONTROL, generation, f"g{generation}_2"),
+            on.Expired(PERMISSION, generation, "p-1"),
+            on.Served(generation, f"theirs{self.count}", {}),
+            on.Failed(generation, f"theirs{self.count}", "late"),
         ]
         assert self.receive(data.draw(st.sampled_from(stale))) == []
 
@@ -441,7 +591,7 @@ class SessionLaws(RuleBasedStateMachine):
         if session.run is not None and session.run.phase is Phase.PENDING:
             assert state is not LinkState.READY
         if state is LinkState.STARTING and self.agent is not None and self.agent.is_admitted:
-            assert START in self.timers
+            assert (START, "") in self.timers
 
     @invariant()
     def only_the_conversation_it_has_is_known(self) -> None:
@@ -452,7 +602,38 @@ class SessionLaws(RuleBasedStateMachine):
         run = self.session.run
         waits = self.session.link.state is LinkState.READY and self.session.link.waits_for(Interrupting)
         if self.stopping or waits or (run is not None and run.is_stopping):
-            assert INTERRUPT in self.timers
+            assert (INTERRUPT, "") in self.timers
+
+    @invariant()
+    def every_permission_is_open_or_settled_once(self) -> None:
+        assert self.settled == list(self.answered.values())
+        still_open = {each.permission_id for each in self.session.duties if each.permission_id is not None}
+        assert still_open == set(self.asked) - set(self.answered)
+        assert {about for timer, about in self.timers if timer == PERMISSION} == still_open
+
+    @invariant()
+    def nothing_runs_for_nobody(self) -> None:
+        # A callback whose permission was answered by somebody else may go on; what it gives then means nothing.
+        running = {id for id, each in self.callbacks.items() if isinstance(each, do.Serve)}
+        owed = {duty.request_id for duty in self.session.duties}
+        assert running <= owed
+        assert self.session.link.dialogue.owed == owed
+        if self.agent is not None and self.agent.is_told_to_stop:
+            assert not owed
+        if self.session.is_stopping:
+            assert not any(duty.ends_with_turn for duty in self.session.duties)
+
+    @invariant()
+    def every_question_has_a_deadline_or_waits_for_the_agent(self) -> None:
+        link = self.session.link
+        if link.state is LinkState.READY:
+            under_way = [timer for timer, _ in self.timers if timer == CONTROL]
+            waits = sum(isinstance(each, Asking | Changing) for each in link.purposes())
+            assert len(under_way) == waits
+        if link.state is LinkState.READY and not self.leaving:
+            assert not self.session.asks
+        if link.state is not LinkState.STARTING:
+            assert not self.session.changes
 
     @invariant()
     def settings_are_those_asked_for(self) -> None:
@@ -467,13 +648,13 @@ class SessionLaws(RuleBasedStateMachine):
         """Whatever has happened: with a silent agent, clocks and a close bring everything to its end."""
         for _ in range(3):
             while self.timers:
-                timer = sorted(self.timers)[0]
-                self.receive(on.Expired(timer, self.timers.pop(timer)))
+                timer, about = sorted(self.timers)[0]
+                self.receive(on.Expired(timer, self.timers.pop((timer, about)), about))
         self.receive(on.Leave(self.ticket()))
         while self.agent is not None:
             while self.timers:
-                timer = sorted(self.timers)[0]
-                self.receive(on.Expired(timer, self.timers.pop(timer)))
+                timer, about = sorted(self.timers)[0]
+                self.receive(on.Expired(timer, self.timers.pop((timer, about)), about))
             agent = self.agent
             self.agent = None
             self.receive(on.Unlinked(agent.generation, None if agent.is_told_to_stop else AgentCrashed("gone")))
@@ -481,6 +662,7 @@ class SessionLaws(RuleBasedStateMachine):
         assert sorted(self.outcomes) == sorted(self.accepted)
         assert not self.tickets
         assert not self.timers
+        assert sorted(self.asked) == sorted(self.answered)
 
 
 TestSessionLaws = SessionLaws.TestCase

@@ -18,7 +18,9 @@ SOURCES = str(Path(__file__).parents[2] / "src")
 
 
 def environment(place: CleanPlace) -> dict[str, str]:
-    return {**place.env, "CLAUDE_CODE_CLI_PATH": str(find_claude()), "PYTHONPATH": SOURCES, "PYTHONUTF8": "1"}
+    others = dict.fromkeys(("QODERCLI_PATH", "CORTEX_CODE_CLI_PATH"), "/nowhere/cli")
+    claude = str(find_claude())
+    return {**place.env, **others, "CLAUDE_CODE_CLI_PATH": claude, "PYTHONPATH": SOURCES, "PYTHONUTF8": "1"}
 
 
 async def command(place: CleanPlace, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[bytes]:
@@ -56,7 +58,7 @@ async def test_a_run_without_an_account(place: CleanPlace) -> None:
     del place.env["ANTHROPIC_API_KEY"]
     done = await command(place, "run", "x")
     assert done.returncode == 3
-    assert done.stderr.startswith(b"triologue: the turn failed")
+    assert done.stderr.startswith(b"triologue: claude-code: Not logged in")
     assert done.stderr.endswith(b"(`triologue doctor` says which account it would use)\n")
 
 

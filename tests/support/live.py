@@ -9,20 +9,30 @@ import trio
 
 import triologue as tri
 from tests.support.real_cli import CleanPlace
+from tests.support.wiretap import Wiretap
 from triologue.actors import Turn
+from triologue.manager import PermissionCallback, Subscription
 
 
 def open_live_manager(
     place: CleanPlace,
     options: tri.Options | None = None,
     *,
+    agent: tri.Agent | None = None,
     limits: tri.Limits | None = None,
     deadlines: tri.Deadlines | None = None,
+    on_permission: PermissionCallback | None = None,
 ) -> AbstractAsyncContextManager[tri.SessionManager]:
-    """A manager of Claude Code in this place, and in its folder."""
+    """A manager of Claude Code in this place, and in its folder; or of `agent`."""
     in_its_folder = tri.Options(cwd=place.cwd)
     merged = in_its_folder if options is None else options.over(in_its_folder)
-    return tri.open_manager(tri.ClaudeCode(environ=place.env), options=merged, limits=limits, deadlines=deadlines)
+    agent = agent or tri.ClaudeCode(environ=place.env)
+    return tri.open_manager(agent, options=merged, limits=limits, deadlines=deadlines, on_permission=on_permission)
+
+
+def tap(place: CleanPlace) -> Wiretap:
+    """Claude Code in this place, with all that passes kept; for `open_live_manager(agent=...)`."""
+    return Wiretap(tri.ClaudeCode(environ=place.env))
 
 
 def call(name: str, **arguments: Any) -> str:
@@ -46,6 +56,16 @@ class Story:
     said: str = ""
     """All of the assistant's text."""
     result: tri.ResultMessage | None = None
+
+
+async def read_to_the_end(events: Subscription) -> list[tri.Event]:
+    """What is told up to the end of the turn that runs."""
+    seen: list[tri.Event] = []
+    async for event in events:
+        seen.append(event)
+        if isinstance(event.message, tri.TurnEnded):
+            break
+    return seen
 
 
 async def read_story(turn: Turn) -> Story:

@@ -10,11 +10,13 @@ first word        what it does
 ``die``           takes the prompt up, says half a word and dies
 ``flood 1000``    says so many messages, and then answers
 ``fail``          an error result
+``use Bash``      asks whether it may use this tool, with the input ``{"n": 1}``, and answers what became of that
+``logout``        says that it has no account, and gives an error result
 anything else     answers ``n. prompt``, where n counts the prompts of the conversation
 ================  =====================================================================
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal, final
 from uuid import uuid4
@@ -24,14 +26,23 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.support.frames import LIFECYCLE, aborted, assistant, init, lifecycle, refusal, result, success
+from triologue.agents.replies import permission_reply
 from triologue.errors import AgentCrashed, SessionNotFound, TriologueError
 from triologue.messages import (
     AnyRequest,
+    CanUseTool,
+    ControlCancel,
+    ControlError,
     ControlRequest,
+    ControlResponse,
     Initialize,
     Interrupt,
+    McpStatus,
     Message,
+    PermissionResult,
+    Request,
     ResultMessage,
+    SetGoal,
     SetModel,
     SetPermissionMode,
     UserMessage,
@@ -57,10 +68,19 @@ class ScriptedAgent:
         self.handshake: Literal["answers", "refuses", "dies"] | None = "answers"
         self.refuses: set[str | None] = set()
         """Settings that it refuses."""
+        self.refusal_code: str | None = None
+        """What it says with that."""
+        self.requests: Mapping[type[Request], str | None] = {McpStatus: None, SetGoal: "goal_v1"}
+        self.greeting: dict[str, Any] = LIFECYCLE
+        """What it answers to the handshake."""
+        self.ignores: set[type[Request]] = set()
+        """Requests that it never answers."""
         self.pid: int | None = None
         """What its connections say that their process is."""
         self.connecting: Callable[[], None] | None = None
         """Called before each connection is opened, when all that is on its way has come in; may raise."""
+        self.opening: Callable[[ScriptedLink], None] | None = None
+        """Called while each connection is still being opened, which is done when all that follows has happened."""
         self.framing: Callable[[], None] = lambda: None
         """Called before each prompt goes out; may raise."""
 
@@ -74,6 +94,9 @@ class ScriptedAgent:
 
     def initialize(self, options: Options) -> AnyRequest:
         return Initialize()
+
+    def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
+        return permission_reply(request, result)
 
     def user_frame(self, prompt: UserMessage, options: Options) -> UserMessage:
         self.framing()
@@ -90,6 +113,9 @@ class ScriptedAgent:
         await trio.lowlevel.checkpoint()
         link = ScriptedLink(self, options, sink)
         self.links.append(link)
+        if self.opening is not None:
+            self.opening(link)
+            await wait_all_tasks_blocked()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(link.run)
             try:
@@ -113,6 +139,10 @@ class ScriptedLink:
         self.options = options
         self.sent: list[Message] = []
         """Everything that the host sent."""
+        self.replies: dict[str, ControlResponse] = {}
+        """What the host answered, by the ids of the requests."""
+        self._replied = trio.Condition()
+        self._asked = 0
         self._agent = agent
         self._sink = sink
         self._session_id = options.resume or options.session_id or str(uuid4())
@@ -160,6 +190,21 @@ class ScriptedLink:
             each.request for each in self.sent if isinstance(each, ControlRequest) and isinstance(each.request, kind)
         ]
 
+    async def ask(self, request: AnyRequest, request_id: str | None = None) -> dict[str, Any] | str:
+        """Ask the host; the response, or the error."""
+        self._asked += 1
+        request_id = request_id or f"theirs{self._asked}"
+        self.say(ControlRequest(request_id=request_id, request=request))
+        while request_id not in self.replies:
+            async with self._replied:
+                await self._replied.wait()
+        response = self.replies[request_id].response
+        return response.error if isinstance(response, ControlError) else response.response or {}
+
+    def take_back(self, request_id: str) -> None:
+        """Withdraw a request."""
+        self.say(ControlCancel(request_id=request_id))
+
     # What it does by itself.
 
     async def run(self) -> None:
@@ -173,12 +218,19 @@ class ScriptedLink:
                     nursery.start_soon(self._turn, message.uuid or "", text(message))
                 elif isinstance(message, ControlRequest):
                     self._answer(message.request_id, message.request)
+                elif isinstance(message, ControlResponse):
+                    assert message.response.request_id not in self.replies, "answered twice"
+                    self.replies[message.response.request_id] = message
+                    async with self._replied:
+                        self._replied.notify_all()
 
     def _answer(self, request_id: str, request: AnyRequest) -> None:
         match request:
+            case _ if type(request) in self._agent.ignores:
+                pass
             case Initialize():
                 if self._agent.handshake == "answers":
-                    self.say(success(request_id, LIFECYCLE))
+                    self.say(success(request_id, self._agent.greeting))
                 elif self._agent.handshake == "refuses":
                     self.say(refusal(request_id))
                 elif self._agent.handshake == "dies":
@@ -186,7 +238,7 @@ class ScriptedLink:
             case Interrupt():
                 self._interrupt(request_id)
             case SetModel(model=value) | SetPermissionMode(mode=value) if value in self._agent.refuses:
-                self.say(refusal(request_id))
+                self.say(refusal(request_id, code=self._agent.refusal_code))
             case _:
                 self.say(success(request_id))
 
@@ -212,6 +264,13 @@ class ScriptedLink:
                     await trio.sleep(float(rest))
                 case "silent" | "deaf":
                     await trio.sleep_forever()
+                case "use":
+                    await self._use(uuid, rest)
+                    return
+                case "logout":
+                    self.say(assistant("Please run /login", error="authentication_failed"))
+                    self._finish(uuid, "Please run /login", is_error=True)
+                    return
                 case "die":
                     self.say(assistant("ha"))
                     self.die(1)
@@ -222,6 +281,22 @@ class ScriptedLink:
                 case _:
                     pass
             self._finish(uuid, f"{len(history)}. {said}", is_error=word == "fail")
+
+    async def _use(self, uuid: str, tool: str) -> None:
+        request = CanUseTool(tool_name=tool, input={"n": 1}, tool_use_id="tool1")
+        self._asked += 1
+        request_id = f"theirs{self._asked}"
+        try:
+            said = await self.ask(request, request_id)
+        except trio.Cancelled:
+            if request_id not in self.replies:  # as an agent does whose turn was interrupted
+                self.say(ControlCancel(request_id=request_id))
+            raise
+        if isinstance(said, dict) and said.get("interrupt"):
+            self._running = None
+            self.say(aborted(uuid, session_id=self._session_id), lifecycle(uuid, "completed"))
+        else:
+            self._finish(uuid, f"{tool}: {said}", is_error=False)
 
     def _finish(self, uuid: str, answer: str, *, is_error: bool) -> None:
         self._running = None

@@ -1,15 +1,18 @@
 """Declaring tools from functions."""
 
 import inspect
+import sys
 from datetime import date
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import msgspec
 import pytest
+import trio
+from mcp.types import ToolAnnotations
 
 from triologue.errors import InvalidOption
-from triologue.tools import ToolDefinition, as_tools, tool_from_function
+from triologue.tools import ToolDefinition, ToolInvocationContext, as_tools, tool, tool_from_function
 
 
 def add(a: int, b: int = 2) -> int:
@@ -123,3 +126,128 @@ def test_functions_and_definitions_may_be_mixed_but_names_are_unique() -> None:
     assert [tool.name for tool in as_tools([add, own])] == ["add", "own"]
     with pytest.raises(InvalidOption, match="two tools are called 'add'"):
         as_tools([add, add])
+
+
+def test_the_decorator_is_the_function_as_a_tool() -> None:
+    @tool
+    def double(a: Annotated[int, "in cm"]) -> int:
+        """Double it."""
+        return 2 * a
+
+    assert (double.name, double.description, double.blocking, double.annotations) == (
+        "double",
+        "Double it.",
+        True,
+        None,
+    )
+    assert double.input_schema["properties"] == {"a": {"type": "integer", "description": "in cm"}}
+    assert double.call({"a": 2}) == 4
+    assert double.handler is not None
+    assert double.handler(2) == 4
+
+
+def test_the_decorator_says_what_the_signature_does_not() -> None:
+    @tool(name="sum-up", description="Better words.", annotations=ToolAnnotations(readOnlyHint=True, title="Sum"))
+    async def add_up(a: int) -> int:
+        """Words."""
+        return a
+
+    assert (add_up.name, add_up.description, add_up.blocking) == ("sum-up", "Better words.", False)
+    assert add_up.annotations == {"readOnlyHint": True, "title": "Sum"}
+
+
+class Person(TypedDict):
+    name: Annotated[str, "as in the passport"]
+    age: NotRequired[int]
+
+
+@pytest.mark.parametrize(
+    ("schema", "properties", "required"),
+    [
+        ({"a": float, "b": float}, {"a": {"type": "number"}, "b": {"type": "number"}}, ["a", "b"]),
+        (
+            {"x": Annotated[list[int], "many"], "y": str | None},
+            {
+                "x": {"type": "array", "items": {"type": "integer"}, "description": "many"},
+                "y": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            },
+            ["x", "y"],
+        ),
+        (
+            Person,
+            {"name": {"type": "string", "description": "as in the passport"}, "age": {"type": "integer"}},
+            ["name"],
+        ),
+        ({}, {}, []),
+    ],
+)
+def test_the_vendors_form_takes_types(schema: Any, properties: Any, required: list[str]) -> None:
+    made = tool("t", "T.", schema)(lambda arguments: arguments)
+    assert (made.name, made.description) == ("t", "T.")
+    assert made.input_schema == {"type": "object", "properties": properties, "required": required}
+
+
+def test_a_handler_gets_its_dict_as_it_was_written() -> None:
+    seen = tool("seen", "Give back.", Person)(lambda arguments: arguments)
+    given = {"name": "Ada", "more": 1}
+    assert seen.call(given) is given
+    with pytest.raises(msgspec.ValidationError, match=r"Expected `int`, got `str` - at `\$\.age`"):
+        seen.call({"name": "Ada", "age": "old"})
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"type": "object", "properties": {"n": {"minimum": 3}}}},
+    "required": ["a"],
+}
+
+
+def test_json_schema_is_taken_as_it_is_and_kept() -> None:
+    made = tool(name="t", description="T.", input_schema=SCHEMA)(lambda arguments: arguments["a"])
+    assert made.input_schema == SCHEMA
+    assert made.call({"a": {"n": 3}}) == {"n": 3}
+    with pytest.raises(ValueError, match="'a' is a required property"):
+        made.call({})
+    with pytest.raises(ValueError, match=r"2 is less than the minimum of 3 - at `a\.n`"):
+        made.call({"a": {"n": 2}})
+
+
+def test_without_its_library_json_schema_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    assert tool("t", "T.", SCHEMA)(lambda arguments: arguments).call({"b": 1}) == {"b": 1}
+
+
+async def test_a_second_parameter_is_the_context() -> None:
+    contexts: list[ToolInvocationContext] = []
+
+    @tool("watch", "Watch.", {})
+    async def watch(arguments: dict[str, Any], extra: ToolInvocationContext) -> str:
+        contexts.append(extra)
+        await trio.sleep(3600)
+        return ""
+
+    with trio.move_on_after(0):
+        await watch.call({})
+    plain = tool("plain", "P.", {})(lambda arguments, extra: extra.signal.is_set())
+    assert (watch.blocking, contexts[0].signal.is_set(), plain.call({})) == (False, True, False)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (
+            lambda: tool(name="no spaces")(add),
+            "a tool's name is 1 to 128 letters, digits, `_` and `-`, not 'no spaces'",
+        ),
+        (lambda: tool(name="")(add), "a tool's name is 1 to 128"),
+        (lambda: tool("t", "T.", {"a": object})(print), "a parameter of tool 't' cannot be described"),
+        (lambda: tool("t", "T.", {1: int})(print), "has keys that are no text"),  # type: ignore[dict-item]
+        (lambda: tool("t", "T.", int)(print), "is no dict of types, TypedDict or JSON Schema"),
+        (lambda: tool("t", "T.", {})(3), "tool 't' has no function but 3"),  # type: ignore[arg-type]
+        (lambda: tool("t", 3, {})(print), "the description of tool 't' is no text: 3"),  # type: ignore[call-overload]
+        (lambda: tool(annotations=3)(add), "annotations of tool 'add' are a dict of MCP's hints, not 3"),
+    ],
+)
+def test_what_the_decorator_refuses(make: Any, told: str) -> None:
+    with pytest.raises(InvalidOption, match=told):
+        make()

@@ -2,7 +2,14 @@
 
 from triologue.actors.actor import Actor as Actor, World as World
 from triologue.actors.conversation import Conversation as Conversation
+from triologue.actors.desk import OnPermission as OnPermission
 from triologue.actors.log import Cursor as Cursor, Log as Log
+from triologue.actors.permissions import (
+    Permission as Permission,
+    Permissions as Permissions,
+    input_of as input_of,
+    suggestions_of as suggestions_of,
+)
 from triologue.actors.records import Batch as Batch
 from triologue.actors.replies import Reply as Reply
 from triologue.actors.timers import Timers as Timers

@@ -1,21 +1,41 @@
 """The actor: one supervised task owns one awake session, and is the only place where its effects are executed."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import assert_never, final
+from uuid import uuid4
 
 import trio
 from msgspec import Struct
 
+from triologue.actors.callbacks import Callbacks
 from triologue.actors.conversation import Conversation
+from triologue.actors.desk import Desk, OnPermission
+from triologue.actors.notices import Notices
+from triologue.actors.permissions import Permissions
+from triologue.actors.place import Place
 from triologue.actors.replies import Reply
 from triologue.actors.timers import Timers
 from triologue.errors import LimitError, SessionFailed, TriologueError
-from triologue.messages import Message, StateChanged, TurnEnded, UserMessage
-from triologue.options import Deadlines, Limits
-from triologue.ports import Carrier, Command, Connection, Sink
-from triologue.session import INTERRUPT, START, Session, effects as do, inputs as on
+from triologue.hosting import open_service
+from triologue.messages import (
+    Message,
+    StateChanged,
+    TurnEnded,
+    UserMessage,
+)
+from triologue.options import Deadlines, Limits, Options
+from triologue.ports import Carrier, Connection, ProvidesTokens, Sink
+from triologue.session import (
+    CONTROL,
+    INTERRUPT,
+    PERMISSION,
+    START,
+    Peer,
+    Session,
+    effects as do,
+    inputs as on,
+)
 from triologue.session.run import failed_by
 
 logger = logging.getLogger("triologue.session")
@@ -29,6 +49,8 @@ class World(Struct, frozen=True):
     starting: trio.CapacityLimiter
     limits: Limits
     deadlines: Deadlines
+    permissions: Permissions
+    on_permission: OnPermission | None = None
 
 
 class Letter(Struct, frozen=True):
@@ -49,7 +71,10 @@ class Actor:
     def __init__(self, conversation: Conversation, world: World) -> None:
         self.conversation = conversation
         self._world = world
+        agent = conversation.agent
         self.session = Session(
+            peer=Peer(agent.name, agent.requests, agent.permission_reply),
+            permission_tag=uuid4().hex[:20],
             mailbox_limit=world.limits.mailbox,
             session_id=conversation.session_id,
             is_confirmed=conversation.is_confirmed,
@@ -64,6 +89,24 @@ class Actor:
         self._replies: dict[int, Reply] = {}
         self._tickets = 0
         self._connection: Connection | None = None
+        self._callbacks: Callbacks | None = None
+        self._unsent: list[Message] = []
+        """What an agent is owed that asks while its connection is still being opened."""
+        self._deadlines: dict[str, float | None] = {
+            START: world.deadlines.start,
+            INTERRUPT: world.deadlines.interrupt,
+            PERMISSION: world.deadlines.permission,
+            CONTROL: world.deadlines.control,
+        }
+        self._timers: set[tuple[int, str, str]] = set()
+        self._desk = Desk(
+            conversation,
+            world.permissions,
+            world.on_permission,
+            world.deadlines.permission,
+            post=self.post,
+            request=self.request,
+        )
         self._holding: trio.CancelScope | None = None
         self._failure: Exception | None = None
         self.is_over = False
@@ -151,10 +194,22 @@ class Actor:
                 self._nursery.start_soon(self._hold, effect, self._holding)
             case do.Stop(eof=eof):
                 self._stop(eof=eof)
-            case do.SetTimer(timer, generation):
-                self._set_timer(timer, generation)
-            case do.ClearTimer(timer):
-                self._world.timers.clear((id(self), timer))
+            case do.AskPermission():
+                if self._callbacks is not None:
+                    self._desk.ask(effect, self._callbacks)
+            case do.SettlePermission(answered):
+                self._desk.settle(answered, self._callbacks)
+            case do.Serve():
+                if self._callbacks is not None:
+                    self._callbacks.serve(effect)
+            case do.Drop(request_id=request_id):
+                if self._callbacks is not None:
+                    self._callbacks.drop(request_id)
+            case do.SetTimer():
+                self._set_timer(effect)
+            case do.ClearTimer(timer, about):
+                self._timers.discard((id(self), timer, about))
+                self._world.timers.clear((id(self), timer, about))
             case do.Note(text):
                 logger.info("%s: %s", self.conversation.key, text, extra={"session_key": self.conversation.key})
             case _:
@@ -163,6 +218,13 @@ class Actor:
     def _send(self, message: Message) -> None:
         if self._connection is not None:
             self._connection.send(message)
+        elif self._callbacks is not None:
+            self._unsent.append(message)
+
+    def _send_unsent(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for message in unsent:
+            self._send(message)
 
     def _send_prompt(self, prompt: UserMessage) -> None:
         conversation, options = self.conversation, self.conversation.options
@@ -178,11 +240,19 @@ class Actor:
         elif self._holding is not None:
             self._holding.cancel()
 
-    def _set_timer(self, timer: str, generation: int) -> None:
-        seconds = {START: self._world.deadlines.start, INTERRUPT: self._world.deadlines.interrupt}[timer]
-        if seconds is not None:
-            expired = on.Expired(timer, generation)
-            self._world.timers.set((id(self), timer), seconds, lambda: self.post(expired))
+    def _set_timer(self, effect: do.SetTimer) -> None:
+        seconds = self._deadlines[effect.timer]
+        if seconds is None:
+            return
+        key = (id(self), effect.timer, effect.about)
+        expired = on.Expired(effect.timer, effect.generation, effect.about)
+
+        def ring() -> None:
+            self._timers.discard(key)
+            self.post(expired)
+
+        self._timers.add(key)
+        self._world.timers.set(key, seconds, ring)
 
     # The connection.
 
@@ -191,32 +261,56 @@ class Actor:
         error: TriologueError | None = None
         with scope:
             try:
-                error = await self._connect(start)
+                options = self._launch_options(start)
+                agent = self.conversation.agent
+                tokens = agent.tokens if isinstance(agent, ProvidesTokens) else None
+                async with open_service(options, tokens=tokens) as service, trio.open_nursery() as nursery:
+                    self._callbacks = Callbacks(nursery, service, self.post, self.conversation.key)
+                    notices = Notices(options, self.conversation.key)
+                    if notices.is_wanted:
+                        nursery.start_soon(notices.run)
+                    error = await self._connect(start.generation, options, notices)
+                    nursery.cancel_scope.cancel()
             except TriologueError as failure:
                 error = failure
             finally:
-                self._connection = None
+                self._connection = self._callbacks = None
+                self._unsent = []
         self._holding = None
         self.post(on.Unlinked(start.generation, error))
 
-    async def _connect(self, start: do.Start) -> TriologueError | None:
-        conversation, generation = self.conversation, start.generation
-        options = conversation.launch_options(start.session_id, fresh=start.fresh)
+    def _launch_options(self, start: do.Start) -> Options:
+        options = self.conversation.launch_options(start.session_id, fresh=start.fresh)
         options.model, options.permission_mode = start.model, start.permission_mode
-        agent, place = conversation.agent, _Place(self._world, lambda: self._apply(on.Admitted(generation)))
+        self._desk.prepare(options)
+        return options
+
+    async def _connect(self, generation: int, options: Options, notices: Notices) -> TriologueError | None:
+        """Hold the connection; returns why it ended, so that no nursery makes a group of it."""
+        agent, world = self.conversation.agent, self._world
+        place = Place(world.carrier, world.starting, lambda: self._apply(on.Admitted(generation)))
         try:
-            async with agent.connect(options, sink=self._sink(generation, place), carrier=place) as connection:
+            sink = self._sink(generation, place, notices)
+            async with agent.connect(options, sink=sink, carrier=place) as connection:
                 self._connection = connection
+                self._send_unsent()
                 place.admit()
                 self._apply(on.Linked(generation, agent.initialize(options)))
                 gone = await connection.wait_exit()
+                await notices.finish(gone.code, world.deadlines.close)
                 return agent.diagnose(gone, self.session.refusal, options)
+        except TriologueError as error:
+            return error
         finally:
             place.leave()
 
-    def _sink(self, generation: int, place: "_Place") -> Sink:
+    def _sink(self, generation: int, place: Place, notices: Notices) -> Sink:
+        look = notices.look if notices.is_wanted else None
+
         def sink(batch: list[Message]) -> None:
             try:
+                if look is not None:
+                    look(batch)
                 if self.session.lets_pass(generation, batch):
                     self.conversation.log.publish(self.session.owner, batch)
                 else:
@@ -236,8 +330,9 @@ class Actor:
     def fail(self, cause: TriologueError) -> None:
         """The task broke, or is being cancelled: end every turn and every wait with a typed error."""
         self.is_over = True
-        for timer in (START, INTERRUPT):
-            self._world.timers.clear((id(self), timer))
+        for key in self._timers:
+            self._world.timers.clear(key)
+        self.conversation.log.publish(None, [*self._desk.close(str(cause))])
         self._refuse_inbox(cause)
         outcome = failed_by(cause)
         for turn_id in list(self.conversation.turns):
@@ -258,37 +353,3 @@ class Actor:
             self.conversation.drop_turn(letter.event.turn_id)
         if letter.accepted is not None:
             letter.accepted.settle(error=error)
-
-
-@final
-class _Place:
-    """A place in the line of starts, as a carrier: only processes make each other slow while they start.
-
-    It is taken with the first process, and given back once, when the start is over.
-    """
-
-    def __init__(self, world: World, admitted: Callable[[], None]) -> None:
-        self._world = world
-        self._admitted = admitted
-        self._is_admitted = self._is_taken = False
-
-    @asynccontextmanager
-    async def spawn(self, command: Command, *, sink: Sink) -> AsyncGenerator[Connection]:
-        """Wait for a place, then start the program."""
-        await self._world.starting.acquire_on_behalf_of(self)
-        self._is_taken = True
-        self.admit()
-        async with self._world.carrier.spawn(command, sink=sink) as connection:
-            yield connection
-
-    def admit(self) -> None:
-        """The start is under way, and its deadline runs."""
-        if not self._is_admitted:
-            self._is_admitted = True
-            self._admitted()
-
-    def leave(self) -> None:
-        """The start is over."""
-        if self._is_taken:
-            self._is_taken = False
-            self._world.starting.release_on_behalf_of(self)

@@ -7,9 +7,19 @@ import trio
 
 from triologue.actors.log import Cursor, Log
 from triologue.actors.records import Records
-from triologue.messages import Message, Outcome, TurnAccepted, TurnEnded, TurnStarted
+from triologue.messages import (
+    CallbackFailed,
+    Message,
+    Outcome,
+    PermissionAnswered,
+    PermissionAsked,
+    TurnAccepted,
+    TurnEnded,
+    TurnStarted,
+)
 
-_OURS = frozenset({TurnAccepted, TurnStarted, TurnEnded})
+# What a subscription shows beside what the agent said.
+_OURS = frozenset({TurnAccepted, TurnStarted, TurnEnded, PermissionAsked, PermissionAnswered, CallbackFailed})
 
 
 @final

@@ -4,36 +4,56 @@ Every value is one word with its flag (`--flag=value`): one that begins with a d
 takes many values does not swallow what follows. Prompts are never among them.
 """
 
-import json
 import math
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from triologue.errors import InvalidOption, UnsupportedOption, brief
+from triologue.agents import argv
+from triologue.agents.settings import given_settings, settings_file
+from triologue.agents.skills import check_skills, with_skills
+from triologue.errors import InvalidOption, brief
+from triologue.hosting import check_callbacks, declared_servers
 from triologue.options import Options, check_options
 
 NAME = "claude-code"
 
-PERMISSION_MODES = ("default", "acceptEdits", "auto", "bypassPermissions", "dontAsk", "manual", "plan")
-EFFORTS = ("low", "medium", "high", "xhigh", "max")
-SETTING_SOURCES = ("user", "project", "local")
+HAS = argv.EVERY_AGENT_HAS | {
+    "allow_dangerously_skip_permissions",
+    "betas",
+    "client_app",
+    "effort",
+    "enable_file_checkpointing",
+    "fallback_model",
+    "forward_subagent_text",
+    "include_hook_events",
+    "max_budget_usd",
+    "max_thinking_tokens",
+    "on_elicitation",
+    "output_format",
+    "sandbox",
+    "settings",
+    "skills",
+    "strict_mcp_config",
+    "task_budget",
+    "thinking",
+    "tools",
+}
+"""The options of this agent. Others are refused, unless they are set to nothing."""
 
-# What `extra_args` may not say: the protocol rests on the first two, and the others are options of their own, which
-# have to be known here because they tell which conversation is meant.
-OWN_FLAGS = {
-    "input-format": "it is how triologue talks to the agent",
-    "output-format": "it is how triologue talks to the agent",
-    "resume": "use Options.resume",
-    "continue": "use Options.continue_conversation",
-    "session-id": "use Options.session_id",
-    "fork-session": "use Options.fork_session",
-    "resume-session-at": "use Options.resume_session_at",
+_HINTS = {
+    "agent": "it has none to lead a conversation; say in system_prompt what it is to be",
+    "allowed_mcp_server_names": "name its servers in mcp_servers, and add strict_mcp_config=True",
+    "append_system_prompt": 'give system_prompt={"type": "preset", "append": "..."}',
+    "no_mcp": "give strict_mcp_config=True, and no mcp_servers",
+    "plan_mode": "give permission_mode='plan'",
+    "proxy": "give env={'HTTPS_PROXY': ...}",
+    "user": argv.USER_HINT,
 }
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_FLAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+PERMISSION_MODES = ("default", "acceptEdits", "auto", "bypassPermissions", "dontAsk", "manual", "plan")
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 
 def check(options: Options) -> None:
@@ -44,68 +64,72 @@ def check(options: Options) -> None:
         UnsupportedOption: something that this agent does not have.
     """
     check_options(options)
+    argv.refuse_what_lacks(NAME, HAS, options, _HINTS)
+    check_skills(options)
     arguments(options)
-    if options.session_id is not None and not _UUID.fullmatch(options.session_id):
-        raise InvalidOption(f"session_id={brief(options.session_id)} is not a UUID; `str(uuid.uuid4())` makes one")
-    if options.session_id is not None and options.session_id == options.resume:
-        raise InvalidOption(
-            f"session_id={brief(options.session_id)} is the conversation to fork; give the copy another"
-        )
-    if options.cwd == "":
-        raise InvalidOption("cwd='' is no folder; leave it out for the current one")
-    for name, value in options.env.items():
-        if not isinstance(value, str) or not name or "=" in name or "\0" in name + value:
-            raise InvalidOption(f"env[{brief(name)}] cannot be a variable: name and value are str without NUL")
-    for name, agent in (options.agents or {}).items():
-        # The CLI drops what it cannot read without a word.
-        if not isinstance(agent, Mapping) or not all(
-            isinstance(agent.get(key), str) for key in ("description", "prompt")
-        ):
-            raise InvalidOption(f"agents[{brief(name)}]={brief(agent)} is no dict with a description and a prompt")
+    check_callbacks(options)
+    argv.check_conversation(options)
+    argv.check_surroundings(options)
 
 
-def arguments(options: Options) -> list[str]:
-    """The arguments of the program, without the program itself. Raises as `check`, and reads no file."""
+def arguments(options: Options, *, in_file: Mapping[str, Any] | None = None) -> list[str]:
+    """The arguments of the program, without the program itself. Raises as `check`, and reads no file.
+
+    Args:
+        options: what they say.
+        in_file: the content of `file_to_merge`, where that names one.
+    """
     words = ["--output-format=stream-json", "--verbose", "--input-format=stream-json"]
-    for part in (_identity, _limits, _model, _output, _rights, _additions, _surroundings, _extra):
+    for part in (_identity, _limits, _model, _output, _rights, _additions, _surroundings):
         words += part(options)
-    if any("\0" in word for word in words):
-        raise InvalidOption("an option has a NUL in it, which no command line can carry")
-    return words
+    words += _settings(options, in_file or {})
+    words += (flag if value is None else f"{flag}={value}" for flag, value in argv.extra_arguments(options))
+    return argv.refuse_nul(words)
+
+
+def file_to_merge(options: Options) -> Path | None:
+    """The settings file whose content goes onto the command line, because something is added to it."""
+    return settings_file(options.settings) if options.sandbox is not None else None
 
 
 def _identity(options: Options) -> Iterator[str]:
     if options.continue_conversation:
         yield "--continue"
-    yield from _text("resume", options.resume)
-    yield from _text("session-id", options.session_id)
+    yield from argv.text("resume", options.resume)
+    yield from argv.text("session-id", options.session_id)
     if options.fork_session:
         yield "--fork-session"
-    yield from _text("resume-session-at", options.resume_session_at)
+    yield from argv.text("resume-session-at", options.resume_session_at)
+    yield from argv.text("resume-drops-turn", options.resume_drops_turn)
 
 
 def _limits(options: Options) -> Iterator[str]:
     if options.max_turns is not None:
-        if not isinstance(options.max_turns, int):
-            raise InvalidOption(f"max_turns={brief(options.max_turns)} is no whole number")
-        yield f"--max-turns={options.max_turns}"
+        yield f"--max-turns={argv.whole_number('max_turns', options.max_turns)}"
     if options.max_budget_usd is not None:
         if not math.isfinite(options.max_budget_usd):
             raise InvalidOption(
                 f"max_budget_usd={brief(options.max_budget_usd)} is no amount; leave it out for no limit"
             )
         yield f"--max-budget-usd={options.max_budget_usd}"
+    match options.task_budget:
+        case None:
+            pass
+        case {"total": int(total)} if total > 0:
+            yield f"--task-budget={total}"
+        case other:
+            raise InvalidOption(f'task_budget={brief(other)} is not {{"total": tokens}}, with a whole number above 0')
 
 
 def _model(options: Options) -> Iterator[str]:
-    yield from _text("model", options.model)
-    yield from _text("fallback-model", options.fallback_model)
+    yield from argv.text("model", options.model)
+    yield from argv.text("fallback-model", options.fallback_model)
     yield from _system_prompt(options.system_prompt)
     if options.effort is not None:
-        yield f"--effort={_one_of('effort', options.effort, EFFORTS)}"
+        yield f"--effort={argv.one_of('effort', options.effort, EFFORTS)}"
     yield from _thinking(options)
     # One flag each: the CLI takes a list in one flag for a single name, and drops it.
-    yield from (f"--betas={beta}" for beta in _names("betas", options.betas))
+    yield from (f"--betas={beta}" for beta in argv.names("betas", options.betas))
 
 
 def _system_prompt(prompt: object) -> Iterator[str]:
@@ -149,119 +173,7 @@ def _thinking(options: Options) -> Iterator[str]:
                 f'thinking={brief(thinking)} is none of: {{"type": "adaptive"}}, {{"type": "disabled"}}, '
                 '{"type": "enabled", "budget_tokens": int}'
             )
-    yield from _text("thinking-display", thinking.get("display"), option="thinking['display']")
-
-
-def _output(options: Options) -> Iterator[str]:
-    match options.output_format:
-        case None:
-            pass
-        case {"type": "json_schema", "schema": dict(schema)}:
-            yield f"--json-schema={_json('output_format', schema)}"
-        case other:
-            raise InvalidOption(f'output_format={brief(other)} is not {{"type": "json_schema", "schema": {{...}}}}')
-    if options.include_partial_messages:
-        yield "--include-partial-messages"
-
-
-def _rights(options: Options) -> Iterator[str]:
-    match options.tools:
-        case None:
-            pass
-        case list():
-            yield f"--tools={','.join(_names('tools', options.tools))}"
-        case {"type": "preset"}:
-            yield "--tools=default"
-        case other:
-            raise InvalidOption(f'tools={brief(other)} is neither a list of names nor {{"type": "preset", ...}}')
-    if options.allowed_tools:
-        yield f"--allowedTools={','.join(_names('allowed_tools', options.allowed_tools))}"
-    if options.disallowed_tools:
-        yield f"--disallowedTools={','.join(_names('disallowed_tools', options.disallowed_tools))}"
-    if options.permission_mode is not None:
-        yield f"--permission-mode={_one_of('permission_mode', options.permission_mode, PERMISSION_MODES)}"
-    yield from _text(
-        "permission-prompt-tool", options.permission_prompt_tool_name, option="permission_prompt_tool_name"
-    )
-
-
-def _additions(options: Options) -> Iterator[str]:
-    yield from _mcp_servers(options.mcp_servers)
-    if options.strict_mcp_config:
-        yield "--strict-mcp-config"
-    for plugin in options.plugins:
-        match plugin:
-            case {"type": "local", "path": str() | os.PathLike() as path}:
-                yield f"--plugin-dir={os.fspath(path)}"
-            case _:
-                raise InvalidOption(f'plugins: {brief(plugin)} is not {{"type": "local", "path": str}}')
-
-
-def _mcp_servers(servers: object) -> Iterator[str]:
-    match servers:
-        case None:
-            return
-        case str() | os.PathLike():
-            yield from _text("mcp-config", os.fspath(servers), option="mcp_servers")
-            return
-        case dict():
-            pass
-        case other:
-            raise InvalidOption(f"mcp_servers={brief(other)} is neither a dict of servers nor a path nor JSON")
-    for name, server in servers.items():
-        if not isinstance(server, Mapping):
-            raise InvalidOption(f"mcp_servers[{brief(name)}] is no dict with a command, or a type and a url")
-        if server.get("type") == "sdk":
-            hint = "a server in this process cannot be offered; run it as a program (stdio) or behind a URL"
-            raise UnsupportedOption(NAME, "mcp_servers", {name: {"type": "sdk"}}, hint)
-    if servers:
-        yield f"--mcp-config={_json('mcp_servers', {'mcpServers': servers})}"
-
-
-def _surroundings(options: Options) -> Iterator[str]:
-    for folder in options.add_dirs:
-        yield from _text("add-dir", os.fspath(folder), option="add_dirs")
-    yield from _text("settings", options.settings)
-    if options.setting_sources is not None:
-        sources = [_one_of("setting_sources", source, SETTING_SOURCES) for source in options.setting_sources]
-        yield f"--setting-sources={','.join(sources)}"
-
-
-def _extra(options: Options) -> Iterator[str]:
-    for name, value in options.extra_args.items():
-        if not isinstance(name, str) or not _FLAG_NAME.fullmatch(name):
-            raise InvalidOption(f"extra_args: {brief(name)} is no flag's name; leave its dashes out")
-        if name in OWN_FLAGS:
-            raise InvalidOption(f"extra_args: {name!r} cannot be given here: {OWN_FLAGS[name]}")
-        if value is not None and not isinstance(value, str):
-            raise InvalidOption(f"extra_args[{name!r}]={brief(value)} is neither a str nor None, for no value")
-        yield f"--{name}" if value is None else f"--{name}={value}"
-
-
-def _text(flag: str, value: object, *, option: str = "") -> Iterator[str]:
-    """A flag with a text that may be left out but not be empty."""
-    if value is None:
-        return
-    if not isinstance(value, str) or not value:
-        raise InvalidOption(
-            f"{option or flag.replace('-', '_')}={brief(value)} is no text; leave it out for the default"
-        )
-    yield f"--{flag}={value}"
-
-
-def _names(option: str, names: Iterable[object]) -> list[str]:
-    found: list[str] = []
-    for name in names:
-        if not isinstance(name, str) or not name.strip():
-            raise InvalidOption(f"{option}: {brief(name)} is no name")
-        found.append(name)
-    return found
-
-
-def _one_of(option: str, value: object, known: tuple[str, ...]) -> str:
-    if not isinstance(value, str) or value not in known:
-        raise InvalidOption(f"{option}: {brief(value)} is none of {', '.join(known)}")
-    return value
+    yield from argv.text("thinking-display", thinking.get("display"), option="thinking['display']")
 
 
 def _tokens(option: str, value: object) -> int:
@@ -270,18 +182,62 @@ def _tokens(option: str, value: object) -> int:
     return value
 
 
-def _json(option: str, value: object) -> str:
-    try:
-        return json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidOption(f"{option} cannot be written as JSON: {error}") from None
+def _output(options: Options) -> Iterator[str]:
+    if (schema := argv.json_schema(options.output_format)) is not None:
+        yield f"--json-schema={schema}"
+    if options.include_partial_messages:
+        yield "--include-partial-messages"
+    if options.include_hook_events:
+        yield "--include-hook-events"
 
 
-def described_agents(options: Options) -> dict[str, Any] | None:
-    """The sub-agents as `initialize` wants them: what is None is left out."""
-    if not options.agents:
-        return None
-    return {
-        name: {key: value for key, value in agent.items() if value is not None}
-        for name, agent in options.agents.items()
-    }
+def _rights(options: Options) -> Iterator[str]:
+    if (tools := argv.built_in_tools(options.tools)) is not None:
+        yield f"--tools={tools}"
+    if allowed := with_skills(options):
+        yield f"--allowedTools={','.join(argv.names('allowed_tools', allowed))}"
+    if options.disallowed_tools:
+        yield f"--disallowedTools={','.join(argv.names('disallowed_tools', options.disallowed_tools))}"
+    if options.permission_mode is not None:
+        yield f"--permission-mode={argv.one_of('permission_mode', options.permission_mode, PERMISSION_MODES)}"
+    if options.allow_dangerously_skip_permissions:
+        yield "--allow-dangerously-skip-permissions"
+    yield from argv.text(
+        "permission-prompt-tool", options.permission_prompt_tool_name, option="permission_prompt_tool_name"
+    )
+
+
+def _additions(options: Options) -> Iterator[str]:
+    yield from mcp_servers(options.mcp_servers)
+    if options.strict_mcp_config:
+        yield "--strict-mcp-config"
+    yield from (f"--plugin-dir={folder}" for folder in argv.plugin_folders(options))
+
+
+def mcp_servers(servers: Any) -> Iterator[str]:
+    """`--mcp-config`: those of `servers` that live in this process by name only."""
+    declared = argv.checked_servers(declared_servers(servers))
+    if isinstance(declared, str):
+        yield from argv.text("mcp-config", declared, option="mcp_servers")
+    elif declared:
+        yield f"--mcp-config={argv.as_json('mcp_servers', {'mcpServers': declared})}"
+
+
+def _surroundings(options: Options) -> Iterator[str]:
+    for folder in options.add_dirs:
+        yield from argv.text("add-dir", os.fspath(folder), option="add_dirs")
+    if options.setting_sources is not None:
+        yield f"--setting-sources={argv.sources(options)}"
+    elif options.skills is not None:
+        # Skills are found in the folders of these; without them there would be nothing to offer.
+        yield "--setting-sources=user,project"
+
+
+def _settings(options: Options, in_file: Mapping[str, Any]) -> Iterator[str]:
+    if options.sandbox is not None:
+        merged = {**in_file, **given_settings(options.settings), "sandbox": options.sandbox}
+        yield f"--settings={argv.as_json('settings', merged)}"
+    elif isinstance(options.settings, Mapping):
+        yield f"--settings={argv.as_json('settings', options.settings)}"
+    elif options.settings is not None:
+        yield f"--settings={settings_file(options.settings) or options.settings}"

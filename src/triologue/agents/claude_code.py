@@ -10,10 +10,15 @@ from typing import Any, final
 import msgspec
 import trio
 
-from triologue.agents import claude_argv, claude_faults
-from triologue.agents.discovery import find_claude
+from triologue.agents import claude_argv, claude_faults, claude_requests
+from triologue.agents.argv import described_agents
+from triologue.agents.discovery import CLAUDE, find_program
+from triologue.agents.launching import working_folder
 from triologue.agents.replies import permission_reply
-from triologue.errors import AgentStartError, TriologueError
+from triologue.agents.settings import read_settings
+from triologue.agents.skills import listed_skills
+from triologue.errors import TriologueError
+from triologue.hosting import wire_hooks
 from triologue.messages import CanUseTool, Initialize, PermissionResult, Request, ResultMessage, UserMessage
 from triologue.options import Options
 from triologue.ports import Carrier, Command, Connection, Exit, Sink
@@ -57,7 +62,10 @@ class ClaudeCode:
     def initialize(self, options: Options) -> Initialize:
         """The first control request. What can be said on the command line is said there."""
         return Initialize(
-            agents=claude_argv.described_agents(options),
+            hooks=wire_hooks(options.hooks),
+            agents=described_agents(options),
+            skills=listed_skills(options),
+            forward_subagent_text=True if options.forward_subagent_text else None,
             # By default it records the first system prompt of a conversation, and goes on with that after a resume,
             # whatever it is given then. One that is asked for is meant to apply.
             system_prompt_snapshot=None if options.system_prompt is None else False,
@@ -66,7 +74,7 @@ class ClaudeCode:
     @property
     def requests(self) -> Mapping[type[Request], str | None]:
         """The control requests that it answers."""
-        return {}
+        return claude_requests.REQUESTS
 
     def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
         """The answer to a permission request."""
@@ -96,15 +104,15 @@ class ClaudeCode:
 
         Raises:
             AgentNotFound, AgentStartError: there is no CLI, or no folder to start it in.
+            InvalidOption: the settings file cannot be read.
         """
         base = self._base()
-        program = find_claude(options, base)
-        try:
-            cwd = str(Path(options.cwd or ".").absolute())
-        except FileNotFoundError:
-            raise AgentStartError("the current folder was deleted; choose one by Options(cwd=...)") from None
+        program = find_program(CLAUDE, options, base)
+        cwd = working_folder(options)
+        to_merge = claude_argv.file_to_merge(options)
+        in_file = read_settings(to_merge, cwd) if to_merge is not None else None
         return Command(
-            argv=[str(program), *claude_argv.arguments(options)],
+            argv=[str(program), *claude_argv.arguments(options, in_file=in_file)],
             env=environment(options, base, cwd),
             cwd=cwd,
             stderr=options.stderr,
@@ -132,6 +140,8 @@ def environment(options: Options, base: Mapping[str, str], cwd: str) -> dict[str
     """The whole environment of an agent's process. `options.env` has the last word, but for `PWD`."""
     env = {name: value for name, value in base.items() if name not in MARKS_OF_A_SURROUNDING_SESSION}
     # Goes into its user agent, where the vendor asks hosts to name themselves.
+    if options.client_app is not None:
+        env["CLAUDE_AGENT_SDK_CLIENT_APP"] = options.client_app
     env.setdefault("CLAUDE_AGENT_SDK_CLIENT_APP", "triologue")
     # `session_state_changed` frames tell when it runs: a result alone does not, for it begins turns by itself too.
     env.setdefault("CLAUDE_CODE_SDK_READS_SESSION_STATE", "1")

@@ -4,26 +4,20 @@ The texts are those of version 2.1; one that is not recognised ends as `AgentCra
 """
 
 import re
-import signal
-from collections.abc import Callable
-from typing import TypeAlias
 
+from triologue.agents.endings import Patterns, ending, first_match, missing_conversation
 from triologue.errors import (
     AgentCrashed,
     AgentStartError,
     InvalidOption,
     NotLoggedIn,
     SessionIdInUse,
-    SessionNotFound,
     TriologueError,
     brief,
 )
 from triologue.messages import ResultMessage
 from triologue.options import Options
 from triologue.ports import Exit
-
-# A shell's convention, which the CLI follows: 128 and the number of the signal that it ended by.
-SIGNALLED = 128
 
 
 def diagnose(exit: Exit, refusal: ResultMessage | None, options: Options, *, config_dir: str) -> TriologueError:
@@ -38,40 +32,16 @@ def diagnose(exit: Exit, refusal: ResultMessage | None, options: Options, *, con
     refused = "\n".join(refusal.errors or []) if refusal is not None else ""
     # It prints its reasons and leaves with 1; after any other end, what it once printed was not the reason.
     said = f"{refused}\n{exit.stderr_tail}" if refused or exit.code == 1 else ""
-    for pattern, explain in _TEXTS:
-        if found := pattern.search(said):
-            return explain(found, options, config_dir)
+    if (told := first_match(_TEXTS, said, options, config_dir)) is not None:
+        return told
     if refusal is not None:
         return AgentStartError(f"Claude Code did not begin the conversation: {refused or refusal.subtype}")
-    return AgentCrashed(f"Claude Code {_end(exit.code)}", exit_code=exit.code, stderr_tail=exit.stderr_tail)
-
-
-def _end(code: int | None) -> str:
-    if code is None:
-        return "went away"
-    if code == 0:
-        return "left by itself (exit code 0)"
-    number = -code if code < 0 else code - SIGNALLED
-    name = _signal_name(number)
-    if code < 0:
-        memory = "; the system does so when memory runs out" if number == signal.SIGKILL else ""
-        return f"was killed by {name or f'signal {number}'}{memory}"
-    return f"ended with exit code {code}" + (f", after {name}" if name else "")
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return ""
-
-
-Explain: TypeAlias = Callable[[re.Match[str], Options, str], TriologueError]
+    return AgentCrashed(f"Claude Code {ending(exit.code)}", exit_code=exit.code, stderr_tail=exit.stderr_tail)
 
 
 def _not_found(found: re.Match[str], options: Options, config_dir: str) -> TriologueError:
     detail = "" if found["id"] else "it is neither a session id nor a session's title"
-    return SessionNotFound(options.resume or found["id"] or "", cwd=options.cwd, config_dir=config_dir, detail=detail)
+    return missing_conversation(options.resume or found["id"] or "", options, config_dir, detail=detail)
 
 
 def _no_such_message(found: re.Match[str], options: Options, config_dir: str) -> TriologueError:
@@ -110,7 +80,7 @@ def _bad_arguments(found: re.Match[str], options: Options, config_dir: str) -> T
     return AgentStartError(f"Claude Code refused what it was started with: {found[0].strip()}")
 
 
-_TEXTS: list[tuple[re.Pattern[str], Explain]] = [
+_TEXTS: Patterns = [
     (re.compile(pattern, re.MULTILINE), explain)
     for pattern, explain in (
         (r"No conversation found with session ID: (?P<id>\S+)", _not_found),

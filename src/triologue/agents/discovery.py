@@ -1,4 +1,4 @@
-"""Where the Claude Code CLI is. Everything here asks the file system, so call it in a thread where that matters."""
+"""Where the programs of the agents are. Everything here asks the file system: call it in a thread where that matters."""
 
 import importlib.util
 import os
@@ -10,19 +10,70 @@ from typing import NamedTuple
 from triologue.errors import AgentNotFound, AgentStartError
 from triologue.options import Options
 
-CLI_PATH_VARIABLE = "CLAUDE_CODE_CLI_PATH"
-HOW_TO_INSTALL = "install it with `npm install -g @anthropic-ai/claude-code`, or `pip install claude-agent-sdk`"
 
-# `~` is HOME. Services are often started with a PATH that lacks these.
-USUAL_FOLDERS = (
-    "~/.local/bin",
-    "~/.claude/local",
-    "~/.npm-global/bin",
-    "/usr/local/bin",
-    "/opt/homebrew/bin",
-    "~/node_modules/.bin",
-    "~/.yarn/bin",
+class Program(NamedTuple):
+    """A vendor's program, and how to find it."""
+
+    title: str
+    """What it is called in texts."""
+    names: tuple[str, ...]
+    """Its file's names; the first one that is found wins."""
+    variable: str
+    """The variable that may name it."""
+    folders: tuple[str, ...]
+    """Where it usually is; `~` is HOME. Services are often started with a PATH that lacks these."""
+    package: str
+    """The vendor's Python SDK, which may carry it."""
+    install: str
+    """How to get it."""
+
+    @property
+    def missing(self) -> str:
+        """One line for: it is nowhere."""
+        return f"{self.title} was not found; {self.install}, or name it by {self.variable}"
+
+
+CLAUDE = Program(
+    title="the Claude Code CLI `claude`",
+    names=("claude",),
+    variable="CLAUDE_CODE_CLI_PATH",
+    folders=(
+        "~/.local/bin",
+        "~/.claude/local",
+        "~/.npm-global/bin",
+        "/usr/local/bin",
+        "/opt/homebrew/bin",
+        "~/node_modules/.bin",
+        "~/.yarn/bin",
+    ),
+    package="claude_agent_sdk",
+    install="install it with `npm install -g @anthropic-ai/claude-code`, or `pip install claude-agent-sdk`",
 )
+QODER = Program(
+    title="the Qoder CLI `qodercli`",
+    names=("qodercli", "qoder"),
+    variable="QODERCLI_PATH",
+    folders=(
+        "~/.local/bin",
+        "~/.npm-global/bin",
+        "/usr/local/bin",
+        "/opt/homebrew/bin",
+        "~/node_modules/.bin",
+        "~/.yarn/bin",
+    ),
+    package="qoder_agent_sdk",
+    install="install it with `npm install -g @qoder-ai/qodercli`, or `pip install qoder-agent-sdk`",
+)
+CORTEX = Program(
+    title="the Cortex Code CLI `cortex`",
+    names=("cortex",),
+    variable="CORTEX_CODE_CLI_PATH",
+    folders=("~/.local/bin",),
+    package="cortex_code_agent_sdk",
+    install="install it with `curl -LsS https://ai.snowflake.com/static/cc-scripts/install.sh | sh`",
+)
+PROGRAMS = {"claude-code": CLAUDE, "qoder": QODER, "cortex-code": CORTEX}
+"""By the name of the agent."""
 
 
 class Place(NamedTuple):
@@ -36,15 +87,16 @@ class Place(NamedTuple):
     """Whether there is a file here that this user may execute."""
 
 
-def find_claude(options: Options, environ: Mapping[str, str] | None = None) -> Path:
+def find_program(program: Program, options: Options, environ: Mapping[str, str] | None = None) -> Path:
     """The program to start, as an absolute path.
 
-    What is named (`Options.cli_path`, else CLAUDE_CODE_CLI_PATH) is taken or refused; only where nothing is named does
-    the first of `places` that has it win.
+    What is named (`Options.cli_path`, else the variable) is taken or refused; only where nothing is named does the
+    first of `places` that has it win.
 
     Args:
+        program: which one.
         options: only `cli_path` is read.
-        environ: where CLAUDE_CODE_CLI_PATH, PATH and HOME are read; None: this process's.
+        environ: where the variable, PATH and HOME are read; None: this process's.
 
     Raises:
         AgentNotFound: it is nowhere; the text lists the places. Or what is named does not exist.
@@ -53,36 +105,42 @@ def find_claude(options: Options, environ: Mapping[str, str] | None = None) -> P
     environ = os.environ if environ is None else environ
     if options.cli_path is not None:
         return _checked("Options.cli_path", os.fspath(options.cli_path), environ)
-    if named := environ.get(CLI_PATH_VARIABLE):
-        return _checked(CLI_PATH_VARIABLE, named, environ)
-    looked = places(environ)
+    if named := environ.get(program.variable):
+        return _checked(program.variable, named, environ)
+    looked = places(program, environ)
     for place in looked:
         if place.found:
             return Path(place.path)
     tried = "".join(f"\n  {place.where}: {place.path or 'nothing'}" for place in looked)
     raise AgentNotFound(
-        f"the Claude Code CLI `claude` is in none of these places:{tried}\n"
-        f"{HOW_TO_INSTALL}; or name it by Options(cli_path=...) or {CLI_PATH_VARIABLE}"
+        f"{program.title} is in none of these places:{tried}\n"
+        f"{program.install}; or name it by Options(cli_path=...) or {program.variable}"
     )
 
 
-def places(environ: Mapping[str, str] | None = None) -> list[Place]:
+def places(program: Program, environ: Mapping[str, str] | None = None) -> list[Place]:
     """Every place that is looked at when no `cli_path` is given, in order; the first that is found wins.
 
     Args:
-        environ: as for `find_claude`.
+        program: as for `find_program`.
+        environ: as for `find_program`.
     """
     environ = os.environ if environ is None else environ
-    named = environ.get(CLI_PATH_VARIABLE)
+    named = environ.get(program.variable)
     folders = environ.get("PATH", os.defpath)
-    on_path = shutil.which("claude", path=folders)
+    on_path = next(filter(None, (shutil.which(name, path=folders) for name in program.names)), None)
     looked = [
-        _place(CLI_PATH_VARIABLE, _expanded(named, environ) if named else None),
+        _place(program.variable, _expanded(named, environ) if named else None),
         Place("PATH", str(Path(on_path).absolute()) if on_path else folders, found=on_path is not None),
     ]
-    looked += [_place("usual folder", _expanded(folder, environ) / "claude") for folder in USUAL_FOLDERS]
-    looked.append(_place("inside claude-agent-sdk", _bundled()))
-    return looked
+    looked += [
+        _place("usual folder", _expanded(folder, environ) / name)
+        for name in program.names
+        for folder in program.folders
+    ]
+    inside = f"inside {program.package.replace('_', '-')}"
+    bundled = [_place(inside, path) for path in _bundled(program)]
+    return looked + (bundled or [Place(inside, "", found=False)])
 
 
 def _place(where: str, path: Path | None) -> Place:
@@ -113,11 +171,11 @@ def _is_program(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
 
-def _bundled() -> Path | None:
-    """The CLI that the vendor's Python SDK carries; the SDK itself is not imported."""
+def _bundled(program: Program) -> list[Path]:
+    """The program that the vendor's Python SDK carries; the SDK itself is not imported."""
     try:
-        spec = importlib.util.find_spec("claude_agent_sdk")
+        spec = importlib.util.find_spec(program.package)
     except ValueError:  # something put a module without a spec in its place
-        return None
+        return []
     folders = spec.submodule_search_locations if spec is not None else None
-    return Path(next(iter(folders)), "_bundled", "claude") if folders else None
+    return [Path(next(iter(folders)), "_bundled", name) for name in program.names] if folders else []

@@ -9,10 +9,21 @@ from typing import Any, final
 import msgspec
 import trio
 
+from triologue.agents import embedded_requests
 from triologue.agents.replies import permission_reply
 from triologue.engine import EngineSetup, OfflineModel, Transcripts, default_transcripts, serve
-from triologue.engine.conversation import PERMISSION_MODES
-from triologue.engine.identity import ID_IN_USE, INVALID_ID, UNKNOWN_ID, UNKNOWN_MESSAGE, is_uuid, working_directory
+from triologue.engine.identity import (
+    ID_IN_USE,
+    INVALID_ID,
+    REJECTED,
+    UNKNOWN_ID,
+    UNKNOWN_MESSAGE,
+    is_uuid,
+    working_directory,
+)
+from triologue.engine.permissions import PERMISSION_MODES
+from triologue.engine.structured import schema_of, structured_output_tool
+from triologue.engine.subagents import read_agents
 from triologue.errors import (
     AgentCrashed,
     InvalidOption,
@@ -22,6 +33,7 @@ from triologue.errors import (
     UnsupportedOption,
     brief,
 )
+from triologue.hosting import declared_servers, local_servers, wire_hooks
 from triologue.messages import (
     AnyRequest,
     CanUseTool,
@@ -43,14 +55,22 @@ GRACE = 1.0
 
 HAS = frozenset(IDENTITY) | {
     "abort_event",
+    "agents",
     "allowed_tools",
+    "can_use_tool",
     "cwd",
     "disallowed_tools",
+    "forward_subagent_text",
+    "hooks",
     "include_partial_messages",
     "max_budget_usd",
     "max_turns",
+    "mcp_servers",
     "model",
+    "on_elicitation",
+    "output_format",
     "permission_mode",
+    "permission_prompt_tool_name",
     "stderr",
     "system_prompt",
     "verbatim_prompts",
@@ -61,7 +81,7 @@ _HINTS = {
     "cli_path": "it runs in this process and has no program",
     "env": "it runs in this process, whose environment it shares",
     "extra_args": "it has no command line",
-    "mcp_servers": "give it Python functions: Embedded(tools=[...])",
+    "mcp_servers": "it reaches only servers that live in this program; see create_sdk_mcp_server",
     "tools": "its tools are the functions that Embedded(tools=[...]) was given",
 }
 
@@ -70,9 +90,10 @@ _HINTS = {
 class Embedded:
     """The built-in agent. It lives in this process, needs no program, and works with any `Model`.
 
-    Its tools are Python functions of the program, so they run without asking: `disallowed_tools` takes one away,
-    `allowed_tools` and rules for tools that it lacks are accepted and change nothing. Conversations are kept in
-    memory, in `transcripts`.
+    Its tools are Python functions of the program. They run without asking, unless there is somebody to ask: with
+    `can_use_tool` or `on_permission` each call is a question, but for what `allowed_tools` names. Tools of MCP servers
+    always need permission, as with Claude Code. `disallowed_tools` takes a tool away; rules for tools that it lacks
+    are accepted. Conversations are kept in memory, in `transcripts`.
 
     Args:
         model: who answers; None: an `OfflineModel`.
@@ -122,18 +143,19 @@ class Embedded:
             modes = ", ".join(PERMISSION_MODES)
             raise InvalidOption(f"permission_mode={brief(options.permission_mode)} is none of {modes}")
         prompt = options.system_prompt
+        _check_parts(options)
         if isinstance(prompt, dict) and prompt.get("type") != "preset":
             hint = 'give a str, or {"type": "preset", "append": "..."}'
             raise UnsupportedOption(self.name, "system_prompt", prompt, hint)
 
     def initialize(self, options: Options) -> AnyRequest:
         """The first control request."""
-        return Initialize()
+        return Initialize(hooks=wire_hooks(options.hooks))
 
     @property
     def requests(self) -> Mapping[type[Request], str | None]:
         """The control requests that it answers."""
-        return {}
+        return embedded_requests.REQUESTS
 
     def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
         """The answer to a permission request."""
@@ -151,7 +173,9 @@ class Embedded:
         Leaving the block normally lets a running turn go on for `GRACE` seconds; leaving it by an exception or a
         cancellation stops it at once. No JSON is written or read.
         """
-        setup = EngineSetup(model=self._model, options=options.copy(), transcripts=self._transcripts, tools=self._tools)
+        options = options.copy()
+        options.mcp_servers = declared_servers(options.mcp_servers)
+        setup = EngineSetup(model=self._model, options=options, transcripts=self._transcripts, tools=self._tools)
         # Unbounded, because `send` never waits; the engine takes in whatever is there at its next step.
         outbox, inbox = trio.open_memory_channel[list[Message]](math.inf)
         connection = EmbeddedConnection(outbox)
@@ -182,6 +206,8 @@ class Embedded:
             )
         if options.resume_session_at and said == UNKNOWN_MESSAGE.format(options.resume_session_at):
             return InvalidOption(f"resume_session_at={brief(options.resume_session_at)}: no such message there")
+        if options.resume_drops_turn and said.startswith(REJECTED):
+            return InvalidOption(f"resume_drops_turn={brief(options.resume_drops_turn)}: {said}")
         if options.session_id and said == ID_IN_USE.format(options.session_id):
             return SessionIdInUse(f"session_id={brief(options.session_id)} belongs to a conversation; choose another")
         if said == INVALID_ID:
@@ -237,6 +263,19 @@ class EmbeddedConnection:
         finally:
             self._gone.set()
         _tell(self._exit.stderr_tail, setup.options.stderr)
+
+
+def _check_parts(options: Options) -> None:
+    """Refuse MCP servers that live elsewhere, odd sub-agents, and a schema that nothing could be held against."""
+    servers = options.mcp_servers
+    if servers:
+        here = local_servers(servers) if isinstance(servers, dict) else {}
+        if not isinstance(servers, dict) or set(here) != set(servers):
+            raise UnsupportedOption("embedded", "mcp_servers", servers, _HINTS["mcp_servers"])
+    read_agents(options.agents)
+    schema = schema_of(options.output_format)
+    if schema is not None:
+        structured_output_tool(schema)
 
 
 def _tell(stderr: str, callback: Callable[[str], None] | None) -> None:

@@ -8,10 +8,19 @@ from pathlib import Path
 
 from triologue.agents.spawner import Launch
 from triologue.errors import AgentError, AgentNotFound, AgentStartError
+from triologue.options import Options
 from triologue.ports import Command
 
 # Bytes that the pipe from an agent's stdout may hold, where the system lets us choose (Linux; 64 KiB by default).
 STDOUT_BYTES = 128 * 1024
+
+
+def working_folder(options: Options) -> str:
+    """The folder that an agent starts in, as an absolute path. Raises `AgentStartError` if there is none."""
+    try:
+        return str(Path(options.cwd or ".").absolute())
+    except FileNotFoundError:
+        raise AgentStartError("the current folder was deleted; choose one by Options(cwd=...)") from None
 
 
 def plan(command: Command, fds: tuple[int, int, int]) -> Launch:

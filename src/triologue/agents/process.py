@@ -238,7 +238,9 @@ class Process:
         assert self._child is not None
         if eof:
             self._stdin.end()
-            self._eof_patience.deadline = trio.current_time() + self._terms.grace
+            grace = self._command.grace
+            patience = self._terms.grace if grace is None else min(grace, self._terms.grace)
+            self._eof_patience.deadline = trio.current_time() + patience
             with self._eof_patience:
                 await self._gone.wait()
         for number, patience in ((signal.SIGTERM, self._terms.grace), (signal.SIGKILL, KILL_PATIENCE)):

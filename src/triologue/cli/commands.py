@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,7 @@ import click
 import trio
 from rich.console import Console
 
-from triologue.agents import ClaudeCode
+from triologue.agents import AGENTS as KNOWN, DEFAULT_AGENT
 from triologue.cli.chat import hold_chat
 from triologue.cli.demo import DemoOptions, run_demo
 from triologue.cli.doctor import examine
@@ -22,7 +23,7 @@ from triologue.cli.run import Form, RunRequest, run_prompt
 from triologue.options import Options
 from triologue.ports import Agent
 
-AGENTS: dict[str, Callable[[], Agent]] = {"claude-code": ClaudeCode, "embedded": offline_agent}
+AGENTS: dict[str, Callable[[], Agent]] = {**KNOWN, "embedded": offline_agent}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -45,11 +46,11 @@ def agent_option(command: Command) -> Command:
     return click.option(
         "--agent",
         type=agent_type,
-        default="claude-code",
+        default=DEFAULT_AGENT,
         envvar="TRIOLOGUE_AGENT",
         show_default=True,
         show_envvar=True,
-        help="Who answers: the Claude Code CLI, or the built-in agent with its offline model.",
+        help="Who answers: a vendor's CLI, or the built-in agent with its offline model.",
     )(command)
 
 
@@ -88,7 +89,7 @@ def triologue() -> None:
 @click.option(
     "--sessions",
     type=click.IntRange(1, 10_000),
-    help="How many conversations.  [default: 200; 4 with claude-code, where each is a process and costs money]",
+    help="How many conversations.  [default: 200; 4 with a CLI, where each is a process and costs money]",
 )
 @click.option("--turns", type=click.IntRange(2, 1_000), default=5, show_default=True, help="Turns in each of them.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same conversations.")
@@ -166,13 +167,16 @@ def run(agent: str, prompt: str, json: bool, stream_json: bool, timeout: float |
 def doctor(agent: str | None) -> int:
     """Look at each agent: is it installed, is its version one that is tested, does it start.
 
-    AGENT (claude-code or embedded): only this one. It is started the way every conversation starts it, up to its first
-    prompt, and no further: no model is asked.
+    AGENT (claude-code, qoder, cortex-code or embedded): only this one. It is started the way every conversation starts
+    it, up to its first prompt, and no further: no model is asked.
 
-    Exit code: 0 when each one that was looked at starts, 3 otherwise. A version that is not tested is only a remark.
+    Exit code: 0 when AGENT starts, or without it the one that is used where none is named; 3 otherwise. A version that
+    is not tested is only a remark.
     """
     names = [agent] if agent else list(AGENTS)
-    return trio.run(until_interrupted, partial(examine, {name: AGENTS[name]() for name in names}, _console()))
+    needed = agent or os.environ.get("TRIOLOGUE_AGENT") or DEFAULT_AGENT
+    look = partial(examine, {name: AGENTS[name]() for name in names}, _console(), needed=needed)
+    return trio.run(until_interrupted, look)
 
 
 def _options(said: dict[str, Any], *, include_partial_messages: bool) -> Options:

@@ -11,15 +11,20 @@ from msgspec import Struct
 from rich.console import Console
 from rich.text import Text
 
-from triologue.agents.discovery import find_claude, places
-from triologue.cli.endings import CLAUDE_IS_MISSING, ExitCode, one_line, sole_error
+from triologue.agents.discovery import PROGRAMS, find_program, places
+from triologue.cli.endings import ExitCode, one_line, sole_error
 from triologue.cli.handshake import start_once
 from triologue.errors import TriologueError
 from triologue.options import Options
 from triologue.ports import Agent
 
-TESTED = {"claude-code": ("2.1.329",)}
-"""The versions of each CLI that the test suite runs with."""
+TESTED = {"claude-code": ("2.1.329",), "qoder": ("1.1.76",), "cortex-code": ()}
+"""The versions of each CLI that the test suite runs with. Of Cortex Code it has only what was recorded."""
+HOW_TO_LOG_IN = {
+    "claude-code": "set ANTHROPIC_API_KEY, or run `claude` and log in",
+    "qoder": "run `qodercli login`, or give Qoder(auth=...)",
+    "cortex-code": "set up a Snowflake connection",
+}
 START_PATIENCE = 60.0
 VERSION_PATIENCE = 10.0
 
@@ -37,8 +42,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     """What to do, or to know."""
 
 
-async def examine(agents: Mapping[str, Agent], console: Console) -> ExitCode:
-    """Look at each agent, print what was found, return the exit code."""
+async def examine(agents: Mapping[str, Agent], console: Console, *, needed: str) -> ExitCode:
+    """Look at each agent, print what was found, return the exit code: whether the one that is needed is ready."""
     where = f"{platform.system()} {platform.machine()}"
     console.print(f"Python {platform.python_version()}, trio {trio.__version__}, {where}", style="bright_black")
     if platform.system() != "Linux":
@@ -46,18 +51,18 @@ async def examine(agents: Mapping[str, Agent], console: Console) -> ExitCode:
     findings = [await _examine(name, agent) for name, agent in agents.items()]
     for finding in findings:
         _show(finding, console)
-    return ExitCode.OK if all(finding.is_ready for finding in findings) else ExitCode.NO_AGENT
+    return ExitCode.OK if all(found.is_ready for found in findings if found.name == needed) else ExitCode.NO_AGENT
 
 
 async def _examine(name: str, agent: Agent) -> Finding:
     if name not in TESTED:
         return await _start(name, agent, [("program", "none: it runs in this process")])
     try:
-        program = str(await trio.to_thread.run_sync(find_claude, Options(), abandon_on_cancel=True))
+        program = str(await trio.to_thread.run_sync(find_program, PROGRAMS[name], Options(), abandon_on_cancel=True))
     except TriologueError as error:
-        looked = await trio.to_thread.run_sync(places, abandon_on_cancel=True)
+        looked = await trio.to_thread.run_sync(places, PROGRAMS[name], abandon_on_cancel=True)
         facts = [("program", "not found"), *((f"  {place.where}", place.path or "nothing there") for place in looked)]
-        missing = CLAUDE_IS_MISSING if "\n" in str(error) else one_line(error)  # the places are among the facts
+        missing = PROGRAMS[name].missing if "\n" in str(error) else one_line(error)  # the places are among the facts
         return Finding(name=name, is_ready=False, facts=facts, missing=[missing])
     finding = await _start(name, agent, [("program", program)])
     return finding if finding.is_ready else await _with_version(finding, program)
@@ -74,16 +79,23 @@ async def _start(name: str, agent: Agent, facts: list[tuple[str, str]]) -> Findi
     facts = [*facts, ("starts", f"yes, in {trio.current_time() - began:.2f} s")]
     if name not in TESTED:
         return Finding(name=name, is_ready=True, facts=facts, missing=[])
-    version, account = str(told.get("claude_code_version") or "unknown"), account_of(told)
+    # The others refuse to start without one, and tell of it in ways of their own.
+    account = account_of(told) if name == "claude-code" else account_of(told) or "unknown"
+    version = str(told["claude_code_version"]) if "claude_code_version" in told else await _ask_version(facts[0][1])
     facts += [("version", _judged(name, version)), ("account", account or "none")]
-    missing = [] if version in TESTED[name] else [f"it is tested with version {', '.join(TESTED[name])}"]
+    missing = [] if version in TESTED[name] else [_not_tested(name)]
     if account is None:
-        missing.append("it needs an account: set ANTHROPIC_API_KEY, or run `claude` and log in")
+        missing.append(f"it needs an account: {HOW_TO_LOG_IN[name]}")
     return Finding(name=name, is_ready=True, facts=facts, missing=missing)
 
 
 async def _with_version(finding: Finding, program: str) -> Finding:
-    """Its version, asked for in the other way: one that does not start may be too old to."""
+    """Its version too: one that does not start may be too old to."""
+    facts = [*finding.facts, ("version", _judged(finding.name, await _ask_version(program)))]
+    return Finding(name=finding.name, is_ready=False, facts=facts, missing=finding.missing)
+
+
+async def _ask_version(program: str) -> str:
     answer = b""
     with trio.move_on_after(VERSION_PATIENCE):
         try:
@@ -94,13 +106,16 @@ async def _with_version(finding: Finding, program: str) -> Finding:
         except OSError:
             pass  # why it cannot be started is in the finding already
     found = _VERSION.search(answer.decode(errors="replace"))
-    version = found[0] if found else "unknown"
-    facts = [*finding.facts, ("version", _judged(finding.name, version))]
-    return Finding(name=finding.name, is_ready=False, facts=facts, missing=finding.missing)
+    return found[0] if found else "unknown"
 
 
 def _judged(name: str, version: str) -> str:
     return f"{version} ({'tested' if version in TESTED[name] else 'not tested'})"
+
+
+def _not_tested(name: str) -> str:
+    tested = ", ".join(TESTED[name])
+    return f"it is tested with version {tested}" if tested else "no version of it is tested: only what was recorded"
 
 
 def account_of(told: dict[str, Any]) -> str | None:

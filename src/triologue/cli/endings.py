@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from triologue.agents.discovery import CLI_PATH_VARIABLE, HOW_TO_INSTALL
+from triologue.agents.discovery import PROGRAMS
 from triologue.errors import (
     AgentNotFound,
     AgentStartError,
@@ -13,8 +13,6 @@ from triologue.errors import (
     TurnError,
     TurnInterrupted,
 )
-
-CLAUDE_IS_MISSING = f"the Claude Code CLI `claude` was not found; {HOW_TO_INSTALL}, or name it by {CLI_PATH_VARIABLE}"
 
 
 class ExitCode(IntEnum):
@@ -71,7 +69,8 @@ def one_line(error: BaseException) -> str:
     said = str(error).strip()
     if isinstance(error, AgentNotFound) and "\n" in said:
         # Its text lists every place that was looked at, and a screenful is no clear line.
-        return f"{CLAUDE_IS_MISSING} (`triologue doctor` lists where it was looked for)"
+        missing = next((each.missing for each in PROGRAMS.values() if said.startswith(each.title)), said.split("\n")[0])
+        return f"{missing} (`triologue doctor` lists where it was looked for)"
     if not isinstance(error, TriologueError):
         return f"a bug in triologue, please report it: {type(error).__name__}: {' '.join(said.split())}"
     return " ".join(said.split())

@@ -31,9 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     import click
 
+    from triologue.cli.agent import agent
     from triologue.cli.commands import triologue
     from triologue.cli.endings import ExitCode, exit_code_of, one_line
 
+    triologue.add_command(agent)
     try:
         code = triologue.main(argv, prog_name="triologue", standalone_mode=False)
         sys.stdout.flush()

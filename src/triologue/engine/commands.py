@@ -9,7 +9,8 @@ from triologue.errors import ModelError
 from triologue.messages import CompactBoundaryMessage, ConversationReset, UserMessage, text
 from triologue.ports import ModelRequest
 
-Command: TypeAlias = Callable[[Conversation, Tally], Awaitable[Ending]]
+Command: TypeAlias = Callable[[Conversation, Tally, str], Awaitable[Ending]]
+"""Takes the words behind the command too."""
 
 SUMMARIZE = (
     "Summarize the conversation so far, so that it can go on from your summary alone: what the user told you and "
@@ -18,16 +19,19 @@ SUMMARIZE = (
 SUMMARY = "This conversation goes on from an earlier one. Its summary:\n\n"
 
 
-def find_command(prompt: UserMessage) -> Command | None:
-    """The command that a prompt calls, unless its host says that it is verbatim."""
+def find_command(prompt: UserMessage) -> tuple[Command, str] | None:
+    """The command that a prompt calls, and the words behind it; none when its host says that it is verbatim."""
     if prompt.client_composed or not isinstance(prompt.content, str):
         return None
-    word, _, _ = prompt.content.strip().partition(" ")
-    return _COMMANDS.get(word)
+    word, _, words = prompt.content.strip().partition(" ")
+    command = _COMMANDS.get(word)
+    return (command, words.strip()) if command is not None else None
 
 
-async def clear(conversation: Conversation, tally: Tally) -> Ending:
+async def clear(conversation: Conversation, tally: Tally, words: str) -> Ending:
     """Begin a fresh conversation; the old one is kept under its id."""
+    if "SessionEnd" in conversation.hooks:
+        await conversation.hooks.fire("SessionEnd", {"reason": "clear"}, subject="clear")
     fresh = conversation.transcript.clear(conversation.new_id())
     reset = ConversationReset(
         new_conversation_id=fresh.session_id,
@@ -36,20 +40,31 @@ async def clear(conversation: Conversation, tally: Tally) -> Ending:
         trigger="clear",
     )
     conversation.transcript = fresh
+    conversation.source = "clear"
     conversation.say(reset, conversation.init())
     return Ending(subtype="success", result="")
 
 
-async def compact(conversation: Conversation, tally: Tally) -> Ending:
+async def compact(conversation: Conversation, tally: Tally, words: str) -> Ending:
     """Let the model sum up, and go on from that."""
-    conversation.say(conversation.init())
+    conversation.begin_turn()
     transcript = conversation.transcript
     if not transcript.entries:
         conversation.say(synthetic_frame(conversation, "There is nothing to compact yet."))
         return Ending(subtype="success", result="")
+    instructions = words
+    if "PreCompact" in conversation.hooks:
+        fields = {"trigger": "manual", "custom_instructions": words or None}
+        asked = await conversation.hooks.fire("PreCompact", fields, subject="manual")
+        objection = asked.blocked if asked.stopped is None else asked.stopped
+        if objection is not None:
+            conversation.say(synthetic_frame(conversation, f"A hook stopped the compaction: {objection}"))
+            return Ending(subtype="success", result="")
+        instructions = "\n".join((words, *asked.contexts)).strip()
     before = transcript.size
     conversation.say(conversation.status("compacting"))
-    messages = (*transcript.messages(), {"role": "user", "content": SUMMARIZE})
+    wanted = f"{SUMMARIZE}\n\n{instructions}" if instructions else SUMMARIZE
+    messages = (*transcript.messages(), {"role": "user", "content": wanted})
     request = ModelRequest(model=conversation.model, system=None, messages=messages)
     try:
         reply = await conversation.setup.model.reply(request, lambda piece: None)
@@ -71,13 +86,17 @@ async def compact(conversation: Conversation, tally: Tally) -> Ending:
         },
     )
     conversation.say(conversation.status(None), boundary)
+    if "PostCompact" in conversation.hooks:
+        fields = {"trigger": "manual", "compact_summary": text(reply.content)}
+        await conversation.hooks.fire("PostCompact", fields, subject="manual")
     return Ending(subtype="success", result="")
 
 
-async def cost(conversation: Conversation, tally: Tally) -> Ending:
+async def cost(conversation: Conversation, tally: Tally, words: str) -> Ending:
     """Tell what the session has cost."""
     told = conversation.cost_text()
-    conversation.say(conversation.init(), synthetic_frame(conversation, told))
+    conversation.begin_turn()
+    conversation.say(synthetic_frame(conversation, told))
     return Ending(subtype="success", result=told)
 
 

@@ -1,22 +1,28 @@
 """The state of one connection to the built-in agent, and the frames that tell about it."""
 
-from typing import TYPE_CHECKING, Any, final
+import os
+from typing import Any, final
 
+import msgspec
+import trio
+from msgspec import Struct, field
+
+from triologue.engine.hooks import Hooks
+from triologue.engine.host import Host
+from triologue.engine.mcp_servers import McpServers
+from triologue.engine.permissions import Permissions
 from triologue.engine.setup import EngineSetup
-from triologue.engine.transcripts import Transcript
+from triologue.engine.toolbox import EngineTool
+from triologue.engine.transcripts import Transcript, Transcripts
 from triologue.messages import CommandLifecycle, InitMessage, Message, StatusMessage, UserMessage
 from triologue.ports import ModelReply, Sink
-
-if TYPE_CHECKING:
-    import trio
+from triologue.wire import decode_line
 
 COMMANDS = {
     "clear": "Begin a fresh conversation",
     "compact": "Put a summary in place of what was said so far",
     "cost": "Show what the session has cost so far",
 }
-CAPABILITIES = ["interrupt_receipt_v1", "interrupt_cancel_queued_v1", "msg_lifecycle_v1"]
-PERMISSION_MODES = ("acceptEdits", "auto", "bypassPermissions", "default", "dontAsk", "plan")
 
 CONTEXT_TOKENS = 200_000
 CHARACTERS_PER_TOKEN = 4
@@ -32,22 +38,48 @@ _UNUSED = {
 }
 
 
+class AgentDefinition(Struct, kw_only=True):
+    """A sub-agent, as the vendors' options describe it."""
+
+    description: str
+    prompt: str
+    tools: list[str] | None = None
+    """The tools that it has; None: all of them."""
+    disallowed_tools: list[str] = field(name="disallowedTools", default_factory=list)
+    model: str | None = None
+    """None or `inherit`: that of the conversation."""
+    max_turns: int | None = field(name="maxTurns", default=None)
+
+
 @final
 class Conversation:
     """What one connection has said and is set to; shared by its turns and its control requests."""
 
     __slots__ = (
+        "agents",
+        "denials",
         "emit",
         "ended",
+        "forwards_text",
+        "hooks",
+        "host",
+        "is_durable",
         "last_failed",
+        "max_thinking_tokens",
         "model",
-        "permission_mode",
+        "output_schema",
+        "permissions",
+        "prompt_id",
         "queue",
         "recent_usage",
         "results",
         "scope",
+        "servers",
         "setup",
+        "source",
         "spent_usd",
+        "system_prompt",
+        "tasks",
         "tools",
         "transcript",
     )
@@ -57,13 +89,37 @@ class Conversation:
         self.setup = setup
         self.emit = emit
         self.transcript = transcript
+        self.is_durable = not isinstance(setup.transcripts, Transcripts)
+        """The transcript is kept message by message, and with what only a history on disk has."""
+        self.host = Host(emit)
+        self.hooks = Hooks(self.host, self._hook_base, self.notice)
+        self.servers = McpServers(self.host)
+        folders = [transcript.cwd, *(os.path.abspath(os.fspath(each)) for each in options.add_dirs)]  # noqa: PTH100
+        mode = options.permission_mode or "default"
+        self.permissions = Permissions(mode, folders, options.allowed_tools, options.disallowed_tools)
         self.model = options.model
-        self.permission_mode = options.permission_mode or "default"
-        self.tools = {tool.name: tool for tool in setup.tools if tool.name not in options.disallowed_tools}
+        self.system_prompt: Any = options.system_prompt
+        """As the option of that name."""
+        self.max_thinking_tokens = options.max_thinking_tokens
+        self.output_schema: dict[str, Any] | None = None
+        """What the turns are to give, if anything."""
+        self.agents: dict[str, AgentDefinition] = {}
+        """The sub-agents, by name."""
+        self.forwards_text = options.forward_subagent_text
+        self.tools: dict[str, EngineTool] = {}
+        """The tools at hand; `equip` puts them together."""
         self.queue: list[UserMessage] = []
         """Prompts that wait for the running turn to end."""
         self.scope: trio.CancelScope | None = None
         """Cancelling it interrupts the turn; None when none runs. It exists before the turn's first step."""
+        self.prompt_id = ""
+        """Names the running turn for hooks."""
+        self.source: str | None = "resume" if transcript.entries else "startup"
+        """How the conversation began, until the hooks of its start were asked; then None."""
+        self.tasks: dict[str, trio.CancelScope] = {}
+        """The sub-agents that run."""
+        self.denials: list[dict[str, Any]] = []
+        """The calls that were denied in this turn."""
         self.spent_usd = 0.0
         """By this connection; `transcript.cost_usd` counts on over resumes and forks."""
         self.recent_usage: dict[str, dict[str, Any]] = {}
@@ -100,6 +156,7 @@ class Conversation:
 
     def init(self) -> InitMessage:
         """What the agent is and has; said at the beginning of every turn."""
+        profile = self.setup.profile
         return InitMessage(
             subtype="init",
             session_id=self.session_id,
@@ -107,16 +164,24 @@ class Conversation:
             cwd=self.transcript.cwd,
             model=self.model_name,
             tools=list(self.tools),
-            mcp_servers=[],
-            permission_mode=self.permission_mode,
+            mcp_servers=[{"name": each.name, "status": each.status} for each in self.servers],
+            permission_mode=self.permissions.mode,
             slash_commands=list(COMMANDS),
             api_key_source="none",
             output_style="default",
-            agents=[],
+            agents=list(self.agents),
             skills=[],
             plugins=[],
-            capabilities=CAPABILITIES,
+            capabilities=list(profile.capabilities),
+            claude_code_version=profile.claude_code_version,
+            qodercli_version=profile.qodercli_version,
+            protocol_version=profile.protocol_version,
         )
+
+    def begin_turn(self) -> None:
+        """Say what the agent is and has, where that belongs to every turn."""
+        if not self.setup.profile.greets:
+            self.say(self.init())
 
     def status(self, status: str | None, permission_mode: str | None = None) -> StatusMessage:
         """What the agent does, or its new permission mode."""
@@ -127,6 +192,39 @@ class Conversation:
             status=status,
             permission_mode=permission_mode,
         )
+
+    def notice(self, text: str) -> None:
+        """Tell the user something that is not the model's."""
+        frame = {
+            "type": "system",
+            "subtype": "informational",
+            "content": text,
+            "level": "warning",
+            "session_id": self.session_id,
+            "uuid": self.new_id(),
+        }
+        if (message := decode_line(msgspec.json.encode(frame))) is not None:
+            self.say(message)
+
+    def interrupt(self) -> None:
+        """Stop the running turn, and take back what was asked of the host for it."""
+        if self.scope is not None:
+            self.host.withdraw_turn()
+            self.scope.cancel()
+
+    def set_permission_mode(self, mode: str) -> None:
+        """Change it, and say so."""
+        self.permissions.mode = mode
+        self.say(self.status(None, permission_mode=mode))
+
+    def _hook_base(self) -> dict[str, Any]:
+        return {
+            "session_id": self.session_id,
+            "transcript_path": self.setup.transcript_path(self.transcript),
+            "cwd": self.transcript.cwd,
+            "permission_mode": self.permissions.mode,
+            "prompt_id": self.prompt_id,
+        }
 
     def charge(self, reply: ModelReply) -> None:
         """Count what a model call cost."""

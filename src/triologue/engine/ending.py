@@ -32,6 +32,7 @@ class Ending(Struct, kw_only=True):
     errors: list[str] | None = None
     stop_reason: str | None = None
     terminal_reason: str | None = None
+    structured_output: Any = None
     api_error_status: int | None = None
     state: str = "completed"
     """What became of the prompt: `completed` or `cancelled`."""
@@ -45,6 +46,7 @@ class Tally(Struct):
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    tool_uses: int = 0
     stop_reason: str | None = None
 
     def count(self, reply: ModelReply) -> None:
@@ -128,8 +130,8 @@ def result_message(conversation: Conversation, tally: Tally, ending: Ending, pro
     }
     return ResultMessage(
         subtype=ending.subtype,
-        duration_ms=(trio.current_time() - tally.started) * 1000,
-        duration_api_ms=tally.api_seconds * 1000,
+        duration_ms=round((trio.current_time() - tally.started) * 1000),
+        duration_api_ms=round(tally.api_seconds * 1000),
         is_error=ending.is_error,
         num_turns=tally.calls if ending.terminal_reason != "budget_exhausted" else max(tally.calls, 1),
         session_id=conversation.session_id,
@@ -141,7 +143,8 @@ def result_message(conversation: Conversation, tally: Tally, ending: Ending, pro
         usage=usage,
         model_usage={name: dict(each) for name, each in conversation.transcript.model_usage.items()},
         model_usage_since_last_result=conversation.recent_usage,
-        permission_denials=[],
+        permission_denials=conversation.denials,
+        structured_output=ending.structured_output,
         api_error_status=ending.api_error_status,
         origin=prompt.origin,
         uuid=conversation.new_id(),

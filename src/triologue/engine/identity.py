@@ -14,6 +14,8 @@ INVALID_ID = "Error: Invalid session ID. Must be a valid UUID."
 ID_IN_USE = "Error: Session ID {} is already in use."
 NEEDS_FORK = "Error: --session-id with --continue or --resume also needs --fork-session."
 NEEDS_RESUME = "Error: --resume-session-at needs --resume."
+NEEDS_CUT = "Error: --resume-drops-turn needs --resume-session-at."
+REJECTED = "Resume rejected by --resume-drops-turn:"
 UNKNOWN_ID = "No conversation found with session ID: {}"
 UNKNOWN_MESSAGE = "No message found with message.uuid of: {}"
 
@@ -54,6 +56,10 @@ def _prepare(source: Transcript, setup: EngineSetup) -> Transcript | Refusal:
         cut = source.until(options.resume_session_at)
         if cut is None:
             return _refuse(UNKNOWN_MESSAGE.format(options.resume_session_at), source.session_id, setup)
+        if options.resume_drops_turn is not None:
+            more = _cut_off(source, options.resume_session_at, options.resume_drops_turn)
+            if more is not None:
+                return _refuse(f"{REJECTED} {more}", source.session_id, setup)
         source = cut
     if options.fork_session:
         source = source.fork(options.session_id or setup.new_id())
@@ -61,11 +67,30 @@ def _prepare(source: Transcript, setup: EngineSetup) -> Transcript | Refusal:
     return source
 
 
+def _cut_off(source: Transcript, at: str, prompt: str) -> str | None:
+    """Why a cut takes away something else than the turn of one prompt; None when that is all."""
+    index = next(index for index, entry in enumerate(source.entries) if at in entry.uuids)
+    rest = source.entries[index + 1 :]
+    begun = [
+        entry
+        for entry in rest
+        if entry.role == "user"
+        and (isinstance(entry.content, str) or any(each in source.prompts for each in entry.uuids))
+    ]
+    if at != source.entries[index].uuids[-1] or not rest or not begun or rest[0] is not begun[0]:
+        return f"what comes after {at} does not begin with a prompt"
+    if prompt not in begun[0].uuids:
+        return f"the turn after {at} is not that of {prompt}"
+    return "there is more than one turn to be cut off" if len(begun) > 1 else None
+
+
 def _check_ids(setup: EngineSetup) -> str | None:
     options = setup.options
     follows = options.continue_conversation or options.resume
     if options.resume_session_at and not options.resume:
         return NEEDS_RESUME
+    if options.resume_drops_turn is not None and not options.resume_session_at:
+        return NEEDS_CUT
     if options.session_id is None:
         return None
     if follows and not options.fork_session:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, final
 
 # Texts in the user's place that no user wrote.
-_MARKER = "[Request interrupted by user"
+_MARKERS = ("[Request interrupted by user", "<system-reminder>")
 
 _REMEMBER = re.compile(r"\b(?:please )?remember(?: that|:)\s*(.+?)(?:[.!]?\s*$|[.!?]\s)", re.IGNORECASE | re.MULTILINE)
 _PLAIN = re.compile(r"(?:^|[.!?]\s+)((?:I|My|I'm)\b[^.!?\n]*[^.!?\s])(?=[.!]|\s*$)", re.MULTILINE)
@@ -111,7 +111,7 @@ def _read_user(memory: Memory, blocks: list[dict[str, Any]], names: dict[str, st
         match block.get("type"):
             case "tool_result":
                 memory.results.append(_result(block, names))
-            case "text" if not block["text"].startswith(_MARKER):
+            case "text" if not block["text"].startswith(_MARKERS):
                 said.append(block["text"])
             case "image" | "document":
                 pictures += 1

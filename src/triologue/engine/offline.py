@@ -7,7 +7,9 @@ from typing import Any, final
 
 import trio
 
+from triologue.engine.fitting import fitting
 from triologue.engine.memory import Memory, ordinal, read_memory
+from triologue.engine.toolbox import STRUCTURED_OUTPUT
 from triologue.errors import ModelError
 from triologue.messages import ContentBlock, TextBlock, ToolUseBlock
 from triologue.ports import ModelReply, ModelRequest
@@ -54,6 +56,7 @@ class OfflineModel:
     ``What are your instructions?``                     the system prompt
     ``Summarize ...``                                   what was told, so that it can be recalled from the summary too
     ``Hello``                                           ``Hello! What can I do for you?``
+    (a schema is wanted)                                an object that fits it, by the tool ``StructuredOutput``
     anything else                                       ``You said: "...". This is your 3rd message.``
     ==================================================  ==============================================================
 
@@ -86,6 +89,8 @@ class OfflineModel:
         """
         memory = read_memory(request.messages)
         said, calls = self._decide(memory, request)
+        if not calls:
+            calls = _answer_by_tool(said, memory, request)
         if wait := _WAIT.match(memory.prompt):
             await trio.sleep(float(wait[1]))
         for piece in pieces(said):
@@ -135,6 +140,15 @@ class OfflineModel:
             return "Hello! What can I do for you?"
         seen = f" I see {memory.pictures} picture{'s' * (memory.pictures > 1)}." if memory.pictures else ""
         return f'You said: "{prompt}".{seen} This is your {ordinal(len(memory.prompts))} message.'
+
+
+def _answer_by_tool(said: str, memory: Memory, request: ModelRequest) -> list[ToolUseBlock]:
+    """The call that gives the answer, where it is wanted in a form."""
+    for tool in request.tools:
+        if tool.name == STRUCTURED_OUTPUT:
+            answer = fitting(tool.input_schema, said)
+            return [ToolUseBlock(id=f"toolu_{memory.uses + 1}", name=tool.name, input=answer)]
+    return []
 
 
 def requested_calls(prompt: str) -> Iterator[tuple[str, dict[str, Any]]]:

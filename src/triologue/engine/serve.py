@@ -1,18 +1,23 @@
 """The agent side of the protocol: prompts and control requests in, frames out, until the input ends."""
 
 import traceback
+from collections.abc import Awaitable, Callable
 from typing import final
 
 import trio
 
 from triologue.engine.conversation import Conversation
+from triologue.engine.equipment import equip
 from triologue.engine.identity import Refusal, open_conversation
-from triologue.engine.requests import answer
+from triologue.engine.loop import Settle
+from triologue.engine.requests import Requests
 from triologue.engine.setup import EngineSetup
-from triologue.engine.turn import Settle, Turn
+from triologue.engine.structured import schema_of
+from triologue.engine.subagents import read_agents
+from triologue.engine.turn import Turn
+from triologue.errors import InvalidOption
 from triologue.messages import ControlCancel, ControlRequest, ControlResponse, KeepAlive, Message, UserMessage
 from triologue.ports import Exit, Sink
-from triologue.wire import Asked, Dialogue
 
 STDERR_TAIL = 64 * 1024
 
@@ -23,6 +28,7 @@ async def serve(
     *,
     setup: EngineSetup,
     settle: Settle = trio.lowlevel.checkpoint,
+    on_open: Callable[[Conversation], None] | None = None,
 ) -> Exit:
     """Be the agent of one connection.
 
@@ -34,6 +40,7 @@ async def serve(
         emit: takes batches of frames for the host. Synchronous, so that no frame overtakes another.
         setup: the model, the tools and the options.
         settle: awaited before each model call and after each tool; waits here while the host is behind.
+        on_open: gets the conversation before anything is heard, for a program that has signals of its own.
 
     Returns:
         Code 0, or 1 when the last result was an error, when the conversation that the options name cannot be had, or
@@ -44,18 +51,40 @@ async def serve(
         if opened.result is not None:
             emit([opened.result])
         return Exit(code=1, stderr_tail=opened.text + "\n")
-    return await _Server(Conversation(setup, opened, emit), settle).run(inbox)
+    conversation = Conversation(setup, opened, emit)
+    try:
+        prepare(conversation)
+    except InvalidOption as error:
+        return Exit(code=1, stderr_tail=f"Error: {error}\n")
+    if on_open is not None:
+        on_open(conversation)
+    return await _Server(conversation, settle).run(inbox)
+
+
+def prepare(conversation: Conversation) -> None:
+    """Take from the options what an `initialize` can bring too, and put the tools together.
+
+    Raises:
+        InvalidOption: a sub-agent or the output's schema is malformed.
+    """
+    options = conversation.setup.options
+    conversation.agents = read_agents(options.agents)
+    conversation.output_schema = schema_of(options.output_format)
+    if isinstance(options.mcp_servers, dict):
+        conversation.servers.declare(options.mcp_servers)
+    conversation.servers.changed = lambda: equip(conversation)
+    equip(conversation)
 
 
 @final
 class _Server:
     """Reads while a turn runs, so that an interrupt never waits behind it."""
 
-    __slots__ = ("_conversation", "_dialogue", "_fault", "_prompt", "_settle")
+    __slots__ = ("_conversation", "_fault", "_prompt", "_requests", "_settle")
 
     def __init__(self, conversation: Conversation, settle: Settle) -> None:
         self._conversation = conversation
-        self._dialogue = Dialogue()
+        self._requests = Requests(conversation)
         self._settle = settle
         self._prompt: UserMessage | None = None  # the one whose turn runs, or is about to
         self._fault = ""
@@ -69,12 +98,14 @@ class _Server:
                     is_working = conversation.scope is not None
                     for message in batch:
                         self._hear(message)
+                    self._begin_waiting(nursery)
                     if self._fault or conversation.ended:
                         break
                     if conversation.scope is not None and not is_working:
-                        nursery.start_soon(self._work, nursery.cancel_scope)
+                        nursery.start_soon(self._guarded, self._work, nursery.cancel_scope)
             except Exception:  # noqa: BLE001 - a fault of this conversation must not reach the others
                 self._fault = traceback.format_exc()
+            conversation.host.close()
             if self._fault or conversation.ended:
                 nursery.cancel_scope.cancel()
         if self._fault:
@@ -86,11 +117,26 @@ class _Server:
             case UserMessage():
                 self._take(message)
             case ControlRequest() | ControlResponse() | ControlCancel() | KeepAlive():
-                heard = self._dialogue.hear(message)
-                if isinstance(heard, Asked):
-                    answer(self._conversation, self._dialogue, heard)
+                asked = self._conversation.host.hear(message)
+                if asked is not None:
+                    self._requests.answer(asked)
             case _:
                 pass  # frames that say nothing to an agent are passed over, as Claude Code does
+
+    def _begin_waiting(self, nursery: trio.Nursery) -> None:
+        """Start what the batch wants done beside the conversation, before the turn that it may begin."""
+        for job in self._requests.take_jobs():
+            nursery.start_soon(self._guarded, job, nursery.cancel_scope)
+        if self._conversation.servers.is_waiting:
+            nursery.start_soon(self._guarded, self._conversation.servers.connect, nursery.cancel_scope)
+
+    async def _guarded(self, job: Callable[[], Awaitable[None]], connection: trio.CancelScope) -> None:
+        """A fault of this conversation must not reach the others."""
+        try:
+            await job()
+        except Exception:  # noqa: BLE001 - as it says
+            self._fault = traceback.format_exc()
+            connection.cancel()
 
     def _take(self, prompt: UserMessage) -> None:
         """Take in a prompt: at once when nothing runs, so that an interrupt behind it finds its turn."""
@@ -118,14 +164,10 @@ class _Server:
             conversation.say(*conversation.lifecycle(prompt, state))
         return state is not None
 
-    async def _work(self, connection: trio.CancelScope) -> None:
+    async def _work(self) -> None:
         """Run turns until no prompt waits."""
         conversation = self._conversation
-        try:
-            while self._prompt is not None and conversation.scope is not None:
-                await Turn(conversation, self._prompt, self._settle).run(conversation.scope)
-                self._prompt = conversation.queue.pop(0) if conversation.queue else None
-                conversation.scope = trio.CancelScope() if self._prompt is not None else None
-        except Exception:  # noqa: BLE001 - as above
-            self._fault = traceback.format_exc()
-            connection.cancel()
+        while self._prompt is not None and conversation.scope is not None:
+            await Turn(conversation, self._prompt, self._settle).run(conversation.scope)
+            self._prompt = conversation.queue.pop(0) if conversation.queue else None
+            conversation.scope = trio.CancelScope() if self._prompt is not None else None

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 from uuid import uuid4
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from triologue.engine.transcripts import Transcripts
+from triologue.engine.profile import Profile
+from triologue.engine.toolbox import Guard
+from triologue.engine.transcripts import Transcript, TranscriptStore
 from triologue.options import Options
 from triologue.ports import Model
 from triologue.tools import ToolDefinition
@@ -16,12 +18,23 @@ def new_uuid() -> str:
     return str(uuid4())
 
 
+def no_path(transcript: Transcript) -> str:
+    """Where a conversation is on disk that is only in memory: nowhere."""
+    return ""
+
+
 class EngineSetup(Struct, frozen=True, kw_only=True):
     """One agent: its model, its tools, and how it is to work."""
 
     model: Model
     options: Options
-    transcripts: Transcripts
+    transcripts: TranscriptStore
     tools: Sequence[ToolDefinition] = ()
+    guards: dict[str, Guard] = field(default_factory=dict[str, Guard])
+    """By name, the tools that need permission. The others run without asking, unless the host wants to be asked."""
     new_id: Callable[[], str] = new_uuid
     """Makes session ids and the ids of frames; each a UUID."""
+    transcript_path: Callable[[Transcript], str] = no_path
+    """The file of a conversation, as hooks are told it."""
+    profile: Profile = Profile()
+    """What it presents itself as."""

@@ -4,7 +4,7 @@ from typing import Any, final
 
 import msgspec
 
-from triologue.engine.conversation import Conversation
+from triologue.engine.thread import Thread
 from triologue.messages import (
     AssistantBody,
     AssistantMessage,
@@ -30,11 +30,12 @@ class ReplyStream:
     block ends; what was shown of a block is not shown again.
     """
 
-    def __init__(self, conversation: Conversation, answers: list[str] | None) -> None:
-        self._conversation = conversation
+    def __init__(self, thread: Thread, answers: list[str] | None) -> None:
+        self._thread = thread
+        self._conversation = conversation = thread.conversation
         self._answers = answers  # the prompts that this is the first frame for
-        self._message_id = f"msg_{conversation.new_id()}"
-        self._is_partial = conversation.setup.options.include_partial_messages
+        self.message_id = f"msg_{conversation.new_id()}"
+        self._is_partial = thread.is_partial
         self._pieces: list[str] = []
         self._is_started = False
         self._is_open = False
@@ -68,10 +69,10 @@ class ReplyStream:
                 batch += self._around(index, block, frame, shown=length)
                 shown -= length
                 index += 1
-            else:
+            elif self._thread.tells(block):
                 batch.append(frame)
         batch += self._stop(reply.stop_reason, usage)
-        self._conversation.emit(batch)
+        self._conversation.say(*batch)
         return uuids
 
     def _order(self, content: list[ContentBlock]) -> list[int]:
@@ -88,7 +89,8 @@ class ReplyStream:
             return None
         frame = self._frame(TextBlock(text=text), self._conversation.model_name, dict(_NOTHING))
         frame.aborted = True
-        self._conversation.say(frame)
+        if self._thread.tells(frame.content[0]):
+            self._conversation.say(frame)
         self.close()
         return text, frame.uuid or ""
 
@@ -103,7 +105,7 @@ class ReplyStream:
             return []
         self._is_started = True
         message: dict[str, Any] = {
-            "id": self._message_id,
+            "id": self.message_id,
             "type": "message",
             "role": "assistant",
             "model": model,
@@ -142,9 +144,10 @@ class ReplyStream:
     def _frame(self, block: ContentBlock, model: str, usage: dict[str, Any]) -> AssistantMessage:
         answers, self._answers = self._answers, None
         return AssistantMessage(
-            message=AssistantBody(content=[block], model=model, id=self._message_id, usage=usage),
+            message=AssistantBody(content=[block], model=model, id=self.message_id, usage=usage),
             session_id=self._conversation.session_id,
             uuid=self._conversation.new_id(),
+            parent_tool_use_id=self._thread.parent_tool_use_id,
             user_message_uuid=answers[-1] if answers else None,
             user_message_uuids=answers,
         )

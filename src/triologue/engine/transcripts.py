@@ -1,7 +1,9 @@
 """What was said in the built-in agent's conversations, kept so that they can be resumed, forked and cut."""
 
 from collections import OrderedDict
-from typing import Any, final
+from typing import Any, Protocol, final
+
+from msgspec import Struct
 
 # How a tool call is answered whose result nobody knows any more.
 LOST_RESULT = "This tool call was cut off when the session ended; whether it took effect is unknown."
@@ -36,15 +38,49 @@ class Entry:
         self.uuids.append(uuid)
 
 
+class SubAgent(Struct, frozen=True, kw_only=True):
+    """Whose transcript it is, when it is not the conversation's own."""
+
+    id: str
+    """Unique in its conversation: letters, digits, `_` and `-`."""
+    kind: str
+    """The name of its definition, such as `general-purpose`."""
+    tool_use_id: str
+    """The call that started it."""
+    description: str = ""
+    parent_agent_id: str | None = None
+    """The sub-agent that started it, if one did."""
+
+
 @final
 class Transcript:
-    """One conversation."""
+    """One conversation, or what one of its sub-agents did (`agent` is set, `session_id` is the conversation's)."""
 
-    __slots__ = ("cost_usd", "cwd", "entries", "model_usage", "prompts", "session_id")
+    __slots__ = (
+        "agent",
+        "cost_usd",
+        "cwd",
+        "entries",
+        "forked_from",
+        "model_usage",
+        "notes",
+        "prompts",
+        "session_id",
+        "tag",
+        "title",
+    )
 
-    def __init__(self, session_id: str, cwd: str) -> None:
+    def __init__(self, session_id: str, cwd: str, *, agent: SubAgent | None = None) -> None:
         self.session_id = session_id
         self.cwd = cwd
+        self.agent = agent
+        self.title: str | None = None
+        """What a person named it."""
+        self.tag: str | None = None
+        self.forked_from: str | None = None
+        """The conversation that it is a copy of."""
+        self.notes: dict[str, dict[str, Any]] | None = None
+        """What is only for the history on disk, by the frame's uuid, until it is written."""
         self.entries: list[Entry] = []
         self.prompts: dict[str, str] = {}
         """What became of the prompts that were taken up, by uuid: `completed` or `cancelled`."""
@@ -57,6 +93,16 @@ class Transcript:
         self.entries.append(entry)
         return entry
 
+    def note(self, uuid: str, **facts: Any) -> None:
+        """Tell what the model never sees of the frame of this uuid, for its line in a history on disk.
+
+        Call it before the next `keep`. Facts are fields of the line (`toolUseResult=...`, `isMeta=True`), and
+        `message={...}`: fields of the message beside its content (`id`, `model`, `stop_reason`, `usage`).
+        """
+        if self.notes is None:
+            self.notes = {}
+        self.notes.setdefault(uuid, {}).update(facts)
+
     def messages(self) -> tuple[dict[str, Any], ...]:
         """The conversation as the Messages API takes it. Messages of one role may follow each other."""
         return tuple({"role": entry.role, "content": entry.content} for entry in self.entries if entry.content)
@@ -64,6 +110,7 @@ class Transcript:
     def fork(self, session_id: str) -> "Transcript":
         """A copy under another id. The prompts are no longer known by their uuids, so they may be sent again."""
         copied = Transcript(session_id, self.cwd)
+        copied.forked_from = self.session_id
         copied.entries = [entry.copy() for entry in self.entries]
         copied.cost_usd = self.cost_usd
         copied.model_usage = {model: dict(usage) for model, usage in self.model_usage.items()}
@@ -74,6 +121,7 @@ class Transcript:
         for index, entry in enumerate(self.entries):
             if uuid in entry.uuids:
                 cut = self.fork(self.session_id)
+                cut.forked_from, cut.title, cut.tag = self.forked_from, self.title, self.tag
                 cut.entries[index:] = [entry.copy(entry.uuids.index(uuid) + 1)]
                 kept = {each for kept_entry in cut.entries for each in kept_entry.uuids}
                 cut.prompts = {prompt: state for prompt, state in self.prompts.items() if prompt in kept}
@@ -105,9 +153,39 @@ class Transcript:
         return sum(len(str(entry.content)) for entry in self.entries)
 
 
+class TranscriptStore(Protocol):
+    """Where conversations are kept."""
+
+    def __contains__(self, session_id: object) -> bool:
+        """Whether the id is taken."""
+        ...
+
+    def get(self, session_id: str) -> Transcript | None:
+        """The conversation of this id; None when there is none that one could go on with."""
+        ...
+
+    def latest(self, cwd: str) -> Transcript | None:
+        """The conversation of this folder in which something was said last."""
+        ...
+
+    def keep(self, transcript: Transcript) -> None:
+        """Something is said in it: from now on it is the latest, and all that was said so far is kept.
+
+        Only what is new costs anything, so it may be called after each message. Synchronous.
+
+        Raises:
+            StoreError: it could not be kept.
+        """
+        ...
+
+    def forget(self, session_id: str) -> None:
+        """Drop one; nothing happens when it is unknown."""
+        ...
+
+
 @final
 class Transcripts:
-    """Conversations by session id, in memory, gone with the process.
+    """Conversations by session id, in memory, gone with the process. What sub-agents did is not kept.
 
     Args:
         limit: how many are kept; beyond it the one that was silent the longest is forgotten. A conversation that
@@ -137,6 +215,9 @@ class Transcripts:
 
     def keep(self, transcript: Transcript) -> None:
         """Something is said in it: from now on it is the latest."""
+        transcript.notes = None  # there are no lines that they could go to
+        if transcript.agent is not None:
+            return
         self._kept[transcript.session_id] = transcript
         self._kept.move_to_end(transcript.session_id)
         if len(self._kept) > self._limit:

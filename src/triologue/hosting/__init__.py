@@ -1,3 +1,17 @@
 """What this program does for its agents while they work: hooks, tools, and the questions of vendors."""
 
-from triologue.hosting.service import Service as Service, Unsupported as Unsupported, open_service as open_service
+from triologue.hosting.callbacks import CallbackError as CallbackError, Unsupported as Unsupported
+from triologue.hosting.gates import EVOLUTION_GATE as EVOLUTION_GATE, MEMORY_GATE as MEMORY_GATE, Tokens as Tokens
+from triologue.hosting.hooks import wire_hooks as wire_hooks
+from triologue.hosting.servers import (
+    McpServer as McpServer,
+    create_sdk_mcp_server as create_sdk_mcp_server,
+    declared_servers as declared_servers,
+    local_servers as local_servers,
+    tool_definitions as tool_definitions,
+)
+from triologue.hosting.service import (
+    Service as Service,
+    check_callbacks as check_callbacks,
+    open_service as open_service,
+)

@@ -4,32 +4,107 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, final
 
-from triologue.messages import AnyRequest
+import msgspec
+
+from triologue.hosting.callbacks import Unsupported
+from triologue.hosting.gates import Tokens, check_gates, fetch_token, should_generate, should_review
+from triologue.hosting.hooks import Hooks, check_hooks
+from triologue.hosting.mcp_hosts import McpHosts, open_mcp_hosts, unknown_server
+from triologue.hosting.questions import elicit, log_in, model_policy
+from triologue.hosting.servers import check_servers, local_servers
+from triologue.messages import (
+    AnyRequest,
+    Elicitation,
+    FetchJobToken,
+    FetchServiceAccountToken,
+    GetModelPolicy,
+    HookCallback,
+    McpMessage,
+    McpOauthRequired,
+    McpToolCall,
+    MemoryShouldGenerate,
+    SkillEvolutionShouldReview,
+    UnknownRequest,
+)
 from triologue.options import Options
 
 
-class Unsupported(Exception):
-    """There is nothing here that answers this kind of request."""
+def check_callbacks(options: Options) -> None:
+    """Refuse hooks, MCP servers and other callbacks that could not work, before anything starts.
+
+    Raises:
+        InvalidOption: where it is and what is wrong with it.
+    """
+    check_hooks(options)
+    check_servers(options)
+    check_gates(options)
 
 
 @final
 class Service:
     """Answers the requests of one connection. Made by `open_service`."""
 
-    def __init__(self, options: Options) -> None:
-        self._options = options
+    def __init__(self, options: Options, mcp: McpHosts | None, tokens: Tokens) -> None:
+        self._options, self._mcp, self._tokens = options, mcp, tokens
+        self._hooks = Hooks(options.hooks)
 
     async def answer(self, request: AnyRequest) -> dict[str, Any]:
         """The response to a request. Many run at once; cancelling one stops its callback.
 
         Raises:
             Unsupported: no callback is there for it.
-            Exception: whatever the callback raised.
+            CallbackError: a callback gave what the agent cannot use.
+            Exception: whatever the callback raised. Some have a `code` for the agent.
         """
-        raise Unsupported(f"Unsupported control request subtype: {type(request).__struct_config__.tag}")
+        response = await self._answer(request)
+        # Here, where it is this callback's failure, and not later, where it would be the connection's.
+        msgspec.json.encode(response)
+        return response
+
+    async def _answer(self, request: AnyRequest) -> dict[str, Any]:  # noqa: C901 - a table
+        match request:
+            case HookCallback():
+                return await self._hooks.answer(request)
+            case McpMessage():
+                if self._mcp is None:
+                    return {"mcp_response": unknown_server(request.server_name, request.message)}
+                return await self._mcp.message(request)
+            case McpToolCall() if self._mcp is not None:
+                return await self._mcp.tool_call(request)
+            case Elicitation() | UnknownRequest(subtype="elicitation" | "elicitation_response"):
+                return await elicit(self._options, request)
+            case McpOauthRequired():
+                return await log_in(self._options, request)
+            case GetModelPolicy():
+                return await model_policy(self._options, request)
+            case FetchJobToken() | FetchServiceAccountToken():
+                return await fetch_token(self._tokens, request)
+            case MemoryShouldGenerate():
+                return await should_generate(self._options, request)
+            case SkillEvolutionShouldReview():
+                return await should_review(self._options, request)
+            case _:
+                raise Unsupported(f"Unsupported control request subtype: {_subtype(request)}")
 
 
 @asynccontextmanager
-async def open_service(options: Options) -> AsyncGenerator[Service]:
-    """Open what one connection needs; its MCP servers run until the block is left."""
-    yield Service(options)
+async def open_service(options: Options, *, tokens: Tokens | None = None) -> AsyncGenerator[Service]:
+    """Open what one connection needs; its MCP servers start when they are first spoken to, and end with the block.
+
+    Args:
+        options: what the connection was started with.
+        tokens: by request type (`FetchJobToken` ...), what gives a token; it belongs to an agent's log-in.
+
+    Raises:
+        InvalidOption: as for `check_callbacks`.
+    """
+    servers = local_servers(options.mcp_servers)
+    if not servers:
+        yield Service(options, None, tokens or {})
+        return
+    async with open_mcp_hosts(servers) as mcp:
+        yield Service(options, mcp, tokens or {})
+
+
+def _subtype(request: AnyRequest) -> Any:
+    return request.subtype if isinstance(request, UnknownRequest) else request.__struct_config__.tag

@@ -1,6 +1,12 @@
 """The only composition root: agents, actors and the registry are put together here, and lent to callers."""
 
+from triologue.manager.controls import Controls as Controls
 from triologue.manager.directory import SessionStatistics as SessionStatistics, check_for as check_for
 from triologue.manager.opening import default_agent as default_agent, open_manager as open_manager
-from triologue.manager.session import Session as Session, Subscription as Subscription
+from triologue.manager.permissions import (
+    PermissionCallback as PermissionCallback,
+    PermissionRequest as PermissionRequest,
+)
+from triologue.manager.session import Session as Session
 from triologue.manager.sessions import ManagerStatistics as ManagerStatistics, SessionManager as SessionManager
+from triologue.manager.subscription import Subscription as Subscription

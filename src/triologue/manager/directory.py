@@ -48,6 +48,14 @@ class Directory:
         self._options_for = options if callable(options) else None
         self._options = Options() if options is None or callable(options) else options.copy()
 
+    def check(self, agent: Agent, options: Options) -> None:
+        """Refuse options that a session of this manager could not be started with.
+
+        Raises:
+            InvalidOption, UnsupportedOption: such options, or no agent.
+        """
+        check_for(agent, options, asks_people=self.world.on_permission is not None)
+
     def refuse_if_closed(self) -> None:
         """Take nothing in while the block is left, or after.
 
@@ -63,7 +71,7 @@ class Directory:
         if conversation is None:
             self.refuse_if_closed()
             who, how = agent or self.agent, self.merged(key, options)
-            check_for(who, how)
+            self.check(who, how)
             conversation = Conversation(key, who, how, limits=self.world.limits)
             self.registry.add(conversation)
         return conversation
@@ -79,7 +87,7 @@ class Directory:
         self.refuse_if_closed()
         if self.registry.get(key) is not None:
             raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
-        check_for(agent, options)
+        self.check(agent, options)
         self.registry.add(Conversation(key, agent, options, limits=self.world.limits))
 
     def statistics_of(self, conversation: Conversation) -> SessionStatistics:
@@ -127,7 +135,7 @@ class Directory:
                 "another one under it; use another key, or session.reset()"
             )
         changed = options.over(conversation.options)
-        check_for(conversation.agent, changed)
+        self.check(conversation.agent, changed)
         conversation.options = changed
         for setting in conversation.settings:
             if setting in named:
@@ -140,7 +148,7 @@ class Directory:
             conversation.settings[setting] = value
 
 
-def check_defaults(agent: Agent, options: OptionsFor | None) -> None:
+def check_defaults(agent: Agent, options: OptionsFor | None, *, asks_people: bool) -> None:
     """Refuse a manager's options that no session of it could have.
 
     Raises:
@@ -150,11 +158,16 @@ def check_defaults(agent: Agent, options: OptionsFor | None) -> None:
     if options is not None and not callable(options):
         check_kinds(options)
         _refuse_identity(options)
-        check_for(agent, options)
+        check_for(agent, options, asks_people=asks_people)
 
 
-def check_for(agent: Agent, options: Options) -> None:
+def check_for(agent: Agent, options: Options, *, asks_people: bool = False) -> None:
     """Refuse options that this agent could not be started with.
+
+    Args:
+        agent: who.
+        options: how.
+        asks_people: the manager has an `on_permission`, so the agent is to ask before it uses a tool.
 
     Raises:
         InvalidOption, UnsupportedOption: such options, or no agent.
@@ -164,6 +177,14 @@ def check_for(agent: Agent, options: Options) -> None:
     event: object = options.abort_event
     if event is not None and not isinstance(event, trio.Event):  # to wait for any other kind would stop the loop
         raise InvalidOption(f"abort_event={brief(event)} is no trio.Event")
+    if asks_people and options.can_use_tool is not None:
+        raise InvalidOption(
+            "the manager's on_permission and Options.can_use_tool would both answer permission requests; "
+            "give one of them"
+        )
+    if asks_people and options.permission_prompt_tool_name is None:
+        options = options.copy()
+        options.permission_prompt_tool_name = "stdio"
     agent.check(options)
 
 

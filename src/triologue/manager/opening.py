@@ -3,16 +3,18 @@
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 
-from triologue.actors import Timers, World
-from triologue.agents import ClaudeCode, Embedded, open_carrier
+from triologue.actors import Permission, Permissions, Timers, World
+from triologue.agents import AGENTS, DEFAULT_AGENT, open_carrier
 from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory, OptionsFor, check_defaults
+from triologue.manager.permissions import PermissionCallback, PermissionRequest, check_callback
 from triologue.manager.sessions import SessionManager
 from triologue.options import Deadlines, Limits, check_limits
-from triologue.ports import Agent
+from triologue.ports import Agent, Carrier
 from triologue.supervision import Registry
 
 AGENT_VARIABLE = "TRIOLOGUE_AGENT"
@@ -25,6 +27,7 @@ async def open_manager(
     options: OptionsFor | None = None,
     limits: Limits | None = None,
     deadlines: Deadlines | None = None,
+    on_permission: PermissionCallback | None = None,
 ) -> AsyncGenerator[SessionManager]:
     """Open a manager of conversations.
 
@@ -33,10 +36,13 @@ async def open_manager(
     no task and no process of it is alive. When the block is left by an exception, nothing is waited for.
 
     Args:
-        agent: who holds the conversations; None: `$TRIOLOGUE_AGENT` (`claude-code` or `embedded`), else Claude Code.
+        agent: who holds the conversations; None: the one that `$TRIOLOGUE_AGENT` names, else Claude Code.
         options: how; or a function from a key to its options, called at the first use of each key.
         limits: how much there may be.
         deadlines: how long things may take.
+        on_permission: is called with a `PermissionRequest` when an agent asks whether a tool may run; sync or async,
+            a task of that agent's connection, cancelled when the request is withdrawn. The request is answered by its
+            methods, then or later. It takes the place of `Options.can_use_tool`.
 
     Raises:
         InvalidOption: an argument that cannot be; options that name one conversation.
@@ -48,7 +54,8 @@ async def open_manager(
     limits, deadlines = limits or Limits(), deadlines or Deadlines()
     check_limits(limits, deadlines)
     agent = agent or default_agent()
-    check_defaults(agent, options)
+    check_callback(on_permission)
+    check_defaults(agent, options, asks_people=on_permission is not None)
     error: BaseException | None = None
     async with (
         open_carrier(grace=deadlines.close / 2, max_message_bytes=limits.max_message_bytes) as carrier,
@@ -57,9 +64,9 @@ async def open_manager(
         nursery = await _open_nursery(frame)
         timers = Timers()
         nursery.start_soon(timers.run)
-        starting = trio.CapacityLimiter(limits.max_starting)
-        world = World(carrier=carrier, timers=timers, starting=starting, limits=limits, deadlines=deadlines)
-        manager = SessionManager(Directory(agent, options, Registry(nursery, world), world))
+        manager = SessionManager(
+            _directory(agent, options, on_permission, nursery, carrier, timers, limits=limits, deadlines=deadlines)
+        )
         patience = 0.0
         try:
             yield manager
@@ -72,6 +79,35 @@ async def open_manager(
     manager.finish()
     if error is not None:
         raise error
+
+
+def _directory(
+    agent: Agent,
+    options: OptionsFor,
+    on_permission: PermissionCallback | None,
+    nursery: trio.Nursery,
+    carrier: Carrier,
+    timers: Timers,
+    *,
+    limits: Limits,
+    deadlines: Deadlines,
+) -> Directory:
+    """What a manager has, put together."""
+
+    def tell(permission: Permission) -> Any:
+        return on_permission(PermissionRequest(permission, directory)) if on_permission is not None else None
+
+    world = World(
+        carrier=carrier,
+        timers=timers,
+        starting=trio.CapacityLimiter(limits.max_starting),
+        limits=limits,
+        deadlines=deadlines,
+        permissions=Permissions(),
+        on_permission=tell if on_permission is not None else None,
+    )
+    directory = Directory(agent, options, Registry(nursery, world), world)
+    return directory
 
 
 async def _open_nursery(frame: trio.Nursery) -> trio.Nursery:
@@ -98,8 +134,7 @@ def default_agent() -> Agent:
     Raises:
         InvalidOption: it names none.
     """
-    name = os.environ.get(AGENT_VARIABLE, "claude-code")
-    agents: dict[str, type[Agent]] = {"claude-code": ClaudeCode, "embedded": Embedded}
-    if name not in agents:
-        raise InvalidOption(f"${AGENT_VARIABLE}={brief(name)} is no agent; it can be {' or '.join(agents)}")
-    return agents[name]()
+    name = os.environ.get(AGENT_VARIABLE, DEFAULT_AGENT)
+    if name not in AGENTS:
+        raise InvalidOption(f"${AGENT_VARIABLE}={brief(name)} is no agent; it can be {', '.join(AGENTS)}")
+    return AGENTS[name]()

@@ -1,6 +1,5 @@
 """A session, as its callers hold it: a handle that any task may use."""
 
-from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, final
@@ -10,16 +9,29 @@ import trio
 
 from triologue.actors import Conversation, Cursor, Turn
 from triologue.errors import InvalidOption, brief
+from triologue.manager.controls import Controls, checked_request, declared, typed
 from triologue.manager.directory import Directory, SessionStatistics
-from triologue.messages import Event, Prompt, ResultMessage, SessionState, UserMessage, user_message
+from triologue.manager.prompts import check_labels, user_frame
+from triologue.manager.subscription import Subscription
+from triologue.messages import (
+    McpSetServers,
+    McpSetServersResult,
+    McpStatus,
+    Prompt,
+    Request,
+    ResultMessage,
+    ServerInfo,
+    SessionState,
+    UserMessage,
+)
 from triologue.options import Options, check_kinds, without_identity
 from triologue.ports import Agent
 from triologue.session import inputs as on
-from triologue.wire import encode
+from triologue.wire import read_reply
 
 
 @final
-class Session:
+class Session(Controls):
     """One conversation under its key. Made by `manager.session(key)`; equal for the same key."""
 
     def __init__(
@@ -130,7 +142,7 @@ class Session:
         return str(await self._registry.request(conversation, on.StopTurn).wait())
 
     @asynccontextmanager
-    async def subscribe(self, after: int | None = None) -> AsyncGenerator["Subscription"]:
+    async def subscribe(self, after: int | None = None) -> AsyncGenerator[Subscription]:
         """Read the session's log as it grows. A subscriber neither wakes a session nor keeps it awake.
 
         Args:
@@ -193,6 +205,24 @@ class Session:
             AgentProtocolError, InvalidOption: the agent refused it, or would.
         """
         await self._change("permission_mode", mode)
+
+    async def control(self, request: Request | dict[str, Any]) -> dict[str, Any]:
+        """Ask anything of the agent; see `Controls.control`."""
+        return await self._request(checked_request(request))
+
+    async def set_mcp_servers(self, servers: dict[str, Any]) -> McpSetServersResult:
+        """Replace the MCP servers that were added this way; see `Controls.set_mcp_servers`."""
+        request = typed(McpSetServers(servers=declared(self._conversation().agent.name, servers)))
+        return read_reply(McpSetServersResult, await self._request(request))
+
+    async def get_server_info(self) -> ServerInfo:
+        """What the agent told of itself when it started; one that sleeps is started."""
+        if (actor := self._registry.awake(self._key)) is None or actor.session.link.greeting is None:
+            await self._request(McpStatus())  # every agent answers it, and it changes nothing
+            actor = self._registry.awake(self._key)
+        else:
+            await trio.lowlevel.checkpoint()
+        return read_reply(ServerInfo, actor.session.link.greeting if actor is not None else None)
 
     async def command(self, command: str) -> ResultMessage:
         """Run one of the agent's slash commands, for instance `/compact`, as a turn of its own."""
@@ -309,58 +339,28 @@ class Session:
             return
         await self._registry.request(conversation, lambda ticket: on.Change(ticket, setting, value)).wait()
 
+    async def _request(self, request: Request) -> dict[str, Any]:
+        self._directory.refuse_if_closed()
+        conversation = self._conversation()
+        asked: list[on.Ask] = []
+
+        def make(ticket: int) -> on.Ask:
+            asked.append(on.Ask(ticket, request))
+            return asked[0]
+
+        answer = self._registry.request(conversation, make)
+        actor = self._registry.awake(self._key)
+        try:
+            response: dict[str, Any] = await answer.wait()
+        except trio.Cancelled:
+            if actor is not None and not actor.is_over:  # tickets are an actor's own
+                actor.post(on.Unask(asked[0].ticket))
+            raise
+        return response
+
     async def _leave(self, make: Any) -> None:
         conversation = self._registry.get(self._key)
         if conversation is not None and self._registry.awake(self._key) is not None:
             await self._registry.request(conversation, make).wait()
         else:
             await trio.lowlevel.checkpoint()
-
-
-@final
-class Subscription:
-    """Events of a session as they happen: `async for event in subscription`. For one task; made by `subscribe`."""
-
-    def __init__(self, cursor: Cursor) -> None:
-        self._cursor = cursor
-        self._ready: deque[Event] = deque()
-
-    def __aiter__(self) -> "Subscription":
-        return self
-
-    async def __anext__(self) -> Event:
-        while not self._ready:
-            try:
-                batches = await self._cursor.receive()
-            except trio.EndOfChannel:
-                raise StopAsyncIteration from None
-            for batch in batches:
-                self._ready.extend(batch.events())
-        return self._ready.popleft()
-
-
-def user_frame(prompt: Prompt) -> UserMessage:
-    """The prompt as a user frame of its own.
-
-    Raises:
-        InvalidOption: it is no prompt.
-    """
-    try:
-        frame = user_message(prompt)
-        if not isinstance(prompt, str):
-            encode(frame)  # what JSON cannot say is refused here, where its caller hears of it
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidOption(f"not a prompt: {error}" if isinstance(error, RecursionError) else str(error)) from None
-    return frame
-
-
-def check_labels(id: str | None, meta: dict[str, str] | None) -> None:
-    """Refuse what no turn can be called.
-
-    Raises:
-        InvalidOption: an id that is no str, or a `meta` that is no dict of them.
-    """
-    if id is not None and not isinstance(id, str):
-        raise InvalidOption(f"id={brief(id)} is no str")
-    if meta and not (isinstance(meta, dict) and all(isinstance(word, str) for pair in meta.items() for word in pair)):
-        raise InvalidOption(f"meta={brief(meta)} is no dict of str to str")

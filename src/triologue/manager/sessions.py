@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from triologue.actors import Conversation, Turn
 from triologue.errors import ManagerClosed, TriologueError
-from triologue.manager.directory import Directory, SessionStatistics, check_for, check_key
+from triologue.manager.directory import Directory, SessionStatistics, check_key
+from triologue.manager.permissions import PermissionRequest
 from triologue.manager.session import Session
 from triologue.options import Options
 from triologue.ports import Agent
@@ -29,6 +30,8 @@ class ManagerStatistics(Struct, frozen=True, kw_only=True):
     starts_waiting: int
     """Starts in line behind `Limits.max_starting`."""
     timers: int
+    permissions: int = 0
+    """Permission requests that wait for an answer."""
 
 
 @final
@@ -61,7 +64,7 @@ class SessionManager:
         if conversation is not None:
             self._directory.amend(conversation, agent, options)
         elif options is not None or agent is not None:
-            check_for(agent or self._directory.agent, self._directory.merged(key, options))
+            self._directory.check(agent or self._directory.agent, self._directory.merged(key, options))
         return Session(self._directory, key, agent, options.copy() if options is not None else None, conversation)
 
     async def delete(self, key: str) -> None:
@@ -85,7 +88,20 @@ class SessionManager:
             starting=starting.borrowed_tokens,
             starts_waiting=starting.tasks_waiting,
             timers=len(self._world.timers),
+            permissions=len(self._world.permissions),
         )
+
+    def permissions(self) -> list[PermissionRequest]:
+        """Every permission request that waits for an answer, oldest first."""
+        return [PermissionRequest(each, self._directory) for each in self._world.permissions]
+
+    def permission(self, id: str) -> PermissionRequest | None:
+        """The permission request with this id; None: this manager never had it, or has forgotten it.
+
+        It may be settled already: an answer to it raises `AlreadyAnswered`, which tells who answered what.
+        """
+        found = self._world.permissions.get(id)
+        return PermissionRequest(found, self._directory) if found is not None else None
 
     # The end.
 

@@ -119,6 +119,8 @@ class _About(Struct, gc=False):
     uuid: str | None = None
     ttft_ms: float | None = None
     abandoned_blocks: dict[str, Any] | None = None
+    user_message_uuid: str | None = None
+    user_message_uuids: list[str] | None = None
 
 
 _decode_about = msgspec.json.Decoder(_About).decode
@@ -169,6 +171,16 @@ class StreamEvent(Message, tag="stream_event", kw_only=True):
         """The blocks of a try that failed: what was shown of them is void, and comes again (Claude Code)."""
         return self._about().abandoned_blocks
 
+    @property
+    def user_message_uuid(self) -> str | None:
+        """The prompt that it answers, where the agent says so."""
+        return self._about().user_message_uuid
+
+    @property
+    def user_message_uuids(self) -> list[str] | None:
+        """The same for several prompts in one turn."""
+        return self._about().user_message_uuids
+
     def _about(self) -> _About:
         try:
             return _decode_about(self.line or b"{}")
@@ -186,6 +198,14 @@ class StreamEvent(Message, tag="stream_event", kw_only=True):
         return mine == (other.event, other.parent_tool_use_id, other._about())
 
     __hash__ = None
+
+
+class DeferredToolUse(Struct, gc=False, omit_defaults=True):
+    """A tool call that was put off to another run (Claude Code)."""
+
+    id: str = ""
+    name: str = ""
+    input: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class ResultMessage(Message, tag="result", kw_only=True):
@@ -213,7 +233,7 @@ class ResultMessage(Message, tag="result", kw_only=True):
     permission_denials: list[Any] | None = None
     structured_output: Any = None
     api_error_status: int | None = None
-    deferred_tool_use: dict[str, Any] | None = None
+    deferred_tool_use: DeferredToolUse | None = None
     origin: dict[str, Any] | None = None
     """Who started the turn; a `kind` other than `human` is a turn that nobody asked for."""
     uuid: str | None = None

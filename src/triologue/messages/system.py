@@ -1,6 +1,6 @@
-"""System frames: what an agent tells about itself, by `subtype`; and the other top-level frames that are not talk."""
+"""System frames: what an agent tells about itself, by `subtype`."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import field
 
@@ -36,6 +36,11 @@ class InitMessage(SystemMessage, tag="system", kw_only=True):
     plugins: list[Any] | None = None
     capabilities: list[str] | None = None
 
+    @property
+    def betas(self) -> list[str] | None:
+        """The beta features that are on (Cortex)."""
+        return self.data.get("betas")
+
 
 class TaskStartedMessage(SystemMessage, tag="system", kw_only=True):
     """`task_started`: a background task or sub-agent began."""
@@ -47,6 +52,11 @@ class TaskStartedMessage(SystemMessage, tag="system", kw_only=True):
     subagent_type: str | None = None
     workflow_name: str | None = None
     prompt: str | None = None
+
+    @property
+    def tools(self) -> list[str] | None:
+        """The tools that it has (Qoder)."""
+        return self.data.get("tools")
 
 
 class TaskProgressMessage(SystemMessage, tag="system", kw_only=True):
@@ -77,6 +87,12 @@ class TaskUpdatedMessage(SystemMessage, tag="system", kw_only=True):
 
     task_id: str
     patch: dict[str, Any]
+
+    @property
+    def status(self) -> str | None:
+        """The task's new status, if that changed: `pending running paused completed failed killed`."""
+        status = self.patch.get("status")
+        return status if isinstance(status, str) else None
 
 
 class BackgroundTasksMessage(SystemMessage, tag="system", kw_only=True):
@@ -118,6 +134,11 @@ class HookEventMessage(SystemMessage, tag="system", kw_only=True):
     exit_code: int | None = None
     outcome: str | None = None
 
+    @property
+    def hook_event_name(self) -> str:
+        """`hook_event`, under the name that the vendor's SDK gives it."""
+        return self.hook_event
+
 
 class PermissionDeniedMessage(SystemMessage, tag="system", kw_only=True):
     """`permission_denied`: a tool was refused by rule, and nobody was asked."""
@@ -155,11 +176,19 @@ class MirrorErrorMessage(SystemMessage, tag="system", kw_only=True):
 
 
 class GoalMessage(SystemMessage, tag="system", kw_only=True):
-    """`goal_updated`, `goal_cleared` (Qoder)."""
+    """The goal that is worked on changed (Qoder)."""
 
     goal: dict[str, Any] | None = None
     goal_id: str | None = None
     reason: str | None = None
+
+
+class GoalUpdatedMessage(GoalMessage, tag="system", kw_only=True):
+    """`goal_updated` (Qoder)."""
+
+
+class GoalClearedMessage(GoalMessage, tag="system", kw_only=True):
+    """`goal_cleared` (Qoder)."""
 
 
 class PlanModeMessage(SystemMessage, tag="system", kw_only=True):
@@ -169,9 +198,21 @@ class PlanModeMessage(SystemMessage, tag="system", kw_only=True):
 
 
 class WorkReportMessage(SystemMessage, tag="system", kw_only=True):
-    """`memory_generation`, `memory_consumption`, `skill_evolution` (Qoder): what a side job did."""
+    """What a side job did (Qoder)."""
 
     result: Any
+
+
+class MemoryGenerationMessage(WorkReportMessage, tag="system", kw_only=True):
+    """`memory_generation` (Qoder): what was written down."""
+
+
+class MemoryConsumptionMessage(WorkReportMessage, tag="system", kw_only=True):
+    """`memory_consumption` (Qoder): what was read of it."""
+
+
+class SkillEvolutionMessage(WorkReportMessage, tag="system", kw_only=True):
+    """`skill_evolution` (Qoder): what a review of skills suggests."""
 
 
 SYSTEM_TYPES: dict[str, type[SystemMessage]] = {
@@ -191,126 +232,11 @@ SYSTEM_TYPES: dict[str, type[SystemMessage]] = {
     "api_retry": ApiRetryMessage,
     "control_request_progress": RequestProgressMessage,
     "mirror_error": MirrorErrorMessage,
-    "goal_updated": GoalMessage,
-    "goal_cleared": GoalMessage,
+    "goal_updated": GoalUpdatedMessage,
+    "goal_cleared": GoalClearedMessage,
     "plan_mode_changed": PlanModeMessage,
-    "memory_generation": WorkReportMessage,
-    "memory_consumption": WorkReportMessage,
-    "skill_evolution": WorkReportMessage,
+    "memory_generation": MemoryGenerationMessage,
+    "memory_consumption": MemoryConsumptionMessage,
+    "skill_evolution": SkillEvolutionMessage,
 }
 """The class of each subtype with a known shape; the others are plain `SystemMessage`."""
-
-
-class RateLimitEvent(Message, tag="rate_limit_event", kw_only=True):
-    """How much of the account's allowance is left (Claude Code)."""
-
-    rate_limit_info: dict[str, Any]
-    uuid: str | None = None
-    session_id: str | None = None
-
-
-class ConversationReset(Message, tag="conversation_reset", kw_only=True):
-    """The conversation was cleared: `session_id` is the old one, the next `init` carries a new one (Claude Code)."""
-
-    new_conversation_id: str
-    session_id: str | None = None
-    uuid: str | None = None
-    trigger: str | None = None
-    user_message_uuid: str | None = None
-    timestamp: str | None = None
-
-
-class CommandLifecycle(Message, tag="command_lifecycle", kw_only=True):
-    """What became of the prompt `command_uuid`: `queued started completed cancelled discarded`."""
-
-    command_uuid: str
-    state: str
-    uuid: str | None = None
-    session_id: str | None = None
-
-
-class SystemText(Message, tag="system_message", kw_only=True):
-    """Text of the agent itself (Cortex)."""
-
-    content: str
-    session_id: str | None = None
-    uuid: str | None = None
-
-
-class McpStatusChange(Message, tag="mcp_status_change", kw_only=True):
-    """An MCP server's state changed (Qoder)."""
-
-    server_name: str
-    status: str
-    error: str | None = None
-    server_info: dict[str, Any] | None = None
-    session_id: str | None = None
-    uuid: str | None = None
-
-
-class AuthStatus(Message, tag="auth_status", kw_only=True):
-    """The agent logs in, or fails to."""
-
-    error: str | None = None
-    session_id: str | None = None
-    uuid: str | None = None
-
-
-class ToolProgress(Message, tag="tool_progress", kw_only=True):
-    """A tool is still at work."""
-
-    tool_use_id: str | None = None
-    tool_name: str | None = None
-    parent_tool_use_id: str | None = None
-    elapsed_time_seconds: float | None = None
-    heartbeat: bool | None = None
-    session_id: str | None = None
-    uuid: str | None = None
-
-
-class ToolUseSummary(Message, tag="tool_use_summary", kw_only=True):
-    """A summary of tools that were used."""
-
-    summary: str | None = None
-    session_id: str | None = None
-    uuid: str | None = None
-
-
-class PromptSuggestion(Message, tag="prompt_suggestion", kw_only=True):
-    """What the user might ask next."""
-
-    suggestion: str | None = None
-    session_id: str | None = None
-    uuid: str | None = None
-
-
-class ActiveGoal(Message, tag="active_goal", kw_only=True):
-    """The goal that the agent works on."""
-
-    goal: Any = None
-    session_id: str | None = None
-    uuid: str | None = None
-
-
-class TranscriptMirror(Message, tag="transcript_mirror", kw_only=True):
-    """Lines that the agent wrote to its transcript on disk."""
-
-    file_path: str = field(name="filePath")
-    entries: list[Any]
-    session_id: str | None = None
-
-
-Notice: TypeAlias = (
-    RateLimitEvent
-    | ConversationReset
-    | CommandLifecycle
-    | SystemText
-    | McpStatusChange
-    | AuthStatus
-    | ToolProgress
-    | ToolUseSummary
-    | PromptSuggestion
-    | ActiveGoal
-    | TranscriptMirror
-)
-"""Top-level frames that are neither talk, control nor `system`."""

@@ -2,6 +2,7 @@
 
 from triologue.options.callbacks import (
     CanUseToolCallback as CanUseToolCallback,
+    ExitPlanModeApprovalDetails as ExitPlanModeApprovalDetails,
     HookCallback as HookCallback,
     HookContext as HookContext,
     HookMatcher as HookMatcher,

@@ -39,6 +39,27 @@ class ToolPermissionContext(Struct, kw_only=True):
         return self.request.decision_reason
 
     @property
+    def decision_reason_type(self) -> str | None:
+        """What kind of reason that is (Qoder)."""
+        return self.request.decision_reason_type
+
+    @property
+    def classifier_approvable(self) -> bool | None:
+        """Whether the agent's own classifier could allow it (Qoder)."""
+        return self.request.classifier_approvable
+
+    @property
+    def exit_plan_mode(self) -> "ExitPlanModeApprovalDetails | None":
+        """The plan that is asked about, where the tool is `ExitPlanMode` (Qoder). None in what the agent left out."""
+        if self.request.tool_name != "ExitPlanMode":
+            return None
+        details = self.request.details if isinstance(self.request.details, dict) else {}
+        return ExitPlanModeApprovalDetails(
+            plan_path=details.get("planPath") or self.request.plan_path,
+            plan_content=details.get("planContent") or self.request.plan_content,
+        )
+
+    @property
     def title(self) -> str | None:
         """The question in the agent's words."""
         return self.request.title
@@ -54,11 +75,28 @@ class ToolPermissionContext(Struct, kw_only=True):
         return self.request.description
 
 
+class ExitPlanModeApprovalDetails(Struct):
+    """A plan that wants to be approved."""
+
+    plan_path: str | None = None
+    plan_content: str | None = None
+
+
 class HookContext(Struct, kw_only=True):
     """What comes with a hook beside its input."""
 
     signal: Any = None
     """None; it is there because the vendors' programs look at it."""
+
+    def __getitem__(self, name: str) -> Any:
+        """`context["signal"]`, as the vendors type it."""
+        if name != "signal":
+            raise KeyError(name)
+        return self.signal
+
+    def get(self, name: str, otherwise: Any = None) -> Any:
+        """As of a dict."""
+        return self.signal if name == "signal" else otherwise
 
 
 CanUseToolCallback: TypeAlias = Callable[[str, dict[str, Any], ToolPermissionContext], Awaitable[PermissionResult]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from msgspec import Struct, field
 
@@ -159,13 +159,13 @@ class Options(Struct, kw_only=True):
     abort_event: "trio.Event | None" = None
     """When it is set, the running turn is interrupted; the session lives on."""
 
-    def copy(self) -> "Options":
+    def copy(self) -> Self:
         """An independent copy: containers are copied, callables and events are the same."""
         values = {name: getattr(self, name) for name in self.__struct_fields__}
         for name, value in values.items():
             if isinstance(value, list | dict):
                 values[name] = type(value)(value)
-        return Options(**values)
+        return type(self)(**values)
 
     def over(self, base: "Options") -> "Options":
         """These options on top of others: a field that is set here wins."""
@@ -179,7 +179,7 @@ class Options(Struct, kw_only=True):
 
     def named(self) -> dict[str, Any]:
         """The fields that differ from their default."""
-        fresh = Options()
+        fresh = type(self)()
         return {
             name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name) != getattr(fresh, name)
         }

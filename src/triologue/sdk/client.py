@@ -4,25 +4,32 @@ import warnings
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator
 from types import TracebackType
-from typing import final
+from typing import Any, final
 
 import trio
 
-from triologue.actors import Turn
-from triologue.errors import CallerError, InvalidOption
-from triologue.manager import Session, check_for, default_agent
-from triologue.messages import Gap, Message, Outcome, Prompt, ResultMessage, TurnEnded, is_of_agent
+from triologue.errors import CallerError
+from triologue.manager import Controls, Session, check_for, default_agent
+from triologue.messages import (
+    Gap,
+    McpSetServersResult,
+    Message,
+    Outcome,
+    Prompt,
+    Request,
+    ServerInfo,
+    TurnEnded,
+    is_of_agent,
+)
 from triologue.options import Options
 from triologue.ports import Agent
-from triologue.sdk.feed import Prompts, cause_of, send_each
+from triologue.sdk.feed import Feed, Prompts, cause_of, send_each
 from triologue.sdk.root import Root
-
-# Replies that nobody reads are kept so far; older ones are dropped.
-MAX_UNREAD = 100
+from triologue.sdk.unread import Response, UnreadTurns
 
 
 @final
-class Client:
+class Client(Controls):
     """One conversation, turn by turn.
 
     `async with Client() as client` is preferred. `connect()` and `disconnect()` may be called from any task, for
@@ -39,7 +46,7 @@ class Client:
         self._root: Root | None = None
         self._session: Session | None = None
         self._is_connected = False
-        self._unread: deque[_Unread] = deque()
+        self._unread = UnreadTurns()
 
     @property
     def session_id(self) -> str | None:
@@ -55,17 +62,17 @@ class Client:
     ) -> None:
         await self.disconnect()
 
-    async def connect(self, prompt: Prompt | None = None) -> None:
+    async def connect(self, prompt: Prompts | None = None) -> None:
         """Open the conversation. The agent starts with the first prompt.
+
+        Args:
+            prompt: the first one; or an async iterable of them, which is read while their replies are. What it raises
+                is raised to whoever reads those.
 
         Raises:
             InvalidOption, UnsupportedOption: options that cannot be.
             CallerError: it is connected already.
         """
-        if isinstance(prompt, AsyncIterable):
-            raise InvalidOption(
-                "connect() takes one prompt; give an async iterable to query(), in a task of its own if it waits"
-            )
         if self._is_connected:
             raise CallerError("this client is connected already; disconnect it first, or make another one")
         check_for(self._agent, self._options)
@@ -75,7 +82,9 @@ class Client:
         try:
             self._session = await root.session(self._agent, options)
             self._root = root
-            if prompt is not None:
+            if isinstance(prompt, AsyncIterable):
+                self.feed(prompt)
+            elif prompt is not None:
                 await self.query(prompt)
         except BaseException:
             await self.disconnect()
@@ -84,11 +93,16 @@ class Client:
     async def disconnect(self) -> None:
         """Let the agent go; from any task, as often as you like. The client can be connected again."""
         self._is_connected = False
-        self._unread.clear()
+        unread, self._unread = self._unread, UnreadTurns()
         if self._root is None or self._session is None:
             await trio.lowlevel.checkpoint()
             return
         self._session.wake_readers()
+        if unread.feed is not None:
+            unread.feed.cancel()
+            with trio.CancelScope(shield=True):
+                await unread.feed.wait_over()
+        unread.clear()
         await self._root.let_go(self._session)
 
     async def query(self, prompt: Prompts) -> None:
@@ -102,13 +116,22 @@ class Client:
         """
         session = self._connected()
         # Who left a reply, or interrupted it, and asks something else does not want the rest of it any more.
-        self._unread = deque(item for item in self._unread if not item.is_stale)
-        await send_each(session.send_to_read, prompt, self._note)
+        self._unread.drop_stale()
+        await send_each(session.send_to_read, prompt, self._unread.add)
 
-    def _note(self, turn: Turn) -> None:
-        self._unread.append(_Unread(turn))
-        if len(self._unread) > MAX_UNREAD and self._unread[0].turn.outcome is not None:
-            self._unread.popleft()
+    def feed(self, prompts: AsyncIterable[Prompt]) -> None:
+        """Send each of an async iterable of prompts from now on, while replies are read; `disconnect` stops it.
+
+        What it raises is raised to whoever reads the replies.
+
+        Raises:
+            CallerError: the client is not connected, or is being fed already.
+        """
+        session, unread = self._connected(), self._unread
+        if self._root is None or (unread.feed is not None and not unread.feed.is_over):
+            raise CallerError("this client is fed by an iterable already; wait until that is over")
+        unread.feed = Feed(session, prompts, send=session.send_to_read, note=unread.add)
+        self._root.start_soon(unread.run, unread.feed)
 
     def receive_response(self) -> AsyncIterator[Message]:
         """The messages of the oldest turn that is not read yet, up to its result.
@@ -117,7 +140,7 @@ class Client:
         result raises what ended it.
         """
         self._connected()
-        return _Response(self._unread)
+        return Response(self._unread)
 
     def receive_messages(self) -> AsyncIterator[Message]:
         """Everything that is said, from the oldest turn that is not read yet, until the client is disconnected.
@@ -125,7 +148,8 @@ class Client:
         A turn without a result raises what ended it.
         """
         session = self._connected()
-        return _Everything(self, session, self._unread[0].turn.begin if self._unread else None)
+        oldest = self._unread.oldest
+        return _Everything(self, session, oldest.turn.begin if oldest is not None else None)
 
     async def interrupt(self) -> str:
         """Stop the turn that runs; the conversation goes on. See `Session.interrupt`."""
@@ -139,6 +163,18 @@ class Client:
         """Use this permission mode from now on."""
         await self._connected().set_permission_mode(mode)
 
+    async def control(self, request: Request | dict[str, Any]) -> dict[str, Any]:
+        """Ask anything of the agent; see `Controls.control`."""
+        return await self._connected().control(request)
+
+    async def set_mcp_servers(self, servers: dict[str, Any]) -> McpSetServersResult:
+        """Replace the MCP servers that were added this way; see `Controls.set_mcp_servers`."""
+        return await self._connected().set_mcp_servers(servers)
+
+    async def get_server_info(self) -> ServerInfo:
+        """What the agent told of itself when it started; one that sleeps is started."""
+        return await self._connected().get_server_info()
+
     @property
     def is_connected(self) -> bool:
         """Between `connect` and `disconnect`?"""
@@ -146,8 +182,11 @@ class Client:
 
     def mark_read(self, turn_id: str | None) -> None:
         """This turn was read to its end by other means than `receive_response`."""
-        if self._unread and self._unread[0].turn.id == turn_id:
-            self._unread.popleft()
+        self._unread.remove(turn_id)
+
+    def raise_failure(self) -> None:
+        """Raise why no more of the prompts of `connect` come, if they ended by an error; once."""
+        self._unread.raise_failure()
 
     def _connected(self) -> Session:
         if not self._is_connected or self._session is None:
@@ -163,63 +202,7 @@ class Client:
                 stacklevel=2,
                 source=self,
             )
-            self._root.abandon(None, self._session)
-
-
-@final
-class _Unread:
-    """A turn whose reply nobody has read to its end."""
-
-    def __init__(self, turn: Turn) -> None:
-        self.turn = turn
-        self.messages = aiter(turn)  # from now on, so that partials are kept
-        self.is_begun = False
-
-    @property
-    def is_stale(self) -> bool:
-        outcome = self.turn.outcome
-        return self.is_begun or (outcome is not None and outcome.kind == "interrupted")
-
-
-@final
-class _Response:
-    """One turn's messages; the turn stays unread until its end was reached."""
-
-    def __init__(self, unread: deque[_Unread]) -> None:
-        self._unread = unread
-        self._current = unread[0] if unread else None
-
-    def __aiter__(self) -> "_Response":
-        return self
-
-    async def __anext__(self) -> Message:
-        current = self._current
-        if current is None:
-            await trio.lowlevel.checkpoint()
-            raise StopAsyncIteration
-        current.is_begun = True
-        try:
-            message = await anext(current.messages)
-        except StopAsyncIteration:
-            message = self._conclude(current)
-        if isinstance(message, ResultMessage):
-            self._finish(current)
-        return message
-
-    def _conclude(self, current: _Unread) -> ResultMessage:
-        """The messages ended without a result: there was none, or they are older than what is kept."""
-        outcome = current.turn.outcome
-        if outcome is not None and outcome.result is not None:
-            return outcome.result
-        self._finish(current)
-        if outcome is not None and outcome.error is not None:
-            raise cause_of(outcome.error) from None
-        raise StopAsyncIteration
-
-    def _finish(self, current: _Unread) -> None:
-        self._current = None
-        if self._unread and self._unread[0] is current:
-            self._unread.popleft()
+            self._root.abandon(self._unread.feed, self._session)
 
 
 @final
@@ -243,6 +226,7 @@ class _Everything:
                 raise failure
             if not self._client.is_connected:
                 raise StopAsyncIteration
+            self._client.raise_failure()
             await self._read()
         return self._ready.popleft()
 

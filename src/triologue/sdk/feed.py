@@ -23,9 +23,18 @@ INPUT_PATIENCE = 10.0
 class Feed:
     """Sends prompts until there are no more. Runs in a task of its own, so that replies can be read meanwhile."""
 
-    def __init__(self, session: Session, prompts: Prompts) -> None:
+    def __init__(
+        self,
+        session: Session,
+        prompts: Prompts,
+        *,
+        send: Callable[[Prompt], Awaitable[Turn]] | None = None,
+        note: Callable[[Turn], None] | None = None,
+    ) -> None:
         self._session = session
         self._prompts = prompts
+        self._send = send or session.send
+        self._tell = note
         self._scope = trio.CancelScope()
         self._over = trio.Event()
         self._task: trio.lowlevel.Task | None = None
@@ -39,7 +48,7 @@ class Feed:
         self._task = trio.lowlevel.current_task()
         try:
             with self._scope:
-                await send_each(self._session.send, self._prompts, self._note)
+                await send_each(self._send, self._prompts, self._note)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever reads the replies, and is raised there
             self.error = error
         finally:
@@ -63,6 +72,8 @@ class Feed:
 
     def _note(self, turn: Turn) -> None:
         self.last = turn
+        if self._tell is not None:
+            self._tell(turn)
 
 
 async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts, note: Callable[[Turn], None]) -> None:

@@ -1,5 +1,11 @@
 """The lifecycle of a session as small machines; pure: inputs go in, effects come out."""
 
-from triologue.session.ground import INTERRUPT as INTERRUPT, START as START
+from triologue.session.ground import (
+    CONTROL as CONTROL,
+    INTERRUPT as INTERRUPT,
+    PERMISSION as PERMISSION,
+    START as START,
+)
 from triologue.session.inputs import Setting as Setting
 from triologue.session.machine import Session as Session
+from triologue.session.peer import UNSUPPORTED as UNSUPPORTED, Peer as Peer, subtype_of as subtype_of

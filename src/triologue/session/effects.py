@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from triologue.messages import Message, Outcome, UserMessage
+from triologue.messages import AnyRequest, CanUseTool, Message, Outcome, PermissionAnswered, UserMessage
 from triologue.session.inputs import Reply
 
 
@@ -64,17 +64,51 @@ class Answer(Struct, frozen=True):
     error: Exception | None = None
 
 
+class AskPermission(Struct, frozen=True):
+    """Ask this program whether a tool may run; `Decide` or `Failed` is the answer."""
+
+    generation: int
+    request_id: str
+    permission_id: str
+    turn_id: str | None
+    request: CanUseTool
+
+
+class SettlePermission(Struct, frozen=True):
+    """A permission request is settled, one way or another: tell who waits for that."""
+
+    answered: PermissionAnswered
+
+
+class Serve(Struct, frozen=True):
+    """Do what the agent asks; `Served` or `Failed` is the answer."""
+
+    generation: int
+    request_id: str
+    request: AnyRequest
+
+
+class Drop(Struct, frozen=True):
+    """Cancel what is being done for this request of the agent, if it still is."""
+
+    generation: int
+    request_id: str
+
+
 class SetTimer(Struct, frozen=True):
     """Tell when this deadline passed; which one, and how long it is, the actor knows."""
 
     timer: str
     generation: int
+    about: str = ""
+    """What of: there may be many of one kind."""
 
 
 class ClearTimer(Struct, frozen=True):
     """The deadline no longer matters."""
 
     timer: str
+    about: str = ""
 
 
 class Note(Struct, frozen=True):
@@ -83,4 +117,19 @@ class Note(Struct, frozen=True):
     text: str
 
 
-Effect: TypeAlias = Start | Send | SendPrompt | Stop | Publish | Settle | Answer | SetTimer | ClearTimer | Note
+Effect: TypeAlias = (
+    Start
+    | Send
+    | SendPrompt
+    | Stop
+    | Publish
+    | Settle
+    | Answer
+    | AskPermission
+    | SettlePermission
+    | Serve
+    | Drop
+    | SetTimer
+    | ClearTimer
+    | Note
+)

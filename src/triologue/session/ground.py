@@ -2,24 +2,28 @@
 
 from typing import assert_never
 
-from triologue.errors import AgentStartError, TriologueError
+from triologue.errors import AgentStartError, TriologueError, UnsupportedRequest
 from triologue.messages import (
     Message,
     Outcome,
+    PermissionAnswer,
+    PermissionAnswered,
     Request,
     ResultMessage,
     SessionState,
-    SetModel,
-    SetPermissionMode,
     TurnEnded,
 )
 from triologue.session import effects as do
+from triologue.session.duties import Duties, Duty
 from triologue.session.inputs import Setting
 from triologue.session.link import Changing, Interrupting, Link, LinkEvent, LinkState, Purpose
+from triologue.session.peer import Peer
 from triologue.session.run import Phase, Run, failed_by, interrupted
 
 START = "start"
 INTERRUPT = "interrupt"
+PERMISSION = "permission"
+CONTROL = "control"
 
 
 class Ground:
@@ -31,7 +35,17 @@ class Ground:
         is_confirmed: bool,  # noqa: FBT001 - of the session only
         wanted: dict[Setting, str | None],
         total_cost_usd: float | None,
+        peer: Peer,
+        duties: Duties,
     ) -> None:
+        self.peer = peer
+        self.duties = duties
+        self.asks: dict[int, Request] = {}
+        """Control requests of callers that wait for the link, by ticket."""
+        self.changes: list[Changing] = []
+        """Settings that were asked for while the agent starts, which it was not started with."""
+        self.is_held = False
+        """Nothing new begins: the manager drains."""
         self.link = Link()
         self.run: Run | None = None
         self.session_id = session_id
@@ -73,20 +87,21 @@ class Ground:
 
     # The link.
 
-    def link_ready(self, capabilities: list[str]) -> None:
+    def link_ready(self) -> None:
         """The handshake is done."""
         self.link.move(LinkEvent.READY)
-        self.link.tells_lifecycle = "msg_lifecycle_v1" in capabilities
+        self.link.tells_lifecycle = "msg_lifecycle_v1" in self.link.capabilities
         self.last_error = None
         self.effect(do.ClearTimer(START))
-        for setting, value in self.wanted.items():
-            if self.link.applied.get(setting) != value:
-                self.apply(Changing(None, setting, value))
+        changes, self.changes = self.changes, []
+        for change in changes:
+            self.apply(change)
 
     def refuse_start(self, error: AgentStartError) -> None:
         """The agent will not work for us: the turn that wanted it fails, and the link is closed."""
         self.last_error = error
         self.end_run(failed_by(error))
+        self.fail_asks(error)
         self.close_link(eof=False)
 
     def close_link(self, *, eof: bool) -> None:
@@ -94,14 +109,38 @@ class Ground:
         is_open = self.link.state in (LinkState.STARTING, LinkState.READY)
         if is_open or (self.link.state is LinkState.CLOSING and not eof):
             self.link.move(LinkEvent.CLOSE)
+            self.drop_duties("the connection is being closed")
+            self.keep_changes()
             self.effect(do.Stop(self.link.generation, eof))
 
     def apply(self, change: Changing) -> None:
         """Tell the agent of a setting."""
-        if change.setting == "model":
-            self.send_request(SetModel(model=change.value), change)
-        else:
-            self.send_request(SetPermissionMode(mode=change.value or "default"), change)
+        self.send_request(change.request, change, timer=CONTROL)
+
+    def agree(self, change: Changing) -> None:
+        """What the agent has is what is wanted, once the last change was answered: a refused one is given up."""
+        wanted, link, setting = self.wanted, self.link, change.setting
+        is_last = not link.is_changing(setting)
+        # A link that closes takes no changes, so what was wanted since then is for the next one.
+        if is_last and (link.state is LinkState.READY or wanted.get(setting) == change.value):
+            wanted[setting] = link.applied.get(setting)
+
+    def keep_changes(self) -> None:
+        """This agent will not hear of the settings that wait for it: the next one is started with them."""
+        changes, self.changes = self.changes, []
+        for change in changes:
+            if change.ticket is not None:
+                self.effect(do.Answer(change.ticket, change.value))
+
+    def fail_asks(self, error: Exception) -> None:
+        """There will be no agent for the requests that wait."""
+        asks, self.asks = self.asks, {}
+        for ticket in asks:
+            self.effect(do.Answer(ticket, error=error))
+
+    def unsupported(self, request: Request, detail: str) -> UnsupportedRequest:
+        """The error of a request that this agent cannot do."""
+        return self.peer.unsupported(request, detail, self.link.version)
 
     def interrupt_answered(self, dropped: list[str]) -> None:
         """The agent has taken the interrupt in, and `dropped` these prompts; the next turn is safe from it."""
@@ -109,6 +148,35 @@ class Ground:
             self.end_run(interrupted("before it began"))
         elif not self.is_stopping:
             self.effect(do.ClearTimer(INTERRUPT))
+
+    # What we owe the agent.
+
+    def drop_duties(self, reason: str) -> None:
+        """Whatever the agent asked for, it gets no answer any more."""
+        for duty in self.duties:
+            self.drop_duty(duty, reason)
+
+    def drop_duty(self, duty: Duty, reason: str) -> None:
+        """Stop working on it, and answer nothing."""
+        self.duties.remove(duty)
+        self.link.dialogue.forget(duty.request_id)
+        self.effect(do.Drop(self.link.generation, duty.request_id))
+        if duty.permission_id is not None:
+            self.settle_permission(duty, "cancelled", reason=reason)
+
+    def settle_permission(
+        self, duty: Duty, answer: PermissionAnswer, *, by: str | None = None, reason: str | None = None
+    ) -> None:
+        """Tell how it ended, once."""
+        answered = PermissionAnswered(id=duty.permission_id or "", answer=answer, by=by, reason=reason)
+        self.duties.remember(answered)
+        self.effect(do.ClearTimer(PERMISSION, answered.id))
+        self.publish(self.turn_of(duty), [answered])
+        self.effect(do.SettlePermission(answered))
+
+    def turn_of(self, duty: Duty) -> str | None:
+        """The turn that it belongs to, as long as that runs: nothing of a turn follows its outcome."""
+        return duty.turn_id if self.run is not None and self.run.turn_id == duty.turn_id else None
 
     # Turns and effects.
 
@@ -124,9 +192,12 @@ class Ground:
         else:
             self._effects.append(do.Publish(turn_id, messages))
 
-    def send_request(self, request: Request, purpose: Purpose) -> None:
-        """Send a control request on the link that is there."""
-        self.effect(do.Send(self.link.generation, self.link.ask(request, purpose)))
+    def send_request(self, request: Request, purpose: Purpose, *, timer: str | None = None) -> None:
+        """Send a control request on the link that is there; with `timer`, this deadline is the request's own."""
+        frame = self.link.ask(request, purpose)
+        self.effect(do.Send(self.link.generation, frame))
+        if timer is not None:
+            self.effect(do.SetTimer(timer, self.link.generation, frame.request_id))
 
     def end_run(self, outcome: Outcome, *, reply: str | None = None) -> None:
         """The running turn, if there is one, has its outcome; whoever asked to stop it hears how that went."""
@@ -135,7 +206,7 @@ class Ground:
             return
         run.move(Phase.ENDED)
         self.run = None
-        if run.is_stopping and not self.link.waits_for(Interrupting):
+        if (run.is_stopping or run.put_aside) and not self.link.waits_for(Interrupting):
             self.effect(do.ClearTimer(INTERRUPT))
         answer = reply or ("stopped" if outcome.kind in ("interrupted", "cancelled") else "already_done")
         for ticket in run.stop_tickets:

@@ -1,10 +1,11 @@
 """What the agent says: whose it is, and what follows from it."""
 
-from typing import Any, final
+from typing import Any, assert_never, final
 
-from triologue.errors import AgentProtocolError, AgentStartError
+from triologue.errors import AgentProtocolError, AgentStartError, NotLoggedIn
 from triologue.messages import (
     AssistantMessage,
+    CanUseTool,
     CommandLifecycle,
     ControlCancel,
     ControlRequest,
@@ -17,12 +18,15 @@ from triologue.messages import (
     SessionStateMessage,
     StreamEvent,
     UserMessage,
+    text,
 )
 from triologue.session import effects as do
-from triologue.session.ground import Ground
+from triologue.session.ground import CONTROL, INTERRUPT, Ground
 from triologue.session.link import Asking, Changing, Handshake, Interrupting, LinkState
+from triologue.session.questions import Questions
 from triologue.session.run import Phase, failed_by, interrupted, outcome_of
-from triologue.wire import Answered, Asked, Ignored, Refused
+from triologue.session.serving import Serving
+from triologue.wire import Answered, Asked, Ignored, Refused, Withdrawn
 
 _SIGNS_OF_A_TURN = frozenset((InitMessage, AssistantMessage, UserMessage, StreamEvent, ResultMessage))
 
@@ -31,8 +35,10 @@ _SIGNS_OF_A_TURN = frozenset((InitMessage, AssistantMessage, UserMessage, Stream
 class Hearing:
     """The agent's half of a session's inputs."""
 
-    def __init__(self, session: Ground) -> None:
+    def __init__(self, session: Ground, questions: Questions, serving: Serving) -> None:
         self._session = session
+        self._questions = questions
+        self._serving = serving
         self._chunk: list[Message] = []
         self._notable: dict[type[Message], Any] = {
             ResultMessage: self._result,
@@ -48,10 +54,16 @@ class Hearing:
 
     def is_plain(self, batch: list[Message]) -> bool:
         """Does nothing in this batch need a decision?"""
-        return self._notable.keys().isdisjoint(map(type, batch)) and not self._is_unsure()
+        kinds = set(map(type, batch))
+        if not self._notable.keys().isdisjoint(kinds) or self._is_unsure():
+            return False
+        return AssistantMessage not in kinds or _refused_account(batch) is None
 
     def take_in(self, batch: list[Message]) -> None:
         """Go through what one read gave. Most messages need no decision: they are published as they came."""
+        run = self._session.run
+        if run is not None and (refused := _refused_account(batch)) is not None:
+            run.account_error = text(refused) or "authentication_failed"
         if self._is_unsure():
             for message in batch:
                 self._look_for_a_sign(message)
@@ -99,6 +111,7 @@ class Hearing:
 
     def _init(self, message: InitMessage) -> None:
         self._learn(message.session_id)
+        self._session.link.introduced(message)
         self._chunk.append(message)
 
     def _reset(self, message: ConversationReset) -> None:
@@ -130,7 +143,8 @@ class Hearing:
             run.move(Phase.STARTED)
         self._chunk.append(message)
         self._flush()
-        session.end_run(outcome_of(message, is_stopping=run.is_stopping))
+        cause = None if run.account_error is None else NotLoggedIn(f"{session.peer.name}: {run.account_error}")
+        session.end_run(outcome_of(message, is_stopping=run.is_stopping, cause=cause))
 
     def _count_cost(self, message: ResultMessage) -> None:
         """Work out what this turn cost from the agent's running total, which goes on over resume and fork."""
@@ -151,14 +165,19 @@ class Hearing:
         session.publish(None, [message])
         if run is None or message.command_uuid != run.prompt.uuid or run.phase is not Phase.SENT:
             return
+        run.is_noticed = True
         match message.state:
             case "started":
                 run.move(Phase.STARTED)
             case "cancelled" | "discarded" if run.is_stopping:
                 session.end_run(interrupted("before it began"))
-            case "cancelled" | "discarded" | "completed":
-                error = AgentProtocolError(f"the agent put the prompt aside unanswered ({message.state})")
-                session.end_run(failed_by(error))
+            case "cancelled" | "discarded":
+                # Qoder says so before the result that tells why; where none comes, `idle` or the deadline ends it.
+                run.move(Phase.STARTED)
+                run.put_aside = _put_aside(message.state)
+                session.effect(do.SetTimer(INTERRUPT, session.link.generation))
+            case "completed":
+                session.end_run(failed_by(_put_aside(message.state)))
             case _:
                 pass
 
@@ -169,43 +188,50 @@ class Hearing:
             return
         # A result comes before `idle`, so the one of this turn was a line that could not be read.
         self._flush()
-        error = AgentProtocolError(
+        error = run.put_aside or AgentProtocolError(
             "the agent ended the turn, and its result could not be read; was it longer than Limits.max_message_bytes?"
         )
         session.end_run(interrupted("without a result") if run.is_stopping else failed_by(error))
 
     def _control(self, message: ControlRequest | ControlResponse | ControlCancel | KeepAlive) -> None:
         session = self._session
-        match session.link.dialogue.hear(message):
+        heard = session.link.dialogue.hear(message)
+        match heard:
             case Answered(request_id=request_id, response=response):
                 self._answered(request_id, response)
             case Refused(request_id=request_id, error=error, code=code):
                 self._refused(request_id, error, code)
             case Asked(request_id=request_id, request=request):
-                name = getattr(request, "subtype", None) or type(request).__struct_config__.tag
-                reply = session.link.dialogue.refuse(
-                    request_id, f"Unsupported control request subtype: {name}", code="unsupported_request"
-                )
-                if reply is not None:
-                    session.effect(do.Send(session.link.generation, reply))
+                self._flush()
+                if self._is_unsure() and isinstance(request, CanUseTool) and session.run is not None:
+                    session.run.move(Phase.STARTED)  # only a turn uses tools
+                self._serving.asked(request_id, request)
+            case Withdrawn(request_id=request_id):
+                self._flush()
+                self._serving.withdrawn(request_id)
             case Ignored(why=why) if not isinstance(message, KeepAlive):
                 session.effect(do.Note(f"ignored a control frame: {why}"))
-            case _:  # a keep-alive; or a request taken back, which was refused when it came
+            case Ignored():  # a keep-alive
                 pass
+            case _:
+                assert_never(heard)
 
     def _answered(self, request_id: str, response: dict[str, Any]) -> None:
         session = self._session
         match session.link.purpose_of(request_id):
             case Handshake():
                 if session.link.state is LinkState.STARTING:
-                    session.link_ready(_strings(response.get("capabilities")))
+                    session.link.greeted(response)
+                    session.link_ready()
             case Interrupting():
                 session.interrupt_answered(_strings(response.get("cancelled")))
             case Asking(ticket=ticket):
+                session.effect(do.ClearTimer(CONTROL, request_id))
                 session.effect(do.Answer(ticket, response))
             case Changing() as change:
+                session.effect(do.ClearTimer(CONTROL, request_id))
                 session.link.applied[change.setting] = change.value
-                self._agree(change)
+                session.agree(change)
                 if change.ticket is not None:
                     session.effect(do.Answer(change.ticket, change.value))
 
@@ -218,23 +244,21 @@ class Hearing:
             case Interrupting():
                 session.effect(do.Note(f"the agent refused to be interrupted: {error}"))
                 session.interrupt_answered([])
-            case Asking(ticket=ticket):
-                session.effect(do.Answer(ticket, error=AgentProtocolError(f"the agent refused: {error}", code=code)))
-            case Changing() as change:
-                self._agree(change)
-                refused = AgentProtocolError(f"the agent refused {change.setting}={change.value!r}: {error}", code=code)
-                if change.ticket is None:
-                    session.effect(do.Note(str(refused)))
-                else:
-                    session.effect(do.Answer(change.ticket, error=refused))
+            case Asking() | Changing() as purpose:
+                session.effect(do.ClearTimer(CONTROL, request_id))
+                self._questions.refused(purpose, error, code)
 
-    def _agree(self, change: Changing) -> None:
-        """What the agent has is what is wanted, once the last change was answered: a refused one is given up."""
-        wanted, link, setting = self._session.wanted, self._session.link, change.setting
-        is_last = not link.is_changing(setting)
-        # A link that closes takes no changes, so what was wanted since then is for the next one.
-        if is_last and (link.state is LinkState.READY or wanted.get(setting) == change.value):
-            wanted[setting] = link.applied.get(setting)
+
+def _refused_account(batch: list[Message]) -> AssistantMessage | None:
+    """Where the agent says, in the place of an answer, that it has no account."""
+    for message in batch:
+        if type(message) is AssistantMessage and message.error == "authentication_failed":
+            return message
+    return None
+
+
+def _put_aside(state: str) -> AgentProtocolError:
+    return AgentProtocolError(f"the agent put the prompt aside unanswered ({state})")
 
 
 def _strings(value: object) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from triologue.errors import TriologueError
-from triologue.messages import Message, Request, UserMessage
+from triologue.messages import Message, PermissionResult, Request, UserMessage
 
 Setting: TypeAlias = Literal["model", "permission_mode"]
 
@@ -39,10 +39,46 @@ class Change(Struct, frozen=True):
 
 
 class Ask(Struct, frozen=True):
-    """A control request for the agent; the reply is its answer."""
+    """A control request for the agent, which is started for it; the reply is its answer."""
 
     ticket: int
     request: Request
+
+
+class Unask(Struct, frozen=True):
+    """Nobody waits for the answer of this `Ask` any more."""
+
+    ticket: int
+
+
+class Decide(Struct, frozen=True):
+    """A permission request is answered; the reply is None, or why that was not possible.
+
+    Without a ticket it is what the callback gave, and too late means nothing.
+    """
+
+    ticket: int | None
+    permission_id: str
+    result: PermissionResult
+    by: str | None = None
+
+
+class Served(Struct, frozen=True):
+    """What the agent asked for was done."""
+
+    generation: int
+    request_id: str
+    response: dict[str, Any]
+
+
+class Failed(Struct, frozen=True):
+    """What the agent asked for could not be done; the agent is told."""
+
+    generation: int
+    request_id: str
+    error: str
+    code: str | None = None
+    """`unsupported_request`: there is nothing here that could do it."""
 
 
 class Rest(Struct, frozen=True):
@@ -98,10 +134,27 @@ class Expired(Struct, frozen=True):
 
     timer: str
     generation: int
+    about: str = ""
 
 
 Input: TypeAlias = (
-    Submit | Withdraw | StopTurn | Change | Ask | Rest | Leave | Hold | Admitted | Linked | Heard | Unlinked | Expired
+    Submit
+    | Withdraw
+    | StopTurn
+    | Change
+    | Ask
+    | Unask
+    | Decide
+    | Served
+    | Failed
+    | Rest
+    | Leave
+    | Hold
+    | Admitted
+    | Linked
+    | Heard
+    | Unlinked
+    | Expired
 )
 
 Reply: TypeAlias = Any

@@ -1,11 +1,11 @@
 """The link to the agent: is there one, which generation, and who waits for which answer on it."""
 
 from enum import Enum, auto
-from typing import TypeAlias, final
+from typing import Any, TypeAlias, final
 
 from msgspec import Struct
 
-from triologue.messages import ControlRequest, Request
+from triologue.messages import ControlCancel, ControlRequest, InitMessage, Request, SetModel, SetPermissionMode
 from triologue.session.inputs import Setting
 from triologue.wire import Dialogue
 
@@ -53,6 +53,7 @@ class Asking(Struct, frozen=True):
     """A caller waits for the agent's answer."""
 
     ticket: int
+    request: Request
 
 
 class Changing(Struct, frozen=True):
@@ -61,6 +62,13 @@ class Changing(Struct, frozen=True):
     ticket: int | None
     setting: Setting
     value: str | None
+
+    @property
+    def request(self) -> SetModel | SetPermissionMode:
+        """What tells the agent."""
+        if self.setting == "model":
+            return SetModel(model=self.value)
+        return SetPermissionMode(mode=self.value or "default")
 
 
 Purpose: TypeAlias = Handshake | Interrupting | Asking | Changing
@@ -79,6 +87,14 @@ class Link:
         """The agent says when it takes up a prompt, so that its own turns can be told from ours."""
         self.is_untried = False
         """The agent has not answered the handshake: what it says may be a refusal, and is never a turn's."""
+        self.greeting: dict[str, Any] | None = None
+        """The answer to this generation's handshake."""
+        self.capabilities: frozenset[str] = frozenset()
+        """What this generation has announced so far."""
+        self.version: str | None = None
+        """The agent's own, once it told."""
+        self.has_introduced_itself = False
+        """It has sent an `init`, so no further capability is to be expected."""
         self.dialogue = Dialogue()
         self._purposes: dict[str, Purpose] = {}
 
@@ -97,8 +113,24 @@ class Link:
         self.generation += 1
         self.applied = dict(settings)
         self.tells_lifecycle = False
+        self.greeting, self.capabilities = None, frozenset()
+        self.version, self.has_introduced_itself = None, False
         self.dialogue = Dialogue(prefix=f"g{self.generation}_")
         self._purposes = {}
+
+    def greeted(self, response: dict[str, Any]) -> None:
+        """What the agent said of itself in its answer to the handshake."""
+        self.greeting = response
+        told = response.get("capabilities")
+        if isinstance(told, list):
+            self.capabilities = frozenset(each for each in told if isinstance(each, str))
+        self.version = _version(response.get("claude_code_version"), response.get("qodercli_version"))
+
+    def introduced(self, message: InitMessage) -> None:
+        """What the agent says of itself when a turn begins: more than in the handshake (Claude Code)."""
+        self.has_introduced_itself = True
+        self.capabilities |= frozenset(message.capabilities or ())
+        self.version = _version(message.claude_code_version, message.qodercli_version) or self.version
 
     def is_current(self, generation: int) -> bool:
         """Is this about the link that is there now?"""
@@ -114,17 +146,36 @@ class Link:
         """Why the request was made that has just been answered."""
         return self._purposes.pop(request_id)
 
+    def purposes(self) -> list[Purpose]:
+        """Why we asked what is unanswered."""
+        return list(self._purposes.values())
+
+    def asking(self, ticket: int) -> str | None:
+        """The id of the request that this caller waits for."""
+        found = (
+            id for id, purpose in self._purposes.items() if isinstance(purpose, Asking) and purpose.ticket == ticket
+        )
+        return next(found, None)
+
+    def withdraw(self, request_id: str) -> tuple[ControlCancel, Purpose] | None:
+        """The frame that takes a request back, and why it was made; None when it was answered."""
+        frame = self.dialogue.withdraw(request_id)
+        return (frame, self._purposes.pop(request_id)) if frame is not None else None
+
     def is_changing(self, setting: Setting) -> bool:
         """Is a change of this setting on its way?"""
         return any(isinstance(each, Changing) and each.setting == setting for each in self._purposes.values())
 
-    def lose(self) -> list[Purpose]:
-        """The other end is gone: why we asked what will never be answered."""
+    def lose(self) -> dict[str, Purpose]:
+        """The other end is gone: what will never be answered, and why we asked."""
         self.dialogue.close()
-        purposes = list(self._purposes.values())
-        self._purposes = {}
+        purposes, self._purposes = self._purposes, {}
         return purposes
 
     def waits_for(self, kind: type[Purpose]) -> bool:
         """Is there an unanswered request of this kind?"""
         return any(isinstance(purpose, kind) for purpose in self._purposes.values())
+
+
+def _version(*told: object) -> str | None:
+    return next((each for each in told if isinstance(each, str) and each), None)

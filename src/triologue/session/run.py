@@ -3,7 +3,7 @@
 from enum import Enum, auto
 from typing import final
 
-from triologue.errors import TriologueError, TurnCancelled, TurnFailed, TurnInterrupted
+from triologue.errors import AgentCrashed, TriologueError, TurnCancelled, TurnFailed, TurnInterrupted
 from triologue.messages import Outcome, ResultMessage, UserMessage
 
 
@@ -21,7 +21,8 @@ class Phase(Enum):
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.SENT, Phase.ENDED}),
-    Phase.SENT: frozenset({Phase.STARTED, Phase.ENDED}),
+    # Back to PENDING: the agent left without having taken the prompt up.
+    Phase.SENT: frozenset({Phase.STARTED, Phase.ENDED, Phase.PENDING}),
     Phase.STARTED: frozenset({Phase.ENDED}),
     Phase.ENDED: frozenset(),
 }
@@ -41,6 +42,14 @@ class Run:
         """An interrupt was asked for."""
         self.stop_tickets: list[int] = []
         """Who waits for the interrupt to take effect."""
+        self.is_noticed = False
+        """The agent has shown that it has the prompt."""
+        self.is_repeated = False
+        """The prompt goes out for the second time, which is the last."""
+        self.put_aside: TriologueError | None = None
+        """The agent said that it dropped the prompt; what the turn ends with, unless a result tells more."""
+        self.account_error: str | None = None
+        """What the agent said when its account was refused."""
 
     def move(self, phase: Phase) -> None:
         """Go on.
@@ -51,6 +60,15 @@ class Run:
         if phase not in TRANSITIONS[self.phase]:
             raise ValueError(f"a turn cannot go from {self.phase.name} to {phase.name}")
         self.phase = phase
+
+    def was_left_alone_by(self, error: TriologueError) -> bool:
+        """Did the agent go away in good order, and certainly without having taken the prompt up?
+
+        It may then go out again, once: the next agent may leave at once too.
+        """
+        is_in_order = isinstance(error, AgentCrashed) and error.exit_code == 0
+        untouched = self.phase is Phase.SENT and not self.is_noticed and not self.is_stopping
+        return is_in_order and untouched and not self.is_repeated
 
     @property
     def owns_messages(self) -> bool:
@@ -69,8 +87,8 @@ class Run:
         return kind is None or kind == "human"
 
 
-def outcome_of(result: ResultMessage, *, is_stopping: bool) -> Outcome:
-    """The outcome that a result means. `is_error` decides, whatever the subtype says."""
+def outcome_of(result: ResultMessage, *, is_stopping: bool, cause: TriologueError | None = None) -> Outcome:
+    """The outcome that a result means. `is_error` decides, whatever the subtype says; `cause` is why, if one knows."""
     if not result.is_error:
         # Claude gives a turn that a newer prompt pushed aside a result without an error; that is not our doing.
         return Outcome(kind="answered", result=result, reason=result.terminal_reason, cost_usd=result.cost_usd)
@@ -79,6 +97,7 @@ def outcome_of(result: ResultMessage, *, is_stopping: bool) -> Outcome:
         error: Exception = TurnInterrupted("the turn was interrupted", result=result)
         return Outcome(kind="interrupted", result=result, error=error, reason=reason, cost_usd=result.cost_usd)
     error = TurnFailed(f"the turn failed ({reason}): {describe(result)}", result=result)
+    error.__cause__ = cause
     return Outcome(kind="failed", result=result, error=error, reason=reason, cost_usd=result.cost_usd)
 
 

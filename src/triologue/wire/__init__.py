@@ -15,3 +15,5 @@ from triologue.wire.dialogue import (
     Refused as Refused,
     Withdrawn as Withdrawn,
 )
+from triologue.wire.lenient import read_request as read_request
+from triologue.wire.replies import read_replies as read_replies, read_reply as read_reply

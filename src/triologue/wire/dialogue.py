@@ -115,7 +115,12 @@ class Dialogue:
         if request_id not in self._theirs:
             return None
         self._theirs.remove(request_id)
-        return ControlResponse(response=ControlError(request_id=request_id, error=error, error_code=code))
+        # Claude Code reads the one name of the code, Qoder the other.
+        return ControlResponse(response=ControlError(request_id=request_id, error=error, error_code=code, code=code))
+
+    def forget(self, request_id: str) -> None:
+        """A request of theirs needs no answer any more: what it was for was stopped."""
+        self._theirs.discard(request_id)
 
     def hear(self, frame: ControlFrame) -> Heard:
         """Take in a control frame of theirs."""

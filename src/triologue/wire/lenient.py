@@ -87,7 +87,9 @@ def _read(frame: dict[str, Any]) -> Message:
             is_error = _string(frame.get("subtype")).startswith("error")
             return fill(ResultMessage, frame, is_error=is_error)
         case "control_request":
-            return ControlRequest(request_id=_string(frame.get("request_id")), request=_request(frame.get("request")))
+            return ControlRequest(
+                request_id=_string(frame.get("request_id")), request=read_request(frame.get("request"))
+            )
         case "control_response":
             return ControlResponse(response=_response(frame.get("response")))
         case str() if kind in FRAMES:
@@ -96,7 +98,8 @@ def _read(frame: dict[str, Any]) -> Message:
             return UnknownMessage(kind=_string(kind))
 
 
-def _request(value: Any) -> AnyRequest:
+def read_request(value: Any) -> AnyRequest:
+    """The body of a control request as its class, under whichever of its names its subtype and its fields come."""
     body: dict[str, Any] = value if isinstance(value, dict) else {}
     subtype = UnknownRequest(body=body).subtype
     if subtype not in REQUESTS:

@@ -62,11 +62,15 @@ class Ear:
         return [text_of(message) for message in self.messages]
 
     async def wait_texts(self, count: int) -> list[str]:
+        """Wait until there are so many messages, all of them text."""
+        await self.wait_count(count)
+        return self.texts
+
+    async def wait_count(self, count: int) -> None:
         """Wait until there are so many messages."""
         with trio.fail_after(PATIENCE):
             while len(self.messages) < count:
                 await self._lot.park()
-        return self.texts
 
     async def wait_pids(self, count: int) -> list[int]:
         return [int(text) for text in await self.wait_texts(count)]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from tests.unit.agents.programs import ENV, HERD, HERD_SIZE, PATIENCE, Ear, living, prompt, python, shell
 from triologue.agents import process as process_module
@@ -322,6 +323,18 @@ async def test_cancelling_shortens_nothing(carrier: ProcessCarrier) -> None:
     assert scope.cancelled_caught
     assert ear.texts[HERD_SIZE:] == ["in peace"]
     assert living(pids) == []
+
+
+async def test_a_program_may_have_less_time_to_leave_than_its_carrier_gives() -> None:
+    deaf = python("print('here', flush=True); signal.pause()", grace=0.01)
+    ear = Ear()
+    async with open_carrier(grace=PATIENCE * 100) as carrier, carrier.spawn(deaf, sink=ear) as connection:
+        await ear.wait_texts(1)
+    assert (await connection.wait_exit()).code == -signal.SIGTERM
+    async with open_carrier(grace=0.01) as carrier:
+        async with carrier.spawn(replace(deaf, grace=PATIENCE * 100), sink=Ear()) as connection:
+            pass
+    assert (await connection.wait_exit()).code == -signal.SIGTERM
 
 
 async def test_cancelling_the_carrier_shortens_nothing_either() -> None:

@@ -10,13 +10,18 @@ from triologue.agents.claude_argv import arguments
 from triologue.agents.claude_code import ClaudeCode, environment
 from triologue.errors import AgentNotFound, AgentStartError, CallerError, InvalidOption, UnsupportedOption
 from triologue.messages import Initialize, TextBlock, UserBody, UserMessage
-from triologue.options import Options
+from triologue.options import HookMatcher, Options
 from triologue.ports import Agent, Command
 from triologue.wire import encode
 
 PREFIX = ["--output-format=stream-json", "--verbose", "--input-format=stream-json"]
 ID = "688c0727-6f95-4d66-8683-e80df56b0870"
 OTHER = "538FF161-7D4B-4250-A9E8-4671B9EB53CA"
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
 
 
 @pytest.mark.parametrize(
@@ -102,10 +107,49 @@ OTHER = "538FF161-7D4B-4250-A9E8-4671B9EB53CA"
         ),
         pytest.param(
             Options(add_dirs=["/a", Path("-b")], settings='{"model": "x"}', setting_sources=["user", "project"]),
-            ["--add-dir=/a", "--add-dir=-b", '--settings={"model": "x"}', "--setting-sources=user,project"],
+            ["--add-dir=/a", "--add-dir=-b", "--setting-sources=user,project", '--settings={"model": "x"}'],
             id="folders and settings",
         ),
         pytest.param(Options(setting_sources=[]), ["--setting-sources="], id="no settings from files"),
+        pytest.param(
+            Options(resume=ID, resume_session_at=ID, resume_drops_turn=OTHER),
+            [f"--resume={ID}", f"--resume-session-at={ID}", f"--resume-drops-turn={OTHER}"],
+            id="a resume that drops a turn",
+        ),
+        pytest.param(Options(task_budget={"total": 5000}), ["--task-budget=5000"], id="tokens for the task"),
+        pytest.param(Options(include_hook_events=True), ["--include-hook-events"], id="hooks of settings files"),
+        pytest.param(
+            Options(permission_mode="plan", allow_dangerously_skip_permissions=True),
+            ["--permission-mode=plan", "--allow-dangerously-skip-permissions"],
+            id="a mode that may be changed to one that asks for nothing",
+        ),
+        pytest.param(
+            Options(skills="all", allowed_tools=["Read"]),
+            ["--allowedTools=Read,Skill", "--setting-sources=user,project"],
+            id="every skill",
+        ),
+        pytest.param(
+            Options(skills=["pdf", "acme:tables", "pdf"], allowed_tools=["Skill(pdf)"], setting_sources=["project"]),
+            ["--allowedTools=Skill(pdf),Skill(acme:tables)", "--setting-sources=project"],
+            id="some skills",
+        ),
+        pytest.param(Options(skills=[]), ["--setting-sources=user,project"], id="no skill"),
+        pytest.param(Options(settings={"model": "x"}), ['--settings={"model": "x"}'], id="settings as a dict"),
+        pytest.param(Options(settings=Path("s.json")), ["--settings=s.json"], id="settings in a file"),
+        pytest.param(
+            Options(settings='{"model": "x"}', sandbox={"enabled": True}),
+            ['--settings={"model": "x", "sandbox": {"enabled": true}}'],
+            id="settings and a sandbox",
+        ),
+        pytest.param(Options(sandbox={}), ['--settings={"sandbox": {}}'], id="a sandbox as it is by default"),
+        pytest.param(
+            Options(mcp_servers={"mine": [add], "theirs": {"command": "x"}}, permission_prompt_tool_name="stdio"),
+            [
+                "--permission-prompt-tool=stdio",
+                '--mcp-config={"mcpServers": {"mine": {"type": "sdk", "name": "mine"}, "theirs": {"command": "x"}}}',
+            ],
+            id="a server in this process is named, and this process asked for permission",
+        ),
         pytest.param(
             Options(extra_args={"replay-user-messages": None, "name": "-n", "empty": ""}),
             ["--replay-user-messages", "--name=-n", "--empty="],
@@ -157,7 +201,15 @@ def test_the_command_line(options: Options, words: list[str]) -> None:
         (Options(tools=[""]), "tools: '' is no name"),
         (Options(allowed_tools=[" "]), "allowed_tools: ' ' is no name"),
         (Options(mcp_servers=["a"]), "mcp_servers=['a'] is neither"),  # type: ignore[arg-type]
-        (Options(mcp_servers={"a": "b"}), "mcp_servers['a'] is no dict"),
+        (Options(mcp_servers={"a": "b"}), "mcp_servers['a'] is text"),
+        (Options(mcp_servers={"a": {"type": "sdk"}}), "mcp_servers['a'] is of type 'sdk' and has no instance"),
+        (Options(task_budget={"total": 0}), "task_budget={'total': 0} is not"),
+        (Options(skills="pdf"), "skills='pdf' is neither a list of names nor 'all'; did you mean ['pdf']?"),  # type: ignore[arg-type]
+        (Options(settings="{}}", sandbox={}), "settings cannot be read as JSON"),
+        (Options(settings=" "), "settings=' ' is no text"),
+        (Options(settings={"a": {1}}), "settings cannot be written as JSON"),
+        (Options(hooks={"Stop": [print]}), "is no HookMatcher"),  # type: ignore[list-item]
+        (Options(extra_args={"resume-drops-turn": ID}), "use Options.resume_drops_turn"),
         (Options(plugins=[{"type": "git", "path": "/p"}]), 'is not {"type": "local", "path": str}'),
         (Options(agents={"a": "b"}), "agents['a']='b' is no dict"),
         (Options(agents={"a": {"prompt": "p"}}), "is no dict with a description and a prompt"),
@@ -178,13 +230,61 @@ def test_what_cannot_be_is_refused_before_anything_starts(options: Options, said
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_server_in_this_process_is_not_offered_and_not_ignored() -> None:
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (Options(connection="c"), "(it was set to 'c'): leave it out, or choose an agent that has it"),
+        (Options(profile="p"), "leave it out, or choose an agent that has it"),
+        (Options(proxy="http://p:1"), "give env={'HTTPS_PROXY': ...}"),
+        (Options(memory={"mode": "native"}), "leave it out, or choose an agent that has it"),
+        (Options(evolution={"skill": {}}), "leave it out, or choose an agent that has it"),
+        (Options(resolve_model=print), "leave it out, or choose an agent that has it"),
+        (Options(plan_mode=True), "give permission_mode='plan'"),
+        (Options(append_system_prompt="x"), 'give system_prompt={"type": "preset", "append": "..."}'),
+        (Options(user="bot"), "agents run as the user of this program"),
+        (Options(custom_context={"a": "b"}), "leave it out"),
+        (Options(no_mcp=True), "give strict_mcp_config=True, and no mcp_servers"),
+    ],
+    ids=lambda value: next(iter(value.named())) if isinstance(value, Options) else "",
+)
+def test_what_it_does_not_have_is_refused_with_what_to_do_instead(options: Options, said: str) -> None:
     with pytest.raises(UnsupportedOption) as caught:
-        ClaudeCode(environ={}).check(Options(mcp_servers={"calc": {"type": "sdk", "instance": object()}}))
-    assert str(caught.value) == (
-        "claude-code has no option 'mcp_servers' (it was set): "
-        "a server in this process cannot be offered; run it as a program (stdio) or behind a URL"
+        ClaudeCode(environ={}).check(options)
+    assert (caught.value.agent, caught.value.option) == ("claude-code", next(iter(options.named())))
+    assert said in str(caught.value)
+
+
+def test_what_is_set_to_nothing_asks_for_nothing() -> None:
+    ClaudeCode(environ={}).check(Options(memory={}, plan_mode=False, proxy="", custom_context={}))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " pdf", "a(b", "a,b", "a\nb", "\ufeffa", "\ud800", "*", "acme:*", "acme *", "/pdf", "a\\\\b", "a\\", 7],
+)
+def test_a_skill_whose_rule_would_mean_something_else(name: Any) -> None:
+    with pytest.raises(InvalidOption, match="skills: "):
+        ClaudeCode(environ={}).check(Options(skills=[name]))
+
+
+def test_the_settings_file_is_read_only_where_something_is_added_to_it(tmp_path: Path) -> None:
+    (tmp_path / "claude").touch(mode=0o755)
+    (tmp_path / "s.json").write_text('{"model": "x", "sandbox": {"enabled": false}}')
+    agent = ClaudeCode(environ={})
+
+    def last_word(**options: Any) -> str:
+        return agent.command(Options(cli_path=tmp_path / "claude", cwd=tmp_path, **options)).argv[-1]
+
+    assert last_word(settings="s.json") == "--settings=s.json"
+    assert last_word(settings="s.json", sandbox={"enabled": True}) == (
+        '--settings={"model": "x", "sandbox": {"enabled": true}}'
     )
+    agent.check(Options(settings="none.json", sandbox={}))
+    with pytest.raises(InvalidOption, match=r"settings='none.json' cannot be read: .*No such file"):
+        last_word(settings="none.json", sandbox={})
+    (tmp_path / "s.json").write_text("[]")
+    with pytest.raises(InvalidOption, match=r"the settings in 's.json': a JSON object is meant"):
+        last_word(settings=Path("s.json"), sandbox={})
 
 
 def test_a_prompt_is_a_turn_of_its_own_as_it_was_written() -> None:
@@ -212,6 +312,24 @@ def test_sub_agents_are_described_in_the_handshake() -> None:
     assert agent.initialize(described) == Initialize(agents={"reviewer": {"description": "d", "prompt": "p"}})
 
 
+async def stop(given: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+    return {}
+
+
+def test_hooks_skills_and_the_words_of_sub_agents_are_asked_for_in_the_handshake() -> None:
+    options = Options(
+        hooks={"Stop": [HookMatcher(hooks=[stop], timeout=3, on_failure="block")]},
+        skills=["pdf"],
+        forward_subagent_text=True,
+    )
+    assert ClaudeCode(environ={}).initialize(options) == Initialize(
+        hooks={"Stop": [{"matcher": None, "hookCallbackIds": ["hook_0"], "timeout": 3, "onFailure": "block"}]},
+        skills=["pdf"],
+        forward_subagent_text=True,
+    )
+    assert ClaudeCode(environ={}).initialize(Options(skills="all")) == Initialize()
+
+
 def test_a_system_prompt_that_is_asked_for_applies_also_after_a_resume() -> None:
     assert ClaudeCode().initialize(Options(system_prompt="")) == Initialize(system_prompt_snapshot=False)
 
@@ -232,6 +350,7 @@ def test_the_environment_is_the_base_without_a_surrounding_session_and_with_the_
         "PWD": "/w",
     }
     assert environment(Options(), base, "/w") == {**told, "A": "1"}
+    assert environment(Options(client_app="bot/1"), base, "/w")["CLAUDE_AGENT_SDK_CLIENT_APP"] == "bot/1"
     mine: dict[str, str] = {"A": "2", "CLAUDE_AGENT_SDK_CLIENT_APP": "bot", "CLAUDE_CODE_SDK_READS_SESSION_STATE": "0"}
     options = Options(env=mine, enable_file_checkpointing=True)
     assert environment(options, base, "/w") == {

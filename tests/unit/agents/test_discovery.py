@@ -3,14 +3,33 @@
 import importlib.machinery
 import importlib.util
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from triologue.agents import discovery
-from triologue.agents.discovery import Place, find_claude, places
+from triologue.agents.discovery import (
+    CLAUDE,
+    CORTEX,
+    PROGRAMS,
+    QODER,
+    Place,
+    Program,
+    find_program,
+    places as places_of,
+)
 from triologue.errors import AgentNotFound, AgentStartError
 from triologue.options import Options
+
+CLAUDE_HERE = CLAUDE._replace(folders=("~/.local/bin", "~/.claude/local"))
+
+
+def find_claude(options: Options, environ: Mapping[str, str] | None = None) -> Path:
+    return find_program(CLAUDE_HERE, options, environ)
+
+
+def places(program: Program = CLAUDE_HERE) -> list[Place]:
+    return places_of(program)
 
 
 def program(path: Path) -> Path:
@@ -25,8 +44,8 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No CLI anywhere: an empty home and PATH, no vendor SDK, and no folders outside of the home."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{tmp_path}/sbin")
-    monkeypatch.delenv("CLAUDE_CODE_CLI_PATH", raising=False)
-    monkeypatch.setattr(discovery, "USUAL_FOLDERS", ("~/.local/bin", "~/.claude/local"))
+    for each in PROGRAMS.values():
+        monkeypatch.delenv(each.variable, raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     return tmp_path
 
@@ -140,3 +159,42 @@ def test_a_module_without_a_spec_in_the_place_of_the_sdk_is_no_sdk(monkeypatch: 
 
     monkeypatch.setattr(importlib.util, "find_spec", broken)
     assert places()[-1] == Place("inside claude-agent-sdk", "", False)
+
+
+def test_either_name_of_the_qoder_cli_is_found_and_the_longer_one_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = QODER._replace(folders=("~/.local/bin",))
+    found = []
+    for path in ("home/.local/bin/qoder", "home/.local/bin/qodercli", "bin/qoder", "sbin/qodercli"):
+        program(tmp_path / path)
+        found.append(find_program(here, Options()))
+    monkeypatch.setenv("QODERCLI_PATH", str(program(tmp_path / "named")))
+    found.append(find_program(here, Options()))
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "home/.local/bin/qoder",
+        "home/.local/bin/qodercli",
+        "bin/qoder",
+        "sbin/qodercli",
+        "named",
+    ]
+
+
+def test_the_variable_of_the_cortex_cli_is_taken_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path / "home/.local/bin/cortex")
+    assert find_program(CORTEX, Options()) == tmp_path / "home/.local/bin/cortex"
+    monkeypatch.setenv("CORTEX_CODE_CLI_PATH", "~/other/cortex")
+    with pytest.raises(AgentNotFound, match="CORTEX_CODE_CLI_PATH='~/other/cortex': there is no such file"):
+        find_program(CORTEX, Options())
+    program(tmp_path / "home/other/cortex")
+    assert find_program(CORTEX, Options()) == tmp_path / "home/other/cortex"
+
+
+@pytest.mark.parametrize("each", PROGRAMS.values(), ids=PROGRAMS)
+def test_nowhere_is_told_in_one_line_too(each: Program) -> None:
+    with pytest.raises(AgentNotFound) as caught:
+        find_program(each._replace(folders=("~/none",)), Options())
+    first, *_, last = str(caught.value).splitlines()
+    assert first == f"{each.title} is in none of these places:"
+    assert last == f"{each.install}; or name it by Options(cli_path=...) or {each.variable}"
+    assert each.missing == f"{each.title} was not found; {each.install}, or name it by {each.variable}"

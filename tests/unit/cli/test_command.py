@@ -141,10 +141,16 @@ def test_doctor_says_what_is_missing(
         ["version", "1.0.3", "(not", "tested)"],
         ["!", "Claude", "Code", "ended", "with", "exit", "code", "7"],
     ]
-    monkeypatch.setenv("CLAUDE_CODE_CLI_PATH", "/nowhere/claude")
+    for variable in ("CLAUDE_CODE_CLI_PATH", "QODERCLI_PATH", "CORTEX_CODE_CLI_PATH"):
+        monkeypatch.setenv(variable, "/nowhere/cli")
+    monkeypatch.delenv("TRIOLOGUE_AGENT", raising=False)
     assert main(["doctor"]) == 3
-    assert "claude-code  not ready" in (printed := capsys.readouterr().out)
-    assert "embedded  ready" in printed
+    printed = capsys.readouterr().out.splitlines()
+    titles = [line for line in printed if line.endswith(" ready")]
+    assert titles == ["claude-code  not ready", "qoder  not ready", "cortex-code  not ready", "embedded  ready"]
+    monkeypatch.setenv("TRIOLOGUE_AGENT", "embedded")
+    assert main(["doctor"]) == 0
+    assert main(["doctor", "qoder"]) == 3
     assert main(["doctor", "embedded"]) == 0
 
 

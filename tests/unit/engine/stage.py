@@ -3,21 +3,29 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import trio
 
 from triologue.engine import EngineSetup, OfflineModel, Transcripts, serve
+from triologue.engine.profile import Profile
+from triologue.engine.toolbox import Guard
 from triologue.messages import (
     AnyRequest,
     AssistantMessage,
+    CanUseTool,
     CommandLifecycle,
     ContentBlock,
+    ControlCancel,
     ControlError,
     ControlRequest,
     ControlResponse,
+    ControlSuccess,
+    HookCallback,
+    McpMessage,
     Message,
+    Request,
     ResultMessage,
     StreamEvent,
     SystemMessage,
@@ -32,21 +40,43 @@ from triologue.ports import Exit, Model, ModelReply, ModelRequest
 from triologue.tools import as_tools
 from triologue.wire import decode_line, encode
 
+Reply: TypeAlias = dict[str, Any] | str | None
+"""What a host answers: a response, the text of an error, or nothing yet."""
+
 
 class Host:
-    """What a host sees of one engine."""
+    """What a host sees of one engine, and what it answers."""
 
     def __init__(self, outbox: trio.MemorySendChannel[list[Message]]) -> None:
         self.said: list[Message] = []
         self.exit: Exit | None = None
         self._outbox = outbox
         self._requests = count(1)
+        self.reply: Callable[[Any], Reply] = lambda request: None
+        """Answers what the engine asks."""
 
     def hear(self, batch: list[Message]) -> None:
         assert batch
         for message in batch:
             assert decode_line(encode(message)) == message  # what is said in process could as well be said on a wire
         self.said += batch
+        for message in batch:
+            if isinstance(message, ControlRequest) and (reply := self.reply(message.request)) is not None:
+                self.answer(message.request_id, reply)
+
+    def answer(self, request_id: str, reply: dict[str, Any] | str) -> None:
+        """Answer what the engine asked, or fail it."""
+        response = (
+            ControlError(request_id=request_id, error=reply)
+            if isinstance(reply, str)
+            else ControlSuccess(request_id=request_id, response=reply)
+        )
+        self.send(ControlResponse(response=response))
+
+    def asked(self, kind: type[Request]) -> list[Any]:
+        """What the engine asked for, of one kind."""
+        requests = [message.request for message in self.said if isinstance(message, ControlRequest)]
+        return [request for request in requests if isinstance(request, kind)]
 
     def send(self, *messages: Message) -> None:
         self._outbox.send_nowait(list(messages))
@@ -91,10 +121,26 @@ def tell(message: Message) -> str:
         case ControlResponse(response=response):
             answer = response.error if isinstance(response, ControlError) else response.response
             return f"{response.request_id}: {answer}"
+        case ControlRequest(request=request):
+            return f"? {tell_request(request)}"
+        case ControlCancel():
+            return "withdrawn"
         case StreamEvent():
             return f"~{message.event['type']}"
         case _:
             return type(message).__name__
+
+
+def tell_request(request: AnyRequest) -> str:
+    match request:
+        case CanUseTool(tool_name=name, input=given):
+            return f"may {name}{given}"
+        case HookCallback(callback_id=callback, input={"hook_event_name": event}):
+            return f"{event} {callback}"
+        case McpMessage(server_name=name, message={"method": method}):
+            return f"{name} {method}"
+        case _:
+            return type(request).__name__
 
 
 def tell_block(block: ContentBlock) -> str:
@@ -122,18 +168,26 @@ async def open_engine(
     tools: Sequence[Any] = (),
     transcripts: Transcripts | None = None,
     new_id: Callable[[], str] | None = None,
+    reply: Callable[[Any], Reply] | None = None,
+    guards: dict[str, Guard] | None = None,
+    cwd: Any = "/here",
+    profile: Profile | None = None,
     **options: Any,
 ) -> AsyncIterator[Host]:
     """Run an engine; leaving the block ends its input and waits for it."""
     setup = EngineSetup(
         model=model or OfflineModel(),
-        options=Options(cwd="/here", **options),
+        options=Options(cwd=cwd, **options),
         transcripts=transcripts if transcripts is not None else Transcripts(),
         tools=as_tools(tools),
+        guards=guards or {},
+        profile=profile or Profile(),
         new_id=new_id or ids(),
     )
     outbox, inbox = trio.open_memory_channel[list[Message]](1000)
     host = Host(outbox)
+    if reply is not None:
+        host.reply = reply
 
     async def run() -> None:
         host.exit = await serve(inbox, host.hear, setup=setup)

@@ -216,6 +216,7 @@ async def test_initialize_tells_what_there_is() -> None:
                     "account": {"tokenSource": "none", "apiKeySource": "none", "apiProvider": "embedded"},
                     "pid": os.getpid(),
                     "current_permission_mode": "plan",
+                    "hook_on_failure_supported": True,
                     "session_state": "idle",
                     "capabilities": ["interrupt_receipt_v1", "interrupt_cancel_queued_v1", "msg_lifecycle_v1"],
                 },

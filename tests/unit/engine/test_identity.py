@@ -133,3 +133,27 @@ async def test_a_uuid_is_known_after_a_resume_but_not_in_a_fork(transcripts: Tra
     async with open_engine(transcripts=transcripts, resume=A, fork_session=True) as host:
         host.send(host.prompt("one", "p1"))
     assert len(host.results) == 1
+
+
+async def test_a_cut_may_have_to_drop_exactly_one_turn() -> None:
+    transcripts = Transcripts()
+    async with open_engine(transcripts=transcripts, session_id=A) as host:
+        for uuid in ("p1", "p2", "p3"):
+            host.send(host.prompt(f"Say {uuid}", uuid))
+    first, second, third = (m.uuid or "" for m in host.said if isinstance(m, AssistantMessage))
+    for at, prompt, why in (
+        (second, "p3", None),
+        (second, "p2", f"the turn after {second} is not that of p2"),
+        (first, "p2", "there is more than one turn to be cut off"),
+        (third, "p3", f"what comes after {third} does not begin with a prompt"),
+        ("p1", "p1", "what comes after p1 does not begin with a prompt"),
+    ):
+        options = {"resume": A, "resume_session_at": at, "resume_drops_turn": prompt, "fork_session": True}
+        host = await ask(transcripts, "Hello", **options)
+        errors = host.results[0].errors
+        assert errors == (None if why is None else [f"Resume rejected by --resume-drops-turn: {why}"])
+
+
+async def test_what_is_to_be_dropped_needs_a_cut(transcripts: Transcripts) -> None:
+    host = await ask(transcripts, resume=A, resume_drops_turn="p1")
+    assert host.exit == Exit(code=1, stderr_tail="Error: --resume-drops-turn needs --resume-session-at.\n")

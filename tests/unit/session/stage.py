@@ -3,21 +3,37 @@
 from typing import Any
 
 from tests.support.frames import LIFECYCLE, init, lifecycle as became, prompt, success
+from triologue.agents.replies import permission_reply
 from triologue.messages import (
+    AnyRequest,
+    CallbackFailed,
+    CanUseTool,
     CommandLifecycle,
+    ControlCancel,
+    ControlError,
     ControlRequest,
+    ControlResponse,
     Initialize,
+    McpStatus,
     Message,
     Outcome,
+    PermissionAnswered,
+    PermissionAsked,
+    Request,
     ResultMessage,
+    SetGoal,
+    SideQuestion,
     StateChanged,
     TurnAccepted,
     TurnEnded,
     TurnStarted,
 )
-from triologue.session import Session, effects as do, inputs as on
+from triologue.session import Peer, Session, effects as do, inputs as on, subtype_of
 
 SETTINGS: dict[on.Setting, str | None] = {"model": None, "permission_mode": None}
+
+REQUESTS: dict[type[Request], str | None] = {McpStatus: None, SideQuestion: None, SetGoal: "goal_v1"}
+PEER = Peer("scripted", REQUESTS, permission_reply)
 
 
 def told(effects: list[do.Effect]) -> list[str]:
@@ -30,7 +46,16 @@ def told(effects: list[do.Effect]) -> list[str]:
 
 
 # What is a line of its own, whatever it was published with.
-_ALONE = (CommandLifecycle, StateChanged, TurnAccepted, TurnEnded, TurnStarted)
+_ALONE = (
+    CallbackFailed,
+    CommandLifecycle,
+    PermissionAnswered,
+    PermissionAsked,
+    StateChanged,
+    TurnAccepted,
+    TurnEnded,
+    TurnStarted,
+)
 
 
 def _published(effect: do.Publish) -> list[str]:
@@ -63,10 +88,18 @@ def _line(effect: do.Effect) -> str:
             return f"settle {turn_id}: {_outcome(outcome)}"
         case do.Answer(ticket, value, error):
             return f"answer {ticket}: {value!r}" if error is None else f"answer {ticket}: {type(error).__name__}"
-        case do.SetTimer(timer, generation):
-            return f"timer {timer} {generation}"
-        case do.ClearTimer(timer):
-            return f"clear {timer}"
+        case do.AskPermission(generation, request_id, permission_id, turn_id, request):
+            return f"ask {generation}: {request_id} {permission_id} {turn_id or '-'} {request.tool_name}"
+        case do.SettlePermission(answered):
+            return f"settled {answered.id}: {answered.answer}" + (f" by {answered.by}" if answered.by else "")
+        case do.Serve(generation, request_id, request):
+            return f"serve {generation}: {request_id} {subtype_of(request)}"
+        case do.Drop(generation, request_id):
+            return f"drop {generation}: {request_id}"
+        case do.SetTimer(timer, generation, about):
+            return f"timer {timer} {generation}" + (f" {about}" if about else "")
+        case do.ClearTimer(timer, about):
+            return f"clear {timer}" + (f" {about}" if about else "")
         case do.Note():
             return "note"
 
@@ -79,6 +112,12 @@ def _frame(message: Message) -> str:
         return f"{type(message.request).__name__} {message.request_id}" + "".join(
             f" {k}={v}" for k, v in fields.items()
         )
+    if isinstance(message, ControlResponse):
+        answer = message.response
+        said = f"{answer.error!r} {answer.error_code or ''}" if isinstance(answer, ControlError) else answer.response
+        return f"to {answer.request_id} {said}".rstrip()
+    if isinstance(message, ControlCancel):
+        return f"take back {message.request_id}"
     return type(message).__name__
 
 
@@ -88,6 +127,12 @@ def _said(message: Message) -> str:
             return state + (f" ({reason})" if reason else "")
         case TurnEnded(outcome=outcome):
             return f"TurnEnded {outcome.kind}"
+        case PermissionAsked(id=id):
+            return f"asked {id}"
+        case PermissionAnswered(id=id, answer=answer):
+            return f"answered {id} {answer}"
+        case CallbackFailed(request=request, error=error):
+            return f"failed {request} ({error})"
         case _:
             return type(message).__name__
 
@@ -102,7 +147,8 @@ class Stage:
     """Drives one session; every method returns what was told."""
 
     def __init__(self, **more: Any) -> None:
-        self.session = Session(**{"mailbox_limit": 3, "settings": SETTINGS, **more})
+        fixed: dict[str, Any] = {"peer": PEER, "permission_tag": "p", "mailbox_limit": 3, "settings": SETTINGS}
+        self.session = Session(**{**fixed, **more})
 
     @property
     def generation(self) -> int:
@@ -127,8 +173,14 @@ class Stage:
     def gone(self, error: Any = None) -> list[str]:
         return self.receive(on.Unlinked(self.generation, error))
 
-    def expire(self, timer: str, generation: int | None = None) -> list[str]:
-        return self.receive(on.Expired(timer, generation or self.generation))
+    def expire(self, timer: str, generation: int | None = None, about: str = "") -> list[str]:
+        return self.receive(on.Expired(timer, generation or self.generation, about))
+
+    def asks(self, request_id: str, request: AnyRequest | None = None) -> list[str]:
+        """The agent asks whether it may use Bash, or something else."""
+        return self.hear(
+            ControlRequest(request_id=request_id, request=request or CanUseTool(tool_name="Bash", input={}))
+        )
 
 
 def ready(*texts: str, **more: Any) -> Stage:

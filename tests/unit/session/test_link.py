@@ -3,7 +3,7 @@
 from tests.support.frames import SESSION_ID, aborted, assistant, init, lifecycle, refusal, result, success
 from tests.unit.session.stage import Stage, ready, running
 from triologue.errors import AgentCrashed, AgentStartError, ManagerClosed, SessionNotFound
-from triologue.messages import Initialize, McpStatus
+from triologue.messages import Initialize
 from triologue.session import inputs as on
 
 DIED = AgentCrashed("it died")
@@ -146,26 +146,70 @@ def test_a_setting_before_the_start_is_started_with() -> None:
     assert stage.submit("a")[1] == "start 1: as it began model=m"
 
 
-def test_a_setting_while_the_agent_starts_is_sent_when_it_is_up() -> None:
+def test_a_setting_while_the_agent_starts_is_sent_when_it_is_up_and_answered_when_it_is_taken() -> None:
     stage = Stage()
     stage.submit("a")
-    assert stage.receive(change(1, "m")) == ["answer 1: 'm'"]
+    assert stage.receive(change(1, "m")) == []
+    assert stage.receive(change(None, "bad")) == []
     assert stage.begin() == [
         "clear start",
         "send 1: SetModel g1_2 model=m",
+        "timer control 1 g1_2",
+        "send 1: SetModel g1_3 model=bad",
+        "timer control 1 g1_3",
         "a: TurnStarted",
         "prompt 1: a",
         "-: running",
     ]
-    assert stage.hear(refusal("g1_2")) == ["note"]
+    assert stage.hear(success("g1_2")) == ["clear control g1_2", "answer 1: 'm'"]
+    assert stage.hear(refusal("g1_3")) == ["clear control g1_3", "note"]
+    assert stage.session.wanted["model"] == "m"
+
+
+def test_a_setting_that_never_reached_the_agent_is_started_with() -> None:
+    stage = Stage()
+    stage.submit("a")
+    stage.receive(change(1, "m"))
+    assert "answer 1: 'm'" in stage.gone(DIED)
+    assert stage.submit("b")[1] == "start 2: as it began model=m"
+    stage.receive(change(2, "n"))
+    assert "answer 2: 'n'" in stage.receive(on.Leave(3))
+
+
+def test_a_setting_that_the_agent_does_not_know_is_given_up_and_says_so() -> None:
+    stage = idle()
+    stage.receive(on.Change(1, "permission_mode", "plan"))
+    assert stage.hear(refusal("g1_2", code="unsupported_request")) == [
+        "clear control g1_2",
+        "answer 1: UnsupportedRequest",
+    ]
+    assert stage.session.wanted["permission_mode"] is None
+
+
+def test_a_setting_that_is_not_answered_in_time_is_given_up() -> None:
+    stage = idle()
+    stage.receive(change(1, "m"))
+    assert stage.expire("control", about="g1_2") == [
+        "clear control g1_2",
+        "send 1: take back g1_2",
+        "answer 1: AgentProtocolError",
+    ]
     assert stage.session.wanted["model"] is None
 
 
 def test_a_setting_is_sent_and_survives_a_restart() -> None:
     stage = idle()
-    assert stage.receive(change(1, "m")) == ["send 1: SetModel g1_2 model=m"]
-    assert stage.receive(on.Change(2, "permission_mode", None)) == ["send 1: SetPermissionMode g1_3 mode=default"]
-    assert stage.hear(success("g1_2"), success("g1_3")) == ["answer 1: 'm'", "answer 2: None"]
+    assert stage.receive(change(1, "m")) == ["send 1: SetModel g1_2 model=m", "timer control 1 g1_2"]
+    assert stage.receive(on.Change(2, "permission_mode", None)) == [
+        "send 1: SetPermissionMode g1_3 mode=default",
+        "timer control 1 g1_3",
+    ]
+    assert stage.hear(success("g1_2"), success("g1_3")) == [
+        "clear control g1_2",
+        "answer 1: 'm'",
+        "clear control g1_3",
+        "answer 2: None",
+    ]
     stage.gone(DIED)
     assert stage.submit("b")[1] == f"start 2: resume {SESSION_ID} model=m"
 
@@ -173,7 +217,7 @@ def test_a_setting_is_sent_and_survives_a_restart() -> None:
 def test_a_refused_setting_is_given_up() -> None:
     stage = idle()
     stage.receive(change(1, "bad"))
-    assert stage.hear(refusal("g1_2")) == ["answer 1: AgentProtocolError"]
+    assert stage.hear(refusal("g1_2")) == ["clear control g1_2", "answer 1: AgentProtocolError"]
     assert stage.session.wanted["model"] is None
 
 
@@ -181,9 +225,14 @@ def test_of_several_settings_on_their_way_the_last_that_was_taken_counts() -> No
     stage = idle()
     for ticket, value in enumerate(["bad", "good", "bad"]):
         stage.receive(change(ticket, value))
-    assert stage.hear(refusal("g1_2"), success("g1_3")) == ["answer 0: AgentProtocolError", "answer 1: 'good'"]
+    assert stage.hear(refusal("g1_2"), success("g1_3")) == [
+        "clear control g1_2",
+        "answer 0: AgentProtocolError",
+        "clear control g1_3",
+        "answer 1: 'good'",
+    ]
     assert stage.session.wanted["model"] == "bad"
-    assert stage.hear(refusal("g1_4")) == ["answer 2: AgentProtocolError"]
+    assert stage.hear(refusal("g1_4")) == ["clear control g1_4", "answer 2: AgentProtocolError"]
     assert stage.session.wanted["model"] == "good"
 
 
@@ -192,30 +241,15 @@ def test_a_setting_that_was_asked_for_while_the_agent_leaves_is_for_the_next() -
     stage.receive(change(1, "old"))
     stage.receive(on.Rest(2))
     assert stage.receive(change(3, "new")) == ["answer 3: 'new'"]
-    assert stage.hear(success("g1_2")) == ["answer 1: 'old'"]
+    assert stage.hear(success("g1_2")) == ["clear control g1_2", "answer 1: 'old'"]
     assert stage.session.wanted["model"] == "new"
 
 
 def test_a_setting_that_was_not_answered_is_started_with() -> None:
     stage = idle()
     stage.receive(change(1, "m"))
-    assert stage.gone(DIED)[2] == "answer 1: 'm'"
+    assert stage.gone(DIED)[2:4] == ["clear control g1_2", "answer 1: 'm'"]
     assert stage.submit("b")[1] == f"start 2: resume {SESSION_ID} model=m"
-
-
-# Questions.
-
-
-def test_a_question_needs_an_agent_and_fails_with_it() -> None:
-    stage = Stage()
-    assert stage.receive(on.Ask(1, McpStatus())) == ["answer 1: AgentProtocolError"]
-    stage = idle()
-    assert stage.receive(on.Ask(1, McpStatus())) == ["send 1: McpStatus g1_2"]
-    assert stage.hear(success("g1_2", {"mcpServers": []})) == ["answer 1: {'mcpServers': []}"]
-    stage.receive(on.Ask(2, McpStatus()))
-    stage.receive(on.Ask(3, McpStatus()))
-    assert stage.hear(refusal("g1_3")) == ["answer 2: AgentProtocolError"]
-    assert stage.gone(DIED)[2] == "answer 3: AgentProtocolError"
 
 
 # Letting the agent go.

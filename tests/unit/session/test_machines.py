@@ -50,11 +50,11 @@ def test_a_link_follows_its_table() -> None:
 def test_a_link_knows_why_it_asked_and_whom_nobody_answers() -> None:
     link = Link()
     link.start({})
-    frame = link.ask(McpStatus(), Asking(7))
+    frame = link.ask(McpStatus(), Asking(7, McpStatus()))
     link.ask(Interrupt(), Interrupting())
     assert (frame.request_id, link.waits_for(Interrupting), link.is_current(1)) == ("g1_1", True, True)
-    assert link.purpose_of("g1_1") == Asking(7)
-    assert link.lose() == [Interrupting()]
+    assert link.purpose_of("g1_1") == Asking(7, McpStatus())
+    assert link.lose() == {"g1_2": Interrupting()}
     assert not link.waits_for(Interrupting)
 
 

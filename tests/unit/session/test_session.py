@@ -18,10 +18,10 @@ from tests.support.frames import (
 from tests.unit.session.stage import Stage, ready, running, told
 from triologue.errors import AgentCrashed, MailboxFull
 from triologue.messages import (
+    CanUseTool,
     ControlRequest,
     ConversationReset,
     Initialize,
-    McpStatus,
     Outcome,
     StateChanged,
     TurnAccepted,
@@ -29,6 +29,8 @@ from triologue.messages import (
     TurnStarted,
 )
 from triologue.session import effects as do, inputs as on
+
+TOOL = CanUseTool(tool_name="Bash", input={})
 
 # A turn, from the prompt to its result.
 
@@ -123,9 +125,60 @@ def test_a_prompt_that_the_agent_puts_aside_fails() -> None:
     ]
 
 
-def test_a_request_of_the_agent_that_nobody_serves_is_refused_at_once() -> None:
-    stage = running("a")
-    assert stage.hear(ControlRequest(request_id="x", request=McpStatus())) == ["send 1: ControlResponse"]
+def test_a_prompt_that_was_dropped_ends_with_the_result_that_tells_why() -> None:
+    stage = ready("a")
+    assert stage.hear(lifecycle("a", "cancelled")) == ["-: CommandLifecycle", "timer interrupt 1"]
+    assert stage.hear(result("a", is_error=True, result="the token is not good")) == [
+        "a: ResultMessage",
+        "clear interrupt",
+        "a: TurnEnded failed",
+        "settle a: failed TurnFailed",
+        "-: idle",
+    ]
+
+
+def test_a_prompt_that_was_dropped_without_a_word_fails_too() -> None:
+    stage = ready("a")
+    stage.hear(lifecycle("a", "discarded"))
+    assert stage.expire("interrupt") == [
+        "clear interrupt",
+        "a: TurnEnded failed",
+        "settle a: failed TurnFailed by AgentProtocolError",
+        "-: idle",
+    ]
+
+
+def test_an_agent_without_an_account_says_so_in_the_place_of_an_answer() -> None:
+    stage = running("a", "b")
+    refused = assistant("Please run /login", error="authentication_failed")
+    assert not stage.session.lets_pass(1, [refused])
+    assert stage.hear(refused) == ["a: AssistantMessage"]
+    assert stage.hear(result("a", is_error=True, result="Please run /login"))[2] == (
+        "settle a: failed TurnFailed by NotLoggedIn"
+    )
+    stage.hear(lifecycle("b", "started"))
+    assert "settle b: failed TurnFailed" in stage.hear(result("b", is_error=True))
+
+
+# Prompts that no agent took up.
+
+LEFT = AgentCrashed("it left", exit_code=0)
+
+
+def test_a_prompt_that_an_agent_left_alone_goes_to_the_next_once() -> None:
+    stage = ready("a")
+    assert stage.gone(LEFT) == ["clear start", "clear interrupt", "start 2: as it began", "-: restarting"]
+    assert stage.begin() == ["clear start", "prompt 2: a", "-: running"]
+    assert "settle a: failed TurnFailed by AgentCrashed" in stage.gone(LEFT)
+
+
+def test_a_prompt_that_an_agent_may_have_taken_up_is_not_repeated() -> None:
+    for sign in (lifecycle("a", "queued"), lifecycle("a", "started"), ControlRequest(request_id="x", request=TOOL)):
+        stage = ready("a")
+        stage.hear(sign)
+        assert "settle a: failed TurnFailed by AgentCrashed" in stage.gone(LEFT), sign
+    stage = ready("a")
+    assert "settle a: failed TurnFailed by AgentCrashed" in stage.gone(AgentCrashed("killed", exit_code=-9))
 
 
 # Turns that the agent begins by itself.

@@ -102,3 +102,11 @@ def test_after_close_everything_open_has_failed_and_nothing_is_sent() -> None:
 
 def test_a_keep_alive_asks_nothing() -> None:
     assert Dialogue().hear(KeepAlive()) == Ignored("keep-alive")
+
+
+def test_what_was_stopped_needs_no_answer() -> None:
+    host, agent = Dialogue(), Dialogue()
+    agent.hear(host.ask(Interrupt()))
+    agent.forget("req_1")
+    agent.forget("never")
+    assert (agent.owed, agent.answer("req_1"), agent.refuse("req_1", "no")) == (frozenset(), None, None)

@@ -19,6 +19,8 @@ from triologue.messages import (
     ControlSuccess,
     ConversationReset,
     Elicitation,
+    FlushSkillEvolution,
+    GetModelPolicy,
     HookCallback,
     Initialize,
     InitMessage,
@@ -144,7 +146,7 @@ CLAUDE: list[tuple[str, Message]] = [
     ),
     (
         '{"type":"rate_limit_event","rate_limit_info":{"status":"allowed"},"uuid":"u","session_id":"s"}',
-        RateLimitEvent(rate_limit_info={"status": "allowed"}, uuid="u", session_id="s"),
+        RateLimitEvent(limits={"status": "allowed"}, uuid="u", session_id="s"),
     ),
     (
         (
@@ -161,6 +163,7 @@ CLAUDE: list[tuple[str, Message]] = [
                 permission_suggestions=[{"type": "setMode"}],
                 blocked_path="/x",
                 tool_use_id="t",
+                classifier_approvable=True,
             ),
         ),
     ),
@@ -191,7 +194,10 @@ QODER: list[tuple[str, Message]] = [
         ControlRequest(
             request_id="req_1",
             request=Initialize(
-                model_policy_provider=False, initialize_timeout_ms=120000, supports_catalog_ready_initialize=True
+                type="initialize",
+                model_policy_provider=False,
+                initialize_timeout_ms=120000,
+                supports_catalog_ready_initialize=True,
             ),
         ),
     ),
@@ -268,7 +274,46 @@ QODER: list[tuple[str, Message]] = [
     ),
     (
         '{"type":"control_request","request_id":"r","request":{"type":"flush_skill_evolution"}}',
-        ControlRequest(request_id="r", request=UnknownRequest(body={"type": "flush_skill_evolution"})),
+        ControlRequest(request_id="r", request=FlushSkillEvolution()),
+    ),
+    (
+        (
+            '{"type":"control_request","request_id":"r","request":{"type":"can_use_tool","tool_name":"ExitPlanMode",'
+            '"tool_input":{"a":1},"suggestions":[],"plan_path":"/p.md","plan_content":"1. x"}}'
+        ),
+        ControlRequest(
+            request_id="r",
+            request=CanUseTool(
+                tool_name="ExitPlanMode",
+                input={"a": 1},
+                permission_suggestions=[],
+                plan_path="/p.md",
+                plan_content="1. x",
+            ),
+        ),
+    ),
+    (
+        (
+            '{"type":"control_request","request_id":"r","request":{"type":"get_model_policy","purpose":"main",'
+            '"sessionId":"s","turnIndex":2,"agentId":"a","agentType":"t","resolvedModel":"m","contextUsage":0.5,'
+            '"estimatedInputTokens":7,"estimatedOutputTokens":8,"retry":{"attempt":1},"models":[{"value":"m"}]}}'
+        ),
+        ControlRequest(
+            request_id="r",
+            request=GetModelPolicy(
+                purpose="main",
+                session_id="s",
+                turn_index=2,
+                agent_id="a",
+                agent_type="t",
+                resolved_model="m",
+                context_usage=0.5,
+                estimated_input_tokens=7,
+                estimated_output_tokens=8,
+                retry={"attempt": 1},
+                models=[{"value": "m"}],
+            ),
+        ),
     ),
     ('{"type":"control_cancel","request_id":"r"}', ControlCancel(request_id="r")),
     (

@@ -6,7 +6,7 @@ import trio
 from msgspec import Struct
 from rich.console import Console
 
-from triologue.agents import ClaudeCode
+from triologue.agents import AGENTS
 from triologue.cli.demo.machine import Belongings, agents_memory, own_memory
 from triologue.cli.demo.play import Player
 from triologue.cli.demo.report import Measures, is_good, report
@@ -20,7 +20,8 @@ from triologue.manager import SessionManager, open_manager
 from triologue.options import Limits, Options
 from triologue.ports import Agent
 
-SESSIONS = {"embedded": 200, "claude-code": 4}
+SESSIONS = {"embedded": 200}
+SESSIONS_OF_A_CLI = 4
 """How many by default. A CLI is a process of some 200 MB, and its turns cost money."""
 RECORDS_PER_TURN = 40
 # The whole log of each conversation is checked in the end.
@@ -87,7 +88,7 @@ def _measure(manager: SessionManager, memory_before: int) -> tuple[int, int, int
 
 def _stories(options: DemoOptions) -> list[Story]:
     is_embedded = options.agent == "embedded"
-    sessions = SESSIONS[options.agent] if options.sessions is None else options.sessions
+    sessions = SESSIONS.get(options.agent, SESSIONS_OF_A_CLI) if options.sessions is None else options.sessions
     return list(
         write_stories(
             sessions,
@@ -105,6 +106,6 @@ def _turns_of(story: Story) -> int:
 
 
 def _agent(options: DemoOptions) -> Agent:
-    if options.agent == "claude-code":
-        return ClaudeCode()
+    if options.agent != "embedded":
+        return AGENTS[options.agent]()
     return offline_agent(pace=options.pace, transcripts=Transcripts())

@@ -1,0 +1,111 @@
+"""The callbacks of one connection: each runs as a task, under the id of the request that it answers."""
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, final
+
+import trio
+
+from triologue.actors.permissions import Permission, check_result, input_of, suggestions_of
+from triologue.errors import InvalidOption
+from triologue.hosting import Service, Unsupported
+from triologue.messages import PermissionResultAllow, PermissionResultDeny
+from triologue.options import CanUseToolCallback, ToolPermissionContext
+from triologue.session import UNSUPPORTED, effects as do, inputs as on, subtype_of
+
+logger = logging.getLogger("triologue.session")
+
+
+@final
+class Callbacks:
+    """What this program does for one agent while it works; many at once. What each gives is posted to the session.
+
+    Args:
+        nursery: as long-lived as the connection.
+        service: answers everything but permission requests.
+        post: takes what came of them.
+        key: of the session, for the log file.
+    """
+
+    def __init__(self, nursery: trio.Nursery, service: Service, post: Callable[[on.Input], None], key: str) -> None:
+        self._nursery = nursery
+        self._service = service
+        self._post = post
+        self._key = key
+        self._running: dict[str, trio.CancelScope] = {}
+
+    def serve(self, effect: do.Serve) -> None:
+        """Begin to answer a request."""
+
+        async def answer() -> on.Input:
+            response = await self._service.answer(effect.request)
+            return on.Served(effect.generation, effect.request_id, response)
+
+        self._start(effect.generation, effect.request_id, subtype_of(effect.request), answer)
+
+    def can_use_tool(self, effect: do.AskPermission, callback: CanUseToolCallback) -> None:
+        """Begin to ask the callback of the options, whose result is the answer."""
+
+        async def ask() -> on.Input:
+            request = effect.request
+            context = ToolPermissionContext(request=request, suggestions=suggestions_of(request))
+            result = await callback(request.tool_name, input_of(request), context)
+            check_result(result)
+            return on.Decide(None, effect.permission_id, result, by="can_use_tool")
+
+        self._start(effect.generation, effect.request_id, "can_use_tool", ask)
+
+    def on_permission(
+        self, effect: do.AskPermission, permission: Permission, callback: Callable[[Permission], Any]
+    ) -> None:
+        """Begin to tell the callback of the manager, which answers now or later, or somebody else does."""
+
+        async def tell() -> None:
+            given = callback(permission)
+            if inspect.isawaitable(given):
+                given = await given
+            if isinstance(given, PermissionResultAllow | PermissionResultDeny):
+                raise InvalidOption("on_permission returned an answer; give it by `await request.allow()` or `.deny()`")
+
+        self._start(effect.generation, effect.request_id, "on_permission", tell)
+
+    def drop(self, request_id: str) -> None:
+        """Cancel the task of a request, if it still runs; nothing of it is posted any more."""
+        scope = self._running.pop(request_id, None)
+        if scope is not None:
+            scope.cancel()
+
+    def _start(
+        self, generation: int, request_id: str, name: str, work: Callable[[], Awaitable[on.Input | None]]
+    ) -> None:
+        # Made here, so that it can be dropped also before its task has made its first step.
+        scope = self._running[request_id] = trio.CancelScope()
+        self._nursery.start_soon(self._run, generation, request_id, scope, work, name=f"triologue callback {name}")
+
+    async def _run(
+        self,
+        generation: int,
+        request_id: str,
+        scope: trio.CancelScope,
+        work: Callable[[], Awaitable[on.Input | None]],
+    ) -> None:
+        with scope:
+            try:
+                event = await work()
+            except Unsupported as error:
+                event = on.Failed(generation, request_id, str(error), UNSUPPORTED)
+            except Exception as error:  # its failure, of which the agent is told; the session lives on
+                logger.exception("a callback of the session %r raised", self._key, extra={"session_key": self._key})
+                event = _failure(generation, request_id, error)
+            if event is not None and not scope.cancel_called:
+                self._post(event)
+        if self._running.get(request_id) is scope:
+            del self._running[request_id]
+
+
+def _failure(generation: int, request_id: str, error: Exception) -> on.Failed:
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:  # of a nursery in the callback
+        error = error.exceptions[0]
+    code = getattr(error, "code", None)
+    return on.Failed(generation, request_id, str(error) or repr(error), code if isinstance(code, str) else None)

@@ -1,0 +1,76 @@
+"""What an agent says about its surroundings, told to the callbacks that the options name for it."""
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any, final
+
+import trio
+
+from triologue.messages import AssistantMessage, AuthStatus, McpStatusChange, Message
+from triologue.options import Options
+
+logger = logging.getLogger("triologue.session")
+
+# How Qoder's CLI leaves when its account is no longer good.
+EXIT_AUTH_EXPIRED = 41
+
+
+@final
+class Notices:
+    """Calls them one after the other, in the order in which things were said. What they raise is logged."""
+
+    def __init__(self, options: Options, key: str) -> None:
+        self._on_mcp_status = options.on_mcp_status_change
+        self._on_auth_expired = options.on_auth_expired
+        self._key = key
+        # Without a bound: what comes in is what the agent says of itself, a handful for each connection.
+        self._post, self._inbox = trio.open_memory_channel[Callable[[], Any]](float("inf"))
+        self._over = trio.Event()
+        self.is_wanted = self._on_mcp_status is not None or self._on_auth_expired is not None
+
+    def look(self, batch: list[Message]) -> None:
+        """Look through what one read gave. Never waits."""
+        for message in batch:
+            kind = type(message)
+            if kind is McpStatusChange:
+                self._tell_mcp_status(message)
+            elif (kind is AuthStatus or kind is AssistantMessage) and _is_logged_out(message):
+                self._tell_auth_expired()
+
+    async def run(self) -> None:
+        """Make the calls until `finish`."""
+        async for call in self._inbox:
+            try:
+                given = call()
+                if inspect.isawaitable(given):
+                    await given
+            except Exception:
+                logger.exception("a callback of the session %r raised", self._key, extra={"session_key": self._key})
+        self._over.set()
+
+    async def finish(self, exit_code: int | None, patience: float) -> None:
+        """The agent is gone: make the calls that are left, for at most `patience` seconds."""
+        if not self.is_wanted:
+            return
+        if exit_code == EXIT_AUTH_EXPIRED:
+            self._tell_auth_expired()
+        self._post.close()
+        with trio.move_on_after(patience):
+            await self._over.wait()
+
+    def _tell_mcp_status(self, message: Message) -> None:
+        tell = self._on_mcp_status
+        if tell is not None:
+            self._post.send_nowait(lambda: tell(message))
+
+    def _tell_auth_expired(self) -> None:
+        tell, self._on_auth_expired = self._on_auth_expired, None  # once
+        if tell is not None:
+            self._post.send_nowait(tell)
+
+
+def _is_logged_out(message: Message) -> bool:
+    if isinstance(message, AuthStatus):
+        return bool(message.error)
+    return isinstance(message, AssistantMessage) and message.error == "authentication_failed"

@@ -1,0 +1,47 @@
+"""The line in which starts wait: only processes make each other slow while they start."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import final
+
+import trio
+
+from triologue.ports import Carrier, Command, Connection, Sink
+
+
+@final
+class Place:
+    """A place in the line of starts, as a carrier. It is taken with the first process, and given back once.
+
+    Args:
+        carrier: what runs the processes.
+        starting: how many may start at once.
+        admitted: called when the start is under way.
+    """
+
+    def __init__(self, carrier: Carrier, starting: trio.CapacityLimiter, admitted: Callable[[], None]) -> None:
+        self._carrier = carrier
+        self._starting = starting
+        self._admitted = admitted
+        self._is_admitted = self._is_taken = False
+
+    @asynccontextmanager
+    async def spawn(self, command: Command, *, sink: Sink) -> AsyncGenerator[Connection]:
+        """Wait for a place, then start the program."""
+        await self._starting.acquire_on_behalf_of(self)
+        self._is_taken = True
+        self.admit()
+        async with self._carrier.spawn(command, sink=sink) as connection:
+            yield connection
+
+    def admit(self) -> None:
+        """The start is under way, and its deadline runs."""
+        if not self._is_admitted:
+            self._is_admitted = True
+            self._admitted()
+
+    def leave(self) -> None:
+        """The start is over."""
+        if self._is_taken:
+            self._is_taken = False
+            self._starting.release_on_behalf_of(self)

@@ -1,0 +1,216 @@
+"""What the command lines of the vendors' programs have in common: values are checked before they become words."""
+
+import json
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from triologue.errors import InvalidOption, UnsupportedOption, brief
+from triologue.options import IDENTITY, Options
+
+EVERY_AGENT_HAS = frozenset(IDENTITY) | {
+    "abort_event",
+    "agents",
+    "allowed_tools",
+    "add_dirs",
+    "can_use_tool",
+    "cli_path",
+    "cwd",
+    "disallowed_tools",
+    "env",
+    "extra_args",
+    "hooks",
+    "include_partial_messages",
+    "max_turns",
+    "mcp_servers",
+    "model",
+    "permission_mode",
+    "permission_prompt_tool_name",
+    "plugins",
+    "setting_sources",
+    "stderr",
+    "system_prompt",
+    "verbatim_prompts",
+}
+"""The options that all vendors' programs have."""
+
+# Nothing in one of these asks for something all the same: no tools, no settings, another prompt.
+EMPTY_SAYS_SOMETHING = ("setting_sources", "skills", "system_prompt", "tools")
+
+USER_HINT = (
+    "agents run as the user of this program; name by cli_path a script that changes the user (`exec sudo -u bot ...`)"
+)
+
+# What `extra_args` may not say: the protocol rests on the first two, and the others are options of their own, which
+# have to be known here because they tell which conversation is meant.
+OWN_FLAGS = {
+    "input-format": "it is how triologue talks to the agent",
+    "output-format": "it is how triologue talks to the agent",
+    "resume": "use Options.resume",
+    "continue": "use Options.continue_conversation",
+    "session-id": "use Options.session_id",
+    "fork-session": "use Options.fork_session",
+    "resume-session-at": "use Options.resume_session_at",
+    "resume-drops-turn": "use Options.resume_drops_turn",
+}
+
+SETTING_SOURCES = ("user", "project", "local")
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_FLAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+
+
+def refuse_what_lacks(agent: str, has: Collection[str], options: Options, hints: Mapping[str, str]) -> None:
+    """Refuse what is set to something and is not among the options of this agent. Raises `UnsupportedOption`."""
+    for name, value in options.named().items():
+        if name not in has and (value or (name in EMPTY_SAYS_SOMETHING and value is not None)):
+            raise UnsupportedOption(agent, name, value, hints.get(name, ""))
+
+
+def check_conversation(options: Options) -> None:
+    """Refuse a session id that is no UUID, or not another one for a copy."""
+    if options.session_id is not None and not _UUID.fullmatch(options.session_id):
+        raise InvalidOption(f"session_id={brief(options.session_id)} is not a UUID; `str(uuid.uuid4())` makes one")
+    if options.session_id is not None and options.session_id == options.resume:
+        raise InvalidOption(
+            f"session_id={brief(options.session_id)} is the conversation to fork; give the copy another"
+        )
+
+
+def check_surroundings(options: Options) -> None:
+    """Refuse a folder, a variable or a sub-agent that cannot be."""
+    if options.cwd == "":
+        raise InvalidOption("cwd='' is no folder; leave it out for the current one")
+    for name, value in options.env.items():
+        if not isinstance(value, str) or not name or "=" in name or "\0" in name + value:
+            raise InvalidOption(f"env[{brief(name)}] cannot be a variable: name and value are str without NUL")
+    for name, agent in (options.agents or {}).items():
+        # The programs drop what they cannot read without a word.
+        if not isinstance(agent, Mapping) or not all(
+            isinstance(agent.get(key), str) for key in ("description", "prompt")
+        ):
+            raise InvalidOption(f"agents[{brief(name)}]={brief(agent)} is no dict with a description and a prompt")
+
+
+def refuse_nul(words: list[str]) -> list[str]:
+    """The words, where none of them has a NUL."""
+    if any("\0" in word for word in words):
+        raise InvalidOption("an option has a NUL in it, which no command line can carry")
+    return words
+
+
+def described_agents(options: Options) -> dict[str, Any] | None:
+    """The sub-agents as `initialize` wants them: what is None is left out."""
+    if not options.agents:
+        return None
+    return {
+        name: {key: value for key, value in agent.items() if value is not None}
+        for name, agent in options.agents.items()
+    }
+
+
+def text(flag: str, value: object, *, option: str = "") -> Iterator[str]:
+    """A flag with a text that may be left out but not be empty."""
+    if value is not None:
+        yield f"--{flag}={checked_text(option or flag.replace('-', '_'), value)}"
+
+
+def checked_text(option: str, value: object) -> str:
+    """A text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise InvalidOption(f"{option}={brief(value)} is no text; leave it out for the default")
+    return value
+
+
+def names(option: str, values: Iterable[object]) -> list[str]:
+    """Names, none of them blank."""
+    found: list[str] = []
+    for name in values:
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidOption(f"{option}: {brief(name)} is no name")
+        found.append(name)
+    return found
+
+
+def one_of(option: str, value: object, known: tuple[str, ...]) -> str:
+    """One of the values that there are."""
+    if not isinstance(value, str) or value not in known:
+        raise InvalidOption(f"{option}: {brief(value)} is none of {', '.join(known)}")
+    return value
+
+
+def whole_number(option: str, value: object) -> int:
+    """A whole number."""
+    if not isinstance(value, int):
+        raise InvalidOption(f"{option}={brief(value)} is no whole number")
+    return value
+
+
+def as_json(option: str, value: object) -> str:
+    """A value as JSON text."""
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidOption(f"{option} cannot be written as JSON: {error}") from None
+
+
+def json_schema(output_format: object) -> str | None:
+    """The schema of `Options.output_format` as JSON text; None where there is none."""
+    match output_format:
+        case None:
+            return None
+        case {"type": "json_schema", "schema": dict(schema)}:
+            return as_json("output_format", schema)
+        case other:
+            raise InvalidOption(f'output_format={brief(other)} is not {{"type": "json_schema", "schema": {{...}}}}')
+
+
+def checked_servers(servers: object) -> str | dict[str, Any] | None:
+    """MCP servers as the agent's configuration has them, where they are a dict, a path, JSON text or nothing."""
+    if servers is None or isinstance(servers, str | dict):
+        return servers
+    if isinstance(servers, Path):
+        return str(servers)
+    raise InvalidOption(f"mcp_servers={brief(servers)} is neither a dict of servers nor a path nor JSON")
+
+
+def built_in_tools(tools: object) -> str | None:
+    """The value of `--tools`; None where nothing is said."""
+    match tools:
+        case None:
+            return None
+        case list():
+            return ",".join(names("tools", tools))
+        case {"type": "preset"}:
+            return "default"
+        case other:
+            raise InvalidOption(f'tools={brief(other)} is neither a list of names nor {{"type": "preset", ...}}')
+
+
+def plugin_folders(options: Options) -> Iterator[str]:
+    """The folders of `Options.plugins`."""
+    for plugin in options.plugins:
+        match plugin:
+            case {"type": "local", "path": str() | os.PathLike() as path}:
+                yield os.fspath(path)
+            case _:
+                raise InvalidOption(f'plugins: {brief(plugin)} is not {{"type": "local", "path": str}}')
+
+
+def sources(options: Options) -> str:
+    """The value of `--setting-sources`."""
+    return ",".join(one_of("setting_sources", source, SETTING_SOURCES) for source in options.setting_sources or [])
+
+
+def extra_arguments(options: Options, *, reserved: Mapping[str, str] = OWN_FLAGS) -> Iterator[tuple[str, str | None]]:
+    """Flag, with its dashes, and value of each of `Options.extra_args`."""
+    for name, value in options.extra_args.items():
+        if not isinstance(name, str) or not _FLAG_NAME.fullmatch(name):
+            raise InvalidOption(f"extra_args: {brief(name)} is no flag's name; leave its dashes out")
+        if name in reserved:
+            raise InvalidOption(f"extra_args: {name!r} cannot be given here: {reserved[name]}")
+        if value is not None and not isinstance(value, str):
+            raise InvalidOption(f"extra_args[{name!r}]={brief(value)} is neither a str nor None, for no value")
+        yield f"--{name}", value

@@ -1,0 +1,52 @@
+"""How a program ended, in words, and its last words looked up; pure."""
+
+import re
+import signal
+from collections.abc import Callable
+from typing import TypeAlias
+
+from triologue.errors import SessionNotFound, TriologueError
+from triologue.options import Options
+
+# A shell's convention, which the programs follow: 128 and the number of the signal that it ended by.
+SIGNALLED = 128
+
+Explain: TypeAlias = Callable[[re.Match[str], Options, str], TriologueError]
+"""Takes what was found, the options and the config folder."""
+Patterns: TypeAlias = list[tuple[re.Pattern[str], Explain]]
+
+
+def first_match(patterns: Patterns, said: str, options: Options, config_dir: str) -> TriologueError | None:
+    """What the first pattern that is found means."""
+    for pattern, explain in patterns:
+        if found := pattern.search(said):
+            return explain(found, options, config_dir)
+    return None
+
+
+def ending(code: int | None) -> str:
+    """How it ended, as the end of a sentence."""
+    if code is None:
+        return "went away"
+    if code == 0:
+        return "left by itself (exit code 0)"
+    number = -code if code < 0 else code - SIGNALLED
+    name = _signal_name(number)
+    if code < 0:
+        memory = "; the system does so when memory runs out" if number == signal.SIGKILL else ""
+        return f"was killed by {name or f'signal {number}'}{memory}"
+    return f"ended with exit code {code}" + (f", after {name}" if name else "")
+
+
+def missing_conversation(
+    session_id: str, options: Options, config_dir: str | None, *, detail: str = ""
+) -> SessionNotFound:
+    """There is none with this id."""
+    return SessionNotFound(session_id, cwd=options.cwd, config_dir=config_dir, detail=detail)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return ""

@@ -1,0 +1,14 @@
+"""Conversations on disk, in the files and lines in which the vendors' SDKs look for them."""
+
+from triologue.engine.histories.disk import DiskTranscripts as DiskTranscripts
+from triologue.engine.histories.folders import (
+    CLAUDE as CLAUDE,
+    CORTEX as CORTEX,
+    QODER as QODER,
+    FolderRules as FolderRules,
+)
+from triologue.engine.histories.reading import (
+    Line as Line,
+    conversation_lines as conversation_lines,
+    parse_lines as parse_lines,
+)

@@ -1,0 +1,127 @@
+"""Where each vendor keeps its conversations: one folder for a project, one file for a conversation."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from msgspec import Struct
+
+LONGEST_KEY = 200
+"""A longer key is cut, and ends with a hash of the whole path."""
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class FolderRules(Struct, frozen=True, kw_only=True):
+    """The rules of one vendor."""
+
+    variable: str
+    """The environment variable that names the config folder."""
+    home: str
+    """The config folder without it, in the home folder."""
+    key: Callable[[str], str]
+    """The name of a project's folder, made of its real path."""
+    marks_leaf: bool = False
+    """Which line the conversation goes on from is said in the file, by `active-leaf`."""
+
+    def config(self, env: Mapping[str, str]) -> Path:
+        """The config folder."""
+        home = Path(env.get("HOME") or Path.home())
+        return Path(unicodedata.normalize("NFC", env.get(self.variable) or str(home / self.home)))
+
+    def project(self, projects: Path, cwd: str) -> Path:
+        """The folder of a project, which need not be there yet.
+
+        The program and the SDK of Claude cut long paths with different hashes, so a folder that begins as this one's
+        must is taken for it, as the SDKs do.
+        """
+        exact = projects / self.key(unicodedata.normalize("NFC", os.path.realpath(cwd)))
+        if len(exact.name) > LONGEST_KEY and not exact.is_dir():
+            cut = exact.name[: LONGEST_KEY + 1]
+            for found in _names(projects):
+                if found.startswith(cut) and (projects / found).is_dir():
+                    return projects / found
+        return exact
+
+
+def find_files(projects: Path, name: str) -> list[Path]:
+    """The files of this name in all projects, the one that was written last first."""
+    found = [projects / project / name for project in _names(projects)]
+    return newest_first(path for path in found if path.is_file())
+
+
+def newest_first(paths: Iterable[Path], order: Mapping[Path, int] = MappingProxyType({})) -> list[Path]:
+    """Sorted by when they were written; what is gone meanwhile is left out.
+
+    `order` tells those apart that were written at the same tick of the clock: the larger number is the newer one.
+    """
+    dated: list[tuple[int, int, Path]] = []
+    for path in paths:
+        try:
+            dated.append((path.stat().st_mtime_ns, order.get(path, -1), path))
+        except OSError:
+            continue
+    return [path for _, _, path in sorted(dated, reverse=True)]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, for its owner alone; what is there stays as it is."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
+def is_name(text: str) -> bool:
+    """Whether an id may be the name of a file: nothing that leads elsewhere."""
+    return _NAME.fullmatch(text) is not None
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir())
+    except OSError:
+        return []
+
+
+def plain_key(path: str) -> str:
+    """A key as Claude's SDK makes it: by characters, with the hash of Java's strings."""
+    key = re.sub("[^A-Za-z0-9]", "-", path)
+    if len(key) <= LONGEST_KEY:
+        return key
+    number = 0
+    for character in path:
+        number = (number * 31 + ord(character)) & 0xFFFFFFFF
+    return f"{key[:LONGEST_KEY]}-{_base36(number)}"
+
+
+def utf16_key(path: str) -> str:
+    """A key as Qoder makes it: by UTF-16 units, with the hash DJB2 in its XOR form."""
+    encoded = path.encode("utf-16-le", "surrogatepass")
+    units = [int.from_bytes(encoded[at : at + 2], "little") for at in range(0, len(encoded), 2)]
+    key = re.sub("[^A-Za-z0-9]", "-", "".join(map(chr, units)))
+    if len(key) <= LONGEST_KEY:
+        return key
+    number = 5381
+    for unit in units:
+        number = ((number * 33) & 0xFFFFFFFF) ^ unit
+    return f"{key[:LONGEST_KEY]}-{_base36(number)}"
+
+
+def _base36(number: int) -> str:
+    """The size of a number of 32 bits with a sign, in base 36."""
+    number = min(number, 2**32 - number)
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return digits or "0"
+
+
+CLAUDE = FolderRules(variable="CLAUDE_CONFIG_DIR", home=".claude", key=plain_key)
+QODER = FolderRules(variable="QODER_CONFIG_DIR", home=".qoder", key=utf16_key, marks_leaf=True)
+CORTEX = FolderRules(variable="CORTEX_HOME", home=".snowflake/cortex", key=plain_key)
+"""A choice of ours: where Cortex Code keeps conversations is not documented, and its SDK reads none."""

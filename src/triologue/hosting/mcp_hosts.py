@@ -1,0 +1,131 @@
+"""The MCP servers of one connection: each is started by its first message, and again by a handshake if it died."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, final
+
+import trio
+
+from triologue.hosting.callbacks import CallbackError
+from triologue.hosting.servers import McpServer
+from triologue.messages import McpMessage, McpToolCall
+
+if TYPE_CHECKING:
+    from triologue.hosting.mcp_session import McpSession
+
+_GRACE = 5.0  # seconds for a server to put its things in order; tools are cancelled at once
+_METHOD_NOT_FOUND = -32601
+_NOTED = {"jsonrpc": "2.0", "result": {}}  # what agents expect for a message that has no reply
+_PROTOCOL = "2025-06-18"
+
+
+@final
+class McpHosts:
+    """Answers for every server. Made by `open_mcp_hosts`."""
+
+    def __init__(self, servers: Mapping[str, McpServer], nursery: trio.Nursery) -> None:
+        self._hosts = {name: _Host(server, nursery) for name, server in servers.items()}
+
+    async def message(self, request: McpMessage) -> dict[str, Any]:
+        """The reply to one JSON-RPC message. Cancelling this cancels the request inside."""
+        host = self._hosts.get(request.server_name)
+        if host is not None:
+            reply = await host.answer(request.message)
+        else:
+            reply = unknown_server(request.server_name, request.message)
+        return {"mcp_response": reply}
+
+    async def tool_call(self, request: McpToolCall) -> dict[str, Any]:
+        """The result of a tool, called without a handshake.
+
+        Raises:
+            CallbackError: there is no such server, or it does not answer.
+        """
+        host = self._hosts.get(request.server_name)
+        if host is None:
+            raise CallbackError(f"there is no MCP server {request.server_name!r} here")
+        result = await host.call_tool(request.tool_name, request.arguments)
+        return {"result": {"content": result.get("content", []), "isError": bool(result.get("isError"))}}
+
+    async def close(self) -> None:
+        """End them all, side by side, within 5 s."""
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                for host in self._hosts.values():
+                    nursery.start_soon(host.close)
+
+
+@asynccontextmanager
+async def open_mcp_hosts(servers: Mapping[str, McpServer]) -> AsyncGenerator[McpHosts]:
+    """Host servers for one connection; none runs before its first message, and none after the block."""
+    failure: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        hosts = McpHosts(servers, nursery)
+        try:
+            yield hosts
+        except BaseException as error:  # noqa: BLE001 - raised again below, outside of the nursery, which would wrap it
+            failure = error
+        finally:
+            await hosts.close()
+    if failure is not None:
+        raise failure
+
+
+def unknown_server(name: str, message: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON-RPC says where nobody is."""
+    error = {"code": _METHOD_NOT_FOUND, "message": f"there is no MCP server {name!r} here"}
+    return {"jsonrpc": "2.0", "id": message.get("id"), "error": error}
+
+
+class _Host:
+    """One server of one connection, through as many runs as it takes."""
+
+    def __init__(self, server: McpServer, nursery: trio.Nursery) -> None:
+        self._server, self._nursery = server, nursery
+        self._session: McpSession | None = None
+        self._handshake = trio.Lock()
+
+    async def answer(self, message: dict[str, Any]) -> dict[str, Any]:
+        session = await self._running(again=message.get("method") == "initialize")
+        return await session.exchange(message) or _NOTED
+
+    async def call_tool(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        async with self._handshake:
+            session = await self._running(again=True)
+            if not session.is_initialized:
+                await _ask(session, "initialize", _introduction())
+                await session.exchange({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        return await _ask(session, "tools/call", {"name": name, "arguments": arguments})
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close(_GRACE)
+
+    async def _running(self, *, again: bool) -> "McpSession":
+        session = self._session
+        if session is not None and not (session.is_over and again):
+            return session
+        from triologue.hosting.mcp_session import McpSession  # here, because the library is slow to import
+
+        self._session = McpSession(self._server.name, self._server.instance)
+        self._nursery.start_soon(self._session.run)
+        if session is not None:
+            await session.close(_GRACE)
+        return self._session
+
+
+async def _ask(session: "McpSession", method: str, params: dict[str, Any]) -> dict[str, Any]:
+    # The id is text that no agent uses, lest its `notifications/cancelled` mean this call.
+    message = {"jsonrpc": "2.0", "id": f"triologue/{method}", "method": method, "params": params}
+    reply = await session.exchange(message) or {}
+    if "error" in reply:
+        raise CallbackError(str(reply["error"].get("message")))
+    return reply.get("result") or {}
+
+
+def _introduction() -> dict[str, Any]:
+    return {
+        "protocolVersion": _PROTOCOL,
+        "capabilities": {},
+        "clientInfo": {"name": "triologue", "version": "1"},
+    }

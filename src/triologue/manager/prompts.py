@@ -1,0 +1,32 @@
+"""What a caller hands in for a turn, refused here where it cannot be."""
+
+from triologue.errors import InvalidOption, brief
+from triologue.messages import Prompt, UserMessage, user_message
+from triologue.wire import encode
+
+
+def user_frame(prompt: Prompt) -> UserMessage:
+    """The prompt as a user frame of its own.
+
+    Raises:
+        InvalidOption: it is no prompt.
+    """
+    try:
+        frame = user_message(prompt)
+        if not isinstance(prompt, str):
+            encode(frame)  # what JSON cannot say is refused here, where its caller hears of it
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidOption(f"not a prompt: {error}" if isinstance(error, RecursionError) else str(error)) from None
+    return frame
+
+
+def check_labels(id: str | None, meta: dict[str, str] | None) -> None:
+    """Refuse what no turn can be called.
+
+    Raises:
+        InvalidOption: an id that is no str, or a `meta` that is no dict of them.
+    """
+    if id is not None and not isinstance(id, str):
+        raise InvalidOption(f"id={brief(id)} is no str")
+    if meta and not (isinstance(meta, dict) and all(isinstance(word, str) for pair in meta.items() for word in pair)):
+        raise InvalidOption(f"meta={brief(meta)} is no dict of str to str")

@@ -1,0 +1,134 @@
+"""The turns of a client whose replies nobody has read to their end, and the reading of one of them."""
+
+from collections import deque
+from typing import final
+
+import trio
+
+from triologue.actors import Turn
+from triologue.messages import Message, ResultMessage
+from triologue.sdk.feed import Feed, cause_of
+
+# Replies that nobody reads are kept so far; older ones are dropped.
+MAX_UNREAD = 100
+
+
+@final
+class UnreadTurn:
+    """A turn whose reply nobody has read to its end."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.messages = aiter(turn)  # from now on, so that partials are kept
+        self.is_begun = False
+
+    @property
+    def is_stale(self) -> bool:
+        """Has its reader left it, or was it interrupted?"""
+        outcome = self.turn.outcome
+        return self.is_begun or (outcome is not None and outcome.kind == "interrupted")
+
+
+@final
+class UnreadTurns:
+    """What is still to be read, in order; and what feeds prompts in, if anything does."""
+
+    def __init__(self) -> None:
+        self._turns: deque[UnreadTurn] = deque()
+        self._news = trio.lowlevel.ParkingLot()
+        self.feed: Feed | None = None
+
+    @property
+    def oldest(self) -> UnreadTurn | None:
+        """The one to read next."""
+        return self._turns[0] if self._turns else None
+
+    def add(self, turn: Turn) -> None:
+        """One more."""
+        self._turns.append(UnreadTurn(turn))
+        if len(self._turns) > MAX_UNREAD and self._turns[0].turn.outcome is not None:
+            self._turns.popleft()
+        self._news.unpark_all()
+
+    def remove(self, turn_id: str | None) -> None:
+        """It was read to its end, if it is the oldest one."""
+        if self._turns and self._turns[0].turn.id == turn_id:
+            self._turns.popleft()
+
+    def drop_stale(self) -> None:
+        """Forget those that their readers left, or that were interrupted."""
+        self._turns = deque(each for each in self._turns if not each.is_stale)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._turns.clear()
+        self._news.unpark_all()
+
+    async def run(self, feed: Feed) -> None:
+        """Let it send its prompts; never raises."""
+        try:
+            await feed.run()
+        finally:
+            self._news.unpark_all()
+
+    async def next(self) -> UnreadTurn | None:
+        """The one to read next; None: there is none, and none is on its way.
+
+        Raises:
+            Exception: why no more prompts come, told once.
+        """
+        while not self._turns and self.feed is not None and not self.feed.is_over:
+            await self._news.park()
+        if not self._turns:
+            self.raise_failure()
+        return self.oldest
+
+    def raise_failure(self) -> None:
+        """Raise why no more prompts come, if they ended by an error; once."""
+        if self.feed is not None and self.feed.error is not None:
+            error, self.feed.error = self.feed.error, None
+            raise error
+
+
+@final
+class Response:
+    """One turn's messages; the turn stays unread until its end was reached."""
+
+    def __init__(self, unread: UnreadTurns) -> None:
+        self._unread = unread
+        self._current = unread.oldest
+        self._is_over = False
+
+    def __aiter__(self) -> "Response":
+        return self
+
+    async def __anext__(self) -> Message:
+        if self._current is None and not self._is_over:
+            self._current = await self._unread.next()
+        current = self._current
+        if current is None:
+            self._is_over = True
+            await trio.lowlevel.checkpoint()
+            raise StopAsyncIteration
+        current.is_begun = True
+        try:
+            message = await anext(current.messages)
+        except StopAsyncIteration:
+            message = self._conclude(current)
+        if isinstance(message, ResultMessage):
+            self._finish(current)
+        return message
+
+    def _conclude(self, current: UnreadTurn) -> ResultMessage:
+        """The messages ended without a result: there was none, or they are older than what is kept."""
+        outcome = current.turn.outcome
+        if outcome is not None and outcome.result is not None:
+            return outcome.result
+        self._finish(current)
+        if outcome is not None and outcome.error is not None:
+            raise cause_of(outcome.error) from None
+        raise StopAsyncIteration
+
+    def _finish(self, current: UnreadTurn) -> None:
+        self._current, self._is_over = None, True
+        self._unread.remove(current.turn.id)

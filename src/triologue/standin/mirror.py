@@ -1,0 +1,59 @@
+"""Histories whose new lines the host is told too, for hosts that keep them elsewhere."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, final
+
+from triologue.engine.histories import DiskTranscripts
+from triologue.engine.transcripts import Transcript
+from triologue.messages import TranscriptMirror
+from triologue.messages.loose import read_json
+
+
+@final
+class MirroredTranscripts:
+    """Histories on disk, with a `transcript_mirror` for whatever is written.
+
+    Args:
+        kept: the histories.
+        tell: takes each frame; what is written in a turn is told before its result.
+    """
+
+    def __init__(self, kept: DiskTranscripts, tell: Callable[[TranscriptMirror], None]) -> None:
+        self._kept = kept
+        self._tell = tell
+
+    def __contains__(self, session_id: object) -> bool:
+        return session_id in self._kept
+
+    def get(self, session_id: str) -> Transcript | None:
+        """The conversation of this id."""
+        return self._kept.get(session_id)
+
+    def latest(self, cwd: str) -> Transcript | None:
+        """The conversation of this folder that was written last."""
+        return self._kept.latest(cwd)
+
+    def keep(self, transcript: Transcript) -> None:
+        """Append what is new, and tell it."""
+        path = self._path(transcript)
+        start = path.stat().st_size if path is not None and path.exists() else 0
+        self._kept.keep(transcript)
+        path = self._path(transcript)
+        if path is None or not path.exists():
+            return
+        with path.open("rb") as file:
+            file.seek(start)
+            lines: list[Any] = [read_json(line) for line in file.read().splitlines() if line]
+        if lines:
+            self._tell(TranscriptMirror(file_path=str(path), entries=lines, session_id=transcript.session_id))
+
+    def forget(self, session_id: str) -> None:
+        """Delete a conversation."""
+        self._kept.forget(session_id)
+
+    def _path(self, transcript: Transcript) -> Path | None:
+        path = self._kept.path(transcript.session_id)
+        if path is None or transcript.agent is None:
+            return path
+        return path.with_suffix("") / "subagents" / f"agent-{transcript.agent.id}.jsonl"

@@ -1,0 +1,249 @@
+"""Hooks and the other callbacks of a session, what the agent says of its surroundings, and our own questions."""
+
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.support.frames import assistant
+from tests.support.scripted_agent import ScriptedAgent
+from tests.unit.manager.stage import answer, scripted
+from triologue.errors import AgentProtocolError, NotLoggedIn, TurnFailed, UnsupportedRequest
+from triologue.messages import (
+    AuthStatus,
+    CallbackFailed,
+    ControlCancel,
+    ControlRequest,
+    HookCallback,
+    McpStatus,
+    McpStatusChange,
+    RequestUserDialog,
+    SetPermissionMode,
+)
+from triologue.options import Deadlines, HookMatcher, Options
+
+HOOK = HookCallback(callback_id="hook_0", input={"hook_event_name": "PreToolUse"})
+
+
+def hooked(callback: Any) -> Options:
+    return Options(hooks={"PreToolUse": [HookMatcher(hooks=[callback])]})
+
+
+# Callbacks.
+
+
+async def test_fifty_hooks_run_at_once(autojump_clock: MockClock) -> None:
+    async def slow(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+        await trio.sleep(1)
+        return {"continue_": True}
+
+    async with scripted(options=hooked(slow)) as (session, agent, _):
+        await session.ask("hi")
+        begun = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(agent.link.ask, HOOK)
+        assert trio.current_time() - begun == 1
+        assert [each.response.response for each in agent.link.replies.values()] == [{"continue": True}] * 50  # type: ignore[union-attr]  # successes
+
+
+async def test_a_hook_that_raises_is_an_error_for_the_agent_and_an_event(caplog: pytest.LogCaptureFixture) -> None:
+    async def raising(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+        raise RuntimeError("boom")
+
+    async with scripted(options=hooked(raising)) as (session, agent, _), session.subscribe() as events:
+        await session.ask("hi")
+        assert await agent.link.ask(HOOK) == "boom"
+        assert await answer(session, "two") == "2. two"
+        async for event in events:
+            if isinstance(event.message, CallbackFailed):
+                assert event.message == CallbackFailed(request="hook_callback", error="boom")
+                break
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+async def test_a_request_of_a_kind_that_nobody_serves_is_refused() -> None:
+    async with scripted() as (session, agent, _):
+        await session.ask("hi")
+        said = await agent.link.ask(RequestUserDialog(dialog_kind="choose"), "x")
+        assert said == "Unsupported control request subtype: request_user_dialog"
+        assert agent.link.replies["x"].response.error_code == "unsupported_request"  # type: ignore[union-attr]  # a refusal
+
+
+@pytest.mark.parametrize("end", ["interrupt", "close", "die", "take back"])
+async def test_what_ends_a_hook_stops_it_and_nothing_is_sent(end: str, autojump_clock: MockClock) -> None:
+    stopped = trio.Event()
+
+    async def endless(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+        try:
+            await trio.sleep_forever()
+        finally:
+            stopped.set()
+        raise AssertionError
+
+    async with scripted(options=hooked(endless)) as (session, agent, _), trio.open_nursery() as nursery:
+        await session.send("silent")
+        await wait_all_tasks_blocked()
+        link = agent.link
+        nursery.start_soon(link.ask, HOOK, "x")
+        await wait_all_tasks_blocked()
+        if end == "interrupt":
+            await session.interrupt()
+        elif end == "close":
+            await session.close()
+        elif end == "die":
+            link.die(1)
+        else:
+            link.take_back("x")
+        await stopped.wait()
+        assert link.replies == {}
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_the_agent_asks_before_it_answers_the_handshake_is_served(autojump_clock: MockClock) -> None:
+    async def quick(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+        return {}
+
+    agent = ScriptedAgent()
+    agent.handshake = None
+    async with scripted(agent, options=hooked(quick)) as (session, _, _):
+        await session.send("hi")
+        await wait_all_tasks_blocked()
+        assert await agent.link.ask(HOOK) == {}
+        assert session.state == "starting"
+        await session.close()
+
+
+async def test_what_the_agent_asks_while_its_connection_is_opened_is_answered(autojump_clock: MockClock) -> None:
+    async def quick(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+        return {}
+
+    agent = ScriptedAgent()
+    agent.opening = lambda link: link.say(ControlRequest(request_id="x", request=HOOK))
+    async with scripted(agent, options=hooked(quick)) as (session, _, _):
+        assert await answer(session, "one") == "1. one"
+        assert list(agent.link.replies) == ["x"]
+
+
+async def test_a_hook_may_interrupt_its_own_turn(autojump_clock: MockClock) -> None:
+    async with scripted() as (_, agent, manager):
+
+        async def impatient(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+            await manager.session("hooked").interrupt()
+            return {}
+
+        session = manager.session("hooked", options=hooked(impatient))
+        turn = await session.send("silent")
+        await wait_all_tasks_blocked()
+        with trio.move_on_after(1):
+            await agent.link.ask(HOOK)
+        assert (await turn.wait()).kind == "interrupted"
+
+
+# What the agent says of its surroundings.
+
+
+async def test_mcp_servers_that_come_and_go_are_told_in_order(autojump_clock: MockClock) -> None:
+    seen: list[str] = []
+
+    async def note(change: McpStatusChange) -> None:
+        await trio.sleep(1 if change.status == "connected" else 0)
+        seen.append(f"{change.server_name} {change.status}")
+        if change.status == "failed":
+            raise RuntimeError("the dashboard is down")
+
+    async with scripted(options=Options(on_mcp_status_change=note)) as (session, agent, _):
+        await session.ask("hi")
+        agent.link.say(
+            *(McpStatusChange(server_name="s", status=status) for status in ("connected", "failed", "disabled"))
+        )
+        await trio.sleep(2)
+        assert seen == ["s connected", "s failed", "s disabled"]
+        assert await answer(session, "two") == "2. two"
+
+
+@pytest.mark.parametrize("how", ["status", "message", "exit"])
+async def test_an_account_that_is_no_longer_good_is_told_once(how: str, autojump_clock: MockClock) -> None:
+    told: list[float] = []
+    options = Options(on_auth_expired=lambda: told.append(trio.current_time()))
+    async with scripted(options=options) as (session, agent, _):
+        await session.ask("hi")
+        if how == "status":
+            agent.link.say(AuthStatus(error="expired"), AuthStatus(error="expired"))
+        elif how == "message":
+            agent.link.say(assistant("Please run /login", error="authentication_failed"))
+        agent.link.die(41)
+        await wait_all_tasks_blocked()
+        assert len(told) == 1
+        await session.ask("two")
+        agent.link.die(41)
+        await wait_all_tasks_blocked()
+        assert len(told) == 2, "once for each connection"
+
+
+async def test_a_turn_without_an_account_says_so(autojump_clock: MockClock) -> None:
+    async with scripted() as (session, _, _):
+        with pytest.raises(TurnFailed) as failure:
+            await session.ask("logout")
+        assert isinstance(failure.value.__cause__, NotLoggedIn)
+        assert str(failure.value.__cause__) == "scripted: Please run /login"
+
+
+async def test_a_prompt_that_an_agent_left_alone_goes_to_the_next(autojump_clock: MockClock) -> None:
+    async with scripted() as (session, agent, _):
+        await session.ask("one")
+        turn = await session.send("unread")
+        await wait_all_tasks_blocked()
+        agent.link.die(0)
+        await wait_all_tasks_blocked()
+        assert (len(agent.links), session.state) == (2, "running")
+        agent.link.die(0)
+        assert (await turn.wait()).kind == "failed"
+
+
+# Our own questions.
+
+
+async def test_a_question_wakes_the_agent(autojump_clock: MockClock) -> None:
+    async with scripted() as (session, agent, _):
+        assert await session.control(McpStatus()) == {}
+        assert (session.state, agent.link.requests(McpStatus)) == ("idle", [McpStatus()])
+
+
+async def test_a_question_that_the_agent_does_not_have_starts_nothing() -> None:
+    async with scripted() as (session, agent, _):
+        with pytest.raises(UnsupportedRequest, match="scripted cannot do 'background_tasks'"):
+            await session.background_tasks()
+        assert agent.links == []
+
+
+async def test_a_question_has_a_deadline_and_can_be_taken_back(autojump_clock: MockClock) -> None:
+    agent = ScriptedAgent()
+    agent.ignores = {McpStatus}
+    async with scripted(agent, deadlines=Deadlines(control=5)) as (session, _, _):
+        with pytest.raises(AgentProtocolError, match=r"Deadlines\.control"):
+            await session.control(McpStatus())
+        assert trio.current_time() == 5
+        with trio.move_on_after(1):
+            await session.control(McpStatus())
+        await wait_all_tasks_blocked()
+        assert [each for each in agent.link.sent if isinstance(each, ControlCancel)] == [
+            ControlCancel(request_id="g1_2"),
+            ControlCancel(request_id="g1_3"),
+        ]
+
+
+async def test_a_mode_that_is_set_while_the_agent_starts_is_set_when_it_returns(autojump_clock: MockClock) -> None:
+    agent = ScriptedAgent()
+    agent.refuses, agent.refusal_code = {"plan"}, "unsupported_request"
+    async with scripted(agent) as (session, _, _):
+        await session.send("silent")
+        assert session.state in ("new", "starting")
+        await session.set_permission_mode("acceptEdits")
+        assert agent.link.requests(SetPermissionMode) == [SetPermissionMode(mode="acceptEdits")]
+        with pytest.raises(UnsupportedRequest, match="set_permission_mode"):
+            await session.set_permission_mode("plan")
+        await session.close()
+        await session.ask("two")
+        assert agent.link.options.permission_mode == "acceptEdits"
