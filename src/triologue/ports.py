@@ -134,6 +134,15 @@ class ProvidesTokens(Protocol):
         ...
 
 
+@runtime_checkable
+class PreparesSessions(Protocol):
+    """An agent that is asked for more than `initialize` before its first prompt (Qoder); for others it is not there."""
+
+    def preparations(self, options: Options) -> Sequence[Request]:
+        """The requests, in order; the agent starts only if it grants them all."""
+        ...
+
+
 class ToolSpec(Struct, frozen=True, kw_only=True):
     """A tool as a model is told about it."""
 

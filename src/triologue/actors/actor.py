@@ -1,7 +1,7 @@
 """The actor: one supervised task owns one awake session, and is the only place where its effects are executed."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import assert_never, final
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from triologue.actors.place import Place
 from triologue.actors.replies import Reply
 from triologue.actors.timers import Timers
 from triologue.errors import LimitError, SessionFailed, TriologueError
-from triologue.hosting import open_service
+from triologue.hosting import McpServer, open_service
 from triologue.messages import (
     Message,
     StateChanged,
@@ -25,7 +25,7 @@ from triologue.messages import (
     UserMessage,
 )
 from triologue.options import Deadlines, Limits, Options
-from triologue.ports import Carrier, Connection, ProvidesTokens, Sink
+from triologue.ports import Carrier, Connection, PreparesSessions, ProvidesTokens, Sink
 from triologue.session import (
     CONTROL,
     INTERRUPT,
@@ -134,6 +134,11 @@ class Actor:
         reply = self._replies[self._tickets] = Reply()
         self.post(make(self._tickets))
         return reply
+
+    def add_servers(self, servers: Mapping[str, McpServer]) -> None:
+        """Host these MCP servers too, for as long as the agent that is there now runs."""
+        if self._callbacks is not None:
+            self._callbacks.add_servers(servers)
 
     # The task's side.
 
@@ -295,7 +300,8 @@ class Actor:
                 self._connection = connection
                 self._send_unsent()
                 place.admit()
-                self._apply(on.Linked(generation, agent.initialize(options)))
+                steps = tuple(agent.preparations(options)) if isinstance(agent, PreparesSessions) else ()
+                self._apply(on.Linked(generation, agent.initialize(options), steps))
                 gone = await connection.wait_exit()
                 await notices.finish(gone.code, world.deadlines.close)
                 return agent.diagnose(gone, self.session.refusal, options)

@@ -2,14 +2,14 @@
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, final
 
 import trio
 
 from triologue.actors.permissions import Permission, check_result, input_of, suggestions_of
 from triologue.errors import InvalidOption
-from triologue.hosting import Service, Unsupported
+from triologue.hosting import McpServer, Service, Unsupported
 from triologue.messages import PermissionResultAllow, PermissionResultDeny
 from triologue.options import CanUseToolCallback, ToolPermissionContext
 from triologue.session import UNSUPPORTED, effects as do, inputs as on, subtype_of
@@ -34,6 +34,10 @@ class Callbacks:
         self._post = post
         self._key = key
         self._running: dict[str, trio.CancelScope] = {}
+
+    def add_servers(self, servers: Mapping[str, McpServer]) -> None:
+        """Host these MCP servers too, in the place of those that were added before."""
+        self._service.add_servers(servers)
 
     def serve(self, effect: do.Serve) -> None:
         """Begin to answer a request."""

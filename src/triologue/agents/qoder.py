@@ -1,7 +1,7 @@
 """The Qoder CLI as an agent: its dialect of the protocol, over whatever carries its process."""
 
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, final
@@ -39,6 +39,7 @@ from triologue.messages import (
     PermissionResultDeny,
     Request,
     ResultMessage,
+    SetPlanMode,
     UnknownRequest,
     UserMessage,
 )
@@ -114,6 +115,10 @@ class Qoder:
             "evolution": evolution_config(options.evolution),
         }
         return UnknownRequest(body={name: value for name, value in body.items() if value is not None})
+
+    def preparations(self, options: Options) -> Sequence[Request]:
+        """Plan mode is no part of `initialize`, and on at the first prompt all the same."""
+        return () if options.plan_mode is None else (SetPlanMode(active=options.plan_mode),)
 
     @property
     def requests(self) -> Mapping[type[Request], str | None]:

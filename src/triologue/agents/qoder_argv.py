@@ -30,6 +30,7 @@ HAS = argv.EVERY_AGENT_HAS | {
     "on_elicitation",
     "on_mcp_oauth_required",
     "on_mcp_status_change",
+    "plan_mode",
     "proxy",
     "resolve_model",
     "resolve_model_timeout_ms",
@@ -46,7 +47,6 @@ _HINTS = {
     "append_system_prompt": 'give system_prompt={"type": "preset", "append": "..."}',
     "max_budget_usd": "bound what a prompt may do with max_turns",
     "no_mcp": "give strict_mcp_config=True, and no mcp_servers",
-    "plan_mode": "call `await session.set_plan_mode(True)`, or begin with permission_mode='plan'",
     "sandbox": "give settings={...}",
     "user": argv.USER_HINT,
 }

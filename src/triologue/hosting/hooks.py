@@ -11,6 +11,10 @@ from triologue.options import HookContext, HookMatcher, Options
 _KEYWORDS = {"async_": "async", "continue_": "continue"}
 _FAILURES = (None, "block", "continue")
 
+# Seconds. To Claude Code a hook that is late stops the tool, and one that fails does not: so the agent's own clock,
+# which may be behind on a busy machine, must be the one that decides, wherever there is one.
+_AGENT_FIRST = 5.0
+
 
 def wire_hooks(hooks: dict[str, list[HookMatcher]] | None) -> dict[str, Any] | None:
     """The hooks as `initialize` registers them; None without any."""
@@ -81,8 +85,9 @@ class Hooks:
         event, hook, timeout = found
         label = f"the {event} hook {name_of(hook)!r}"
         # Here too, because not every agent keeps the time.
+        limit = None if timeout is None else timeout + _AGENT_FIRST
         late = f"{label} took longer than the {timeout} s of its matcher"
-        return _output(label, await run_within(timeout, late, hook, request.input, request.tool_use_id, HookContext()))
+        return _output(label, await run_within(limit, late, hook, request.input, request.tool_use_id, HookContext()))
 
 
 def _output(label: str, output: Any) -> dict[str, Any]:

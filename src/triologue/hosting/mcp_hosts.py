@@ -24,7 +24,16 @@ class McpHosts:
     """Answers for every server. Made by `open_mcp_hosts`."""
 
     def __init__(self, servers: Mapping[str, McpServer], nursery: trio.Nursery) -> None:
+        self._nursery = nursery
         self._hosts = {name: _Host(server, nursery) for name, server in servers.items()}
+        self._added: frozenset[str] = frozenset()
+
+    def replace_added(self, servers: Mapping[str, McpServer]) -> None:
+        """Host these too, in the place of those that were added before."""
+        for name in self._added.union(servers).intersection(self._hosts):
+            self._nursery.start_soon(self._hosts.pop(name).close)
+        self._hosts |= {name: _Host(server, self._nursery) for name, server in servers.items()}
+        self._added = frozenset(servers)
 
     async def message(self, request: McpMessage) -> dict[str, Any]:
         """The reply to one JSON-RPC message. Cancelling this cancels the request inside."""

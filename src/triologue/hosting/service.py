@@ -1,6 +1,6 @@
 """One connection's callbacks: what its agent asks of this program, permission requests aside."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, final
 
@@ -9,9 +9,9 @@ import msgspec
 from triologue.hosting.callbacks import Unsupported
 from triologue.hosting.gates import Tokens, check_gates, fetch_token, should_generate, should_review
 from triologue.hosting.hooks import Hooks, check_hooks
-from triologue.hosting.mcp_hosts import McpHosts, open_mcp_hosts, unknown_server
+from triologue.hosting.mcp_hosts import McpHosts, open_mcp_hosts
 from triologue.hosting.questions import elicit, log_in, model_policy
-from triologue.hosting.servers import check_servers, local_servers
+from triologue.hosting.servers import McpServer, check_servers, local_servers
 from triologue.messages import (
     AnyRequest,
     Elicitation,
@@ -44,9 +44,13 @@ def check_callbacks(options: Options) -> None:
 class Service:
     """Answers the requests of one connection. Made by `open_service`."""
 
-    def __init__(self, options: Options, mcp: McpHosts | None, tokens: Tokens) -> None:
+    def __init__(self, options: Options, mcp: McpHosts, tokens: Tokens) -> None:
         self._options, self._mcp, self._tokens = options, mcp, tokens
         self._hooks = Hooks(options.hooks)
+
+    def add_servers(self, servers: Mapping[str, McpServer]) -> None:
+        """Host these MCP servers too, in the place of those that were added before."""
+        self._mcp.replace_added(servers)
 
     async def answer(self, request: AnyRequest) -> dict[str, Any]:
         """The response to a request. Many run at once; cancelling one stops its callback.
@@ -66,10 +70,8 @@ class Service:
             case HookCallback():
                 return await self._hooks.answer(request)
             case McpMessage():
-                if self._mcp is None:
-                    return {"mcp_response": unknown_server(request.server_name, request.message)}
                 return await self._mcp.message(request)
-            case McpToolCall() if self._mcp is not None:
+            case McpToolCall():
                 return await self._mcp.tool_call(request)
             case Elicitation() | UnknownRequest(subtype="elicitation" | "elicitation_response"):
                 return await elicit(self._options, request)
@@ -98,11 +100,7 @@ async def open_service(options: Options, *, tokens: Tokens | None = None) -> Asy
     Raises:
         InvalidOption: as for `check_callbacks`.
     """
-    servers = local_servers(options.mcp_servers)
-    if not servers:
-        yield Service(options, None, tokens or {})
-        return
-    async with open_mcp_hosts(servers) as mcp:
+    async with open_mcp_hosts(local_servers(options.mcp_servers)) as mcp:
         yield Service(options, mcp, tokens or {})
 
 

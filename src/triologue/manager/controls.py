@@ -5,8 +5,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from triologue.errors import AgentProtocolError, InvalidOption, UnsupportedOption, brief
-from triologue.hosting import local_servers
+from triologue.errors import AgentProtocolError, InvalidOption, brief
+from triologue.hosting import McpServer, declared_servers, local_servers
 from triologue.messages import (
     ApplyFlagSettings,
     BackgroundTasks,
@@ -31,6 +31,7 @@ from triologue.messages import (
     McpInjectToken,
     McpOauthCallback,
     McpReconnect,
+    McpSetServers,
     McpSetServersResult,
     McpStatus,
     McpStatusResponse,
@@ -309,20 +310,19 @@ def typed(request: Request) -> Request:
     return request
 
 
-def declared(agent: str, servers: dict[str, Any]) -> dict[str, Any]:
-    """The servers as an agent that runs is told about them.
+def local_and_declared(servers: dict[str, Any]) -> tuple[dict[str, McpServer], Request]:
+    """The servers that live in this program, and the request that tells an agent that runs of all of them.
 
     Raises:
         InvalidOption: no dict, or a server that is none.
-        UnsupportedOption: a server that lives in this program: those are named when the agent starts.
     """
     if not isinstance(servers, dict):
         raise InvalidOption(f"servers={brief(type(servers))} is no dict of MCP servers by name")
-    if local := local_servers(servers):
-        hint = f"{', '.join(local)}: name what lives in this program in Options.mcp_servers, before the agent starts"
-        raise UnsupportedOption(agent, "mcp_servers", servers, hint)
+    local, told = local_servers(servers), declared_servers(servers)
+    assert isinstance(told, dict)
     # Claude Code fails to start a program of this request whose arguments are left out.
-    return {name: {"args": [], **server} if "command" in server else server for name, server in servers.items()}
+    told = {name: {"args": [], **server} if "command" in server else server for name, server in told.items()}
+    return local, typed(McpSetServers(servers=told))
 
 
 def subtype_of(request: Request) -> str:

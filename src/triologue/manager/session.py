@@ -9,12 +9,11 @@ import trio
 
 from triologue.actors import Conversation, Cursor, Turn
 from triologue.errors import InvalidOption, brief
-from triologue.manager.controls import Controls, checked_request, declared, typed
+from triologue.manager.controls import Controls, checked_request, local_and_declared
 from triologue.manager.directory import Directory, SessionStatistics
 from triologue.manager.prompts import check_labels, user_frame
 from triologue.manager.subscription import Subscription
 from triologue.messages import (
-    McpSetServers,
     McpSetServersResult,
     McpStatus,
     Prompt,
@@ -212,7 +211,11 @@ class Session(Controls):
 
     async def set_mcp_servers(self, servers: dict[str, Any]) -> McpSetServersResult:
         """Replace the MCP servers that were added this way; see `Controls.set_mcp_servers`."""
-        request = typed(McpSetServers(servers=declared(self._conversation().agent.name, servers)))
+        local, request = local_and_declared(servers)
+        if local:
+            await self.get_server_info()  # they are hosted for an agent that runs
+        if (actor := self._registry.awake(self._key)) is not None:
+            actor.add_servers(local)
         return read_reply(McpSetServersResult, await self._request(request))
 
     async def get_server_info(self) -> ServerInfo:

@@ -221,8 +221,7 @@ class Hearing:
         match session.link.purpose_of(request_id):
             case Handshake():
                 if session.link.state is LinkState.STARTING:
-                    session.link.greeted(response)
-                    session.link_ready()
+                    self._go_on_with_handshake(response)
             case Interrupting():
                 session.interrupt_answered(_strings(response.get("cancelled")))
             case Asking(ticket=ticket):
@@ -234,6 +233,21 @@ class Hearing:
                 session.agree(change)
                 if change.ticket is not None:
                     session.effect(do.Answer(change.ticket, change.value))
+
+    def _go_on_with_handshake(self, response: dict[str, Any]) -> None:
+        """One more step of it was answered: the first is the greeting."""
+        session, link = self._session, self._session.link
+        if link.greeting is None:
+            link.greeted(response)
+        if not link.preparations:
+            session.link_ready()
+            return
+        step = link.preparations.pop(0)
+        capability = session.peer.requests.get(type(step))
+        if capability is None or capability in link.capabilities:
+            session.send_request(step, Handshake())
+        else:
+            session.refuse_start(AgentStartError(str(session.unsupported(step, "it does not announce it"))))
 
     def _refused(self, request_id: str, error: str, code: str | None) -> None:
         session = self._session

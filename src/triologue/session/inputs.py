@@ -109,10 +109,11 @@ class Admitted(Struct, frozen=True):
 
 
 class Linked(Struct, frozen=True):
-    """The connection is open; the handshake begins with `hello`, which the agent chose."""
+    """The connection is open; the handshake begins with `hello`, and goes on with what prepares the agent."""
 
     generation: int
     hello: Request
+    preparations: tuple[Request, ...] = ()
 
 
 class Heard(Struct, frozen=True):

@@ -95,6 +95,8 @@ class Link:
         """The agent's own, once it told."""
         self.has_introduced_itself = False
         """It has sent an `init`, so no further capability is to be expected."""
+        self.preparations: list[Request] = []
+        """What is still to be asked of it before it is ready."""
         self.dialogue = Dialogue()
         self._purposes: dict[str, Purpose] = {}
 

@@ -122,6 +122,7 @@ class Session(Ground):
                     self.effect(do.SetTimer(START, event.generation))
             case on.Linked():
                 if self.link.is_current(event.generation) and self.link.state is LinkState.STARTING:
+                    self.link.preparations = list(event.preparations)
                     self.send_request(event.hello, Handshake())
             case on.Unlinked():
                 self._unlinked(event)

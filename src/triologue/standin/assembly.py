@@ -9,7 +9,7 @@ from triologue.engine.builtin_tools import builtin_tools
 from triologue.engine.histories import DiskTranscripts
 from triologue.engine.identity import working_directory
 from triologue.engine.transcripts import Transcript, TranscriptStore
-from triologue.errors import InvalidOption
+from triologue.errors import InvalidOption, StoreError
 from triologue.options import Options
 from triologue.ports import Model
 from triologue.standin.dialects import DIALECTS
@@ -36,10 +36,13 @@ def assemble(launch: Launch, environment: Mapping[str, str]) -> EngineSetup:
     dialect = DIALECTS[launch.dialect]
     histories = open_histories(launch, environment)
     folder = working_directory(options)
-    if options.continue_conversation:
-        check_source(launch.dialect, options, histories.transcripts.latest(folder))
-    elif options.resume:
-        check_source(launch.dialect, options, histories.transcripts.get(options.resume))
+    try:
+        if options.continue_conversation:
+            check_source(launch.dialect, options, histories.transcripts.latest(folder))
+        elif options.resume:
+            check_source(launch.dialect, options, histories.transcripts.get(options.resume))
+    except StoreError as error:
+        raise UsageError(f"Error: {error}") from None
     tools = [tool for tool in builtin_tools(folder) if is_wanted(tool.definition.name, options)]
     return EngineSetup(
         model=choose_model(launch.script, environment),

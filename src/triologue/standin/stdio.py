@@ -157,6 +157,11 @@ class _Program:
         """Ctrl-C: the running turn ends with its result, and so does the program."""
         self._exit = Exit(code=0)
         self._reading.cancel()
+        try:
+            while True:
+                self._inbox.receive_nowait()  # what the engine has not heard yet is not begun any more
+        except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            pass
         if self._conversation is not None:
             self._conversation.withdraw()
             self._conversation.interrupt()

@@ -212,7 +212,6 @@ def test_what_cannot_be_is_refused_before_anything_starts(options: Options, said
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        (Options(plan_mode=True), "call `await session.set_plan_mode(True)`"),
         (Options(max_budget_usd=1), "bound what a prompt may do with max_turns"),
         (Options(sandbox={"enabled": True}), "give settings={...}"),
         (Options(user="bot"), "agents run as the user of this program"),

@@ -107,6 +107,34 @@ async def test_qoder_from_the_token_to_a_refusal(tmp_path: Path, temporary: Path
     assert list(temporary.iterdir()) == []
 
 
+PLANNING = """
+answer(hear(), {"capabilities": CAPABILITIES})
+step = hear()
+assert step["request"] == {"subtype": "set_plan_mode", "active": True}, step
+answer(step, {"plan_mode": {"active": True}})
+prompt = json.loads(sys.stdin.readline())
+result("Q1", duration_ms=1, duration_api_ms=1, is_error=False, num_turns=1, result="planned",
+       user_message_uuids=[prompt["uuid"]])
+sys.stdin.readline()
+"""
+
+
+async def test_qoder_is_in_plan_mode_before_the_first_prompt(tmp_path: Path, temporary: Path) -> None:
+    cli = program(tmp_path, f"CAPABILITIES = ['plan_mode_v1']\n{PLANNING}")
+    options = Options(cli_path=cli, plan_mode=True)
+    async with tri.open_manager(Qoder(environ={"PATH": os.environ["PATH"]}), options=options) as manager:
+        assert (await manager.session("chat").ask("hello")).result == "planned"
+
+
+async def test_qoder_without_plan_mode_does_not_start_with_it(tmp_path: Path, temporary: Path) -> None:
+    cli = program(tmp_path, f"CAPABILITIES = []\n{PLANNING}")
+    options = Options(cli_path=cli, plan_mode=True)
+    async with tri.open_manager(Qoder(environ={"PATH": os.environ["PATH"]}), options=options) as manager:
+        with pytest.raises(tri.TurnFailed, match="plan_mode_v1") as caught:
+            await manager.session("chat").ask("hello")
+    assert isinstance(caught.value.__cause__, tri.AgentStartError)
+
+
 async def test_qoder_leaves_when_its_account_is_no_longer_good(tmp_path: Path, temporary: Path) -> None:
     told: list[str] = []
     cli = program(tmp_path, "answer(hear(), {})\nhear()\nsys.exit(41)")

@@ -249,7 +249,7 @@ async def test_cortex_calls_tools_without_a_handshake() -> None:
         assert (tool.started, tool.ended) == (1, 1)
         assert "result" in await Talk(service)(hello())
     async with open_service(Options()) as service:
-        with pytest.raises(Unsupported, match="mcp_tool_call"):
+        with pytest.raises(CallbackError, match="there is no MCP server 's' here"):
             await service.answer(McpToolCall(server_name="s", tool_name="echo", arguments={}))
 
 

@@ -313,11 +313,14 @@ def add(a: int, b: int) -> int:
 
 
 @pytest.mark.parametrize("servers", [{"calc": [add]}, {"calc": create_sdk_mcp_server("calc", tools=[add])}])
-async def test_servers_of_this_program_are_named_at_the_start(servers: dict[str, Any]) -> None:
-    async with scripted() as (session, agent, _):
-        with pytest.raises(tri.UnsupportedOption, match=r"calc: name .* in Options.mcp_servers"):
-            await session.set_mcp_servers(servers)
-        assert agent.links == []
+async def test_servers_of_this_program_are_added_to_an_agent_that_runs(servers: dict[str, Any]) -> None:
+    options = tri.Options(allowed_tools=["mcp__calc__add"])
+    async with tri.open_manager(tri.Embedded(), options=options) as manager:
+        session = manager.session("chat")
+        assert await session.set_mcp_servers(servers) == tri.McpSetServersResult(added=["calc"])
+        assert (await session.ask("Call mcp__calc__add(a=1, b=2)")).result == "The tool mcp__calc__add says: 3."
+        assert await session.set_mcp_servers({}) == tri.McpSetServersResult(removed=["calc"])
+        assert (await session.get_mcp_status()).mcp_servers == []
 
 
 @pytest.mark.parametrize("servers", [[], {"calc": 1}, {"calc": {"type": "sdk", "name": "calc"}}])

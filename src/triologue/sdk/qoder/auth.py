@@ -36,7 +36,9 @@ class AuthAccessTokenEnvVarError(SDKError):
 
     def __init__(self, env_var: str) -> None:
         self.env_var = env_var
-        super().__init__(f"the variable {env_var!r} is to hold an access token and is not set; set it, or log in otherwise")
+        super().__init__(
+            f"the variable {env_var!r} is to hold an access token and is not set; set it, or log in otherwise"
+        )
 
 
 class AuthServiceAccountEnvVarError(SDKError):
@@ -129,7 +131,9 @@ class ServiceAccountAuthOptions(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if (self.service_account_key is None) == (self.fetch_service_account_token is None):
-            raise InvalidOption("a service account logs in with service_account_key or fetch_service_account_token, one")
+            raise InvalidOption(
+                "a service account logs in with service_account_key or fetch_service_account_token, one"
+            )
         if self.fetch_service_account_token is not None and not callable(self.fetch_service_account_token):
             raise InvalidOption("fetch_service_account_token is no function")
 
@@ -197,7 +201,9 @@ def normalize_auth(auth: Any) -> InternalAuthOptions | None:
             return QoderCLIAuthOptions()
         case "serviceAccount":
             key = _credential(auth, "service_account_key", "serviceAccountKey", ServiceAccountEnvVar)
-            return ServiceAccountAuthOptions(key, _either(auth, "fetch_service_account_token", "fetchServiceAccountToken"))
+            return ServiceAccountAuthOptions(
+                key, _either(auth, "fetch_service_account_token", "fetchServiceAccountToken")
+            )
         case "jobToken" if callable(fetch := _either(auth, "fetch_job_token", "fetchJobToken")):
             return JobTokenAuthOptions(fetch)
         case "jobToken":
@@ -221,26 +227,29 @@ def settled_auth(auth: Any, env: Mapping[str, str | None]) -> QoderAuth:
     match normalize_auth(auth):
         case None:
             raise AuthNotConfiguredError
+        case QoderCLIAuthOptions():
+            return agents.qodercli_auth()
+        case JobTokenAuthOptions(fetch_job_token=fetch):
+            return agents.job_token(_job_tokens(fetch))
         case AccessTokenAuthOptions(access_token=AccessTokenEnvVar(env_var=name)):
             if not _is_set(name, env):
                 raise AuthAccessTokenEnvVarError(name)
             return agents.access_token_from_env(name)
-        case AccessTokenAuthOptions(access_token=str(token)):
-            return agents.access_token(token)
-        case QoderCLIAuthOptions():
-            return agents.qodercli_auth()
-        case ServiceAccountAuthOptions(service_account_key=ServiceAccountEnvVar(env_var=name)):
-            if not _is_set(name, env):
-                raise AuthServiceAccountEnvVarError(name)
-            return agents.service_account_from_env(name)
-        case ServiceAccountAuthOptions(service_account_key=str(key)):
-            return agents.service_account(service_account_key=key)
-        case ServiceAccountAuthOptions(fetch_service_account_token=fetch) if fetch is not None:
-            return agents.service_account(fetch_service_account_token=_service_account_tokens(fetch))
-        case JobTokenAuthOptions(fetch_job_token=fetch):
-            return agents.job_token(_job_tokens(fetch))
-        case _:
-            raise InvalidOption("auth has a credential that is no text")
+        case AccessTokenAuthOptions(access_token=token):
+            return agents.access_token(str(token))
+        case account:
+            return _settled_account(account, env)
+
+
+def _settled_account(account: ServiceAccountAuthOptions, env: Mapping[str, str | None]) -> QoderAuth:
+    key, fetch = account.service_account_key, account.fetch_service_account_token
+    if fetch is not None:
+        return agents.service_account(fetch_service_account_token=_service_account_tokens(fetch))
+    if isinstance(key, ServiceAccountEnvVar):
+        if not _is_set(key.env_var, env):
+            raise AuthServiceAccountEnvVarError(key.env_var)
+        return agents.service_account_from_env(key.env_var)
+    return agents.service_account(service_account_key=key)
 
 
 def _service_account_tokens(fetch: FetchServiceAccountToken) -> Callable[[dict[str, Any]], Awaitable[Any]]:

@@ -12,6 +12,7 @@ from triologue.ports import Agent
 from triologue.sdk.client import Client
 from triologue.sdk.feed import Prompts
 from triologue.sdk.vendor.errors import CLIConnectionError, as_vendor, translated
+from triologue.sdk.vendor.shown import is_shown
 
 
 class VendorClient(ABC):
@@ -125,7 +126,7 @@ class VendorClient(ABC):
 
 @final
 class Translated:
-    """An iterator that raises the vendor's errors."""
+    """An iterator that gives what the vendors' SDKs give, and raises the vendor's errors."""
 
     def __init__(self, messages: AsyncIterator[Message]) -> None:
         self._messages = messages
@@ -136,6 +137,11 @@ class Translated:
     async def __anext__(self) -> Message:
         # Not `as_vendor`: this runs once for every message.
         try:
-            return await self._messages.__anext__()
+            while not is_shown(message := await self._messages.__anext__()):
+                pass
         except TriologueError as error:
-            raise translated(error) from error
+            shown = translated(error)
+            if shown is error:
+                raise
+            raise shown from error
+        return message

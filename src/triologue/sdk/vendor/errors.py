@@ -80,11 +80,22 @@ class UnsupportedCliCapabilityError(SDKError):
         super().__init__(f"the agent does not announce the capability {capability!r}; a newer version of it may")
 
 
-_AS_THEY_ARE = (InvalidOption, UnsupportedOption, UnsupportedRequest)
-
-
 def translated(error: TriologueError) -> Exception:
     """The vendor's error for one of ours; one that the vendors do not have passes as it is."""
+    match error:
+        case UnsupportedRequest(capability=str() as capability):
+            return UnsupportedCliCapabilityError(capability)
+        case InvalidOption() | UnsupportedOption() | UnsupportedRequest():
+            return error
+        case TurnError(__cause__=TriologueError() as cause):
+            return translated(cause)
+        case TurnError(result=ResultMessage() as result):
+            return ResultError(str(error), result.data, exit_code=1)
+        case _:
+            return _of_the_link(error)
+
+
+def _of_the_link(error: TriologueError) -> SDKError:
     match error:
         case AgentNotFound():
             return CLINotFoundError(str(error))
@@ -92,18 +103,8 @@ def translated(error: TriologueError) -> Exception:
             return ProcessError(str(error), error.exit_code, error.stderr_tail)
         case SessionNotFound() | SessionIdInUse():
             return ProcessError(str(error), exit_code=1)
-        case AgentStartError() | NotLoggedIn():
+        case AgentStartError() | NotLoggedIn() | CallerError() | LimitError():
             return CLIConnectionError(str(error))
-        case TurnError(__cause__=TriologueError() as cause):
-            return translated(cause)
-        case TurnError(result=ResultMessage() as result):
-            return ResultError(str(error), result.data, exit_code=1)
-        case UnsupportedRequest(capability=str() as capability):
-            return UnsupportedCliCapabilityError(capability)
-        case CallerError() | LimitError() if not isinstance(error, _AS_THEY_ARE):
-            return CLIConnectionError(str(error))
-        case _ if isinstance(error, _AS_THEY_ARE):
-            return error
         case _:
             return SDKError(str(error))
 

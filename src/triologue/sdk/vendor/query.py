@@ -9,6 +9,7 @@ from triologue.options import Options
 from triologue.ports import Agent
 from triologue.sdk.feed import Prompts
 from triologue.sdk.query import Query, query
+from triologue.sdk.vendor.client import Translated
 from triologue.sdk.vendor.errors import ResultError, as_vendor
 
 
@@ -19,6 +20,7 @@ class VendorQuery:
     def __init__(self, prompt: Prompts, options: Options, agent: Agent, *, raises_error_results: bool) -> None:
         with as_vendor():
             self._query: Query = query(prompt, options=options, agent=agent)
+        self._messages = Translated(self._query)
         self._raises_error_results = raises_error_results
         self._failed: ResultMessage | None = None
 
@@ -40,8 +42,7 @@ class VendorQuery:
 
     async def __anext__(self) -> Message:
         try:
-            with as_vendor():
-                message = await anext(self._query)
+            message = await self._messages.__anext__()
         except StopAsyncIteration:
             failed, self._failed = self._failed, None
             if failed is None or not self._raises_error_results:

@@ -105,5 +105,7 @@ def _worktrees(path: str) -> list[str]:
     except (OSError, subprocess.SubprocessError, ValueError):
         return []
     lines = listed.stdout.splitlines()
-    found = [unicodedata.normalize("NFC", line.removeprefix("worktree ")) for line in lines if line.startswith("worktree ")]
+    found = [
+        unicodedata.normalize("NFC", line.removeprefix("worktree ")) for line in lines if line.startswith("worktree ")
+    ]
     return found if len(found) > 1 else []

@@ -51,9 +51,9 @@ def list_sessions(
     for folder, project in files.projects(directory, with_worktrees=include_worktrees):
         for file in _histories(folder):
             info = session_info(file, project)
-            if info is not None and (known := found.get(info.session_id)) != info:
-                if known is None or info.last_modified > known.last_modified:
-                    found[info.session_id] = info
+            known = found.get(file.stem)
+            if info is not None and (known is None or info.last_modified > known.last_modified):
+                found[file.stem] = info
     listed = sorted(found.values(), key=lambda info: info.last_modified, reverse=True)
     return page(listed, limit, offset)
 
@@ -114,7 +114,9 @@ def _texts(line: Line) -> list[str]:
             known = [block for block in blocks if isinstance(block, dict)]
             if any(block.get("type") == "tool_result" for block in known):
                 return []
-            said = [text for block in known if block.get("type") == "text" and isinstance(text := block.get("text"), str)]
+            said = [
+                text for block in known if block.get("type") == "text" and isinstance(text := block.get("text"), str)
+            ]
         case _:
             return []
     return [text.replace("\n", " ").strip() for text in said]

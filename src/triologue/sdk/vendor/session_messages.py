@@ -1,6 +1,5 @@
 """What was said in a vendor's conversations on disk."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,13 @@ class SessionMessage(Struct):
 
 
 def session_messages(
-    files: SessionFiles, session_id: str, directory: str | None, limit: int | None, offset: int, *, historical: bool = False
+    files: SessionFiles,
+    session_id: str,
+    directory: str | None,
+    limit: int | None,
+    offset: int,
+    *,
+    historical: bool = False,
 ) -> list[SessionMessage]:
     """The conversation as it would be gone on with; with `historical`, what was summed up in place of the summary."""
     found = files.find(session_id, directory)
@@ -94,8 +99,3 @@ def _lines(file: Path) -> list[Line]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def read_lines(file: str | os.PathLike[str]) -> list[Line]:
-    """The lines of a file. Raises `OSError`."""
-    return parse_lines(Path(file).read_bytes())
