@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import final
+from typing import Any, final
 
 import trio
 import trio.testing
@@ -12,7 +12,15 @@ from script import Script, chunks
 
 from triologue import ClaudeCode, Options
 from triologue.errors import TriologueError
-from triologue.messages import AnyRequest, ControlRequest, Message, ResultMessage, UserMessage
+from triologue.messages import (
+    AnyRequest,
+    CanUseTool,
+    ControlRequest,
+    Message,
+    PermissionResult,
+    ResultMessage,
+    UserMessage,
+)
 from triologue.ports import Carrier, Connection, Exit, Sink
 from triologue.wire import Reader
 
@@ -78,6 +86,7 @@ class ReplayAgent:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._real = ClaudeCode()
+        self.requests = self._real.requests
 
     def check(self, options: Options) -> None:
         """As the real one."""
@@ -90,6 +99,10 @@ class ReplayAgent:
     def user_frame(self, prompt: UserMessage, options: Options) -> UserMessage:
         """As the real one."""
         return self._real.user_frame(prompt, options)
+
+    def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
+        """As the real one."""
+        return self._real.permission_reply(request, result)
 
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
         """As the real one."""

@@ -7,7 +7,7 @@ from typing import Any
 import trio
 from sphinx.application import Sphinx
 
-import triologue.options
+import triologue.options.options
 
 project = "triologue"
 author = "triologue contributors"
@@ -34,11 +34,13 @@ napoleon_numpy_docstring = False
 copybutton_prompt_text = "$ "
 
 # autodoc evaluates annotations; this module imports trio for type checkers only.
-vars(triologue.options)["trio"] = trio
+vars(triologue.options.options)["trio"] = trio
 
 # Pages build without a network, so links into other projects' inventories are not resolved; what autodoc finds in
 # signatures is not all public either. What our own pages refer to by a role is still checked.
 nitpick_ignore_regex = [("py:.*", r".*")]
+# In a signature `type` is Python's own, and not one of our fields of that name.
+suppress_warnings = ["ref.python"]
 
 
 def setup(app: Sphinx) -> None:

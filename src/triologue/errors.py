@@ -37,7 +37,7 @@ from typing import Any
 
 from triologue.messages import ResultMessage
 
-MAY_HOLD_SECRETS = ("env", "mcp_servers", "proxy", "settings")
+MAY_HOLD_SECRETS = ("agents", "env", "extra_args", "mcp_servers", "proxy", "settings")
 """Options whose values no text shows."""
 
 

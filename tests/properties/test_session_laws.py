@@ -431,15 +431,21 @@ class SessionLaws(RuleBasedStateMachine):
             self.agent_answers(refuses=False)
 
     @precondition(lambda self: self.agent is not None)
-    @rule(is_missing=st.booleans(), code=st.sampled_from([0, 1]), really=SELDOM)
-    def go_away(self, is_missing: bool, code: int, really: bool) -> None:
+    @rule(is_missing=st.booleans(), code=st.sampled_from([0, 1]), really=SELDOM, lingers=st.booleans())
+    def go_away(self, is_missing: bool, code: int, really: bool, lingers: bool) -> None:
         assert self.agent is not None
         if not really and not self.agent.is_told_to_stop:
             return
         generation, was_told = self.agent.generation, self.agent.is_told_to_stop
-        self.agent = None
         error: TriologueError = SessionNotFound("s") if is_missing else AgentCrashed("gone", exit_code=code)
-        self.receive(on.Unlinked(generation, None if was_told else error))
+        if lingers and self.agent.is_linked:
+            # What it leaves behind takes its time; to the session it is one that was told to stop.
+            self.agent.is_told_to_stop = True
+            self.agent.waits_for.clear()
+            self.receive(on.Lost(generation, error))
+        else:
+            self.agent = None
+            self.receive(on.Unlinked(generation, None if was_told else error))
         assert was_told or is_missing or not self.asking, "a question hangs whose agent went away"
 
     # The agent.
@@ -551,6 +557,7 @@ class SessionLaws(RuleBasedStateMachine):
         assert not self.session.lets_pass(generation, [assistant("late")])
         stale: list[on.Input] = [
             on.Heard(generation, [init("stale"), assistant("late"), result("t1"), success(f"g{generation}_1")]),
+            on.Lost(generation, AgentCrashed("late")),
             on.Unlinked(generation, AgentCrashed("late")),
             on.Admitted(generation),
             on.Linked(generation, Initialize()),

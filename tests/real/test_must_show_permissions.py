@@ -1,56 +1,24 @@
 """The real Claude Code asks before it uses a tool, and whatever the answer is, or whether one comes, the turn has its end."""
 
 import json
-import os
-import signal
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import trio
 
 import triologue as tri
-from tests.support.live import bash, call, open_live_manager, read_story, read_to_the_end, tap
+from tests.support.live import Endless, bash, call, open_live_manager, permissions_told, read_story, read_to_the_end
 from tests.support.real_cli import CleanPlace
-from tests.support.wiretap import Wiretap
 
 pytestmark = pytest.mark.real_cli
 
 SAY = "[[results]][[say , on]]"
-CanUseTool = Callable[[str, dict[str, Any], tri.ToolPermissionContext], Awaitable[tri.PermissionResult]]
+DONE = "(Bash completed with no output)"
 
 
-class Endless:
-    """A callback that never answers, for `can_use_tool` or `on_permission`; it tells when it was begun and cancelled."""
-
-    def __init__(self) -> None:
-        self.begun, self.cancelled = trio.Event(), trio.Event()
-
-    async def __call__(self, *asked: Any) -> Any:
-        self.begun.set()
-        try:
-            await trio.sleep_forever()
-        finally:
-            self.cancelled.set()
-
-
-def told(events: list[tri.Event]) -> list[tuple[str, ...]]:
-    """What was said about permissions: who asks for what, and what became of it."""
-    found: list[tuple[str, ...]] = []
-    for event in events:
-        match event.message:
-            case tri.PermissionAsked(request=request):
-                found.append(("asked", request.input["command"]))
-            case tri.PermissionAnswered(answer=answer, by=by, reason=reason):
-                found.append((answer, by or "nobody", reason or ""))
-            case tri.CallbackFailed(request=name, error=error):
-                found.append(("raised", name, error))
-            case _:
-                pass
-    return found
-
-
-async def by_its_last_word(name: str, given: dict[str, Any], context: tri.ToolPermissionContext) -> tri.PermissionResult:
+async def by_its_last_word(
+    name: str, given: dict[str, Any], context: tri.ToolPermissionContext
+) -> tri.PermissionResult:
     """The command says what becomes of it."""
     match given["command"].split()[-1]:
         case "changed":
@@ -82,7 +50,7 @@ async def test_every_answer_of_a_callback(place: CleanPlace) -> None:
             turn = await session.send(script + SAY)
             seen = await read_to_the_end(events)
         story = await read_story(turn)
-        assert told(seen) == [
+        assert permissions_told(seen) == [
             ("asked", "touch allowed"),
             ("allow", "can_use_tool", ""),
             ("asked", "touch changed"),
@@ -96,14 +64,14 @@ async def test_every_answer_of_a_callback(place: CleanPlace) -> None:
             ("raised", "can_use_tool", no_answer),
             ("failed", "nobody", no_answer),
         ]
-        assert {event.turn_id for event in seen if told([event])} == {turn.id}
+        assert {event.turn_id for event in seen if permissions_told([event])} == {turn.id}
         # What was changed is in the agent's hands only: the call is shown as the model made it.
         assert [given["command"] for _, given in story.calls] == [f"touch {word}" for word in words]
         assert sorted(path.name for path in place.cwd.iterdir()) == ["allowed", "other"]
         failed = "Tool permission request failed: Error: "
         assert story.results == [
-            ("Bash", "(Bash completed with no output)", False),
-            ("Bash", "(Bash completed with no output)", False),
+            ("Bash", DONE, False),
+            ("Bash", DONE, False),
             ("Bash", "not that one", True),
             ("Bash", f"{failed}boom", True),
             ("Bash", f"{failed}{no_answer}", True),
@@ -116,7 +84,8 @@ async def test_every_answer_of_a_callback(place: CleanPlace) -> None:
         # A denial can end the turn too.
         turn = await session.send(bash("touch stopped") + "[[say never]]")
         outcome = await turn.wait()
-        assert (outcome.kind, outcome.reason) == ("failed", "aborted_tools")
+        # It may ask while it still reads the end of the model's answer.
+        assert (outcome.kind, outcome.reason) in [("failed", "aborted_tools"), ("failed", "aborted_streaming")]
         assert (await read_story(turn)).said == ""
         assert (await session.ask("[[say alive]]")).result == "alive"
     assert not (place.cwd / "stopped").exists()
@@ -166,14 +135,13 @@ async def test_updates_of_our_own(place: CleanPlace) -> None:
 
     async def once(name: str, given: dict[str, Any], context: tri.ToolPermissionContext) -> tri.PermissionResult:
         asked.append(name)
-        session = "session"
         match name:
             case "Bash":
                 rule = tri.PermissionRuleValue("Bash")  # without a content: all of it
-                update = tri.PermissionUpdate("addRules", rules=[rule], behavior="allow", destination=session)
+                update = tri.PermissionUpdate("addRules", rules=[rule], behavior="allow", destination="session")
                 return tri.PermissionResultAllow(updated_permissions=[update])
             case _:
-                mode = {"type": "setMode", "mode": "acceptEdits", "destination": session}
+                mode = {"type": "setMode", "mode": "acceptEdits", "destination": "session"}
                 return tri.PermissionResultAllow(updated_permissions=[mode])
 
     def write(name: str) -> str:
@@ -188,98 +156,6 @@ async def test_updates_of_our_own(place: CleanPlace) -> None:
         await session.hibernate()
         await session.ask(bash("touch five"))
         assert asked == ["Bash", "Write", "Bash"]
-
-
-# One that never returns.
-
-
-async def test_an_interrupt_cancels_a_callback_that_never_returns(place: CleanPlace) -> None:
-    endless, line = Endless(), tap(place)
-    async with open_live_manager(place, tri.Options(can_use_tool=endless), agent=line) as manager:
-        session = manager.session("a")
-        async with session.subscribe() as events:
-            turn = await session.send(bash("touch never"))
-            await endless.begun.wait()
-            (request,) = manager.permissions()
-            assert await session.interrupt() == "stopped"
-            seen = await read_to_the_end(events)
-        assert ((await turn.wait()).kind, (await request.wait()).answer) == ("interrupted", "cancelled")
-        await endless.cancelled.wait()
-        assert told(seen) == [("asked", "touch never"), ("cancelled", "nobody", "the turn was interrupted")]
-        assert manager.permissions() == []
-        with pytest.raises(tri.AlreadyAnswered) as late:
-            await request.allow(by="ada")
-        assert (late.value.by, late.value.answer) == (None, "cancelled")
-        assert (await session.ask("[[say alive]]")).result == "alive"
-        never_answered(line)
-    assert list(place.cwd.iterdir()) == []
-
-
-def never_answered(line: Wiretap) -> None:
-    """The permission request got no answer: neither when it was cancelled nor since."""
-    assert line.unanswered() == ["can_use_tool"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("end", ["close", "hibernate", "leave", "cancel", "kill"])
-async def test_the_end_cancels_a_callback_that_never_returns(place: CleanPlace, end: str) -> None:
-    endless, line = Endless(), tap(place)
-    soon = tri.Deadlines(drain=0.1)
-    options = tri.Options(can_use_tool=endless)
-    with trio.CancelScope() as everything:
-        async with open_live_manager(place, options, agent=line, deadlines=soon) as manager:
-            session = manager.session("a")
-            turn = await session.send(bash("touch never"))
-            await endless.begun.wait()
-            (request,) = manager.permissions()
-            match end:
-                case "close":
-                    await session.close()
-                case "hibernate":
-                    # It waits for the turn, which waits for an answer: somebody else gives one.
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(session.hibernate)
-                        await request.deny("no", by="ada")
-                case "cancel":
-                    everything.cancel()
-                case "kill":
-                    assert session.pid is not None
-                    os.kill(session.pid, signal.SIGKILL)
-                    await turn.wait()
-                case _:
-                    pass
-    outcome = await turn.wait()
-    answered = await request.wait()
-    await endless.cancelled.wait()
-    if end == "hibernate":
-        assert (outcome.kind, answered.answer, answered.by) == ("answered", "deny", "ada")
-        assert line.unanswered() == []
-    else:
-        kind = "failed" if end == "kill" else "interrupted"
-        assert (outcome.kind, answered.answer, request.answered) == (kind, "cancelled", answered)
-        never_answered(line)
-    assert list(place.cwd.iterdir()) == []
-
-
-@pytest.mark.parametrize("hanging", ["can_use_tool", pytest.param("on_permission", marks=pytest.mark.slow)])
-async def test_what_nobody_answers_is_denied_at_its_deadline(place: CleanPlace, hanging: str) -> None:
-    endless = Endless()
-    options = tri.Options(can_use_tool=endless) if hanging == "can_use_tool" else None
-    on_permission = endless if hanging == "on_permission" else None
-    soon = tri.Deadlines(permission=0.1)
-    async with open_live_manager(place, options, deadlines=soon, on_permission=on_permission) as manager:
-        session = manager.session("a")
-        async with session.subscribe() as events:
-            turn = await session.send(bash("touch late") + SAY)
-            seen = await read_to_the_end(events)
-        result = (await turn.wait()).unwrap()
-        await endless.cancelled.wait()
-        reason = "Nobody answered this permission request within Deadlines.permission, so it is denied."
-        assert told(seen) == [("asked", "touch late"), ("expired", "nobody", reason)]
-        assert result.result == f"{reason}, on"
-        assert [denial["tool_name"] for denial in result.permission_denials or []] == ["Bash"]
-        assert (await session.ask("[[say alive]]")).result == "alive"
-    assert list(place.cwd.iterdir()) == []
 
 
 # People.
@@ -309,19 +185,19 @@ async def test_people_answer_by_the_id_of_the_request(place: CleanPlace) -> None
             )
             assert request.suggestions[0].type == "addRules"
             await request.allow(by="ada")
-            for again in (request.allow(by="bob"), request.deny("no", by="bob")):
+            for late_answer in (request.allow(by="bob"), request.deny("no", by="bob")):
                 with pytest.raises(tri.AlreadyAnswered) as late:
-                    await again
+                    await late_answer
                 assert (late.value.by, late.value.answer) == ("ada", "allow")
             assert await request.wait() == tri.PermissionAnswered(id=request.id, answer="allow", by="ada")
             seen = await read_to_the_end(events)
-        assert told(seen) == [("asked", "echo made > made && cat made"), ("allow", "ada", "")]
+        assert permissions_told(seen) == [("asked", "echo made > made && cat made"), ("allow", "ada", "")]
         assert (await turn.wait()).unwrap().result == "made, on"
         # It is found by its id also when it is settled, for the button that is pressed once more.
         assert manager.permissions() == []
-        again = manager.permission(request.id)
-        assert again is not None
-        assert (again, again.answered) == (request, request.answered)
+        found = manager.permission(request.id)
+        assert found is not None
+        assert (found, found.answered) == (request, request.answered)
 
 
 @pytest.mark.slow
@@ -341,7 +217,7 @@ async def test_the_requests_of_many_sessions_are_open_at_once_and_each_gets_its_
             said = [(await turn.wait()).unwrap().result for turn in turns]
             seen = await read_to_the_end(events)
     assert said == ["(Bash completed with no output), on", "odd, on"] * 2
-    assert told(seen) == [("asked", "touch 0"), ("allow", "nobody", "")]
+    assert permissions_told(seen) == [("asked", "touch 0"), ("allow", "nobody", "")]
     assert sorted(path.name for path in place.cwd.iterdir()) == ["0", "2"]
 
 
@@ -360,6 +236,53 @@ async def test_parallel_calls_are_each_asked_about(place: CleanPlace) -> None:
         "Tool permission request failed: Error: boom, on"
     )
     assert sorted(path.name for path in place.cwd.iterdir()) == ["allowed", "other"]
+
+
+@pytest.mark.slow
+async def test_a_callback_of_the_manager_that_raises(place: CleanPlace) -> None:
+    def post(request: tri.PermissionRequest) -> None:
+        raise ConnectionError("the chat is down")
+
+    async with open_live_manager(place, on_permission=post) as manager:
+        session = manager.session("a")
+        async with session.subscribe() as events:
+            turn = await session.send(bash("touch never") + SAY)
+            seen = await read_to_the_end(events)
+        assert permissions_told(seen) == [
+            ("asked", "touch never"),
+            ("raised", "can_use_tool", "the chat is down"),
+            ("failed", "nobody", "the chat is down"),
+        ]
+        assert (await turn.wait()).unwrap().result == "Tool permission request failed: Error: the chat is down, on"
+    assert list(place.cwd.iterdir()) == []
+
+
+@pytest.mark.slow
+async def test_whoever_looks_may_answer(place: CleanPlace) -> None:
+    async with open_live_manager(place, tri.Options(permission_prompt_tool_name="stdio")) as manager:
+        session = manager.session("a")
+        async with session.subscribe() as events:
+            turn = await session.send(bash("touch made") + SAY)
+            async for event in events:
+                if isinstance(event.message, tri.PermissionAsked):
+                    request = manager.permission(event.message.id)
+                    assert request is not None
+                    await request.allow()
+                    break
+        assert (await turn.wait()).unwrap().result == f"{DONE}, on"
+
+
+@pytest.mark.slow
+async def test_a_request_of_two_megabytes(place: CleanPlace) -> None:
+    content, file = "x" * 2_000_000, place.cwd / "big"
+
+    async def change(name: str, given: dict[str, Any], context: tri.ToolPermissionContext) -> tri.PermissionResult:
+        assert given == {"file_path": str(file), "content": content}
+        return tri.PermissionResultAllow(updated_input={**given, "content": content.upper()})
+
+    async with open_live_manager(place, tri.Options(can_use_tool=change)) as manager:
+        await manager.session("a").ask(call("Write", file_path=str(file), content=content))
+    assert file.read_text() == content.upper()
 
 
 # The SDK-shaped faces.

@@ -23,6 +23,7 @@ _NOTES = (
     "<command-name>",
     "<command-message>",
     "<task-notification>",
+    "Tool loaded.",
     "This session is being continued from a previous conversation",
 )
 # Said in the user's place to a model that should go on; an empty answer is not kept, so these alone tell of it.

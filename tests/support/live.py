@@ -3,7 +3,7 @@
 import json
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Never
 
 import trio
 
@@ -35,7 +35,7 @@ def tap(place: CleanPlace) -> Wiretap:
     return Wiretap(tri.ClaudeCode(environ=place.env))
 
 
-def call(name: str, **arguments: Any) -> str:
+def call(name: str, /, **arguments: Any) -> str:
     """The script of a tool call."""
     return f"[[tool {name} {json.dumps(arguments)}]]"
 
@@ -66,6 +66,36 @@ async def read_to_the_end(events: Subscription) -> list[tri.Event]:
         if isinstance(event.message, tri.TurnEnded):
             break
     return seen
+
+
+def permissions_told(events: list[tri.Event]) -> list[tuple[str, ...]]:
+    """What was said about permissions: who asks for what, and what became of it."""
+    found: list[tuple[str, ...]] = []
+    for event in events:
+        match event.message:
+            case tri.PermissionAsked(request=request):
+                found.append(("asked", request.input["command"]))
+            case tri.PermissionAnswered(answer=answer, by=by, reason=reason):
+                found.append((answer, by or "nobody", reason or ""))
+            case tri.CallbackFailed(request=name, error=error):
+                found.append(("raised", name, error))
+            case _:
+                pass
+    return found
+
+
+class Endless:
+    """A callback that never returns, whatever it is given; it tells when it was begun and cancelled."""
+
+    def __init__(self) -> None:
+        self.begun, self.cancelled = trio.Event(), trio.Event()
+
+    async def __call__(self, *given: Any) -> Never:
+        self.begun.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.cancelled.set()
 
 
 async def read_story(turn: Turn) -> Story:

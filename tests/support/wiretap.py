@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, final
 
+from triologue.errors import TriologueError
 from triologue.messages import (
     AnyRequest,
     CanUseTool,
@@ -19,7 +20,6 @@ from triologue.messages import (
     ResultMessage,
     UserMessage,
 )
-from triologue.errors import TriologueError
 from triologue.options import Options
 from triologue.ports import Agent, Carrier, Connection, Exit, Sink
 

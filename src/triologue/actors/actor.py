@@ -1,7 +1,7 @@
 """The actor: one supervised task owns one awake session, and is the only place where its effects are executed."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import assert_never, final
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from triologue.actors.place import Place
 from triologue.actors.replies import Reply
 from triologue.actors.timers import Timers
 from triologue.errors import LimitError, SessionFailed, TriologueError
-from triologue.hosting import McpServer, open_service
+from triologue.hosting import Service, open_service
 from triologue.messages import (
     Message,
     StateChanged,
@@ -135,10 +135,10 @@ class Actor:
         self.post(make(self._tickets))
         return reply
 
-    def add_servers(self, servers: Mapping[str, McpServer]) -> None:
-        """Host these MCP servers too, for as long as the agent that is there now runs."""
-        if self._callbacks is not None:
-            self._callbacks.add_servers(servers)
+    @property
+    def service(self) -> Service | None:
+        """What hosts MCP servers for the agent that is there now."""
+        return self._callbacks.service if self._callbacks is not None else None
 
     # The task's side.
 
@@ -303,8 +303,10 @@ class Actor:
                 steps = tuple(agent.preparations(options)) if isinstance(agent, PreparesSessions) else ()
                 self._apply(on.Linked(generation, agent.initialize(options), steps))
                 gone = await connection.wait_exit()
+                error = agent.diagnose(gone, self.session.refusal, options)
+                self._apply(on.Lost(generation, error))
                 await notices.finish(gone.code, world.deadlines.close)
-                return agent.diagnose(gone, self.session.refusal, options)
+                return error
         except TriologueError as error:
             return error
         finally:

@@ -2,17 +2,17 @@
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, final
 
 import trio
 
 from triologue.actors.permissions import Permission, check_result, input_of, suggestions_of
 from triologue.errors import InvalidOption
-from triologue.hosting import McpServer, Service, Unsupported
+from triologue.hosting import Service, Unsupported, reason_of, run_callback
 from triologue.messages import PermissionResultAllow, PermissionResultDeny
 from triologue.options import CanUseToolCallback, ToolPermissionContext
-from triologue.session import UNSUPPORTED, effects as do, inputs as on, subtype_of
+from triologue.session import effects as do, inputs as on, subtype_of
 
 logger = logging.getLogger("triologue.session")
 
@@ -29,21 +29,20 @@ class Callbacks:
     """
 
     def __init__(self, nursery: trio.Nursery, service: Service, post: Callable[[on.Input], None], key: str) -> None:
+        self.service = service
         self._nursery = nursery
-        self._service = service
         self._post = post
         self._key = key
         self._running: dict[str, trio.CancelScope] = {}
-
-    def add_servers(self, servers: Mapping[str, McpServer]) -> None:
-        """Host these MCP servers too, in the place of those that were added before."""
-        self._service.add_servers(servers)
+        self._begun = trio.Event()
+        """The newest of them has begun."""
+        self._begun.set()
 
     def serve(self, effect: do.Serve) -> None:
         """Begin to answer a request."""
 
         async def answer() -> on.Input:
-            response = await self._service.answer(effect.request)
+            response = await self.service.answer(effect.request)
             return on.Served(effect.generation, effect.request_id, response)
 
         self._start(effect.generation, effect.request_id, subtype_of(effect.request), answer)
@@ -54,7 +53,7 @@ class Callbacks:
         async def ask() -> on.Input:
             request = effect.request
             context = ToolPermissionContext(request=request, suggestions=suggestions_of(request))
-            result = await callback(request.tool_name, input_of(request), context)
+            result = await run_callback(callback, request.tool_name, input_of(request), context)
             check_result(result)
             return on.Decide(None, effect.permission_id, result, by="can_use_tool")
 
@@ -85,31 +84,52 @@ class Callbacks:
     ) -> None:
         # Made here, so that it can be dropped also before its task has made its first step.
         scope = self._running[request_id] = trio.CancelScope()
-        self._nursery.start_soon(self._run, generation, request_id, scope, work, name=f"triologue callback {name}")
+        before, self._begun = self._begun, trio.Event()
+        self._nursery.start_soon(
+            self._run,
+            generation,
+            request_id,
+            scope,
+            _in_turn(before, self._begun, work),
+            name=f"triologue callback {name}",
+        )
 
     async def _run(
-        self,
-        generation: int,
-        request_id: str,
-        scope: trio.CancelScope,
-        work: Callable[[], Awaitable[on.Input | None]],
+        self, generation: int, request_id: str, scope: trio.CancelScope, work: Awaitable[on.Input | None]
     ) -> None:
-        with scope:
-            try:
-                event = await work()
-            except Unsupported as error:
-                event = on.Failed(generation, request_id, str(error), UNSUPPORTED)
-            except Exception as error:  # its failure, of which the agent is told; the session lives on
-                logger.exception("a callback of the session %r raised", self._key, extra={"session_key": self._key})
-                event = _failure(generation, request_id, error)
-            if event is not None and not scope.cancel_called:
-                self._post(event)
+        event = None
+        try:
+            with scope:
+                event = await work
+        # Its failure, of which the agent is told; the session lives on, also where it comes with a cancellation.
+        except* Exception as errors:  # noqa: BLE001 - it is logged with its trace
+            event = self._failed(generation, request_id, errors)
+        if event is not None and not scope.cancel_called:
+            self._post(event)
         if self._running.get(request_id) is scope:
             del self._running[request_id]
 
+    def _failed(self, generation: int, request_id: str, error: Exception) -> on.Failed:
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if not isinstance(error, Unsupported):
+            told = {"session_key": self._key}
+            logger.error("a callback of the session %r raised", self._key, exc_info=error, extra=told)
+        code = getattr(error, "code", None)
+        return on.Failed(generation, request_id, reason_of(error), code if isinstance(code, str) else None)
 
-def _failure(generation: int, request_id: str, error: Exception) -> on.Failed:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:  # of a nursery in the callback
-        error = error.exceptions[0]
-    code = getattr(error, "code", None)
-    return on.Failed(generation, request_id, str(error) or repr(error), code if isinstance(code, str) else None)
+
+async def _in_turn(
+    before: trio.Event, begun: trio.Event, work: Callable[[], Awaitable[on.Input | None]]
+) -> on.Input | None:
+    """Do the work, and begin it after what was asked for before it: trio starts tasks in any order.
+
+    A message to an MCP server must not be overtaken by the one that cancels it.
+    """
+    try:
+        if not before.is_set():
+            await before.wait()
+    finally:
+        begun.set()
+    await trio.lowlevel.checkpoint_if_cancelled()  # what was withdrawn at once is not begun
+    return await work()

@@ -45,8 +45,10 @@ class Notices:
                 given = call()
                 if inspect.isawaitable(given):
                     await given
-            except Exception:
-                logger.exception("a callback of the session %r raised", self._key, extra={"session_key": self._key})
+            except* Exception as errors:
+                told = {"session_key": self._key}
+                error = errors.exceptions[0]
+                logger.exception("a callback of the session %r raised", self._key, exc_info=error, extra=told)
         self._over.set()
 
     async def finish(self, exit_code: int | None, patience: float) -> None:

@@ -81,12 +81,17 @@ class Permission:
     def without_input(self) -> "Permission":
         """The same, settled, for who only remembers it."""
         request = CanUseTool(tool_name=self.request.tool_name, input={}, tool_use_id=self.request.tool_use_id)
+        # Its way to the session goes too, for it leads to all that the session has.
         twin = Permission(
-            self.id, self.request_id, request, key=self.key, turn=None, deadline=self.deadline, decide=self._decide
+            self.id, self.request_id, request, key=self.key, turn=None, deadline=self.deadline, decide=_too_late
         )
         if self.answered is not None:
             twin.settle(self.answered)
         return twin
+
+
+def _too_late(result: PermissionResult, by: str | None) -> Reply:
+    raise AssertionError("what is settled is not decided")
 
 
 @final

@@ -33,7 +33,7 @@ from triologue.errors import (
     UnsupportedOption,
     brief,
 )
-from triologue.hosting import declared_servers, local_servers, wire_hooks
+from triologue.hosting import check_callbacks, declared_servers, local_servers, wire_hooks
 from triologue.messages import (
     AnyRequest,
     CanUseTool,
@@ -144,6 +144,7 @@ class Embedded:
             raise InvalidOption(f"permission_mode={brief(options.permission_mode)} is none of {modes}")
         prompt = options.system_prompt
         _check_parts(options)
+        check_callbacks(options)
         if isinstance(prompt, dict) and prompt.get("type") != "preset":
             hint = 'give a str, or {"type": "preset", "append": "..."}'
             raise UnsupportedOption(self.name, "system_prompt", prompt, hint)

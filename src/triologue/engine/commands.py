@@ -6,7 +6,7 @@ from typing import TypeAlias
 from triologue.engine.conversation import CHARACTERS_PER_TOKEN, Conversation
 from triologue.engine.ending import Ending, Tally, api_error, error_frame, synthetic_frame
 from triologue.errors import ModelError
-from triologue.messages import CompactBoundaryMessage, ConversationReset, UserMessage, text
+from triologue.messages import CompactBoundaryMessage, ConversationReset, TextBlock, UserMessage, text
 from triologue.ports import ModelRequest
 
 Command: TypeAlias = Callable[[Conversation, Tally, str], Awaitable[Ending]]
@@ -21,9 +21,11 @@ SUMMARY = "This conversation goes on from an earlier one. Its summary:\n\n"
 
 def find_command(prompt: UserMessage) -> tuple[Command, str] | None:
     """The command that a prompt calls, and the words behind it; none when its host says that it is verbatim."""
-    if prompt.client_composed or not isinstance(prompt.content, str):
-        return None
-    word, _, words = prompt.content.strip().partition(" ")
+    match prompt.content:
+        case str(said) | [TextBlock(text=said)] if not prompt.client_composed:
+            word, _, words = said.strip().partition(" ")
+        case _:
+            return None
     command = _COMMANDS.get(word)
     return (command, words.strip()) if command is not None else None
 

@@ -27,6 +27,11 @@ class _Matcher(Struct):
     timeout: float | None = None
     on_failure: str | None = field(name="onFailure", default=None)
 
+    @property
+    def seconds(self) -> float:
+        """How long a callback may take; what is no time counts as none said."""
+        return self.timeout if self.timeout is not None and self.timeout > 0 else DEFAULT_TIMEOUT
+
     def fits(self, subject: str) -> bool:
         """Whether it is about this tool (or whatever the event is about)."""
         wanted = self.matcher
@@ -118,7 +123,7 @@ class Hooks:
 
         async def ask(place: tuple[int, int], matcher: _Matcher, callback_id: str) -> None:
             try:
-                with trio.fail_after(DEFAULT_TIMEOUT if matcher.timeout is None else matcher.timeout):
+                with trio.fail_after(matcher.seconds):
                     request = HookCallback(callback_id=callback_id, input=given, tool_use_id=tool_use_id)
                     answers[place] = await self._host.ask(request)
             except trio.TooSlowError:

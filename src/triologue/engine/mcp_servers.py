@@ -32,7 +32,7 @@ class McpServer:
         definitions: its tools, when the host told them beforehand; then they are called by `mcp_tool_call`.
     """
 
-    __slots__ = ("_count", "_definitions", "_host", "_scope", "config", "error", "info", "name", "status", "tools")
+    __slots__ = ("_count", "_host", "_scope", "config", "definitions", "error", "info", "name", "status", "tools")
 
     def __init__(self, name: str, host: Host, config: dict[str, Any], definitions: list[Any] | None = None) -> None:
         self.name = name
@@ -42,7 +42,7 @@ class McpServer:
         self.info: dict[str, Any] | None = None
         self.tools: dict[str, EngineTool] = {}
         self._host = host
-        self._definitions = definitions
+        self.definitions = definitions
         self._count = 0
         self._scope: trio.CancelScope | None = None
 
@@ -63,7 +63,7 @@ class McpServer:
             return
         try:
             with trio.fail_after(HANDSHAKE_TIMEOUT), trio.CancelScope() as self._scope:
-                definitions = await self._list() if self._definitions is None else self._definitions
+                definitions = await self._list() if self.definitions is None else self.definitions
                 self.tools = {tool.name: tool for each in as_list(definitions) if (tool := self._tool(each))}
                 self.status = "connected"
         except trio.TooSlowError:
@@ -127,7 +127,7 @@ class McpServer:
         )
 
     async def _call(self, name: str, given: dict[str, Any], use_id: str) -> dict[str, Any]:
-        if self._definitions is not None:
+        if self.definitions is not None:
             request = McpToolCall(server_name=self.name, tool_name=name, arguments=given, tool_use_id=use_id)
             result = (await self._host.ask(request)).get("result")
             return result if isinstance(result, dict) else {}
@@ -203,10 +203,15 @@ class McpServers:
     def declare(self, configs: dict[str, Any], definitions: dict[str, Any] | None = None) -> None:
         """More servers, or other declarations of known ones. `connect` connects them."""
         for name, config in configs.items():
+            told = (definitions or {}).get(name)
             known = self._servers.get(name)
-            if known is not None and known.config == config:
-                continue
-            server = McpServer(name, self._host, dict(config), (definitions or {}).get(name))
+            if known is not None:
+                # Cortex Code's SDK names its servers in the flags, and tells their tools later.
+                if known.config == config and (told is None or known.definitions == told):
+                    continue
+                known.disable()
+                self._waiting = [each for each in self._waiting if each is not known]
+            server = McpServer(name, self._host, dict(config), told)
             self._servers[name] = server
             self._waiting.append(server)
 

@@ -10,7 +10,8 @@ _MARKERS = ("[Request interrupted by user", "<system-reminder>")
 _REMEMBER = re.compile(r"\b(?:please )?remember(?: that|:)\s*(.+?)(?:[.!]?\s*$|[.!?]\s)", re.IGNORECASE | re.MULTILINE)
 _PLAIN = re.compile(r"(?:^|[.!?]\s+)((?:I|My|I'm)\b[^.!?\n]*[^.!?\s])(?=[.!]|\s*$)", re.MULTILINE)
 _ALL = re.compile(r"\b(?:did I tell you|do you (?:remember|know)(?: about me)?)\b", re.IGNORECASE)
-_ABOUT_ME = re.compile(r"^(?:what|who|where|when|which|how|do you)\b.*\b(?:I|my|me)\b.*\?", re.IGNORECASE | re.DOTALL)
+_ASKS = re.compile(r"(?:what|who|where|when|which|how|do you)\b", re.IGNORECASE)
+_ME = re.compile(r"\b(?:I|my|me)\b", re.IGNORECASE)
 _HOW_MANY = re.compile(r"\bhow many (?:turns|messages|prompts)\b", re.IGNORECASE)
 _SAID = re.compile(r"\bwhat did I (?:say|ask)(?: you)? (first|last)\b", re.IGNORECASE)
 _SUMMARIZE = re.compile(r"^summari[sz]e\b", re.IGNORECASE)
@@ -71,7 +72,7 @@ class Memory:
         if said := _SAID.search(prompt):
             earlier = self.prompts[:-1] or self.prompts
             return f'You said: "{earlier[0] if said[1].lower() == "first" else earlier[-1]}".'
-        if _ABOUT_ME.match(prompt):
+        if _asks_about_me(prompt):
             return self._recall(prompt)
         told = [to_you(fact) for fact in facts_in(prompt)]
         return f"I will remember that {join(told)}." if told and _REMEMBER.search(prompt) else None
@@ -111,8 +112,8 @@ def _read_user(memory: Memory, blocks: list[dict[str, Any]], names: dict[str, st
         match block.get("type"):
             case "tool_result":
                 memory.results.append(_result(block, names))
-            case "text" if not block["text"].startswith(_MARKERS):
-                said.append(block["text"])
+            case "text" if isinstance(text := block.get("text"), str) and not text.startswith(_MARKERS):
+                said.append(text)
             case "image" | "document":
                 pictures += 1
             case _:
@@ -124,12 +125,24 @@ def _read_user(memory: Memory, blocks: list[dict[str, Any]], names: dict[str, st
 
 
 def _result(block: dict[str, Any], names: dict[str, str]) -> str:
-    content = block.get("content") or ""
-    if not isinstance(content, str):
-        content = " ".join(part.get("text", f"[{part.get('type')}]") for part in content)
-    name = names.get(block["tool_use_id"], "tool")
+    name = names.get(str(block.get("tool_use_id")), "tool")
     verb = "failed" if block.get("is_error") else "says"
-    return f"The tool {name} {verb}: {content.rstrip('.')}."
+    return f"The tool {name} {verb}: {result_text(block).rstrip('.')}."
+
+
+def result_text(block: dict[str, Any]) -> str:
+    """The text of a tool result, whatever its host made of it."""
+    content = block.get("content")
+    if isinstance(content, str):
+        return content
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return " ".join(str(part.get("text", f"[{part.get('type')}]")) for part in parts)
+
+
+def _asks_about_me(prompt: str) -> bool:
+    """A question word, then the one who asks, then a question mark; in one pass over a prompt of any length."""
+    begun = _ASKS.match(prompt)
+    return begun is not None and _ME.search(prompt, begun.end(), max(0, prompt.rfind("?"))) is not None
 
 
 def facts_in(prompt: str) -> list[str]:

@@ -189,7 +189,8 @@ def _call(asked: list[tuple[str, dict[str, Any]]], memory: Memory, known: set[st
 
 def pieces(said: str) -> list[str]:
     """The words of a text, each with the space behind it; together they are the text."""
-    return re.findall(r"\s*\S+\s*", said)
+    # What is all space is one piece; without that it would be looked through again from each of its characters.
+    return re.findall(r"\s*\S+\s*|\s+", said)
 
 
 def tokens(said: str) -> int:

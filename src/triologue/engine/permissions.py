@@ -195,11 +195,19 @@ class Permissions:
         named = given.get(tool.guard.path or "")
         if named is not None and not isinstance(named, str):
             return None
-        return os.path.realpath(os.path.join(self._cwd, os.path.expanduser(named or "")))  # noqa: PTH111, PTH118
+        return real_path(self._cwd, named or "")
 
     def _is_inside(self, path: str) -> bool:
-        folders = [os.path.realpath(folder) for folder in self._directories]
+        folders = [real for folder in self._directories if (real := real_path(self._cwd, folder))]
         return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
+
+
+def real_path(cwd: str, path: str) -> str | None:
+    """The file that a path names behind all links; None for what no file system takes, such as a NUL."""
+    try:
+        return os.path.realpath(os.path.join(cwd, os.path.expanduser(path)))  # noqa: PTH111, PTH118
+    except ValueError:
+        return None
 
 
 def _names(rule: str, name: str) -> bool:

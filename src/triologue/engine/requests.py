@@ -156,8 +156,15 @@ def _initialize(conversation: Conversation, request: Initialize) -> Reply:
             "capabilities": list(profile.capabilities),
             **profile.initialize,
         },
-        (lambda: conversation.say(conversation.init())) if profile.greets else None,
+        (lambda: _greet(conversation)) if profile.greets else None,
     )
+
+
+def _greet(conversation: Conversation) -> None:
+    """Say `init`. A copy is kept by then: hosts make one only to hear its id, and resume it later (Cortex Code)."""
+    if conversation.setup.options.fork_session:
+        conversation.setup.transcripts.keep(conversation.transcript)
+    conversation.say(conversation.init())
 
 
 def _declared(request: Initialize) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, final
 import trio
 from msgspec import Struct
 
+from triologue.engine.memory import result_text
 from triologue.engine.offline import OfflineModel, pieces
 from triologue.engine.script import Rule, Step, check_script, read_script
 from triologue.errors import ModelError, brief
@@ -176,21 +177,15 @@ def read_scene(request: ModelRequest) -> Scene:
 
 def _read_user(scene: Scene, blocks: list[dict[str, Any]]) -> None:
     results = [block for block in blocks if block.get("type") == "tool_result"]
-    scene.results += [_result_text(block) for block in results]
+    scene.results += [result_text(block) for block in results]
     scene.failed |= any(block.get("is_error") for block in results)
-    texts = [block["text"] for block in blocks if block.get("type") == "text" and not block["text"].startswith(MARKERS)]
+    said = [block.get("text") for block in blocks if block.get("type") == "text"]
+    texts = [each for each in said if isinstance(each, str) and not each.startswith(MARKERS)]
     if texts or (blocks and not results and any(block.get("type") != "text" for block in blocks)):
         scene.prompts.append("\n".join(texts))
         scene.calls = 0
         if not results:
             scene.results, scene.failed = [], False
-
-
-def _result_text(block: dict[str, Any]) -> str:
-    content = block.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return " ".join(part.get("text", f"[{part.get('type')}]") for part in content)
 
 
 def _choose(rule: Rule, scene: Scene) -> list[Step] | None:

@@ -2,15 +2,21 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from itertools import islice
 from typing import Any
 
 import msgspec
+import trio
 from msgspec import Raw
 
 from triologue.engine.toolbox import STRUCTURED_OUTPUT, EngineTool, ToolOutcome, failed
 from triologue.errors import InvalidOption, brief
 
 MAX_ATTEMPTS = 5
+LARGE = 64 * 1024
+"""Bytes from which on an answer is checked in a thread, so that other conversations go on meanwhile."""
+MAX_PROBLEMS, MAX_PROBLEM = 5, 400
+"""What a model is told about an answer that does not fit: so many problems, of so many characters each."""
 NUDGE = f"Give your answer by calling the tool {STRUCTURED_OUTPUT}."
 NEEDS_LIBRARY = "checking it needs the library jsonschema; install triologue[mcp]"
 
@@ -38,10 +44,14 @@ def structured_output_tool(schema: dict[str, Any]) -> EngineTool:
     check = validator(schema)
 
     async def run(given: dict[str, Any], use_id: str) -> ToolOutcome:
-        wrong = check(given)
+        encoded = msgspec.json.encode(given)
+        if len(encoded) < LARGE:
+            wrong = check(given)
+        else:
+            wrong = await trio.to_thread.run_sync(check, given, abandon_on_cancel=True)
         if wrong is not None:
             return failed(f"The output does not fit the schema: {wrong}")
-        return ToolOutcome(content="The output was taken.", value=Raw(msgspec.json.encode(given)), answer=given)
+        return ToolOutcome(content="The output was taken.", value=Raw(encoded), answer=given)
 
     return EngineTool(
         name=STRUCTURED_OUTPUT,
@@ -60,17 +70,28 @@ def validator(schema: dict[str, Any]) -> Callable[[Any], str | None]:
     """
     try:
         validators, exceptions = import_module("jsonschema.validators"), import_module("jsonschema.exceptions")
+        # The library's own registry would fetch what a schema refers to from wherever it is.
+        known, unresolvable = import_module("jsonschema_specifications").REGISTRY, import_module("referencing.exceptions")
     except ImportError:
         raise InvalidOption(f"output_format={brief(schema)} cannot be used: {NEEDS_LIBRARY}") from None
     kind: Any = validators.validator_for(schema)
     try:
         kind.check_schema(schema)
     except exceptions.SchemaError as error:
-        raise InvalidOption(f"output_format={brief(schema)} is no JSON Schema: {error}") from error
-    checker = kind(schema)
+        raise InvalidOption(f"output_format={brief(schema)} is no JSON Schema: {error.json_path}: {error.message}") from error
+    checker = kind(schema, registry=known)
 
     def check(value: Any) -> str | None:
-        errors = sorted(checker.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-        return "; ".join(f"{error.json_path}: {error.message}" for error in errors[:5]) or None
+        try:
+            # The first ones, and cut: a message quotes what is wrong, and the model may answer with what it is told.
+            errors = list(islice(checker.iter_errors(value), MAX_PROBLEMS))
+        except (unresolvable.Unresolvable, RecursionError) as error:
+            return f"it refers to what cannot be followed: {brief(str(error))}"
+        errors.sort(key=lambda error: list(map(str, error.absolute_path)))
+        return "; ".join(f"{error.json_path}: {_cut(error.message)}" for error in errors) or None
 
     return check
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_PROBLEM else f"{text[: MAX_PROBLEM // 2]} ... {text[-MAX_PROBLEM // 2 :]}"

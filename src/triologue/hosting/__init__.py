@@ -1,6 +1,11 @@
 """What this program does for its agents while they work: hooks, tools, and the questions of vendors."""
 
-from triologue.hosting.callbacks import CallbackError as CallbackError, Unsupported as Unsupported
+from triologue.hosting.callbacks import (
+    CallbackError as CallbackError,
+    Unsupported as Unsupported,
+    reason_of as reason_of,
+    run_callback as run_callback,
+)
 from triologue.hosting.gates import EVOLUTION_GATE as EVOLUTION_GATE, MEMORY_GATE as MEMORY_GATE, Tokens as Tokens
 from triologue.hosting.hooks import wire_hooks as wire_hooks
 from triologue.hosting.servers import (

@@ -75,7 +75,10 @@ def reason_of(error: BaseException) -> str:
     """What went wrong, in words and without a trace; each of several."""
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(reason_of(each) for each in error.exceptions)
-    return str(error) or type(error).__name__
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - an error class that fails to say what it is
+        return type(error).__name__
 
 
 def _threads() -> trio.CapacityLimiter:

@@ -1,6 +1,6 @@
 """The MCP servers of one connection: each is started by its first message, and again by a handshake if it died."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Set as AbstractSet
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, final
 
@@ -27,13 +27,26 @@ class McpHosts:
         self._nursery = nursery
         self._hosts = {name: _Host(server, nursery) for name, server in servers.items()}
         self._added: frozenset[str] = frozenset()
+        self._is_closed = False
 
-    def replace_added(self, servers: Mapping[str, McpServer]) -> None:
-        """Host these too, in the place of those that were added before."""
-        for name in self._added.union(servers).intersection(self._hosts):
-            self._nursery.start_soon(self._hosts.pop(name).close)
+    def add(self, servers: Mapping[str, McpServer]) -> frozenset[str]:
+        """Host these too, each in the place of one of its name; gives the names of all that were added before."""
+        before = self._added
+        self._close(self._hosts.keys() & servers.keys())
         self._hosts |= {name: _Host(server, self._nursery) for name, server in servers.items()}
-        self._added = frozenset(servers)
+        self._added = before.union(servers)
+        return before
+
+    def remove(self, names: AbstractSet[str]) -> None:
+        """End those of them that were added."""
+        self._close(names & self._added)
+        self._added -= names
+
+    def _close(self, names: AbstractSet[str]) -> None:
+        for name in names:
+            host = self._hosts.pop(name)
+            if not self._is_closed:
+                self._nursery.start_soon(host.close)
 
     async def message(self, request: McpMessage) -> dict[str, Any]:
         """The reply to one JSON-RPC message. Cancelling this cancels the request inside."""
@@ -58,6 +71,7 @@ class McpHosts:
 
     async def close(self) -> None:
         """End them all, side by side, within 5 s."""
+        self._is_closed = True
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
                 for host in self._hosts.values():

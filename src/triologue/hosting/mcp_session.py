@@ -94,7 +94,8 @@ class McpSession:
 
     async def exchange(self, message: Json) -> Json | None:
         """Hand a message to the server; its reply if it is a request. Cancelling this cancels the request inside."""
-        await self._started.wait()
+        if not self._started.is_set():  # a checkpoint here would let a later message overtake this one
+            await self._started.wait()
         method = message.get("method")
         if method is None:
             logger.debug("MCP server %r asked nothing, and got a response: dropped", self._name)

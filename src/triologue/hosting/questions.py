@@ -6,6 +6,7 @@ import msgspec
 
 from triologue.errors import brief
 from triologue.hosting.callbacks import CallbackError, Unsupported, run_callback, run_within
+from triologue.hosting.tool_results import plain_model
 from triologue.messages import GetModelPolicy, McpOauthRequired, Request, UnknownRequest
 from triologue.options import Options
 
@@ -41,7 +42,7 @@ async def elicit(options: Options, request: Request) -> dict[str, Any]:
         return {"action": "cancel"}
     fields = fields_of(request)
     asked = {new: fields[old] for old, new in reversed(_ELICITATION.items()) if old in fields}
-    given = _plain(await run_callback(options.on_elicitation, asked))
+    given = plain_model(await run_callback(options.on_elicitation, asked))
     if given is None:
         return {"action": "cancel"}
     if not isinstance(given, dict) or given.get("action") not in _ACTIONS:
@@ -58,7 +59,7 @@ async def log_in(options: Options, request: McpOauthRequired) -> dict[str, Any]:
     """
     if options.on_mcp_oauth_required is None:
         raise Unsupported("no on_mcp_oauth_required callback is there to log in to an MCP server")
-    given = _plain(await run_callback(options.on_mcp_oauth_required, fields_of(request)))
+    given = plain_model(await run_callback(options.on_mcp_oauth_required, fields_of(request)))
     if given is None:
         raise CallbackError(f"the host declined to log in to MCP server {request.server_name!r}")
     match given:
@@ -88,7 +89,7 @@ async def model_policy(options: Options, request: GetModelPolicy) -> dict[str, A
     asked["availableModels"] = asked.pop("models", [])
     limit = options.resolve_model_timeout_ms
     late = f"resolve_model took longer than {limit} ms; raise resolve_model_timeout_ms, or make it faster"
-    return {**policy, **_chosen(_plain(await run_within(limit / 1000, late, options.resolve_model, asked)))}
+    return {**policy, **_chosen(plain_model(await run_within(limit / 1000, late, options.resolve_model, asked)))}
 
 
 def _chosen(given: Any) -> dict[str, Any]:
@@ -108,9 +109,3 @@ def _chosen(given: Any) -> dict[str, Any]:
             custom["isVl"] = model["is_vl"]
         chosen |= {"model": str(model.get("model", "")), "custom_model": custom}
     return chosen
-
-
-def _plain(value: Any) -> Any:
-    """What an object of the MCP library holds."""
-    dump = getattr(value, "model_dump", None)
-    return dump(by_alias=True, mode="json", exclude_none=True) if callable(dump) else value

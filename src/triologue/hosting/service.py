@@ -1,6 +1,6 @@
 """One connection's callbacks: what its agent asks of this program, permission requests aside."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Set as AbstractSet
 from contextlib import asynccontextmanager
 from typing import Any, final
 
@@ -27,6 +27,7 @@ from triologue.messages import (
     UnknownRequest,
 )
 from triologue.options import Options
+from triologue.session import subtype_of
 
 
 def check_callbacks(options: Options) -> None:
@@ -48,9 +49,13 @@ class Service:
         self._options, self._mcp, self._tokens = options, mcp, tokens
         self._hooks = Hooks(options.hooks)
 
-    def add_servers(self, servers: Mapping[str, McpServer]) -> None:
-        """Host these MCP servers too, in the place of those that were added before."""
-        self._mcp.replace_added(servers)
+    def add_servers(self, servers: Mapping[str, McpServer]) -> frozenset[str]:
+        """Host these MCP servers too; gives the names of all that were added before."""
+        return self._mcp.add(servers)
+
+    def remove_servers(self, names: AbstractSet[str]) -> None:
+        """End those of them that were added."""
+        self._mcp.remove(names)
 
     async def answer(self, request: AnyRequest) -> dict[str, Any]:
         """The response to a request. Many run at once; cancelling one stops its callback.
@@ -86,7 +91,7 @@ class Service:
             case SkillEvolutionShouldReview():
                 return await should_review(self._options, request)
             case _:
-                raise Unsupported(f"Unsupported control request subtype: {_subtype(request)}")
+                raise Unsupported(f"Unsupported control request subtype: {subtype_of(request)}")
 
 
 @asynccontextmanager
@@ -102,7 +107,3 @@ async def open_service(options: Options, *, tokens: Tokens | None = None) -> Asy
     """
     async with open_mcp_hosts(local_servers(options.mcp_servers)) as mcp:
         yield Service(options, mcp, tokens or {})
-
-
-def _subtype(request: AnyRequest) -> Any:
-    return request.subtype if isinstance(request, UnknownRequest) else request.__struct_config__.tag

@@ -24,7 +24,7 @@ def tool_result(value: Any) -> dict[str, Any]:
         TypeError: JSON cannot express it.
         ValueError: content that MCP does not have.
     """
-    value = _plain_model(value)
+    value = plain_model(value)
     if value is None:
         return _result([])
     if isinstance(value, str):
@@ -35,7 +35,7 @@ def tool_result(value: Any) -> dict[str, Any]:
         return {**_result([_content(item) for item in value["content"]], is_error=is_error), **more}
     if _is_content(value):
         return _result([_content(value)])
-    if isinstance(value, list | tuple) and value and all(_is_content(_plain_model(item)) for item in value):
+    if isinstance(value, list | tuple) and value and all(_is_content(plain_model(item)) for item in value):
         return _result([_content(item) for item in value])
     encoded = msgspec.json.encode(value)
     result = _result([_text(encoded.decode())])
@@ -53,7 +53,7 @@ def _result(content: list[dict[str, Any]], *, is_error: bool = False) -> dict[st
     return {"content": content, "isError": is_error}
 
 
-def _plain_model(value: Any) -> Any:
+def plain_model(value: Any) -> Any:
     """What the MCP library's own objects hold."""
     dump = getattr(value, "model_dump", None)
     return dump(by_alias=True, mode="json", exclude_none=True) if callable(dump) else value
@@ -80,7 +80,7 @@ def _is_content(value: Any) -> bool:
 
 
 def _content(item: Any) -> dict[str, Any]:
-    item = _plain_model(item)
+    item = plain_model(item)
     match item:
         case TextBlock(text=text):
             return _text(text)

@@ -57,6 +57,7 @@ from triologue.messages import (
     UnknownRequest,
     UsageInfo,
 )
+from triologue.session import subtype_of
 from triologue.wire import encode, read_replies, read_reply
 
 R = TypeVar("R", bound=ControlReply)
@@ -290,7 +291,9 @@ def checked_request(request: Request | dict[str, Any]) -> Request:
         raise InvalidOption(f"{brief(request)} is no control request; give a typed one, or a dict with a 'subtype'")
     subtype = subtype_of(request)
     if not subtype:
-        raise InvalidOption(f"a control request has a 'subtype', which {brief(request)} has not")
+        # Its names only: the values may be tokens.
+        names = brief(list(request.body)) if isinstance(request, UnknownRequest) else brief(request)
+        raise InvalidOption(f"a control request has a 'subtype', some text, beside {names}")
     if subtype in HAVE_METHODS:
         raise InvalidOption(f"{subtype!r} cannot be sent by control(): {HAVE_METHODS[subtype]}")
     return typed(request)
@@ -323,8 +326,3 @@ def local_and_declared(servers: dict[str, Any]) -> tuple[dict[str, McpServer], R
     # Claude Code fails to start a program of this request whose arguments are left out.
     told = {name: {"args": [], **server} if "command" in server else server for name, server in told.items()}
     return local, typed(McpSetServers(servers=told))
-
-
-def subtype_of(request: Request) -> str:
-    """What a request is called on the wire."""
-    return request.subtype if isinstance(request, UnknownRequest) else str(request.__struct_config__.tag)

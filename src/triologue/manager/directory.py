@@ -110,7 +110,8 @@ class Directory:
         if self._options_for is not None:
             base = self._options_for(key)
             if not isinstance(base, Options):
-                raise InvalidOption(f"the function for options gave {brief(base)} for {key!r}, and not Options")
+                # By its type, because the value may hold secrets.
+                raise InvalidOption(f"the function for options gave {type(base)} for {brief(key)}, and not Options")
             _refuse_identity(base)
         if options is None:
             return base.copy()

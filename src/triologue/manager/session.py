@@ -214,9 +214,13 @@ class Session(Controls):
         local, request = local_and_declared(servers)
         if local:
             await self.get_server_info()  # they are hosted for an agent that runs
-        if (actor := self._registry.awake(self._key)) is not None:
-            actor.add_servers(local)
-        return read_reply(McpSetServersResult, await self._request(request))
+        actor = self._registry.awake(self._key)
+        service = actor.service if actor is not None else None
+        before = service.add_servers(local) if service is not None else frozenset[str]()
+        result = read_reply(McpSetServersResult, await self._request(request))
+        if service is not None:  # not earlier: an agent that refuses goes on with what it had
+            service.remove_servers(before - local.keys())
+        return result
 
     async def get_server_info(self) -> ServerInfo:
         """What the agent told of itself when it started; one that sleeps is started."""

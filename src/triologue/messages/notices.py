@@ -1,6 +1,6 @@
 """Top-level frames that are neither talk, control nor `system`."""
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 from msgspec import field
 
@@ -13,10 +13,11 @@ class _Key:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, owner: dict[str, Any], kind: type | None = None) -> Any:
-        return owner.get(self._name)
+    def __get__(self, owner: dict[str, Any] | None, kind: type | None = None) -> Any:
+        return self if owner is None else owner.get(self._name)
 
 
+@final
 class RateLimitInfo(dict[str, Any]):
     """How much of an allowance is left, as the agent said it; with the attributes of the vendor's class."""
 

@@ -53,12 +53,17 @@ def check_kinds(options: Options) -> None:
         InvalidOption: such a value; or what is no `Options` at all.
     """
     if not isinstance(options, Options):
-        raise InvalidOption(f"options are an Options(...), not {brief(options)}")
+        raise InvalidOption(f"options are an Options(...), not {_shown(options)}")
     for name, value in options.named().items():
         kinds, what = _KINDS.get(name) or _KINDS_BY_DEFAULT[type(getattr(_FRESH, name))]
         if not (callable(value) if name in _FUNCTIONS else isinstance(value, kinds)):
             shown = f"={brief(value)}" if name not in MAY_HOLD_SECRETS else ""
             raise InvalidOption(f"{name}{shown} is no {what}")
+
+
+def _shown(value: object) -> str:
+    """What is no `Options`; of a dict, which may well hold secrets, only that it is one."""
+    return "a dict" if isinstance(value, dict) else brief(value)
 
 
 _FRESH = Options()

@@ -142,14 +142,14 @@ class Client(Controls):
         self._connected()
         return Response(self._unread)
 
-    def receive_messages(self) -> AsyncIterator[Message]:
+    def receive_messages(self) -> "Everything":
         """Everything that is said, from the oldest turn that is not read yet, until the client is disconnected.
 
         A turn without a result raises what ended it.
         """
         session = self._connected()
         oldest = self._unread.oldest
-        return _Everything(self, session, oldest.turn.begin if oldest is not None else None)
+        return Everything(self, session, oldest.turn.begin if oldest is not None else None)
 
     async def interrupt(self) -> str:
         """Stop the turn that runs; the conversation goes on. See `Session.interrupt`."""
@@ -206,7 +206,7 @@ class Client(Controls):
 
 
 @final
-class _Everything:
+class Everything:
     """All that a session says, turn after turn, as long as its client is connected."""
 
     def __init__(self, client: Client, session: Session, begin: int | None) -> None:
@@ -216,7 +216,7 @@ class _Everything:
         self._ready: deque[Message] = deque()
         self._failure: Exception | None = None
 
-    def __aiter__(self) -> "_Everything":
+    def __aiter__(self) -> "Everything":
         return self
 
     async def __anext__(self) -> Message:
@@ -229,6 +229,14 @@ class _Everything:
             self._client.raise_failure()
             await self._read()
         return self._ready.popleft()
+
+    async def heard(self) -> list[Message]:
+        """What was said until now, and is not read yet."""
+        while not self._reader.is_drained:
+            await self._read()
+        heard = list(self._ready)
+        self._ready.clear()
+        return heard
 
     async def _read(self) -> None:
         try:

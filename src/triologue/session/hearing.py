@@ -51,13 +51,15 @@ class Hearing:
             ControlCancel: self._control,
             KeepAlive: self._control,
         }
+        self._looked_at = frozenset({*self._notable, AssistantMessage})
 
     def is_plain(self, batch: list[Message]) -> bool:
         """Does nothing in this batch need a decision?"""
-        kinds = set(map(type, batch))
-        if not self._notable.keys().isdisjoint(kinds) or self._is_unsure():
+        if self._is_unsure():
             return False
-        return AssistantMessage not in kinds or _refused_account(batch) is None
+        if self._looked_at.isdisjoint(map(type, batch)):
+            return True
+        return self._notable.keys().isdisjoint(map(type, batch)) and _refused_account(batch) is None
 
     def take_in(self, batch: list[Message]) -> None:
         """Go through what one read gave. Most messages need no decision: they are published as they came."""

@@ -123,6 +123,13 @@ class Heard(Struct, frozen=True):
     batch: list[Message]
 
 
+class Lost(Struct, frozen=True):
+    """The agent went away, and hears nothing more; `Unlinked` follows once what it leaves behind is in order."""
+
+    generation: int
+    error: TriologueError
+
+
 class Unlinked(Struct, frozen=True):
     """The connection is gone, or never came; `error` says why, and is None when we closed it."""
 
@@ -154,6 +161,7 @@ Input: TypeAlias = (
     | Admitted
     | Linked
     | Heard
+    | Lost
     | Unlinked
     | Expired
 )

@@ -53,7 +53,8 @@ class Session(Ground):
     ) -> None:
         super().__init__(session_id, is_confirmed, dict(settings or {}), total_cost_usd, peer, Duties(permission_tag))
         self.mailbox = Mailbox(mailbox_limit)
-        self._begins_fresh = False
+        self._begins_fresh = self._is_fresh = False
+        """Is the next start, and was the last one, of a conversation that the agent does not know yet?"""
         self._rest_tickets: list[int] = []
         self._leaves: list[on.Leave] = []
         self._shown: SessionState = self.state
@@ -124,8 +125,12 @@ class Session(Ground):
                 if self.link.is_current(event.generation) and self.link.state is LinkState.STARTING:
                     self.link.preparations = list(event.preparations)
                     self.send_request(event.hello, Handshake())
+            case on.Lost():
+                if self.link.is_current(event.generation):
+                    self._lost(event.error)
             case on.Unlinked():
-                self._unlinked(event)
+                if self.link.is_current(event.generation):
+                    self._unlinked(event.error)
             case on.Expired():
                 self._expired(event)
             case _:
@@ -174,12 +179,13 @@ class Session(Ground):
 
     def _start(self) -> None:
         self.link.start(self.wanted)
+        self._is_fresh, self._begins_fresh = self._begins_fresh, False
         self.refusal = None
         self.effect(
             do.Start(
                 generation=self.link.generation,
                 session_id=self.session_id,
-                fresh=self._begins_fresh,
+                fresh=self._is_fresh,
                 model=self.wanted.get("model"),
                 permission_mode=self.wanted.get("permission_mode"),
             )
@@ -243,21 +249,29 @@ class Session(Ground):
 
     # The link.
 
-    def _unlinked(self, event: on.Unlinked) -> None:
-        if not self.link.is_current(event.generation):
-            return
-        was_closing = self.link.state is LinkState.CLOSING
-        was_fresh, self._begins_fresh = self._begins_fresh, False
+    def _unlinked(self, why: TriologueError | None) -> None:
+        error = why or AgentProtocolError("the connection was closed")
+        if self.link.state is LinkState.CLOSING:
+            self._give_up_all(error)
+        else:
+            self._lost(error)
         self.link.move(LinkEvent.GONE)
+
+    def _give_up_all(self, error: TriologueError) -> None:
+        """Nobody is there any more for what either end still wants of the other."""
         self.effect(do.ClearTimer(START))
         self.effect(do.ClearTimer(INTERRUPT))
-        error = event.error or AgentProtocolError("the connection was closed")
         self.drop_duties(f"the agent went away: {error}")
         self.keep_changes()
         for request_id, purpose in self.link.lose().items():
             self._give_up(request_id, purpose, error)
-        if was_closing:
+
+    def _lost(self, error: TriologueError) -> None:
+        """It went away by itself, unless it was told to or is known to be gone."""
+        if self.link.state is LinkState.CLOSING:
             return
+        self.link.move(LinkEvent.CLOSE)
+        self._give_up_all(error)
         self.last_error = error
         run = self.run
         if run is not None and run.was_left_alone_by(error):
@@ -266,7 +280,7 @@ class Session(Ground):
             return
         is_missing = isinstance(error, SessionNotFound) and self.session_id is not None
         is_first_try = run is None or run.phase is Phase.PENDING
-        if is_missing and not self.is_confirmed and not was_fresh and is_first_try:
+        if is_missing and not self.is_confirmed and not self._is_fresh and is_first_try:
             # The agent went away before it had kept anything of this conversation: begin it again under its id.
             self._begins_fresh = True
             return

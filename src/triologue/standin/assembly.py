@@ -28,14 +28,14 @@ def assemble(launch: Launch, environment: Mapping[str, str]) -> EngineSetup:
         UsageError: the folder, the model's script, or the conversation to go on with is not there.
     """
     options = launch.options
-    if options.cwd is not None:
-        try:
-            os.chdir(options.cwd)
-        except OSError as error:
-            raise UsageError(f"Error: cannot work in {str(options.cwd)!r}: {error.strerror}") from None
+    try:
+        folder = working_directory(options)
+        os.chdir(folder)
+    except OSError as error:
+        raise UsageError(f"Error: cannot work in {os.fspath(options.cwd or '.')!r}: {error.strerror}") from None
+    options.cwd = folder  # a relative name would be another folder from here
     dialect = DIALECTS[launch.dialect]
     histories = open_histories(launch, environment)
-    folder = working_directory(options)
     try:
         if options.continue_conversation:
             check_source(launch.dialect, options, histories.transcripts.latest(folder))
@@ -91,7 +91,7 @@ def choose_model(script: str | None, environment: Mapping[str, str]) -> Model:
     Raises:
         UsageError: it names none, or the script cannot be.
     """
-    script = script or environment.get(SCRIPT_VARIABLE)
+    script = script or environment.get(SCRIPT_VARIABLE) or None
     named = environment.get(MODEL_VARIABLE) or "offline"
     if script is None and named.startswith("scripted:"):
         script = named.removeprefix("scripted:")

@@ -148,7 +148,7 @@ def _tokens(value: str, wrong: Wrong) -> int:
 def _json(value: str, wrong: Wrong) -> dict[str, Any]:
     try:
         read = json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise wrong(f"is not valid JSON: {error}") from None
     if not isinstance(read, dict):
         raise wrong("is no JSON object")
@@ -270,11 +270,13 @@ def _servers(configs: list[str]) -> dict[str, Any]:
         text = config if config.lstrip().startswith("{") else _file(config, "MCP config")
         try:
             read = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"Error: Invalid MCP configuration:\n{error}") from None
         found = read.get("mcpServers", read) if isinstance(read, dict) else None
         if not isinstance(found, dict):
             raise UsageError("Error: Invalid MCP configuration:\nmcpServers: is no object")
+        if odd := next((name for name, server in found.items() if not isinstance(server, dict)), None):
+            raise UsageError(f"Error: Invalid MCP configuration:\nmcpServers.{odd}: is no object")
         servers |= found
     return servers
 

@@ -40,16 +40,30 @@ async def serve_stdio(launch: Launch, setup: EngineSetup, environment: Mapping[s
     """Be the agent until the input ends, a signal comes, or the host breaks the protocol."""
     stdin, stdout = (trio.lowlevel.FdStream(os.dup(number)) for number in (0, 1))
     async with stdin, stdout:
-        writer = Writer(stdout, DIALECTS[launch.dialect].encode)
-        presenter = Presenter(launch.dialect, environment, replays_prompts=launch.replays_prompts)
-        login = read_login(launch.dialect, environment)
-        if login.refusal is not None:
-            await stdout.send_all(b"".join(map(DIALECTS[launch.dialect].encode, presenter.present([login.refusal]))))
-            return Exit(code=NO_ACCOUNT)
-        if launch.mirrors_history and isinstance(setup.transcripts, DiskTranscripts):
-            mirrored = MirroredTranscripts(setup.transcripts, lambda frame: writer.put([frame]))
-            setup = msgspec.structs.replace(setup, transcripts=mirrored)
-        return await _Program(setup, presenter, writer, TokenGate(login.asks)).run(stdin)
+        return await serve_streams(launch, setup, environment, stdin=stdin, stdout=stdout, has_signals=True)
+
+
+async def serve_streams(
+    launch: Launch,
+    setup: EngineSetup,
+    environment: Mapping[str, str],
+    *,
+    stdin: trio.abc.ReceiveStream,
+    stdout: trio.abc.SendStream,
+    has_signals: bool = False,
+) -> Exit:
+    """The same between any two streams, which stay open; `has_signals` says whether this process's signals are its."""
+    writer = Writer(stdout, DIALECTS[launch.dialect].encode)
+    presenter = Presenter(launch.dialect, environment, replays_prompts=launch.replays_prompts)
+    login = read_login(launch.dialect, environment)
+    if login.refusal is not None:
+        await stdout.send_all(b"".join(map(DIALECTS[launch.dialect].encode, presenter.present([login.refusal]))))
+        return Exit(code=NO_ACCOUNT)
+    if launch.mirrors_history and isinstance(setup.transcripts, DiskTranscripts):
+        mirrored = MirroredTranscripts(setup.transcripts, lambda frame: writer.put([frame]))
+        setup = msgspec.structs.replace(setup, transcripts=mirrored)
+    program = _Program(setup, presenter, writer, TokenGate(login.asks))
+    return await program.run(stdin, has_signals=has_signals)
 
 
 @final
@@ -70,13 +84,14 @@ class _Program:
         # pipe, because the reader gives way to the engine between two pieces.
         self._outbox, self._inbox = trio.open_memory_channel[list[Message]](math.inf)
 
-    async def run(self, stdin: trio.abc.ReceiveStream) -> Exit:
+    async def run(self, stdin: trio.abc.ReceiveStream, *, has_signals: bool) -> Exit:
         with self._everything:
             async with trio.open_nursery() as nursery:
                 if self._gate.request is not None:
                     self._writer.put([self._gate.request])
                 nursery.start_soon(self._write)
-                await nursery.start(self._watch_signals)
+                if has_signals:
+                    await nursery.start(self._watch_signals)
                 nursery.start_soon(self._read, stdin)
                 with self._work, self._inbox:
                     ended = await serve(

@@ -365,3 +365,54 @@ def test_under_asyncio_it_says_what_to_do(agent: tri.Embedded) -> None:
 
     with pytest.raises(RuntimeError, match=r"trio\.run"):
         asyncio.run(program())
+
+
+# Fed by an iterable.
+
+
+async def several(*prompts: str) -> AsyncIterator[str]:
+    for prompt in prompts:
+        yield prompt
+
+
+async def test_connect_takes_an_iterable_and_feeds_it_while_replies_are_read(agent: tri.Embedded) -> None:
+    client = tri.Client(agent=agent)
+    await client.connect(several("Remember: I like Python", "What do I like?"))
+    assert await response(client) == ["I will remember that you like Python."]
+    assert await response(client) == ["You like Python."]
+    assert await response(client) == []
+    client.feed(several("What do I like?"))
+    assert await response(client) == ["You like Python."]
+    await client.disconnect()
+
+
+async def test_only_one_iterable_feeds_at_a_time(agent: tri.Embedded) -> None:
+    closed = trio.Event()
+
+    async def endless() -> AsyncIterator[str]:
+        try:
+            yield "Hello"
+            await trio.sleep_forever()
+        finally:
+            closed.set()
+
+    async with tri.Client(agent=agent) as client:
+        client.feed(endless())
+        await wait_all_tasks_blocked()
+        with pytest.raises(tri.CallerError, match="already"):
+            client.feed(several("Hello"))
+    await closed.wait()
+
+
+async def test_what_the_iterable_raises_is_raised_to_whoever_reads(agent: tri.Embedded) -> None:
+    async def broken() -> AsyncIterator[str]:
+        yield "Hello"
+        raise LookupError("no more")
+
+    for read in (tri.Client.receive_response, tri.Client.receive_messages):
+        async with tri.Client(agent=agent) as client:
+            client.feed(broken())
+            with pytest.raises(LookupError):
+                for _ in range(2):
+                    async for _ in read(client):
+                        pass

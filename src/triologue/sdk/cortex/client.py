@@ -84,8 +84,6 @@ async def fork_session(
     )
     async with CortexCodeSDKClient(options) as client:
         with trio.move_on_after(GREETING):
-            if client.session_id is not None and client.session_id != session_id:
-                return client.session_id
             async for message in client.receive_messages():
                 if isinstance(message, InitMessage) and message.session_id:
                     return message.session_id

@@ -204,10 +204,8 @@ def normalize_auth(auth: Any) -> InternalAuthOptions | None:
             return ServiceAccountAuthOptions(
                 key, _either(auth, "fetch_service_account_token", "fetchServiceAccountToken")
             )
-        case "jobToken" if callable(fetch := _either(auth, "fetch_job_token", "fetchJobToken")):
-            return JobTokenAuthOptions(fetch)
         case "jobToken":
-            raise InvalidOption("auth of type 'jobToken' needs a function fetch_job_token")
+            return JobTokenAuthOptions(_function(_either(auth, "fetch_job_token", "fetchJobToken")))
         case _:
             raise InvalidOption("auth is none of what access_token(...), qodercli_auth() and the like give")
 
@@ -279,6 +277,12 @@ def _job_tokens(fetch: FetchJobToken) -> Callable[[dict[str, Any]], Awaitable[An
 
 def _plain(token: Any) -> Any:
     return msgspec.structs.asdict(token) if isinstance(token, Struct) else token
+
+
+def _function(value: Any) -> Any:
+    if not callable(value):
+        raise InvalidOption("auth of type 'jobToken' needs a function fetch_job_token")
+    return value
 
 
 def _is_set(name: str, env: Mapping[str, str | None]) -> bool:

@@ -3,13 +3,10 @@
 from collections.abc import AsyncIterable
 from typing import Any, Literal, final
 
-import msgspec
-
 from triologue.errors import AgentProtocolError, InvalidOption, UnsupportedRequest
 from triologue.messages import ControlReply, Prompt, UserMessage, user_message
 from triologue.options import Options
 from triologue.ports import Agent
-from triologue.sdk.client import Client
 from triologue.sdk.feed import Prompts
 from triologue.sdk.qoder.options import QoderAgentOptions, settled
 from triologue.sdk.vendor.client import VendorClient
@@ -39,11 +36,7 @@ class QoderSDKClient(VendorClient):
         self.options = options if options is not None else QoderAgentOptions()
 
     def _settled(self) -> tuple[Options, Agent]:
-        return settled(msgspec.structs.replace(self.options, plan_mode=None))
-
-    async def _started(self, client: Client) -> None:
-        if self.options.plan_mode is not None:
-            await client.set_plan_mode(self.options.plan_mode)
+        return settled(self.options)
 
     async def connect(self, prompt: Prompts | None = None) -> None:
         """Start the CLI; send the prompt, or what the async iterable gives, while replies are read."""

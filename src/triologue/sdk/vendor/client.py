@@ -1,9 +1,12 @@
 """The vendors' client over ours: it starts the agent when it connects, and raises the vendor's errors."""
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator
 from types import TracebackType
 from typing import Any, Self, final
+
+import trio
 
 from triologue.errors import TriologueError
 from triologue.messages import Message
@@ -20,13 +23,11 @@ class VendorClient(ABC):
 
     def __init__(self) -> None:
         self._client: Client | None = None
+        self._early: deque[Message] = deque()
 
     @abstractmethod
     def _settled(self) -> tuple[Options, Agent]:
         """The options as ours, and who answers. Asked at each `connect`."""
-
-    async def _started(self, client: Client) -> None:  # noqa: B027 - most vendors have nothing to do here
-        """What is to be asked of the agent before the first prompt."""
 
     @property
     def session_id(self) -> str | None:
@@ -52,8 +53,10 @@ class VendorClient(ABC):
             client = self._client = Client(options, agent)
             await client.connect()
             try:
+                early = client.receive_messages()
                 await client.get_server_info()
-                await self._started(client)
+                # Some agents greet before there is a prompt; the vendors give that to who reads first.
+                self._early = deque(await early.heard())
                 if isinstance(prompt, AsyncIterable):
                     client.feed(prompt)
                 elif prompt is not None:
@@ -70,12 +73,12 @@ class VendorClient(ABC):
     def receive_messages(self) -> AsyncIterator[Message]:
         """Everything that is said, from what is not read yet, until the client is disconnected."""
         with as_vendor():
-            return Translated(self._connected().receive_messages())
+            return Translated(self._connected().receive_messages(), self._early)
 
     def receive_response(self) -> AsyncIterator[Message]:
         """The messages of the oldest turn that is not read yet, up to its result."""
         with as_vendor():
-            return Translated(self._connected().receive_response())
+            return Translated(self._connected().receive_response(), self._early)
 
     async def interrupt(self) -> None:
         """Stop the turn that runs; read on to its result."""
@@ -128,13 +131,18 @@ class VendorClient(ABC):
 class Translated:
     """An iterator that gives what the vendors' SDKs give, and raises the vendor's errors."""
 
-    def __init__(self, messages: AsyncIterator[Message]) -> None:
+    def __init__(self, messages: AsyncIterator[Message], early: deque[Message] | None = None) -> None:
         self._messages = messages
+        self._early = early
 
     def __aiter__(self) -> AsyncIterator[Message]:
         return self
 
     async def __anext__(self) -> Message:
+        while self._early:
+            await trio.lowlevel.checkpoint()
+            if self._early and is_shown(message := self._early.popleft()):
+                return message
         # Not `as_vendor`: this runs once for every message.
         try:
             while not is_shown(message := await self._messages.__anext__()):

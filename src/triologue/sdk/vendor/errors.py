@@ -4,7 +4,7 @@ What triologue raises is translated into these at the edge of a face, and stays 
 that cannot be are `ValueError`s there too, and pass as they are; so does what an agent does not have.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -110,7 +110,7 @@ def _of_the_link(error: TriologueError) -> SDKError:
 
 
 @contextmanager
-def as_vendor() -> Iterator[None]:
+def as_vendor() -> Generator[None]:
     """Raise the vendor's error where one of ours is raised inside."""
     try:
         yield

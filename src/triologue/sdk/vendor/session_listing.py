@@ -107,6 +107,7 @@ def _texts(line: Line) -> list[str]:
     """What the user said in a line, each as one line of text."""
     if line.get("type") != "user" or line.get("isMeta") is True or line.get("isCompactSummary") is True:
         return []
+    said: list[str] = []
     match line:
         case {"message": {"content": str() as text}}:
             said = [text]
@@ -114,11 +115,9 @@ def _texts(line: Line) -> list[str]:
             known = [block for block in blocks if isinstance(block, dict)]
             if any(block.get("type") == "tool_result" for block in known):
                 return []
-            said = [
-                text for block in known if block.get("type") == "text" and isinstance(text := block.get("text"), str)
-            ]
+            said = [str(block.get("text") or "") for block in known if block.get("type") == "text"]
         case _:
-            return []
+            pass
     return [text.replace("\n", " ").strip() for text in said]
 
 

@@ -1,0 +1,42 @@
+"""Branches of a conversation: copied as a whole, up to a message, or together with the next prompt."""
+
+import trio
+
+from triologue.sdk.cortex import (
+    AssistantMessage,
+    CortexCodeAgentOptions,
+    CortexCodeSDKClient,
+    ResultMessage,
+    fork_session,
+    query,
+)
+
+
+async def ask(prompt: str, options: CortexCodeAgentOptions) -> tuple[str, str | None]:
+    """The conversation's id, and the reply."""
+    results = [m async for m in query(prompt=prompt, options=options) if isinstance(m, ResultMessage)]
+    return results[-1].session_id, results[-1].result
+
+
+async def main() -> None:
+    async with CortexCodeSDKClient() as client:
+        replies: list[AssistantMessage] = []
+        for fact in ("Remember: the table is called ORDERS", "Remember: the key is called ID"):
+            await client.query(fact)
+            replies += [m async for m in client.receive_response() if isinstance(m, AssistantMessage)]
+    original = client.session_id
+    assert original is not None
+
+    whole = await fork_session(original)
+    early = await fork_session(original, up_to_message_id=replies[0].uuid)
+    print("three ids: ", len({original, whole, early}) == 3)
+    forked, _ = await ask("Remember: it is late", CortexCodeAgentOptions(resume=original, fork_session=True))
+    print("in passing:", forked not in (original, whole, early))
+
+    for name, session_id in {"whole": whole, "early": early, "original": original}.items():
+        _, told = await ask("What did I tell you?", CortexCodeAgentOptions(resume=session_id))
+        print(f"{name}:", told)
+
+
+if __name__ == "__main__":
+    trio.run(main)
