@@ -11,6 +11,7 @@ from tests.foreign.table import Place, Suite
 from tests.support.standin_program import write_script
 
 Rule: TypeAlias = dict[str, Any]
+Handler: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 @final
@@ -73,6 +74,11 @@ class Sdk:
     def shows(self, program: "Program", *features: str) -> None:
         """Have a program show features of this SDK."""
         self.suite.shows(*features)(update_wrapper(partial(program, self), program))
+
+    def tool(self, name: str, told: str, schema: dict[str, Any]) -> Callable[[Handler], Any]:
+        """The SDK's decorator."""
+        decorate: Callable[[Handler], Any] = self.module.tool(name, told, schema)
+        return decorate
 
     def options(self, place: Place, *rules: Rule, **more: Any) -> Any:
         """Options with our agent, and a script for its model if there are rules."""

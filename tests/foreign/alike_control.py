@@ -247,31 +247,34 @@ async def hook_raises(sdk: Sdk, place: Place) -> None:
 
 def server(sdk: Sdk) -> dict[str, Any]:
     """Options with the tools of the host."""
-    tool = sdk.module.tool
 
-    @tool("add", "Add two numbers", {"a": int, "b": int})
+    @sdk.tool("add", "Add two numbers", {"a": int, "b": int})
     async def add(given: dict[str, Any]) -> dict[str, Any]:
         await asyncio.sleep(0)
         return {"content": [{"type": "text", "text": str(given["a"] + given["b"])}]}
 
-    @tool("shout", "Say it louder", {"text": str})
+    @sdk.tool("shout", "Say it louder", {"text": str})
     async def shout(given: dict[str, Any]) -> dict[str, Any]:
         return {"content": [{"type": "text", "text": given["text"].upper()}]}
 
-    @tool("fail", "Raise", {})
+    @sdk.tool("fail", "Raise", {})
     async def fail(given: dict[str, Any]) -> dict[str, Any]:
         raise LookupError("the tool is broken")
 
-    @tool("paint", "Give a picture", {})
+    @sdk.tool("refuse", "Give an error", {})
+    async def refuse(given: dict[str, Any]) -> dict[str, Any]:
+        return {"content": [{"type": "text", "text": "not today"}], "is_error": True}
+
+    @sdk.tool("paint", "Give a picture", {})
     async def paint(given: dict[str, Any]) -> dict[str, Any]:
         return {"content": [{"type": "image", "data": PIXEL, "mimeType": "image/png"}]}
 
-    @tool("wait", "Never end", {})
+    @sdk.tool("wait", "Never end", {})
     async def wait(given: dict[str, Any]) -> dict[str, Any]:
         await asyncio.sleep(3600)
         return {}
 
-    tools = [add, shout, fail, paint, wait]
+    tools = [add, shout, fail, refuse, paint, wait]
     house = sdk.module.create_sdk_mcp_server("house", tools=tools)
     return {"mcp_servers": {"house": house}, "allowed_tools": [f"mcp__house__{each.name}" for each in tools]}
 
@@ -299,6 +302,14 @@ async def tool_raises(sdk: Sdk, place: Place) -> None:
     assert again.text == "1 2 3"
 
 
+async def tool_gives_an_error(sdk: Sdk, place: Place) -> None:
+    rule = {"prompt": "go", "replies": [[use("mcp__house__refuse")], [{"results": True}]]}
+    async with sdk.talk(place, rule, **server(sdk)) as client:
+        reply = await ask(client, "go")
+    (block,) = reply.tool_results
+    assert (block.content, block.is_error, reply.text) == ("not today", True, "not today")
+
+
 async def tool_gives_an_image(sdk: Sdk, place: Place) -> None:
     rule = {"prompt": "go", "replies": [[use("mcp__house__paint")], "Pretty."]}
     async with sdk.talk(place, rule, **server(sdk)) as client:
@@ -324,7 +335,7 @@ async def tool_is_interrupted(sdk: Sdk, place: Place) -> None:
 async def a_large_result_of_a_tool(sdk: Sdk, place: Place) -> None:
     text = "x" * 400_000 + " é " * 10_000
 
-    @sdk.module.tool("read", "Read much", {})
+    @sdk.tool("read", "Read much", {})
     async def read(given: dict[str, Any]) -> dict[str, Any]:
         return {"content": [{"type": "text", "text": text}]}
 
@@ -451,6 +462,7 @@ def show_control(sdk: Sdk) -> None:
     sdk.shows(a_large_result_of_a_tool, "tool")
     sdk.shows(tools_are_called_together, "tools")
     sdk.shows(tool_raises, "tool-error")
+    sdk.shows(tool_gives_an_error, "tool-error")
     sdk.shows(tool_gives_an_image, "tool-image")
     sdk.shows(model_change, "model")
     sdk.shows(mode_change, "mode")

@@ -106,7 +106,7 @@ async def partial_messages(sdk: Sdk, place: Place) -> None:
     async with sdk.talk(place, include_partial_messages=True) as client:
         reply = await ask(client, "Count to 30")
     assert reply.text == reply.deltas == " ".join(map(str, range(1, 31)))
-    assert [event.event["type"] for event in reply.of("StreamEvent")][0] == "message_start"
+    assert reply.of("StreamEvent")[0].event["type"] == "message_start"
 
 
 async def max_turns(sdk: Sdk, place: Place) -> None:

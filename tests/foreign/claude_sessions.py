@@ -91,6 +91,16 @@ async def another_way_from_here(place: Place) -> None:
     assert result(await ask(place, "How many messages?", resume=session)).result == "This is your 2nd message."
 
 
+@SUITE.shows("fork")
+async def another_way_from_the_middle(place: Place) -> None:
+    session = await told(place)
+    await ask(place, "Remember: I like coffee", resume=session)
+    reply = get_session_messages(session, directory=str(place.cwd))[1].uuid
+    known, fork = await recalled(place, resume=session, fork_session=True, resume_session_at=reply)
+    assert (known, fork == session) == (TOLD, False)
+    assert result(await ask(place, "How many messages?", resume=session)).result == "This is your 3rd message."
+
+
 @SUITE.shows("fork-with-id")
 async def another_way_with_a_name(place: Place) -> None:
     chosen = str(uuid.uuid4())

@@ -64,6 +64,39 @@ async def a_text(place: Place) -> None:
     assert list(end.model_usage) == ["some-model"]
 
 
+@SUITE.shows("one-shot")
+async def every_option_that_is_a_flag(place: Place) -> None:
+    messages = await ask(
+        place,
+        "Count to 3",
+        tools={"type": "preset", "preset": "claude_code"},
+        allowed_tools=["Read", "Bash(ls:*)"],
+        disallowed_tools=["Edit"],
+        mcp_servers={"away": {"type": "http", "url": "http://127.0.0.1:9/mcp"}},
+        strict_mcp_config=True,
+        permission_mode="plan",
+        fallback_model="another",
+        betas=["context-1m-2025-08-07"],
+        settings='{"env": {}}',
+        sandbox={"enabled": False},
+        add_dirs=[place.cwd, str(place.cwd)],
+        include_hook_events=True,
+        setting_sources=["user", "project", "local"],
+        skills=["a-skill"],
+        plugins=[{"type": "local", "path": str(place.cwd)}],
+        thinking={"type": "adaptive", "display": "omitted"},
+        effort="high",
+        task_budget={"total": 100_000},
+        max_turns=9,
+        max_budget_usd=9.5,
+        enable_file_checkpointing=True,
+        extra_args={"replay-user-messages": None, "debug-to-stderr": None},
+    )
+    (init,) = [each.data for each in messages if isinstance(each, SystemMessage) and each.subtype == "init"]
+    assert (init["permissionMode"], "Edit" in init["tools"], "Read" in init["tools"]) == ("plan", False, True)
+    assert result(messages).result == "1 2 3"
+
+
 @SUITE.shows("client")
 async def several_turns(place: Place) -> None:
     async with ClaudeSDKClient(options(place)) as client:
@@ -159,6 +192,12 @@ async def slash_commands(place: Place) -> None:
         fresh = [each.new_conversation_id for each in cleared if isinstance(each, ConversationResetMessage)]
         after = await turn(client, "How many messages?")
         assert (result(after).result, [result(after).session_id]) == ("This is your 1st message.", fresh)
+
+
+@SUITE.shows("commands")
+async def a_prompt_that_is_none(place: Place) -> None:
+    messages = await ask(place, "/cost", verbatim_prompts=True)
+    assert result(messages).result == 'You said: "/cost". This is your 1st message.'
 
 
 @SUITE.shows("partial")

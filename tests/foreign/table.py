@@ -118,7 +118,12 @@ OWN = {
 """Features that only these SDKs have."""
 
 PROGRAMS = {
-    "claude_agent_sdk": ("tests.foreign.claude_turns", "tests.foreign.claude_control", "tests.foreign.claude_sessions"),
+    "claude_agent_sdk": (
+        "tests.foreign.claude_turns",
+        "tests.foreign.claude_callbacks",
+        "tests.foreign.claude_control",
+        "tests.foreign.claude_sessions",
+    ),
     "qoder_agent_sdk": ("tests.foreign.qoder_turns", "tests.foreign.qoder_control", "tests.foreign.qoder_sessions"),
     "cortex_code_agent_sdk": (
         "tests.foreign.cortex_turns",
@@ -227,7 +232,7 @@ def run_on(loop: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     else:
         asyncio.run(_to_the_last_task(main))
         for thread in threading.enumerate():
-            if thread.name == "AnyIO worker thread":  # told to end with the loop, and soon does
+            if thread.name.startswith(("AnyIO worker", "asyncio-waitpid")):  # it is about to end
                 thread.join(PATIENCE)
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.foreign.table import GROUPS, Place, load_suite, run_group, run_on
 from tests.support.standin_program import agent_program, clean_environment
 
-QUICK = ("Conversations", "Permissions")
+QUICK = ("Conversations",)
 LEAVES = pytest.mark.filterwarnings("ignore::ResourceWarning")  # pipes, to the garbage collector
 
 

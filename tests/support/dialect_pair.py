@@ -16,7 +16,6 @@ from trio.testing import MemoryReceiveStream, memory_stream_one_way_pair
 from triologue.agents import Qoder
 from triologue.agents.qoder_auth import payload, payload_file
 from triologue.engine import EngineSetup, Transcripts
-from triologue.engine.identity import working_directory
 from triologue.errors import TriologueError
 from triologue.messages import AnyRequest, CanUseTool, Message, PermissionResult, Request, ResultMessage, UserMessage
 from triologue.options import Options
@@ -54,6 +53,8 @@ class Part(Struct, kw_only=True):
     """Seconds for it to leave at the end of its input."""
     chance: Random
     """Where its output is cut."""
+    faults: list[Exception] = field(default_factory=list[Exception])
+    """What it raised, as no agent should."""
 
 
 class RecordedAgent:
@@ -119,6 +120,11 @@ class PairedAgent(RecordedAgent):
         self._dialect = dialect
         self._command = command
         self._part = part
+
+    @property
+    def faults(self) -> list[Exception]:
+        """What the agent's side raised, as it never should."""
+        return self._part.faults
 
     @asynccontextmanager
     async def _open(self, options: Options, sink: Sink, carrier: Carrier) -> AsyncGenerator[Connection]:
@@ -233,11 +239,15 @@ class _Link:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen)
-                with self._scope:
-                    await trio.sleep(self._part.slowness)
-                    self._exit = await self._serve()
-                with trio.CancelScope(shield=True):
-                    await self._stdout.aclose()
+                try:
+                    with self._scope:
+                        await trio.sleep(self._part.slowness)
+                        self._exit = await self._serve()
+                except Exception as error:
+                    self._part.faults.append(error)
+                    raise
+                finally:
+                    self._stdout.close()
         finally:
             self._gone.set()
 
@@ -254,11 +264,8 @@ class _Link:
         launch = read_launch(self._command.argv[1:], env)
         assert launch.dialect == self._dialect, "taken for another program"
         options, kept = launch.options, part.transcripts
-        source = kept.latest(working_directory(options)) if options.continue_conversation else None
-        if options.resume:
-            source = kept.get(options.resume)
         try:
-            check_source(launch.dialect, options, source)
+            check_source(launch.dialect, options, kept)
         except UsageError as error:
             return launch, Exit(code=error.code, stderr_tail=error.text)
         profile = DIALECTS[launch.dialect].profile

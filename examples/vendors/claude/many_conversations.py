@@ -7,15 +7,15 @@ from triologue.sdk.claude import ClaudeSDKClient, ResultMessage
 FACTS = {"ada": "my project is in Rust", "alan": "my project is in Lisp", "grace": "my project is in Cobol"}
 
 
-async def ask(client: ClaudeSDKClient, prompt: str) -> str | None:
+async def ask(client: ClaudeSDKClient, prompt: str) -> ResultMessage:
     await client.query(prompt)
     results = [m async for m in client.receive_response() if isinstance(m, ResultMessage)]
-    return results[-1].result
+    return results[-1]
 
 
 async def main() -> None:
     clients = {name: ClaudeSDKClient() for name in FACTS}
-    answers: dict[str, str | None] = {}
+    answers: dict[str, ResultMessage] = {}
 
     async def tell(name: str) -> None:
         await clients[name].connect()
@@ -33,8 +33,8 @@ async def main() -> None:
         for client in clients.values():
             await client.disconnect()
     for name in FACTS:
-        print(f"{name}: {answers[name]}")
-    print("conversations:", len({client.session_id for client in clients.values()}))
+        print(f"{name}: {answers[name].result}")
+    print("conversations:", len({answer.session_id for answer in answers.values()}))
 
 
 if __name__ == "__main__":

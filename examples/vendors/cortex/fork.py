@@ -18,17 +18,24 @@ async def ask(prompt: str, options: CortexCodeAgentOptions) -> tuple[str, str | 
     return results[-1].session_id, results[-1].result
 
 
-async def main() -> None:
+async def tell(*facts: str) -> tuple[str, str | None]:
+    """A new conversation: its id, and the uuid of its first reply, which the vendor's SDK does not tell."""
+    original, replies = "", []
     async with CortexCodeSDKClient() as client:
-        replies: list[AssistantMessage] = []
-        for fact in ("Remember: the table is called ORDERS", "Remember: the key is called ID"):
+        for fact in facts:
             await client.query(fact)
-            replies += [m async for m in client.receive_response() if isinstance(m, AssistantMessage)]
-    original = client.session_id
-    assert original is not None
+            async for message in client.receive_response():
+                if isinstance(message, AssistantMessage):
+                    replies.append(message.uuid)
+                elif isinstance(message, ResultMessage):
+                    original = message.session_id
+    return original, replies[0]
 
+
+async def main() -> None:
+    original, first_reply = await tell("Remember: the table is called ORDERS", "Remember: the key is called ID")
     whole = await fork_session(original)
-    early = await fork_session(original, up_to_message_id=replies[0].uuid)
+    early = await fork_session(original, up_to_message_id=first_reply)
     print("three ids: ", len({original, whole, early}) == 3)
     forked, _ = await ask("Remember: it is late", CortexCodeAgentOptions(resume=original, fork_session=True))
     print("in passing:", forked not in (original, whole, early))

@@ -14,6 +14,7 @@ from triologue.engine.permissions import Permissions
 from triologue.engine.setup import EngineSetup
 from triologue.engine.toolbox import EngineTool
 from triologue.engine.transcripts import Transcript, Transcripts
+from triologue.errors import StoreError
 from triologue.messages import CommandLifecycle, InitMessage, Message, StatusMessage, UserMessage
 from triologue.ports import ModelReply, Sink
 from triologue.wire import decode_line
@@ -82,6 +83,7 @@ class Conversation:
         "tasks",
         "tools",
         "transcript",
+        "unkept",
     )
 
     def __init__(self, setup: EngineSetup, transcript: Transcript, emit: Sink) -> None:
@@ -126,6 +128,8 @@ class Conversation:
         """By model, since the last result."""
         self.results = 0
         self.last_failed = False
+        self.unkept: StoreError | None = None
+        """Why what was said could not be kept; then the turn that runs is the last one."""
         self.ended = False
         """The host asked to end the session."""
 
@@ -205,6 +209,17 @@ class Conversation:
         }
         if (message := decode_line(msgspec.json.encode(frame))) is not None:
             self.say(message)
+
+    def keep(self, transcript: Transcript) -> None:
+        """See that what was said outlives this process; where that fails, the turn ends at its next step."""
+        if self.unkept is not None:
+            return
+        try:
+            self.setup.transcripts.keep(transcript)
+        except StoreError as error:
+            self.unkept = error
+            if self.scope is not None:
+                self.scope.cancel()
 
     def interrupt(self) -> None:
         """Stop the running turn, and take back what was asked of the host for it."""

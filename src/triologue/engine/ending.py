@@ -6,7 +6,7 @@ import trio
 from msgspec import Struct, field
 
 from triologue.engine.conversation import Conversation
-from triologue.errors import ModelError
+from triologue.errors import ModelError, StoreError
 from triologue.messages import AssistantBody, AssistantMessage, ResultMessage, TextBlock, UserMessage
 from triologue.ports import ModelReply
 
@@ -64,6 +64,17 @@ def interrupted(tally: Tally, *, is_tool: bool) -> Ending:
         errors=["The turn was interrupted by the user."],
         stop_reason=tally.stop_reason if is_tool else None,
         terminal_reason="aborted_tools" if is_tool else "aborted_streaming",
+        state="cancelled",
+    )
+
+
+def unkept(error: StoreError) -> Ending:
+    """The end of a turn that could not be kept, and so of the agent: what is said on would be gone with it."""
+    return Ending(
+        subtype="error_during_execution",
+        is_error=True,
+        errors=[str(error)],
+        terminal_reason="history_unkept",
         state="cancelled",
     )
 

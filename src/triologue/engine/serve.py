@@ -15,7 +15,7 @@ from triologue.engine.setup import EngineSetup
 from triologue.engine.structured import schema_of
 from triologue.engine.subagents import read_agents
 from triologue.engine.turn import Turn
-from triologue.errors import InvalidOption
+from triologue.errors import InvalidOption, StoreError
 from triologue.messages import ControlCancel, ControlRequest, ControlResponse, KeepAlive, Message, UserMessage
 from triologue.ports import Exit, Sink
 
@@ -43,10 +43,13 @@ async def serve(
         on_open: gets the conversation before anything is heard, for a program that has signals of its own.
 
     Returns:
-        Code 0, or 1 when the last result was an error, when the conversation that the options name cannot be had, or
-        when the model or the host's sink raised something; then the text is in `stderr_tail`.
+        Code 0, or 1 when the last result was an error, when the conversation that the options name cannot be had or
+        kept, or when the model or the host's sink raised something; then the text is in `stderr_tail`.
     """
-    opened = open_conversation(setup)
+    try:
+        opened = open_conversation(setup)
+    except StoreError as error:
+        return Exit(code=1, stderr_tail=f"Error: {error}\n")
     if isinstance(opened, Refusal):
         if opened.result is not None:
             emit([opened.result])
@@ -103,8 +106,8 @@ class _Server:
                         break
                     if conversation.scope is not None and not is_working:
                         nursery.start_soon(self._guarded, self._work, nursery.cancel_scope)
-            except Exception:  # noqa: BLE001 - a fault of this conversation must not reach the others
-                self._fault = traceback.format_exc()
+            except Exception as error:  # noqa: BLE001 - a fault of this conversation must not reach the others
+                self._fault = _told(error)
             conversation.host.close()
             if self._fault or conversation.ended:
                 nursery.cancel_scope.cancel()
@@ -134,8 +137,8 @@ class _Server:
         """A fault of this conversation must not reach the others."""
         try:
             await job()
-        except Exception:  # noqa: BLE001 - as it says
-            self._fault = traceback.format_exc()
+        except Exception as error:  # noqa: BLE001 - as it says
+            self._fault = _told(error)
             connection.cancel()
 
     def _take(self, prompt: UserMessage) -> None:
@@ -169,5 +172,12 @@ class _Server:
         conversation = self._conversation
         while self._prompt is not None and conversation.scope is not None:
             await Turn(conversation, self._prompt, self._settle).run(conversation.scope)
+            if conversation.unkept is not None:
+                raise conversation.unkept
             self._prompt = conversation.queue.pop(0) if conversation.queue else None
             conversation.scope = trio.CancelScope() if self._prompt is not None else None
+
+
+def _told(error: Exception) -> str:
+    """What goes to stderr: a history that cannot be kept is nobody's mistake in the code."""
+    return f"Error: {error}\n" if isinstance(error, StoreError) else traceback.format_exc()

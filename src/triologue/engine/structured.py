@@ -71,14 +71,19 @@ def validator(schema: dict[str, Any]) -> Callable[[Any], str | None]:
     try:
         validators, exceptions = import_module("jsonschema.validators"), import_module("jsonschema.exceptions")
         # The library's own registry would fetch what a schema refers to from wherever it is.
-        known, unresolvable = import_module("jsonschema_specifications").REGISTRY, import_module("referencing.exceptions")
+        known, unresolvable = (
+            import_module("jsonschema_specifications").REGISTRY,
+            import_module("referencing.exceptions"),
+        )
     except ImportError:
         raise InvalidOption(f"output_format={brief(schema)} cannot be used: {NEEDS_LIBRARY}") from None
     kind: Any = validators.validator_for(schema)
     try:
         kind.check_schema(schema)
     except exceptions.SchemaError as error:
-        raise InvalidOption(f"output_format={brief(schema)} is no JSON Schema: {error.json_path}: {error.message}") from error
+        raise InvalidOption(
+            f"output_format={brief(schema)} is no JSON Schema: {error.json_path}: {error.message}"
+        ) from error
     checker = kind(schema, registry=known)
 
     def check(value: Any) -> str | None:

@@ -156,7 +156,7 @@ class Thread:
     def keep(self) -> None:
         """What was said so far outlives this process, where that is possible."""
         if self.conversation.is_durable:
-            self.conversation.setup.transcripts.keep(self.transcript)
+            self.conversation.keep(self.transcript)
 
     async def fire(
         self, event: str, fields: dict[str, Any], *, subject: str = "", tool_use_id: str | None = None

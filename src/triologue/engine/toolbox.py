@@ -10,6 +10,7 @@ import trio
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from triologue.messages import Block
+from triologue.messages.loose import encodable
 from triologue.ports import ToolSpec
 from triologue.tools import ToolDefinition
 
@@ -113,7 +114,8 @@ async def run_function(tool: ToolDefinition, given: dict[str, Any]) -> ToolOutco
 
 
 def failed(text: str) -> ToolOutcome:
-    """A call that did not work, for the model and for the host."""
+    """A call that did not work, for the model and for the host. Errors may quote names that no JSON can carry."""
+    text = encodable(text)
     return ToolOutcome(content=text, is_error=True, value=Raw(msgspec.json.encode(f"Error: {text}")))
 
 

@@ -6,7 +6,7 @@ import trio
 
 from triologue.engine.commands import find_command
 from triologue.engine.conversation import Conversation
-from triologue.engine.ending import Ending, Tally, result_message
+from triologue.engine.ending import Ending, Tally, result_message, unkept
 from triologue.engine.loop import Loop, Settle
 from triologue.engine.thread import Thread
 from triologue.messages import UserMessage, text
@@ -40,14 +40,18 @@ class Turn:
                 ending = await self._converse()
             else:
                 ending = await command[0](conversation, self._tally, command[1])
-        if ending is None:
+        if conversation.unkept is not None:
+            ending = unkept(conversation.unkept)
+        elif ending is None:
             ending = self._loop.abort()
         self._end(ending)
 
     def _end(self, ending: Ending) -> None:
         conversation = self._conversation
         conversation.transcript.prompts |= dict.fromkeys(self._answers or (), ending.state)
-        conversation.setup.transcripts.keep(conversation.transcript)
+        conversation.keep(conversation.transcript)
+        if conversation.unkept is not None:
+            ending = unkept(conversation.unkept)
         conversation.last_failed = ending.is_error
         result = result_message(conversation, self._tally, ending, self._prompt)
         conversation.results += 1
@@ -66,10 +70,10 @@ class Turn:
         if objection is not None:
             conversation.notice(f"A UserPromptSubmit hook stopped this prompt: {objection}")
             return Ending(subtype="success", result="", terminal_reason="hook_stopped")
-        conversation.setup.transcripts.keep(conversation.transcript)
         uuid = self._prompt.uuid or conversation.new_id()
         conversation.transcript.add("user", _plain(self._prompt), [uuid])
         self._thread.add_contexts(contexts)
+        conversation.keep(conversation.transcript)
         if self._prompt.should_query is False:
             return Ending(subtype="success", result="")
         return await self._loop.run()

@@ -195,6 +195,11 @@ def check_agent(agent: Agent) -> None:
     Raises:
         InvalidOption: a class, a name, anything else.
     """
+    missing = [name for name in vars(Agent) if not name.startswith("_") and not hasattr(agent, name)]
+    if not isinstance(agent, type) and hasattr(agent, "connect") and missing:
+        raise InvalidOption(
+            f"agent={brief(agent)} is no agent: it lacks {', '.join(missing)}, see triologue.ports.Agent"
+        )
     if isinstance(agent, type) or not isinstance(agent, Agent):
         raise InvalidOption(f"agent={brief(agent)} is no agent; give an object, as in ClaudeCode() or Embedded()")
 

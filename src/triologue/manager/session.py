@@ -28,6 +28,8 @@ from triologue.ports import Agent
 from triologue.session import inputs as on
 from triologue.wire import read_reply
 
+_HAS_AGENT: tuple[SessionState, ...] = ("idle", "running", "interrupting")
+
 
 @final
 class Session(Controls):
@@ -338,9 +340,10 @@ class Session(Controls):
         conversation = self._conversation()
         options = conversation.options.copy()
         setattr(options, setting, value)
-        check_kinds(options)  # the rest an agent that is awake refuses itself
-        if self._registry.awake(self._key) is None:
+        check_kinds(options)  # the rest an agent that is there refuses itself
+        if self.state not in _HAS_AGENT:
             conversation.agent.check(options)
+        if self._registry.awake(self._key) is None:
             conversation.settings[setting] = value
             await trio.lowlevel.checkpoint()
             return

@@ -37,10 +37,7 @@ def assemble(launch: Launch, environment: Mapping[str, str]) -> EngineSetup:
     dialect = DIALECTS[launch.dialect]
     histories = open_histories(launch, environment)
     try:
-        if options.continue_conversation:
-            check_source(launch.dialect, options, histories.transcripts.latest(folder))
-        elif options.resume:
-            check_source(launch.dialect, options, histories.transcripts.get(options.resume))
+        check_source(launch.dialect, options, histories.transcripts)
     except StoreError as error:
         raise UsageError(f"Error: {error}") from None
     tools = [tool for tool in builtin_tools(folder) if is_wanted(tool.definition.name, options)]

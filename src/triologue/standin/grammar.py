@@ -6,6 +6,9 @@ from typing import Literal, final
 
 from msgspec import Struct, field
 
+MAX_SHOWN = 500
+"""Characters of a value that an error shows; flags can carry whole files."""
+
 _DECLARATION = re.compile(r"(?P<names>-[^<\[]*?)(?:\s+(?P<value>[<\[][^>\]]+[>\]]))?$")
 
 
@@ -34,7 +37,8 @@ class Flag(Struct, frozen=True):
 
     def wrong(self, value: str, why: str) -> UsageError:
         """The error for a value that cannot be."""
-        return UsageError(f"error: option '{self.declared}' argument '{value}' is invalid. {why}")
+        shown = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}..."
+        return UsageError(f"error: option '{self.declared}' argument '{shown}' is invalid. {why}")
 
 
 class Said(Struct):

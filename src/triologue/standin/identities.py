@@ -1,7 +1,7 @@
 """Which conversation a command line may name, as each vendor's program has it."""
 
-from triologue.engine.identity import is_uuid
-from triologue.engine.transcripts import Transcript
+from triologue.engine.identity import is_uuid, working_directory
+from triologue.engine.transcripts import TranscriptStore
 from triologue.options import Options
 from triologue.standin.grammar import UsageError
 
@@ -42,20 +42,21 @@ def _check_qoder(options: Options) -> None:
         raise UsageError(problem, QODER_REFUSAL)
 
 
-def check_source(dialect: str, options: Options, source: Transcript | None) -> None:
+def check_source(dialect: str, options: Options, transcripts: TranscriptStore) -> None:
     """Refuse a conversation that is not there, where the vendor says so without any frame.
 
     Args:
         dialect: whose program this is.
         options: what it was started with.
-        source: the conversation to go on with, if there is one.
+        transcripts: where the conversation to go on with should be.
 
     Raises:
         UsageError: there is none.
+        StoreError: it cannot be read.
     """
-    if dialect != "qoder" or source is not None:
+    if dialect != "qoder":
         return
-    if options.continue_conversation:
+    if options.continue_conversation and transcripts.latest(working_directory(options)) is None:
         raise UsageError("No conversation found to continue", QODER_REFUSAL)
-    if options.resume:
+    if options.resume and transcripts.get(options.resume) is None:
         raise UsageError(f'Error resuming session: Invalid session identifier "{options.resume}".', QODER_REFUSAL)

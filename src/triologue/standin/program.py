@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(sys.argv[1:] if argv is None else list(argv), os.environ)
     except UsageError as error:
-        sys.stderr.write(f"{error.text}\n")
+        _complain(f"{error.text}\n")
         return error.code
     except KeyboardInterrupt:
         return 0
@@ -43,6 +44,8 @@ def _run(words: Sequence[str], environment: Mapping[str, str]) -> int:
     if launch.shows is not None:
         from triologue.standin.texts import help_text, version_text
 
+        if sys.stdout is None:
+            return 1
         sys.stdout.write(version_text(launch.dialect) if launch.shows == "version" else help_text(launch.dialect))
         return 0
     return _serve(launch, environment)
@@ -52,9 +55,21 @@ def _serve(launch: "Launch", environment: Mapping[str, str]) -> int:
     import trio
 
     from triologue.standin.assembly import assemble
+    from triologue.standin.grammar import UsageError
     from triologue.standin.stdio import serve_stdio
 
+    if sys.stdin is None or sys.stdout is None:
+        raise UsageError("Error: stdin and stdout must be open, for the frames go over them")
     setup = assemble(launch, environment)
     exit = trio.run(partial(serve_stdio, launch, setup, environment))
-    sys.stderr.write(exit.stderr_tail)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # all is done, and how it ended stays as it is
+    _complain(exit.stderr_tail)
     return exit.code or 0
+
+
+def _complain(text: str) -> None:
+    """Write to stderr, if there is one."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(text)

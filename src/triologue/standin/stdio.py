@@ -4,6 +4,7 @@ import math
 import os
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import final
 
 import msgspec
@@ -57,7 +58,9 @@ async def serve_streams(
     presenter = Presenter(launch.dialect, environment, replays_prompts=launch.replays_prompts)
     login = read_login(launch.dialect, environment)
     if login.refusal is not None:
-        await stdout.send_all(b"".join(map(DIALECTS[launch.dialect].encode, presenter.present([login.refusal]))))
+        said = b"".join(map(DIALECTS[launch.dialect].encode, presenter.present([login.refusal])))
+        with suppress(trio.BrokenResourceError):
+            await stdout.send_all(said)
         return Exit(code=NO_ACCOUNT)
     if launch.mirrors_history and isinstance(setup.transcripts, DiskTranscripts):
         mirrored = MirroredTranscripts(setup.transcripts, lambda frame: writer.put([frame]))
@@ -85,13 +88,20 @@ class _Program:
         self._outbox, self._inbox = trio.open_memory_channel[list[Message]](math.inf)
 
     async def run(self, stdin: trio.abc.ReceiveStream, *, has_signals: bool) -> Exit:
+        async with trio.open_nursery() as watching:
+            if has_signals:
+                await watching.start(self._watch_signals)
+            await self._run(stdin)
+            # Last, so that another signal does not cut short what is done about the first: tools are being stopped.
+            watching.cancel_scope.cancel()
+        return self._exit or Exit(code=1)
+
+    async def _run(self, stdin: trio.abc.ReceiveStream) -> None:
         with self._everything:
             async with trio.open_nursery() as nursery:
                 if self._gate.request is not None:
                     self._writer.put([self._gate.request])
                 nursery.start_soon(self._write)
-                if has_signals:
-                    await nursery.start(self._watch_signals)
                 nursery.start_soon(self._read, stdin)
                 with self._work, self._inbox:
                     ended = await serve(
@@ -101,7 +111,6 @@ class _Program:
                 with trio.move_on_after(FLUSH):
                     await self._writer.finish()
                 nursery.cancel_scope.cancel()
-        return self._exit or Exit(code=1)
 
     def _opened(self, conversation: Conversation) -> None:
         self._conversation = conversation
@@ -122,8 +131,8 @@ class _Program:
     async def _read(self, stdin: trio.abc.ReceiveStream) -> None:
         reader = Reader()
         with self._reading, self._outbox:
-            while chunk := await stdin.receive_some(CHUNK):
-                if not self._take(reader.feed(bytes(chunk))):
+            while chunk := await _receive(stdin):
+                if not self._take(reader.feed(chunk)):
                     return
             self._take(reader.close())
 
@@ -158,6 +167,8 @@ class _Program:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             task_status.started()
             async for number in signals:
+                if self._everything.cancel_called:
+                    continue  # it is ending
                 if number == signal.SIGTERM:
                     self._exit = Exit(code=TERMINATED)
                     self._everything.cancel()
@@ -180,6 +191,14 @@ class _Program:
         if self._conversation is not None:
             self._conversation.withdraw()
             self._conversation.interrupt()
+
+
+async def _receive(stdin: trio.abc.ReceiveStream) -> bytes:
+    """The next piece; nothing at the end, and of what cannot be read, such as a terminal that hung up."""
+    try:
+        return bytes(await stdin.receive_some(CHUNK))
+    except trio.BrokenResourceError:
+        return b""
 
 
 def find_problem(message: Message) -> str | None:

@@ -28,7 +28,7 @@ from triologue.messages import (
     ResultMessage,
     user_message,
 )
-from triologue.options import Options
+from triologue.options import HookMatcher, Options
 from triologue.ports import Agent, Command, Connection, Exit, ModelReply, ModelRequest, Sink
 
 A = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
@@ -271,7 +271,14 @@ def test_options_that_it_does_not_have(option: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"session_id": "x"}, {"permission_mode": "yolo"}, {"resume": A, "continue_conversation": True}]
+    "options",
+    [
+        {"session_id": "x"},
+        {"permission_mode": "yolo"},
+        {"resume": A, "continue_conversation": True},
+        {"hooks": {"Stop": [5]}},
+        {"hooks": {"Stop": [HookMatcher(timeout=-1)]}},
+    ],
 )
 def test_options_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption):

@@ -202,6 +202,11 @@ def test_a_large_change_is_told_quickly() -> None:
     assert (hunk["oldStart"], hunk["oldLines"], hunk["newLines"], len(hunk["lines"])) == (1, 30_002, 30_002, 60_002)
 
 
+def test_lines_that_are_everywhere_are_told_quickly() -> None:
+    (hunk,) = structured_patch("a\n" * 1000, "b\na\n" * 480)
+    assert (hunk["oldLines"], hunk["newLines"]) == (1000, 960)
+
+
 # --- search -----------------------------------------------------------------------------------------------------------
 
 

@@ -361,3 +361,9 @@ async def test_registering_again_replaces_and_what_is_malformed_is_refused(autoj
         host.send(host.request(UnknownRequest(body={"subtype": "end_session"})))
     assert (len(events(host)), len(host.results)) == (1, 2)
     assert host.story[1].startswith("r2: Invalid hooks: Expected `array`, got `int`")
+
+
+@pytest.mark.parametrize("timeout", [-1, 0])
+async def test_a_time_out_that_is_none(timeout: float, autojump_clock: MockClock) -> None:
+    host = await play("Call add(a=1, b=2)", registered("PreToolUse", timeout=timeout), {})
+    assert host.results[0].result == "The tool add says: 3."

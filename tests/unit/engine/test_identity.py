@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.engine.stage import Host, ids, open_engine, talk
 from triologue.engine import Transcripts
+from triologue.engine.profile import Profile
 from triologue.messages import AssistantMessage, Initialize, ResultMessage
 from triologue.ports import Exit
 
@@ -57,6 +58,15 @@ async def test_a_fork_leaves_the_original_alone(transcripts: Transcripts) -> Non
     assert (await ask(transcripts, resume=A)).results[0].result == "You like Python."
     other = await ask(transcripts, resume=A, fork_session=True, new_id=ids())
     assert other.results[0].session_id == "00000000-0000-0000-0000-000000000001"
+
+
+async def test_a_fork_is_kept_at_once_where_init_is_said_unasked(transcripts: Transcripts) -> None:
+    profile = Profile(greets=True)
+    async with open_engine(
+        profile=profile, transcripts=transcripts, resume=A, fork_session=True, session_id=UNKNOWN
+    ) as host:
+        host.send(host.request(Initialize()))
+    assert (await ask(transcripts, resume=UNKNOWN)).results[0].result == "You like Python."
 
 
 async def test_fork_alone_means_nothing(transcripts: Transcripts) -> None:

@@ -271,7 +271,8 @@ async def test_servers_are_switched_connected_again_and_replaced(autojump_clock:
     ]
 
 
-async def test_initialize_may_declare_servers_and_their_tools(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("flags", [{}, CALC], ids=["alone", "beside the flags"])
+async def test_initialize_may_declare_servers_and_their_tools(flags: dict[str, Any], autojump_clock: MockClock) -> None:
     def reply(request: Any) -> Any:
         if isinstance(request, McpToolCall):
             return {"result": {"content": [{"type": "text", "text": str(request.arguments)}]}}
@@ -282,7 +283,7 @@ async def test_initialize_may_declare_servers_and_their_tools(autojump_clock: Mo
         mcp_servers=CALC,
         sdk_mcp_tool_definitions={"calc": [{"name": "add", "description": "", "inputSchema": {"type": "object"}}]},
     )
-    async with open_engine(reply=reply, allowed_tools=["mcp__calc__add"]) as host:
+    async with open_engine(reply=reply, mcp_servers=flags, allowed_tools=["mcp__calc__add"]) as host:
         host.send(host.request(declared), host.prompt("Call mcp__calc__add(a=1)"))
         await trio.sleep(1)
     assert host.asked(McpToolCall) == [

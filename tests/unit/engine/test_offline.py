@@ -7,6 +7,8 @@ import trio
 from trio.testing import MockClock
 
 from triologue.engine import OfflineModel
+from triologue.engine.memory import read_memory
+from triologue.engine.offline import pieces
 from triologue.errors import ModelError
 from triologue.messages import TextBlock, ToolUseBlock, text
 from triologue.ports import ModelReply, ModelRequest, ToolSpec
@@ -162,3 +164,9 @@ async def test_it_can_be_cancelled_between_any_two_words() -> None:
 
         await OfflineModel().reply(request, hear)
     assert heard == ["1 ", "2 "]
+
+
+@pytest.mark.parametrize("prompt", [" " * 100_000, "what " + "I " * 100_000, "\n" * 100_000, ". " + " " * 100_000])
+def test_no_prompt_is_looked_through_again_and_again(prompt: str) -> None:
+    memory = read_memory([{"role": "user", "content": prompt}])
+    assert (memory.answer(), "".join(pieces(prompt))) == (None, prompt)

@@ -124,3 +124,31 @@ SIMPLE = st.recursive(
 @given(schema=SIMPLE)
 def test_simple_schemas_are_always_met(schema: dict[str, Any]) -> None:
     assert validator(schema)(fitting(schema, "hello")) is None
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"$ref": "#/$defs/none"}}},
+        {"properties": {"a": {"$ref": "http://127.0.0.1:9/schema"}}},
+        {"$ref": "#"},
+    ],
+    ids=["none", "web", "self"],
+)
+async def test_a_schema_that_refers_to_nothing_ends_the_turn_and_no_more(schema: dict[str, Any]) -> None:
+    model = Scripted(*(said(output(a=1)) for _ in range(5)))
+    async with open_engine(model=model, output_format={"type": "json_schema", "schema": schema}) as host:
+        host.send(host.prompt("Go"), host.prompt("/cost", verbatim=False))
+    assert [result.subtype for result in host.results] == ["error_max_structured_output_retries", "success"]
+
+
+def test_what_a_model_is_told_stays_short() -> None:
+    wrong = validator({"items": {"maxLength": 1}})(["x" * 10_000] * 100)
+    assert wrong is not None
+    assert (wrong.count("is too long"), len(wrong) < 3000) == (5, True)
+
+
+async def test_a_large_answer_is_checked_beside_the_loop() -> None:
+    tool = structured_output_tool({"type": "object", "required": ["a"]})
+    fits, misses = await tool.run({"a": "x" * 100_000}, "t"), await tool.run({"b": "x" * 100_000}, "t")
+    assert (fits.is_error, misses.is_error) == (False, True)

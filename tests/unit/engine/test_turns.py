@@ -503,6 +503,17 @@ async def test_slash_commands(autojump_clock: MockClock) -> None:
     assert len(transcripts) == 2
 
 
+async def test_a_command_may_come_as_a_block(autojump_clock: MockClock) -> None:
+    async with open_engine() as host:
+        for content in ([TextBlock(text="/cost")], [TextBlock(text="/cost"), TextBlock(text="of it?")]):
+            host.send(host.prompt(content, verbatim=False))
+            await trio.sleep(1)
+    assert [result.result for result in host.results] == [
+        "Total cost: $0.0000\nTokens: 0 input, 0 output",
+        'You said: "/cost\nof it?". This is your 1st message.',
+    ]
+
+
 async def test_a_failed_compaction_changes_nothing(autojump_clock: MockClock) -> None:
     model = Scripted(said("ok"), ModelError("busy", status=503), said("still here"))
     async with open_engine(model=model) as host:

@@ -10,12 +10,16 @@ from tests.support.frames import assistant
 from tests.support.scripted_agent import ScriptedAgent
 from tests.unit.manager.stage import answer, scripted
 from triologue.errors import AgentProtocolError, NotLoggedIn, TurnFailed, UnsupportedRequest
+from triologue.manager import PermissionRequest
 from triologue.messages import (
     AuthStatus,
     CallbackFailed,
+    CanUseTool,
     ControlCancel,
     ControlRequest,
     HookCallback,
+    McpMessage,
+    McpSetServers,
     McpStatus,
     McpStatusChange,
     RequestUserDialog,
@@ -24,6 +28,20 @@ from triologue.messages import (
 from triologue.options import Deadlines, HookMatcher, Options
 
 HOOK = HookCallback(callback_id="hook_0", input={"hook_event_name": "PreToolUse"})
+
+
+def mcp(method: str, *, server: str = "t", **more: Any) -> McpMessage:
+    return McpMessage(server_name=server, message={"jsonrpc": "2.0", "method": method, **more})
+
+
+WHO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "agent", "version": "1"}}
+INTRODUCTION = mcp("initialize", id="first", params=WHO)
+
+
+async def is_hosted(agent: ScriptedAgent, server: str) -> bool:
+    said = await agent.link.ask(mcp("initialize", server=server, id="first", params=WHO))
+    assert isinstance(said, dict)
+    return "result" in said["mcp_response"]
 
 
 def hooked(callback: Any) -> Options:
@@ -99,6 +117,153 @@ async def test_what_ends_a_hook_stops_it_and_nothing_is_sent(end: str, autojump_
         await stopped.wait()
         assert link.replies == {}
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("end", ["interrupt", "close", "die", "take back"])
+async def test_a_clean_up_that_fails_harms_nothing_else(end: str, autojump_clock: MockClock) -> None:
+    async def clumsy(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)  # its cancellation and the error come in one group
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise OSError("the file is gone")
+
+    async with scripted(options=hooked(clumsy)) as (session, agent, _):
+        turn = await session.send("wait 5")
+        await wait_all_tasks_blocked()
+        agent.link.say(ControlRequest(request_id="x", request=HOOK))
+        await wait_all_tasks_blocked()
+        if end == "interrupt":
+            assert await session.interrupt() == "stopped"
+        elif end == "close":
+            await session.close()
+        elif end == "die":
+            agent.link.die(1)
+        else:
+            agent.link.take_back("x")
+        outcome = await turn.wait()
+        kinds = {"take back": "answered", "die": "failed"}
+        assert outcome.kind == kinds.get(end, "interrupted")
+        assert end != "die" or str(outcome.error) == "the scripted agent died"
+        assert await answer(session, "two") == "2. two"
+
+
+async def test_an_error_that_cannot_be_told_is_told_by_its_name(autojump_clock: MockClock) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    async def raising(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+        raise Mute
+
+    async with scripted(options=hooked(raising)) as (session, agent, _):
+        await session.ask("hi")
+        assert await agent.link.ask(HOOK) == "Mute"
+        assert session.state == "idle"
+
+
+async def test_callbacks_begin_in_the_order_in_which_they_were_asked_for(autojump_clock: MockClock) -> None:
+    begun: list[str | None] = []
+
+    async def quick(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+        begun.append(tool_use_id)
+        return {}
+
+    async with scripted(options=hooked(quick)) as (session, agent, _):
+        await session.ask("hi")
+        numbers = [str(number) for number in range(30)]
+        for first in range(0, 30, 3):  # trio lets a batch of tasks begin in either order
+            agent.link.say(
+                *(
+                    ControlRequest(
+                        request_id=each, request=HookCallback(callback_id="hook_0", input={}, tool_use_id=each)
+                    )
+                    for each in numbers[first : first + 3]
+                )
+            )
+            await wait_all_tasks_blocked()
+        assert begun == numbers
+
+
+async def test_what_is_taken_back_at_once_is_not_begun(autojump_clock: MockClock) -> None:
+    begun: list[PermissionRequest] = []
+    async with scripted(on_permission=begun.append) as (session, agent, manager):
+        await session.send("silent")
+        await wait_all_tasks_blocked()
+        asked = ControlRequest(request_id="x", request=CanUseTool(tool_name="Bash", input={}))
+        agent.link.say(asked, ControlCancel(request_id="x"))
+        await wait_all_tasks_blocked()
+        assert (begun, manager.permissions()) == ([], [])
+
+
+async def test_a_tool_is_cancelled_by_what_came_in_the_same_read(autojump_clock: MockClock) -> None:
+    ended: list[str] = []
+
+    async def slow() -> None:
+        """Take a while."""
+        try:
+            await trio.sleep(5)
+            ended.append("ran")
+        except trio.Cancelled:
+            ended.append("cancelled")
+            raise
+
+    async with scripted(options=Options(mcp_servers={"t": [slow]})) as (session, agent, _):
+        await session.ask("hi")
+        await agent.link.ask(INTRODUCTION, "i")
+        await agent.link.ask(mcp("notifications/initialized"), "n")
+        for number in range(8):
+            agent.link.say(
+                ControlRequest(
+                    request_id=f"call{number}", request=mcp("tools/call", id=number, params={"name": "slow"})
+                ),
+                ControlRequest(
+                    request_id=f"cancel{number}", request=mcp("notifications/cancelled", params={"requestId": number})
+                ),
+            )
+            await wait_all_tasks_blocked()
+        await trio.sleep(10)
+        assert "ran" not in ended
+
+
+async def test_an_agent_that_died_ends_its_turn_before_a_slow_callback_is_done(autojump_clock: MockClock) -> None:
+    async def slow(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(50)
+        raise AssertionError
+
+    async with scripted(options=hooked(slow)) as (session, agent, _):
+        turn = await session.send("silent")
+        await wait_all_tasks_blocked()
+        agent.link.say(ControlRequest(request_id="x", request=HOOK))
+        await wait_all_tasks_blocked()
+        agent.link.die(1)
+        assert (await turn.wait()).kind == "failed"
+        assert (trio.current_time(), session.state) == (0, "hibernated")
+        # Nothing is sent to what is dead already.
+        assert await answer(session, "two") == "2. two"
+        assert (trio.current_time(), len(agent.links)) == (50, 2)
+
+
+async def test_servers_that_the_agent_did_not_take_leave_those_that_it_has(autojump_clock: MockClock) -> None:
+    async def tool() -> None:
+        """Do nothing."""
+
+    agent = ScriptedAgent()
+    agent.requests = {McpStatus: None, McpSetServers: None}
+    async with scripted(agent) as (session, _, _):
+        await session.set_mcp_servers({"a": [tool]})
+        agent.ignores = {McpSetServers}
+        with pytest.raises(AgentProtocolError):
+            await session.set_mcp_servers({"b": [tool]})
+        assert await is_hosted(agent, "a")
+        agent.ignores = set()
+        await session.set_mcp_servers({"c": [tool]})
+        assert [await is_hosted(agent, name) for name in "abc"] == [False, False, True]
 
 
 async def test_what_the_agent_asks_before_it_answers_the_handshake_is_served(autojump_clock: MockClock) -> None:

@@ -286,6 +286,7 @@ async def test_a_request_as_a_dict_goes_out_as_it_is() -> None:
     [
         ("mcp_status", "is no control request"),
         ({}, "has a 'subtype'"),
+        ({"sub": "mcp_inject_token", "token": "sesame"}, r"some text, beside \['sub', 'token'\]$"),
         ({"subtype": "x", "value": object()}, "x: "),
         (McpToggle(server_name="a", enabled="yes"), "mcp_toggle: Expected `bool`"),  # type: ignore[arg-type]
         (Initialize(), "sent when the agent starts"),

@@ -180,6 +180,16 @@ async def test_reset_begins_a_fresh_conversation_and_keeps_the_old_one() -> None
         assert (await again.ask("What do I like?")).result == "You like Python."
 
 
+async def test_a_setting_that_no_start_could_have_is_refused_also_while_the_agent_starts() -> None:
+    async with opened() as manager:
+        session = manager.session("k")
+        turn = await session.send("Say hello")
+        assert session.state == "starting"
+        with pytest.raises(tri.InvalidOption):
+            await session.set_permission_mode("nonsense")
+        assert (await turn.wait()).kind == "answered"
+
+
 async def test_settings_survive_a_wake() -> None:
     async with opened() as manager:
         session = manager.session("k")

@@ -244,6 +244,11 @@ async def test_can_use_tool_gets_the_request_and_gives_the_answer(autojump_clock
         assert agent.link.options.permission_prompt_tool_name == "stdio"
 
 
+async def test_a_plain_function_answers_too() -> None:
+    async with scripted(options=using(lambda name, input, context: PermissionResultAllow())) as (session, _, _):
+        assert await answer(session, "use Bash") == ALLOWED
+
+
 async def test_a_denial_may_end_the_turn(autojump_clock: MockClock) -> None:
     async def can_use_tool(name: str, input: dict[str, Any], context: ToolPermissionContext) -> PermissionResult:
         return PermissionResultDeny(message="never", interrupt=True)

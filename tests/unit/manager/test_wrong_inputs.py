@@ -37,6 +37,32 @@ async def test_what_cannot_be_is_refused_before_anything_starts(wrong: dict[str,
             pass
 
 
+async def test_an_agent_of_ones_own_that_lacks_something_is_told_what() -> None:
+    class Partly:
+        name = "partly"
+        check = initialize = user_frame = connect = diagnose = None
+
+    with pytest.raises(tri.InvalidOption, match=r"it lacks requests, permission_reply, see triologue\.ports\.Agent"):
+        async with open_manager(Partly()):  # type: ignore[arg-type]
+            pass
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"env": {"TOKEN": "sesame"}},
+        lambda key: {"env": {"TOKEN": "sesame"}},
+        tri.Options(env=["sesame"]),  # type: ignore[arg-type]
+        tri.Options(extra_args={"api-key": "sesame"}),
+    ],
+)
+async def test_no_error_shows_what_may_be_a_secret(options: Any) -> None:
+    with pytest.raises(tri.CallerError) as refused:
+        async with open_manager(agent(), options=options) as manager:
+            await manager.session("k").ask("hi")
+    assert "sesame" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "prompt",
     [

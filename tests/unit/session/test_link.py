@@ -44,6 +44,20 @@ def test_an_agent_that_dies_in_a_turn_fails_it_and_the_next_one_resumes() -> Non
     assert stage.begin() == ["clear start", "b: TurnStarted", "prompt 2: b", "-: running"]
 
 
+def test_an_agent_that_is_dead_gets_no_prompt_while_what_it_left_behind_is_put_in_order() -> None:
+    stage = running("a", "b")
+    assert stage.receive(on.Lost(1, DIED)) == [
+        "clear start",
+        "clear interrupt",
+        "a: TurnEnded failed",
+        "settle a: failed TurnFailed by AgentCrashed",
+        "-: restarting",
+    ]
+    assert stage.receive(on.Leave(1))[0] == "b: TurnEnded interrupted"
+    stage.submit("c")
+    assert stage.gone(DIED)[-3:] == ["answer 1: None", f"start 2: resume {SESSION_ID}", "-: restarting"]
+
+
 def test_an_agent_that_dies_with_the_prompt_unread_fails_the_turn() -> None:
     stage = ready("a")
     assert stage.gone(DIED)[2:] == [

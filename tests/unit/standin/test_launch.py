@@ -198,12 +198,18 @@ def test_what_cannot_be(words: list[str], code: int, text: str) -> None:
     assert (caught.value.code, caught.value.text) == (code, text)
 
 
+def test_a_long_value_is_not_shown_whole() -> None:
+    with pytest.raises(UsageError) as caught:
+        read_launch([*CLAUDE, "--agents", '{"a":' * 100_000], {})
+    assert len(caught.value.text) < 1000
+
+
 def test_choices_are_listed() -> None:
     with pytest.raises(UsageError, match=r"argument 'zzz' is invalid. Allowed choices are acceptEdits, auto"):
         read_launch([*CLAUDE, "--permission-mode", "zzz"], {})
 
 
-@pytest.mark.parametrize("config", ["{bad", "[]", "nowhere.json", '{"mcpServers": 1}'])
+@pytest.mark.parametrize("config", ["{bad", "[]", "nowhere.json", '{"mcpServers": 1}', '{"a": 5}', '{"a":' * 100_000])
 def test_a_config_that_cannot_be(config: str) -> None:
     with pytest.raises(UsageError, match="MCP config"):
         read_launch([*CLAUDE, "--mcp-config", config], {})

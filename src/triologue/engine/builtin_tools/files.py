@@ -184,7 +184,11 @@ def _content(path: Path) -> bytes:
         raise ToolFailed(f"{path} is no ordinary file")
     if about.st_size > MAX_READ:
         raise ToolFailed(f"{path} has {about.st_size} bytes, which is too much to look into; search in it instead")
-    return path.read_bytes()
+    with path.open("rb") as file:
+        data = file.read(MAX_READ + 1)
+    if len(data) > MAX_READ:  # some have more in them than they say
+        raise ToolFailed(f"{path} has more than {MAX_READ} bytes, which is too much to look into")
+    return data
 
 
 def _put(path: Path, text: str) -> None:

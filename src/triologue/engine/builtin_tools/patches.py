@@ -20,7 +20,8 @@ def structured_patch(before: str, after: str) -> list[dict[str, Any]]:
     tail = _common(old[head:][::-1], new[head:][::-1])
     start = max(0, head - CONTEXT)
     old_end, new_end = len(old) - max(0, tail - CONTEXT), len(new) - max(0, tail - CONTEXT)
-    matcher = SequenceMatcher(None, old[start:old_end], new[start:new_end], autojunk=False)
+    # Lines that are everywhere are passed over in long texts, because comparing those takes their number squared.
+    matcher = SequenceMatcher(None, old[start:old_end], new[start:new_end])
     groups = list(matcher.get_grouped_opcodes(CONTEXT)) if max(old_end, new_end) - start <= MAX_COMPARED else []
     if not groups:
         around = head - start

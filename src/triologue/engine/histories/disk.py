@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 
-from triologue.engine.histories.folders import FolderRules, find_files, is_name, make_folder, newest_first
+from triologue.engine.histories.folders import FolderRules, find_files, is_file, is_name, make_folder, newest_first
 from triologue.engine.histories.reading import History, Line, parse_lines, read_history, read_names
 from triologue.engine.histories.writing import Written, bookkeeping, encode_lines, frames_of, new_lines
 from triologue.engine.transcripts import SubAgent, Transcript
@@ -103,7 +103,7 @@ class DiskTranscripts:
         project = self._rules.project(self._projects, cwd)
         order = {path: number for number, path in enumerate(self._kept)}
         for path in newest_first(project.glob("*.jsonl"), order):
-            if path.is_file() and (history := self._read(path)) is not None:
+            if is_file(path) and (history := self._read(path)) is not None:
                 return history.transcript
         return None
 
