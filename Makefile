@@ -8,6 +8,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 
+# Most tests wait for processes; more workers than cores only make them late.
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+
 .PHONY: help demo test slow coverage check bench docs format lock clean
 .DEFAULT_GOAL := help
 
@@ -18,7 +21,7 @@ demo: $(VENV)/run.stamp ## 200 conversations at once on the built-in agent; no k
 	$(BIN)/triologue demo
 
 test: $(VENV)/dev.stamp ## the default test suite
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(PARALLEL)
 
 slow: $(VENV)/dev.stamp ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow

@@ -303,10 +303,11 @@ class Actor:
                 steps = tuple(agent.preparations(options)) if isinstance(agent, PreparesSessions) else ()
                 self._apply(on.Linked(generation, agent.initialize(options), steps))
                 gone = await connection.wait_exit()
-                error = agent.diagnose(gone, self.session.refusal, options)
-                self._apply(on.Lost(generation, error))
-                await notices.finish(gone.code, world.deadlines.close)
-                return error
+            # Nothing of it is alive; but callbacks and MCP servers, which are ended next, may take their time.
+            error = agent.diagnose(gone, self.session.refusal, options)
+            self._apply(on.Lost(generation, error))
+            await notices.finish(gone.code, world.deadlines.close)
+            return error
         except TriologueError as error:
             return error
         finally:

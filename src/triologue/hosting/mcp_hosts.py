@@ -25,6 +25,7 @@ class McpHosts:
 
     def __init__(self, servers: Mapping[str, McpServer], nursery: trio.Nursery) -> None:
         self._nursery = nursery
+        self._begun_with = dict(servers)
         self._hosts = {name: _Host(server, nursery) for name, server in servers.items()}
         self._added: frozenset[str] = frozenset()
         self._is_closed = False
@@ -38,9 +39,12 @@ class McpHosts:
         return before
 
     def remove(self, names: AbstractSet[str]) -> None:
-        """End those of them that were added."""
-        self._close(names & self._added)
-        self._added -= names
+        """End those of them that were added; what one of them stood in for is back."""
+        gone = names & self._added
+        self._close(gone)
+        self._added -= gone
+        back = self._begun_with.keys() & gone
+        self._hosts |= {name: _Host(self._begun_with[name], self._nursery) for name in back}
 
     def _close(self, names: AbstractSet[str]) -> None:
         for name in names:

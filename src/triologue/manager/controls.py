@@ -1,6 +1,7 @@
 """What can be asked of an agent beside its conversation: one typed method for each request, for `Session` and `Client`."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -313,16 +314,28 @@ def typed(request: Request) -> Request:
     return request
 
 
-def local_and_declared(servers: dict[str, Any]) -> tuple[dict[str, McpServer], Request]:
+def local_and_declared(servers: dict[str, Any], begun_with: Any) -> tuple[dict[str, McpServer], Request]:
     """The servers that live in this program, and the request that tells an agent that runs of all of them.
+
+    Args:
+        servers: which are added.
+        begun_with: `Options.mcp_servers` of the session. Those of them that live here are told of again, because
+            agents take such servers for added ones, and drop what is left out.
 
     Raises:
         InvalidOption: no dict, or a server that is none.
     """
     if not isinstance(servers, dict):
         raise InvalidOption(f"servers={brief(type(servers))} is no dict of MCP servers by name")
-    local, told = local_servers(servers), declared_servers(servers)
-    assert isinstance(told, dict)
+    local, told = (
+        local_servers(servers),
+        {**_declared(local_servers(begun_with), begun_with), **_declared(servers, servers)},
+    )
     # Claude Code fails to start a program of this request whose arguments are left out.
     told = {name: {"args": [], **server} if "command" in server else server for name, server in told.items()}
     return local, typed(McpSetServers(servers=told))
+
+
+def _declared(names: Collection[str], servers: Any) -> dict[str, Any]:
+    told = declared_servers(servers)
+    return {name: told[name] for name in names} if isinstance(told, dict) else {}

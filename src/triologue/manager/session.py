@@ -213,7 +213,7 @@ class Session(Controls):
 
     async def set_mcp_servers(self, servers: dict[str, Any]) -> McpSetServersResult:
         """Replace the MCP servers that were added this way; see `Controls.set_mcp_servers`."""
-        local, request = local_and_declared(servers)
+        local, request = local_and_declared(servers, self._conversation().options.mcp_servers)
         if local:
             await self.get_server_info()  # they are hosted for an agent that runs
         actor = self._registry.awake(self._key)

@@ -13,7 +13,7 @@ from mcp.server.fastmcp import FastMCP
 from mcp.server.lowlevel import Server
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from triologue.hosting import CallbackError, Service, Unsupported, open_service
+from triologue.hosting import CallbackError, Service, open_service
 from triologue.messages import McpMessage, McpToolCall
 from triologue.options import Options
 

@@ -10,6 +10,7 @@ from mcp.server.lowlevel import Server
 
 from triologue.errors import InvalidOption
 from triologue.hosting import (
+    Service,
     check_callbacks,
     create_sdk_mcp_server,
     declared_servers,
@@ -17,6 +18,7 @@ from triologue.hosting import (
     open_service,
     tool_definitions,
 )
+from triologue.messages import McpMessage
 from triologue.options import Options
 from triologue.tools import tool
 
@@ -128,3 +130,20 @@ async def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.M
     check_callbacks(Options(mcp_servers={"remote": REMOTE}))
     async with open_service(Options(mcp_servers={"remote": REMOTE})):
         pass
+
+
+async def test_a_server_that_another_stood_in_for_is_back_when_that_is_removed() -> None:
+    async def name_of(service: Service) -> str:
+        who = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "agent", "version": "1"}}
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": who}
+        answer = await service.answer(McpMessage(server_name="low", message=asked))
+        return str(answer["mcp_response"]["result"]["serverInfo"]["name"])
+
+    async with open_service(Options(mcp_servers={"low": Server("first")})) as service:
+        assert await name_of(service) == "first"
+        assert service.add_servers(local_servers({"low": Server("second")})) == frozenset()
+        assert await name_of(service) == "second"
+        service.remove_servers({"low", "never added"})
+        assert await name_of(service) == "first"
+    service.add_servers(local_servers({"late": Server("late")}))  # whose agent is gone: without effect
+    service.remove_servers({"late"})

@@ -324,6 +324,21 @@ async def test_servers_of_this_program_are_added_to_an_agent_that_runs(servers: 
         assert (await session.get_mcp_status()).mcp_servers == []
 
 
+async def test_servers_that_the_agent_began_with_stay_whatever_is_added() -> None:
+    def twice(a: int) -> int:
+        """Double."""
+        return 2 * a
+
+    options = tri.Options(mcp_servers={"calc": [add]}, allowed_tools=["mcp__calc", "mcp__more"])
+    async with tri.open_manager(tri.Embedded(), options=options) as manager:
+        session = manager.session("chat")
+        assert await session.set_mcp_servers({"more": [twice]}) == tri.McpSetServersResult(added=["more"])
+        assert (await session.ask("Call mcp__calc__add(a=1, b=2)")).result == "The tool mcp__calc__add says: 3."
+        assert (await session.ask("Call mcp__more__twice(a=2)")).result == "The tool mcp__more__twice says: 4."
+        assert await session.set_mcp_servers({}) == tri.McpSetServersResult(removed=["more"])
+        assert (await session.ask("Call mcp__calc__add(a=2, b=2)")).result == "The tool mcp__calc__add says: 4."
+
+
 @pytest.mark.parametrize("servers", [[], {"calc": 1}, {"calc": {"type": "sdk", "name": "calc"}}])
 async def test_what_is_no_server_is_refused(servers: Any) -> None:
     async with scripted() as (session, agent, _):

@@ -177,7 +177,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "wrong"), WRONG, ids=str)
+@pytest.mark.parametrize(("method", "wrong"), WRONG)
 async def test_a_wrong_answer_is_refused_and_leaves_the_request_open(method: str, wrong: dict[str, Any]) -> None:
     inbox = Inbox()
     async with scripted(on_permission=inbox) as (session, _, manager):
@@ -267,7 +267,7 @@ async def test_a_denial_may_end_the_turn(autojump_clock: MockClock) -> None:
         (PermissionResultAllow(updated_input="ls"), "updated_input='ls' is no dict"),  # type: ignore[arg-type]  # wrong
         (PermissionResultAllow(updated_input={"who": object()}), "object"),
     ],
-    ids=str,
+    ids=["no result", "nothing", "no dict", "no JSON"],
 )
 async def test_what_is_no_answer_is_an_error_that_names_it(result: Any, said: str, autojump_clock: MockClock) -> None:
     async def can_use_tool(name: str, input: dict[str, Any], context: ToolPermissionContext) -> Any:
