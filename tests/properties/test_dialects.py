@@ -11,32 +11,26 @@ from typing import Any, Literal
 import pytest
 import trio
 from hypothesis import HealthCheck, given, settings, strategies as st
-from msgspec import Struct, field
+from msgspec import Struct
 from trio.testing import MockClock
 
 import triologue as tri
-from tests.support.dialect_pair import Line, PairedAgent, PairedQoder, Part, RecordedAgent
+from tests.support.dialect_pair import PairedAgent, PairedQoder, Part, RecordedAgent
 from tests.support.leftovers import run_to_the_last_task
+from tests.support.line_laws import check_line
 from triologue.engine import Transcripts
 from triologue.engine.scripted import ScriptedModel
 from triologue.messages import (
-    ControlCancel,
-    ControlRequest,
-    ControlResponse,
     Gap,
-    Interrupt,
     Message,
     PermissionAnswered,
     PermissionAsked,
     PermissionResultAllow,
     PermissionResultDeny,
-    ResultMessage,
     TurnAccepted,
     TurnEnded,
     TurnStarted,
-    UserMessage,
 )
-from triologue.session.duties import Duty
 from triologue.tools import as_tools
 
 AGENTS = ["embedded", "claude", "qoder", "cortex"]
@@ -44,8 +38,12 @@ DEADLINES = tri.Deadlines(start=20, permission=30, control=10, interrupt=5, drai
 LIMITS = tri.Limits(mailbox=6, held_bytes=64 * 1024 * 1024)
 # A wait for the agent, where it may have to be let go, or killed, and started anew before.
 BOUND = 2 * (20 + 10 + 5 + 2 * 4 + 1)
-# The longest that leaving the block may take; and beside what callbacks take that clean up after themselves.
+# The longest that leaving the block may take, with callbacks that clean up after themselves.
 LEAVING = 10 + 5 + 2 * 4 + 5
+# How long an agent waits for a hook; then it takes the request back.
+HOOK = 2
+# What callbacks are given that clean up after themselves, which takes a second.
+AFTERWARDS = 1.5
 KEYS = ["a", "b"]
 ENV = {"PATH": "/usr/bin:/bin", "HOME": "/nowhere"}
 
@@ -61,6 +59,8 @@ class Story(Struct, kw_only=True):
     hooks: list[str]
     steps: list[tuple[float, str, int]]
     """Seconds to wait, what to do then, and a number for it."""
+    rest: float
+    """Seconds until the end."""
     ending: Literal["leave", "raise", "cancel"]
     slowness: float
     partial: bool
@@ -76,8 +76,7 @@ REPLY = st.lists(
             {"wait": 7},
             {"tool": "nap", "input": {"seconds": 2}},
             {"tool": "nap", "input": {"seconds": 0}},
-            {"tool": "mcp__host__probe", "input": {}},
-            {"tool": "mcp__host__probe", "input": {}},
+            *3 * [{"tool": "mcp__host__probe", "input": {}}],
             {"tool": "Task", "input": {"subagent_type": "scout", "description": "d", "prompt": "p1"}},
             {"tool": "nope", "input": {}},
             {"error": 529, "message": "overloaded"},
@@ -87,14 +86,18 @@ REPLY = st.lists(
     min_size=1,
     max_size=3,
 )
-MANNERS = ["allow", "allow", "deny", "stop", "later", "raise", "hang", "stubborn", "nonsense", "interrupt", "send"]
+MANNERS = [
+    *("allow", "allow", "allow", "deny", "stop", "later", "later"),
+    *("raise", "hang", "hang", "stubborn", "nonsense", "interrupt", "send"),
+]
 EVENTS = ["UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop", "SubagentStop"]
 DEEDS = [
-    *("send", "send", "send", "burst", "ask", "turn", "cancel", "interrupt", "interrupt"),
+    *("send", "send", "send", "send", "burst", "ask", "turn", "cancel"),
+    *("interrupt", "interrupt", "interrupt", "interrupt"),
     *("model", "mode", "wrong mode", "status", "usage", "give up", "toggle"),
     *("answer", "hibernate", "close", "reset", "fork", "command", "options", "crash"),
 ]
-PAUSES = [0.0, 0.0, 0.0, 0.5, 1.0, 3.0, 12.0, 40.0]
+PAUSES = [0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 3.0, 12.0, 40.0]
 STORIES = st.builds(
     Story,
     script=st.lists(st.lists(REPLY, min_size=1, max_size=3), min_size=1, max_size=3),
@@ -104,8 +107,9 @@ STORIES = st.builds(
     steps=st.lists(
         st.tuples(st.sampled_from(PAUSES), st.sampled_from(DEEDS), st.integers(0, 5)), min_size=3, max_size=16
     ),
+    rest=st.sampled_from([0.0, 1.0, 20.0, 100.0]),
     ending=st.sampled_from(["leave", "leave", "leave", "raise", "cancel"]),
-    slowness=st.sampled_from([0.0, 0.0, 1.0, 25.0]),
+    slowness=st.sampled_from([0.0, 0.0, 0.0, 0.0, 1.0, 25.0]),
     partial=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
 )
@@ -122,7 +126,7 @@ def test_nothing_hangs_and_every_turn_has_one_outcome(name: str, story: Story, s
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", AGENTS)
 @given(story=STORIES, schedule=st.random_module())
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=5_000)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=3_000)
 def test_the_same_for_many_more(name: str, story: Story, schedule: Any) -> None:
     play(name, story)
 
@@ -174,13 +178,16 @@ class Play:
         self.agent = make_agent(name, story)
         self.turns: list[tri.Turn] = []
         self.events: dict[str, list[tri.Event]] = {}
-        self.begun = self.ended = 0
-        """Callbacks."""
+        self.callbacks = 0
+        self.busy: dict[int, str] = {}
+        """The callbacks that run, and the key whose options brought them; forks share those of their original."""
+        self.has_forks: set[str] = set()
+        self.longest_hook = 0.0
         self.manager: tri.SessionManager
 
     async def run(self) -> None:
         story = self.story
-        whole = sum(pause for pause, _, _ in story.steps) + LEAVING
+        whole = sum(pause for pause, _, _ in story.steps) + story.rest + LEAVING
         with self.busyness.scope, trio.fail_after(whole):
             async with trio.open_nursery() as callers:
                 with trio.CancelScope() as scope:
@@ -191,7 +198,8 @@ class Play:
                             for pause, deed, number in story.steps:
                                 await trio.sleep(pause)
                                 callers.start_soon(self.do, callers, deed, number)
-                            await trio.lowlevel.checkpoint()
+                            await trio.sleep(story.rest)
+                            self.check_permissions()
                             if story.ending == "raise":
                                 raise Left
                             if story.ending == "cancel":
@@ -200,22 +208,32 @@ class Play:
                     except Left:
                         pass
                 # Nobody waits any longer: callers end by themselves, at once.
-                callers.cancel_scope.deadline = trio.current_time() + 1
+                callers.cancel_scope.deadline = trio.current_time() + 2 * AFTERWARDS
             assert not callers.cancel_scope.cancelled_caught, "somebody still waits after the end"
 
     def open(self) -> Any:
         story, is_asked = self.story, self.story.asks
-        options = tri.Options(
-            include_partial_messages=story.partial,
-            hooks={event: [tri.HookMatcher(hooks=[self.hook], timeout=6)] for event in story.hooks},
-            mcp_servers={"host": tri.create_sdk_mcp_server("host", tools=[self.probe])},
-            agents={"scout": {"description": "looks", "prompt": "Look."}},
-            can_use_tool=self.can_use_tool if is_asked == "can_use_tool" else None,
-            cli_path=None if type(self.agent) is RecordedAgent else sys.executable,
-        )
-        on_permission = self.on_permission if is_asked == "on_permission" else None
+
+        def options(key: str) -> tri.Options:
+            host = Callbacks(self, key)
+            return tri.Options(
+                include_partial_messages=story.partial,
+                hooks={event: [tri.HookMatcher(hooks=[host.hook], timeout=HOOK)] for event in story.hooks},
+                mcp_servers={"host": tri.create_sdk_mcp_server("host", tools=[host.probe])},
+                agents={"scout": {"description": "looks", "prompt": "Look."}},
+                can_use_tool=host.can_use_tool if is_asked == "can_use_tool" else None,
+                cli_path=None if type(self.agent) is RecordedAgent else sys.executable,
+            )
+
+        async def on_permission(request: tri.PermissionRequest) -> Any:
+            return await Callbacks(self, request.session.key).on_permission(request)
+
         return tri.open_manager(
-            self.agent, options=options, limits=LIMITS, deadlines=DEADLINES, on_permission=on_permission
+            self.agent,
+            options=options,
+            limits=LIMITS,
+            deadlines=DEADLINES,
+            on_permission=on_permission if is_asked == "on_permission" else None,
         )
 
     async def watch(self, callers: trio.Nursery, session: tri.Session) -> None:
@@ -239,7 +257,7 @@ class Play:
             pass  # a typed reason is an answer
 
     async def perform(self, callers: trio.Nursery, session: tri.Session, deed: str, number: int) -> None:
-        prompt = f"p{number % 3}"
+        prompt = f"p{number % len(self.story.script)}"
         match deed:
             case "send":
                 self.turns.append(await session.send(prompt))
@@ -258,8 +276,7 @@ class Play:
             case "cancel" if self.turns:
                 await self.turns[number % len(self.turns)].cancel()
             case "interrupt":
-                said = await session.interrupt()
-                assert said in ("stopped", "nothing_running", "already_done", "killed")
+                await self.interrupt(session)
             case "model":
                 await session.set_model(("sonnet", "opus", None)[number % 3])
             case "mode":
@@ -286,10 +303,12 @@ class Play:
             case "fork":
                 key = f"fork {len(self.events)}"
                 fork = await session.fork(key)
+                self.has_forks.add(session.key)
                 await self.watch(callers, fork)
                 self.turns.append(await fork.send(prompt))
             case "command":
-                await session.command(("/compact", "/clear", "/cost")[number % 3])
+                with trio.move_on_after(number):  # it is a turn, and may wait behind one that has no end
+                    await session.command(("/compact", "/clear", "/cost")[number % 3])
             case "options":
                 self.manager.session(session.key, options=tri.Options(max_turns=1 + number))
             case "crash" if self.agent.lines and isinstance(self.agent, PairedAgent):
@@ -317,13 +336,50 @@ class Play:
         with pytest.raises(tri.AlreadyAnswered):
             await request.allow(by="bob")
 
-    # Callbacks.
+    async def interrupt(self, session: tri.Session) -> None:
+        """What the turn asked of the host is stopped with it."""
+        before = {each for each, key in self.busy.items() if key == session.key}
+        said = await session.interrupt()
+        assert said in ("stopped", "nothing_running", "already_done", "killed")
+        if said != "nothing_running" and session.key not in self.has_forks:
+            await trio.sleep(AFTERWARDS)
+            assert not before & self.busy.keys(), "a callback goes on after the interrupt"
+
+    # What holds.
+
+    def check_permissions(self) -> None:
+        for request in self.manager.permissions():
+            assert request.deadline >= trio.current_time(), "a permission request waits beyond its deadline"
+
+    def check(self) -> None:
+        assert not self.busyness.scope.cancelled_caught, "busy for ever"
+        assert not self.busy, "a callback was left behind"
+        assert self.longest_hook <= HOOK + AFTERWARDS, "a hook goes on that was taken back"
+        for turn in self.turns:
+            assert turn.outcome is not None, f"{turn.id} has no outcome"
+        for key, events in self.events.items():
+            check_events(key, events)
+        for line in self.agent.lines:
+            check_line(line)
+        if isinstance(self.agent, PairedAgent) and self.agent.faults:
+            raise self.agent.faults[0]
+
+
+class Callbacks:
+    """What the host does for the agents of one key, and of its forks."""
+
+    def __init__(self, play: Play, key: str) -> None:
+        self.play = play
+        self.key = key
 
     async def behave(self, calm: Callable[[str], Any]) -> Any:
         """Do what the next manner says. `calm` gives what this kind of callback answers to `allow`, `deny`, `stop`."""
-        self.begun += 1
+        play = self.play
+        play.callbacks += 1
+        number = play.callbacks
+        play.busy[number] = self.key
         try:
-            match manner := next(self.manners):
+            match manner := next(play.manners):
                 case "later":
                     await trio.sleep(3)
                 case "raise":
@@ -339,17 +395,17 @@ class Play:
                 case "nonsense":
                     return object()
                 case "interrupt":
-                    await self.manager.session(KEYS[0]).interrupt()
-                case "send" if self.begun < 20:  # one that follows every one has no end
+                    await play.manager.session(self.key).interrupt()
+                case "send" if number < 20:  # one that follows every one has no end
                     try:
-                        self.turns.append(await self.manager.session(KEYS[0]).send("p0"))
+                        play.turns.append(await play.manager.session(self.key).send("p0"))
                     except tri.TriologueError:
                         pass
                 case _:
                     return calm(manner)
             return calm("allow")
         finally:
-            self.ended += 1
+            del play.busy[number]
 
     async def can_use_tool(self, name: str, given: dict[str, Any], context: Any) -> Any:
         def calm(manner: str) -> Any:
@@ -384,29 +440,15 @@ class Play:
                 case _:
                     return {}
 
-        return await self.behave(calm)
+        begun = trio.current_time()
+        try:
+            return await self.behave(calm)
+        finally:
+            self.play.longest_hook = max(self.play.longest_hook, trio.current_time() - begun)
 
-    @property
-    def probe(self) -> Any:
-        async def probe() -> Any:
-            """Look at something of the host."""
-            return await self.behave(lambda manner: manner)
-
-        return probe
-
-    # What holds at the end.
-
-    def check(self) -> None:
-        assert not self.busyness.scope.cancelled_caught, "busy for ever"
-        assert self.begun == self.ended, "a callback was left behind"
-        for turn in self.turns:
-            assert turn.outcome is not None, f"{turn.id} has no outcome"
-        for key, events in self.events.items():
-            check_events(key, events)
-        for line in self.agent.lines:
-            check_line(line)
-        if isinstance(self.agent, PairedAgent) and self.agent.faults:
-            raise self.agent.faults[0]
+    async def probe(self) -> Any:
+        """Look at something of the host."""
+        return await self.behave(lambda manner: manner)
 
 
 def check_events(key: str, events: list[tri.Event]) -> None:
@@ -428,84 +470,6 @@ def check_events(key: str, events: list[tri.Event]) -> None:
     assert Counter(told[TurnAccepted]) == Counter(told[TurnEnded]) == Counter(set(told[TurnAccepted])), key
     assert Counter(told[TurnStarted]) <= Counter(told[TurnAccepted])
     assert Counter(told[PermissionAsked]) == Counter(told[PermissionAnswered]) == Counter(set(told[PermissionAsked]))
-
-
-class Seen(Struct):
-    """What is open on a line at one moment, as the host sees it."""
-
-    theirs: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Requests of the agent that may be answered."""
-    ours: dict[str, Any] = field(default_factory=dict[str, Any])
-    asked: set[str] = field(default_factory=set[str])
-    """Every id of the agent."""
-    withdrawn: set[str] = field(default_factory=set[str])
-    prompts: set[str | None] = field(default_factory=set[str | None])
-    answered: set[str | None] = field(default_factory=set[str | None])
-    is_closed: bool = False
-    is_gone: bool = False
-
-
-def check_line(line: Line) -> None:
-    """What is said on one connection, in the order in which the host said and heard it."""
-    seen = Seen()
-    for who, message in line.passed:
-        if who == "host":
-            assert not seen.is_closed, f"{message} after the close"
-            check_host(seen, message)
-        elif who == "agent":
-            assert not seen.is_gone, f"{message} after its end"
-            check_agent(seen, message)
-        elif who == "close":
-            seen.is_closed = True
-        else:
-            seen.is_closed = seen.is_gone = True
-    assert line.passed[-1][0] == "left", "a connection was not left"
-
-
-def check_host(seen: Seen, message: Message | None) -> None:
-    match message:
-        case UserMessage(uuid=uuid):
-            assert uuid is not None
-            assert uuid not in seen.prompts, "a prompt was sent twice"
-            seen.prompts.add(uuid)
-        case ControlRequest(request_id=request_id, request=request):
-            assert request_id not in seen.ours
-            seen.ours[request_id] = request
-            if isinstance(request, Interrupt):  # what was asked for the turn is pointless, and is not answered any more
-                seen.theirs = {
-                    id: theirs for id, theirs in seen.theirs.items() if not Duty(id, theirs, None).ends_with_turn
-                }
-        case ControlResponse(response=response):
-            assert seen.theirs.pop(response.request_id, None) is not None, (
-                f"{response} answers twice, or what was taken back"
-            )
-        case ControlCancel(request_id=request_id):
-            assert seen.ours.get(request_id) is not None, "takes back what was answered, or was never asked"
-            seen.ours[request_id] = None
-        case _:
-            raise AssertionError(f"a host has no business with {message}")
-
-
-def check_agent(seen: Seen, message: Message | None) -> None:
-    match message:
-        case ControlRequest(request_id=request_id, request=request):
-            assert request_id not in seen.asked, "asked twice"
-            seen.asked.add(request_id)
-            seen.theirs[request_id] = request
-        case ControlCancel(request_id=request_id):
-            assert request_id in seen.asked
-            assert request_id not in seen.withdrawn, "taken back twice"
-            seen.withdrawn.add(request_id)
-            seen.theirs.pop(request_id, None)  # the answer may be on its way
-        case ControlResponse(response=response):
-            assert response.request_id in seen.ours, "answers what was never asked, or twice"
-            seen.ours[response.request_id] = None
-        case ResultMessage(user_message_uuid=uuid) if uuid is not None:
-            assert uuid in seen.prompts
-            assert uuid not in seen.answered, "two results"
-            seen.answered.add(uuid)
-        case _:
-            pass
 
 
 def make_agent(name: str, story: Story) -> RecordedAgent:

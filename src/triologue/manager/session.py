@@ -226,7 +226,7 @@ class Session(Controls):
 
     async def get_server_info(self) -> ServerInfo:
         """What the agent told of itself when it started; one that sleeps is started."""
-        if (actor := self._registry.awake(self._key)) is None or actor.session.link.greeting is None:
+        if (actor := self._registry.awake(self._key)) is None or not actor.session.link.was_greeted:
             await self._request(McpStatus())  # every agent answers it, and it changes nothing
             actor = self._registry.awake(self._key)
         else:

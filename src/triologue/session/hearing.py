@@ -239,7 +239,7 @@ class Hearing:
     def _go_on_with_handshake(self, response: dict[str, Any]) -> None:
         """One more step of it was answered: the first is the greeting."""
         session, link = self._session, self._session.link
-        if link.greeting is None:
+        if not link.was_greeted:
             link.greeted(response)
         if not link.preparations:
             session.link_ready()

@@ -1,8 +1,10 @@
 """The link to the agent: is there one, which generation, and who waits for which answer on it."""
 
+import zlib
 from enum import Enum, auto
 from typing import Any, TypeAlias, final
 
+import msgspec
 from msgspec import Struct
 
 from triologue.messages import ControlCancel, ControlRequest, InitMessage, Request, SetModel, SetPermissionMode
@@ -87,8 +89,7 @@ class Link:
         """The agent says when it takes up a prompt, so that its own turns can be told from ours."""
         self.is_untried = False
         """The agent has not answered the handshake: what it says may be a refusal, and is never a turn's."""
-        self.greeting: dict[str, Any] | None = None
-        """The answer to this generation's handshake."""
+        self._greeting = b""
         self.capabilities: frozenset[str] = frozenset()
         """What this generation has announced so far."""
         self.version: str | None = None
@@ -115,18 +116,29 @@ class Link:
         self.generation += 1
         self.applied = dict(settings)
         self.tells_lifecycle = False
-        self.greeting, self.capabilities = None, frozenset()
+        self._greeting, self.capabilities = b"", frozenset()
         self.version, self.has_introduced_itself = None, False
         self.dialogue = Dialogue(prefix=f"g{self.generation}_")
         self._purposes = {}
 
     def greeted(self, response: dict[str, Any]) -> None:
         """What the agent said of itself in its answer to the handshake."""
-        self.greeting = response
+        # Compressed, because it is large (Claude Code: 30 kB, and more as a dict), alike for all, and seldom looked at.
+        self._greeting = zlib.compress(msgspec.json.encode(response), level=1)
         told = response.get("capabilities")
         if isinstance(told, list):
             self.capabilities = frozenset(each for each in told if isinstance(each, str))
         self.version = _version(response.get("claude_code_version"), response.get("qodercli_version"))
+
+    @property
+    def was_greeted(self) -> bool:
+        """Has this generation answered the handshake, or its first step?"""
+        return bool(self._greeting)
+
+    @property
+    def greeting(self) -> dict[str, Any] | None:
+        """The answer to this generation's handshake."""
+        return msgspec.json.decode(zlib.decompress(self._greeting)) if self._greeting else None
 
     def introduced(self, message: InitMessage) -> None:
         """What the agent says of itself when a turn begins: more than in the handshake (Claude Code)."""
