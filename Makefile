@@ -24,7 +24,7 @@ test: $(VENV)/dev.stamp ## the default test suite
 	$(BIN)/python -m pytest -q $(PARALLEL)
 
 slow: $(VENV)/dev.stamp ## the tests that take minutes
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m slow --durations=5
 
 coverage: $(VENV)/dev.stamp ## the default test suite, with branch coverage
 	$(BIN)/coverage erase

@@ -126,7 +126,7 @@ def test_nothing_hangs_and_every_turn_has_one_outcome(name: str, story: Story, s
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", AGENTS)
 @given(story=STORIES, schedule=st.random_module())
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=3_000)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=1_000)
 def test_the_same_for_many_more(name: str, story: Story, schedule: Any) -> None:
     play(name, story)
 

@@ -90,6 +90,8 @@ class Actor:
         self._tickets = 0
         self._connection: Connection | None = None
         self._callbacks: Callbacks | None = None
+        self._has_left = False
+        """The agent has gone by itself, and the rest of its connection is being put away."""
         self._unsent: list[Message] = []
         """What an agent is owed that asks while its connection is still being opened."""
         self._deadlines: dict[str, float | None] = {
@@ -221,6 +223,8 @@ class Actor:
                 assert_never(effect)
 
     def _send(self, message: Message) -> None:
+        if self._has_left:
+            return
         if self._connection is not None:
             self._connection.send(message)
         elif self._callbacks is not None:
@@ -280,6 +284,7 @@ class Actor:
                 error = failure
             finally:
                 self._connection = self._callbacks = None
+                self._has_left = False
                 self._unsent = []
         self._holding = None
         self.post(on.Unlinked(start.generation, error))
@@ -303,6 +308,7 @@ class Actor:
                 steps = tuple(agent.preparations(options)) if isinstance(agent, PreparesSessions) else ()
                 self._apply(on.Linked(generation, agent.initialize(options), steps))
                 gone = await connection.wait_exit()
+                self._has_left = True
             # Nothing of it is alive; but callbacks and MCP servers, which are ended next, may take their time.
             error = agent.diagnose(gone, self.session.refusal, options)
             self._apply(on.Lost(generation, error))

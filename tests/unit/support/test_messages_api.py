@@ -252,7 +252,7 @@ async def test_an_error_before_anything_is_a_status(api: MessagesApi) -> None:
     reply = await ask(api, user('[[error 429 "slow down" retry-after 2]]'))
     assert (reply.status, reply.headers["retry-after"]) == (429, "2")
     assert reply.json == {"type": "error", "error": {"type": "rate_limit_error", "message": "slow down"}}
-    assert api.requests[0].ending == "failed"
+    await api.wait_request(lambda request: request.ending == "failed")
 
 
 async def test_an_error_behind_text_is_an_event(api: MessagesApi) -> None:
