@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.support.leftovers import Belongings, adopt_orphans, kill_descendants, run_to_the_last_task
+from tests.support.leftovers import (
+    Belongings,
+    adopt_orphans,
+    kill_descendants,
+    let_threads_end,
+    run_to_the_last_task,
+)
 from tests.support.needs import NEEDS, give_up
 
 # `ci` builds on hypothesis' own profile of that name: no deadline, and the same examples every time.
@@ -46,6 +52,7 @@ def nothing_left_behind() -> Iterator[None]:
     """Fail a test that leaves a process, an open file or a thread; `run_to_the_last_task` does so for tasks."""
     before = Belongings.now()
     yield
+    let_threads_end(before)
     left = Belongings.now().since(before)
     if left:
         if not before.processes:

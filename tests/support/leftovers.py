@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,10 @@ STAFF_OF_ROOT = {
     "triologue.agents.warden.WardenLink.run",
     "triologue.manager.opening._serve",
 }
+
+
+# Seconds. A thread of trio names itself idle a moment after the task that waited for it goes on.
+THREAD_PATIENCE = 2.0
 
 
 def adopt_orphans() -> None:
@@ -116,6 +121,13 @@ def busy_threads() -> dict[int, str]:
         for thread in threading.enumerate()
         if thread.ident is not None and not thread.name.startswith("Trio thread")
     }
+
+
+def let_threads_end(before: Belongings) -> None:
+    """Wait for threads that have done their work, or were abandoned while they look something up, to take their leave."""
+    until = time.monotonic() + THREAD_PATIENCE
+    while busy_threads().keys() - before.threads.keys() and time.monotonic() < until:
+        time.sleep(0.002)
 
 
 def run_to_the_last_task(main: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
