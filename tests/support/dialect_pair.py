@@ -13,11 +13,11 @@ import trio
 from msgspec import Struct, field
 from trio.testing import MemoryReceiveStream, memory_stream_one_way_pair
 
+from tests.support.other_agent import OtherAgent
 from triologue.agents import Qoder
 from triologue.agents.qoder_auth import payload, payload_file
 from triologue.engine import EngineSetup, Transcripts
-from triologue.errors import TriologueError
-from triologue.messages import AnyRequest, CanUseTool, Message, PermissionResult, Request, ResultMessage, UserMessage
+from triologue.messages import Message, Request
 from triologue.options import Options
 from triologue.ports import Agent, Carrier, Command, Connection, Exit, Model, Sink
 from triologue.standin.dialects import DIALECTS
@@ -57,36 +57,13 @@ class Part(Struct, kw_only=True):
     """What it raised, as no agent should."""
 
 
-class RecordedAgent:
+class RecordedAgent(OtherAgent):
     """Another agent, unchanged, whose frames are kept."""
 
     def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+        super().__init__(agent)
         self.lines: list[Line] = []
         """One for each connection, oldest first."""
-
-    @property
-    def name(self) -> str:
-        return self._agent.name
-
-    @property
-    def requests(self) -> Mapping[type[Request], str | None]:
-        return self._agent.requests
-
-    def check(self, options: Options) -> None:
-        self._agent.check(options)
-
-    def initialize(self, options: Options) -> AnyRequest:
-        return self._agent.initialize(options)
-
-    def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
-        return self._agent.permission_reply(request, result)
-
-    def user_frame(self, prompt: UserMessage, options: Options) -> UserMessage:
-        return self._agent.user_frame(prompt, options)
-
-    def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
-        return self._agent.diagnose(exit, refusal, options)
 
     @asynccontextmanager
     async def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AsyncGenerator[Connection]:

@@ -1,35 +1,30 @@
 """An agent with a tap on its line: all that passed between it and the session, in both directions and in order."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
-from triologue.errors import TriologueError
+from tests.support.other_agent import OtherAgent
 from triologue.messages import (
     AnyRequest,
-    CanUseTool,
     ControlCancel,
     ControlRequest,
     ControlResponse,
     HookCallback,
     McpMessage,
     Message,
-    PermissionResult,
-    Request,
-    ResultMessage,
-    UserMessage,
 )
 from triologue.options import Options
 from triologue.ports import Agent, Carrier, Connection, Exit, Sink
 
 
 @final
-class Wiretap:
+class Wiretap(OtherAgent):
     """Another agent, unchanged, whose frames are kept. For one connection at a time, or what is said of ids is unsure."""
 
     def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+        super().__init__(agent)
         self.heard: list[Message] = []
         """What the agent said."""
         self.sent: list[Message] = []
@@ -54,31 +49,6 @@ class Wiretap:
         """What was asked and never answered, each by its name: `can_use_tool`, `hook PreToolUse`, `calc tools/call`."""
         answered = set(self.answered)
         return [_name(request) for request_id, request in self.asked if request_id not in answered]
-
-    # The agent's.
-
-    @property
-    def name(self) -> str:
-        return self._agent.name
-
-    @property
-    def requests(self) -> Mapping[type[Request], str | None]:
-        return self._agent.requests
-
-    def check(self, options: Options) -> None:
-        self._agent.check(options)
-
-    def initialize(self, options: Options) -> AnyRequest:
-        return self._agent.initialize(options)
-
-    def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
-        return self._agent.permission_reply(request, result)
-
-    def user_frame(self, prompt: UserMessage, options: Options) -> UserMessage:
-        return self._agent.user_frame(prompt, options)
-
-    def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
-        return self._agent.diagnose(exit, refusal, options)
 
     @asynccontextmanager
     async def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AsyncGenerator[Connection]:
