@@ -1,4 +1,4 @@
-"""What a caller can set: how an agent works (`Options`), how much there may be (`Limits`), how long (`Deadlines`)."""
+"""What a caller can set: how an agent works (`Options`), and within what (`Limits`, `Deadlines`, `RestartPolicy`)."""
 
 from triologue.options.callbacks import (
     CanUseToolCallback as CanUseToolCallback,
@@ -15,3 +15,4 @@ from triologue.options.callbacks import (
 from triologue.options.checks import check_kinds as check_kinds, check_options as check_options
 from triologue.options.limits import Deadlines as Deadlines, Limits as Limits, check_limits as check_limits
 from triologue.options.options import IDENTITY as IDENTITY, Options as Options, without_identity as without_identity
+from triologue.options.restart import RestartPolicy as RestartPolicy, check_restart as check_restart
