@@ -8,6 +8,7 @@
     │   ├── UnsupportedOption          an option that this agent does not have
     │   ├── UnsupportedRequest         something that this agent cannot do
     │   ├── AlreadyAnswered            the permission request is settled
+    │   ├── WouldDeadlock              a session asks itself, and would wait for ever
     │   ├── SessionExists              the key has a conversation already
     │   ├── SessionIdInUse             another conversation has this id
     │   └── ManagerClosed              the manager's block was left
@@ -20,11 +21,14 @@
     │   └── AgentProtocolError         it refused, or broke the protocol
     ├── TurnError                      look at the turn: its outcome was not `answered`
     │   ├── TurnFailed                 an error result, a crash or a time-out
+    │   ├── TurnTimeout                which deadline that was: the cause of a `TurnFailed`
     │   ├── TurnInterrupted            it was stopped while it ran
     │   ├── TurnCancelled              it never ran
     │   └── TurnLost                   nobody can tell what became of it
     ├── LimitError                     wait, or raise the limit
     │   ├── MailboxFull                too many turns wait
+    │   ├── TurnRejected               the policy does not take it now
+    │   ├── BudgetExceeded             it has cost what it may
     │   └── SessionFailed              the conversation is broken for now
     └── StoreError                     look at what is kept
         └── SessionNotFound            there is no conversation with this id
@@ -109,6 +113,13 @@ class AlreadyAnswered(CallerError):
         super().__init__(f"this permission request is settled: {how}" + (f" by {brief(by)}" if by else ""))
 
 
+class WouldDeadlock(CallerError):
+    """A tool, hook or permission callback of a session waits for that session, straight or through others.
+
+    The turn that it runs in cannot end before it returns, and the turn that it waits for cannot begin before that.
+    """
+
+
 class SessionExists(CallerError):
     """The key has a conversation already."""
 
@@ -191,6 +202,18 @@ class TurnFailed(TurnError):
     """An error result, or a crash or time-out (then it is the `__cause__`)."""
 
 
+class TurnTimeout(TurnError):
+    """A deadline of the turn passed; it is the `__cause__` of the `TurnFailed`.
+
+    Attributes:
+        phase: the name of the deadline: `first_event`, `silence`, `tool` or `turn`.
+    """
+
+    def __init__(self, phase: str, about: str = "") -> None:
+        self.phase = phase
+        super().__init__(f"Deadlines.{phase} passed" + (f" ({about})" if about else ""))
+
+
 class TurnInterrupted(TurnError):
     """The turn was stopped while it ran."""
 
@@ -211,8 +234,8 @@ class MailboxFull(LimitError):
     """As many turns wait as `Limits.mailbox` allows; the prompt was not taken in."""
 
 
-class SessionFailed(LimitError):
-    """The conversation is broken.
+class TurnRejected(LimitError):
+    """The prompt was not taken in.
 
     Attributes:
         reason: why, in words.
@@ -220,6 +243,33 @@ class SessionFailed(LimitError):
 
     def __init__(self, message: str, *, reason: str = "") -> None:
         self.reason = reason
+        super().__init__(message)
+
+
+class BudgetExceeded(TurnRejected):
+    """The session, or all of the manager's, have cost what they may.
+
+    Attributes:
+        cost_usd: US dollars so far.
+        limit_usd: the bound.
+    """
+
+    def __init__(self, limit: str, *, cost_usd: float, limit_usd: float) -> None:
+        self.cost_usd, self.limit_usd = cost_usd, limit_usd
+        text = f"Limits.{limit} is {limit_usd:g} US dollars, and {cost_usd:.4g} were spent; raise it to go on"
+        super().__init__(text, reason=limit)
+
+
+class SessionFailed(LimitError):
+    """The conversation is broken for now: its agents died too often, or triologue has a bug.
+
+    Attributes:
+        reason: why, in words.
+        retry_at: when it may be tried again, on trio's clock; None: at once.
+    """
+
+    def __init__(self, message: str, *, reason: str = "", retry_at: float | None = None) -> None:
+        self.reason, self.retry_at = reason, retry_at
         super().__init__(message)
 
 

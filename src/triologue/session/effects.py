@@ -4,7 +4,16 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from triologue.messages import AnyRequest, CanUseTool, Message, Outcome, PermissionAnswered, UserMessage
+from triologue.messages import (
+    AnyRequest,
+    CanUseTool,
+    Message,
+    Outcome,
+    PermissionAnswered,
+    RateLimitEvent,
+    ResultMessage,
+    UserMessage,
+)
 from triologue.session.inputs import Reply
 
 
@@ -111,6 +120,24 @@ class ClearTimer(Struct, frozen=True):
     about: str = ""
 
 
+class PauseTimer(Struct, frozen=True):
+    """The deadline stands still, until `ResumeTimer` lets it go on with what was left."""
+
+    timer: str
+
+
+class ResumeTimer(Struct, frozen=True):
+    """A deadline that stands still goes on."""
+
+    timer: str
+
+
+class Account(Struct, frozen=True):
+    """Something that concerns others too: what a turn cost, or how much the account has left."""
+
+    message: ResultMessage | RateLimitEvent
+
+
 class Note(Struct, frozen=True):
     """A line for the log file of the program."""
 
@@ -131,5 +158,8 @@ Effect: TypeAlias = (
     | Drop
     | SetTimer
     | ClearTimer
+    | PauseTimer
+    | ResumeTimer
+    | Account
     | Note
 )

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from triologue.errors import AgentStartError, TriologueError, UnsupportedRequest
+from triologue.errors import AgentStartError, LimitError, SessionFailed, TriologueError, UnsupportedRequest
 from triologue.messages import (
     Message,
     Outcome,
@@ -18,12 +18,15 @@ from triologue.session.duties import Duties, Duty
 from triologue.session.inputs import Setting
 from triologue.session.link import Changing, Interrupting, Link, LinkEvent, LinkState, Purpose
 from triologue.session.peer import Peer
-from triologue.session.run import Phase, Run, failed_by, interrupted
+from triologue.session.run import Phase, Run, failed_by
+from triologue.session.watch import Watch
 
 START = "start"
 INTERRUPT = "interrupt"
 PERMISSION = "permission"
 CONTROL = "control"
+IDLE = "idle"
+MAX_AGE = "max_age"
 
 
 class Ground:
@@ -37,30 +40,43 @@ class Ground:
         total_cost_usd: float | None,
         peer: Peer,
         duties: Duties,
+        timed: frozenset[str],
     ) -> None:
         self.peer = peer
         self.duties = duties
+        self.timed = timed
+        self.watch = Watch(self.effect, timed)
         self.asks: dict[int, Request] = {}
         """Control requests of callers that wait for the link, by ticket."""
         self.changes: list[Changing] = []
         """Settings that were asked for while the agent starts, which it was not started with."""
         self.is_held = False
         """Nothing new begins: the manager drains."""
+        self.is_leaving = False
+        """The agent is to go now, and what waits with it."""
+        self.refuses: LimitError | None = None
+        """Why nothing is taken in: the session failed, or cost what it may."""
         self.link = Link()
         self.run: Run | None = None
         self.session_id = session_id
         self.is_confirmed = is_confirmed
+        self.is_fresh = False
+        """The link that is there now was started to begin the conversation under its id."""
         self.wanted = wanted
         self.total_cost_usd = total_cost_usd
         self.refusal: ResultMessage | None = None
         """The result that the agent gave instead of an answer to the handshake."""
         self.last_error: TriologueError | None = None
         """Why the link went away by itself the last time; None since one works."""
+        self.doubtful: dict[Setting, str | None] = {}
+        """Settings that an agent died of, perhaps: it was told, and gave no answer; with what they were before."""
         self._effects: list[do.Effect] = []
 
     @property
     def state(self) -> SessionState:
         """Derived, never stored."""
+        if isinstance(self.refuses, SessionFailed):
+            return "failed"
         match self.link.state:
             case LinkState.STARTING:
                 return "restarting" if self.last_error is not None else "starting"
@@ -92,7 +108,10 @@ class Ground:
         self.link.move(LinkEvent.READY)
         self.link.tells_lifecycle = "msg_lifecycle_v1" in self.link.capabilities
         self.last_error = None
+        self.doubtful = {}
         self.effect(do.ClearTimer(START))
+        if MAX_AGE in self.timed:
+            self.effect(do.SetTimer(MAX_AGE, self.link.generation))
         changes, self.changes = self.changes, []
         for change in changes:
             self.apply(change)
@@ -100,6 +119,7 @@ class Ground:
     def refuse_start(self, error: AgentStartError) -> None:
         """The agent will not work for us: the turn that wanted it fails, and the link is closed."""
         self.last_error = error
+        self.give_up_doubtful()
         self.end_run(failed_by(error))
         self.fail_asks(error)
         self.close_link(eof=False)
@@ -132,6 +152,13 @@ class Ground:
             if change.ticket is not None:
                 self.effect(do.Answer(change.ticket, change.value))
 
+    def give_up_doubtful(self) -> None:
+        """The next agent did not start either with a setting that one died of: go back to what was before."""
+        doubtful, self.doubtful = self.doubtful, {}
+        for setting, value in doubtful.items():
+            self.effect(do.Note(f"gave up {setting}={self.wanted.get(setting)!r}: two agents died of it"))
+            self.wanted[setting] = value
+
     def fail_asks(self, error: Exception) -> None:
         """There will be no agent for the requests that wait."""
         asks, self.asks = self.asks, {}
@@ -145,7 +172,7 @@ class Ground:
     def interrupt_answered(self, dropped: list[str]) -> None:
         """The agent has taken the interrupt in, and `dropped` these prompts; the next turn is safe from it."""
         if self.run is not None and self.run.is_stopping and self.run.prompt.uuid in dropped:
-            self.end_run(interrupted("before it began"))
+            self.end_run(self.run.stopped("before it began"))
         elif not self.is_stopping:
             self.effect(do.ClearTimer(INTERRUPT))
 
@@ -171,6 +198,7 @@ class Ground:
         answered = PermissionAnswered(id=duty.permission_id or "", answer=answer, by=by, reason=reason)
         self.duties.remember(answered)
         self.effect(do.ClearTimer(PERMISSION, answered.id))
+        self.watch.permission_settled(answered.id)
         self.publish(self.turn_of(duty), [answered])
         self.effect(do.SettlePermission(answered))
 
@@ -206,9 +234,11 @@ class Ground:
             return
         run.move(Phase.ENDED)
         self.run = None
+        self.watch.end()
         if (run.is_stopping or run.put_aside) and not self.link.waits_for(Interrupting):
             self.effect(do.ClearTimer(INTERRUPT))
-        answer = reply or ("stopped" if outcome.kind in ("interrupted", "cancelled") else "already_done")
+        is_stopped = outcome.kind in ("interrupted", "cancelled") or run.timeout is not None
+        answer = reply or ("stopped" if is_stopped else "already_done")
         for ticket in run.stop_tickets:
             self.effect(do.Answer(ticket, answer))
         self.settle_turn(run.turn_id, outcome)

@@ -1,10 +1,11 @@
 """What the agent says: whose it is, and what follows from it."""
 
-from typing import Any, assert_never, final
+from typing import Any, final
 
-from triologue.errors import AgentProtocolError, AgentStartError, NotLoggedIn
+from triologue.errors import AgentProtocolError, NotLoggedIn, TriologueError
 from triologue.messages import (
     AssistantMessage,
+    BackgroundTasksMessage,
     CanUseTool,
     CommandLifecycle,
     ControlCancel,
@@ -14,6 +15,7 @@ from triologue.messages import (
     InitMessage,
     KeepAlive,
     Message,
+    RateLimitEvent,
     ResultMessage,
     SessionStateMessage,
     StreamEvent,
@@ -21,12 +23,10 @@ from triologue.messages import (
     text,
 )
 from triologue.session import effects as do
-from triologue.session.ground import CONTROL, INTERRUPT, Ground
-from triologue.session.link import Asking, Changing, Handshake, Interrupting, LinkState
-from triologue.session.questions import Questions
-from triologue.session.run import Phase, failed_by, interrupted, outcome_of
-from triologue.session.serving import Serving
-from triologue.wire import Answered, Asked, Ignored, Refused, Withdrawn
+from triologue.session.control import Control
+from triologue.session.ground import INTERRUPT, Ground
+from triologue.session.run import Phase, failed_by, outcome_of
+from triologue.session.steering import Steering
 
 _SIGNS_OF_A_TURN = frozenset((InitMessage, AssistantMessage, UserMessage, StreamEvent, ResultMessage))
 
@@ -35,15 +35,17 @@ _SIGNS_OF_A_TURN = frozenset((InitMessage, AssistantMessage, UserMessage, Stream
 class Hearing:
     """The agent's half of a session's inputs."""
 
-    def __init__(self, session: Ground, questions: Questions, serving: Serving) -> None:
+    def __init__(self, session: Ground, control: Control, steering: Steering) -> None:
         self._session = session
-        self._questions = questions
-        self._serving = serving
+        self._dialogue = control
+        self._steering = steering
         self._chunk: list[Message] = []
         self._notable: dict[type[Message], Any] = {
             ResultMessage: self._result,
             CommandLifecycle: self._lifecycle,
             SessionStateMessage: self._agent_state,
+            BackgroundTasksMessage: self._background,
+            RateLimitEvent: self._limits,
             InitMessage: self._init,
             ConversationReset: self._reset,
             ControlRequest: self._control,
@@ -51,15 +53,21 @@ class Hearing:
             ControlCancel: self._control,
             KeepAlive: self._control,
         }
-        self._looked_at = frozenset({*self._notable, AssistantMessage})
+        self._looked_at = frozenset({*self._notable, AssistantMessage, UserMessage})
 
     def is_plain(self, batch: list[Message]) -> bool:
-        """Does nothing in this batch need a decision?"""
-        if self._is_unsure():
+        """Does nothing in this batch need a decision? Then it is published as it came, and not given to `take_in`."""
+        watch = self._session.watch
+        if watch.waits_for_output or self._is_unsure():
             return False
         if self._looked_at.isdisjoint(map(type, batch)):
             return True
-        return self._notable.keys().isdisjoint(map(type, batch)) and _refused_account(batch) is None
+        is_plain = self._notable.keys().isdisjoint(map(type, batch)) and _refused_account(batch) is None
+        if not is_plain or watch.times_tools:
+            return False
+        if self._session.owner is not None:
+            watch.note_tools(batch)
+        return True
 
     def take_in(self, batch: list[Message]) -> None:
         """Go through what one read gave. Most messages need no decision: they are published as they came."""
@@ -78,15 +86,21 @@ class Hearing:
         """The quick way: what lies between two notable messages is taken at once."""
         notable, done = self._notable, 0
         for place in [place for place, message in enumerate(batch) if type(message) in notable]:
-            self._chunk += batch[done:place]
+            self._pass_on(batch[done:place])
             notable[type(batch[place])](batch[place])
             done = place + 1
-        self._chunk += batch[done:]
+        self._pass_on(batch[done:])
+
+    def _pass_on(self, messages: list[Message]) -> None:
+        """Nothing is to be decided about these, but how long the next may take."""
+        if messages and self._session.owner is not None:
+            self._session.watch.heard(messages)
+        self._chunk += messages
 
     def _hear(self, message: Message) -> None:
         handle = self._notable.get(type(message))
         if handle is None:
-            self._chunk.append(message)
+            self._pass_on([message])
         else:
             handle(message)
 
@@ -100,10 +114,14 @@ class Hearing:
 
         Claude Code says that it tells (`msg_lifecycle_v1`) only when the first turn has begun.
         """
-        run = self._session.run
-        if type(message) in _SIGNS_OF_A_TURN and run is not None and self._is_unsure():
+        if type(message) in _SIGNS_OF_A_TURN and self._is_unsure():
             self._flush()
-            run.move(Phase.STARTED)
+            self._begin_turn()
+
+    def _begin_turn(self) -> None:
+        if self._session.run is not None:
+            self._session.run.move(Phase.STARTED)
+            self._session.watch.taken_up()
 
     def _flush(self) -> None:
         """Publish what has gathered, before its owner changes."""
@@ -114,6 +132,14 @@ class Hearing:
     def _init(self, message: InitMessage) -> None:
         self._learn(message.session_id)
         self._session.link.introduced(message)
+        self._chunk.append(message)
+
+    def _background(self, message: BackgroundTasksMessage) -> None:
+        self._session.link.background = frozenset(_task_ids(message.tasks))
+        self._chunk.append(message)
+
+    def _limits(self, message: RateLimitEvent) -> None:
+        self._session.effect(do.Account(message))
         self._chunk.append(message)
 
     def _reset(self, message: ConversationReset) -> None:
@@ -135,6 +161,7 @@ class Hearing:
         self._learn(message.session_id)
         session.is_confirmed = True
         self._count_cost(message)
+        session.effect(do.Account(message))
         run = session.run
         if run is None or not run.is_answered_by(message):
             self._chunk.append(message)
@@ -145,7 +172,10 @@ class Hearing:
             run.move(Phase.STARTED)
         self._chunk.append(message)
         self._flush()
-        cause = None if run.account_error is None else NotLoggedIn(f"{session.peer.name}: {run.account_error}")
+        self._steering.answered_with(message.user_message_uuids or [])
+        cause: TriologueError | None = run.timeout
+        if run.account_error is not None:
+            cause = NotLoggedIn(f"{session.peer.name}: {run.account_error}")
         session.end_run(outcome_of(message, is_stopping=run.is_stopping, cause=cause))
 
     def _count_cost(self, message: ResultMessage) -> None:
@@ -160,19 +190,28 @@ class Hearing:
             message.cost_usd = total - before if total >= before else total  # a total that shrank began anew
         session.total_cost_usd = total
 
+    def _control(self, message: ControlRequest | ControlResponse | ControlCancel | KeepAlive) -> None:
+        self._flush()
+        if isinstance(message, ControlRequest) and isinstance(message.request, CanUseTool) and self._is_unsure():
+            self._begin_turn()  # only a turn uses tools
+        self._dialogue.take_in(message)
+
     def _lifecycle(self, message: CommandLifecycle) -> None:
-        session, run = self._session, self._session.run
+        session = self._session
         session.link.tells_lifecycle = True
         self._flush()
         session.publish(None, [message])
+        if self._became_of_steer(message.command_uuid, message.state):
+            return
+        run = session.run
         if run is None or message.command_uuid != run.prompt.uuid or run.phase is not Phase.SENT:
             return
         run.is_noticed = True
         match message.state:
             case "started":
-                run.move(Phase.STARTED)
+                self._begin_turn()
             case "cancelled" | "discarded" if run.is_stopping:
-                session.end_run(interrupted("before it began"))
+                session.end_run(run.stopped("before it began"))
             case "cancelled" | "discarded":
                 # Qoder says so before the result that tells why; where none comes, `idle` or the deadline ends it.
                 run.move(Phase.STARTED)
@@ -183,8 +222,19 @@ class Hearing:
             case _:
                 pass
 
+    def _became_of_steer(self, uuid: str, state: str) -> bool:
+        """Was this about a prompt that the agent was handed while it worked?"""
+        match state:
+            case "started" | "completed":
+                return self._steering.take_up(uuid)
+            case "cancelled" | "discarded":
+                return self._steering.dropped(uuid)
+            case _:
+                return False
+
     def _agent_state(self, message: SessionStateMessage) -> None:
         session, run = self._session, self._session.run
+        session.link.is_working = message.state != "idle"
         self._chunk.append(message)
         if message.state != "idle" or run is None or not run.owns_messages or not session.link.tells_lifecycle:
             return
@@ -193,76 +243,7 @@ class Hearing:
         error = run.put_aside or AgentProtocolError(
             "the agent ended the turn, and its result could not be read; was it longer than Limits.max_message_bytes?"
         )
-        session.end_run(interrupted("without a result") if run.is_stopping else failed_by(error))
-
-    def _control(self, message: ControlRequest | ControlResponse | ControlCancel | KeepAlive) -> None:
-        session = self._session
-        heard = session.link.dialogue.hear(message)
-        match heard:
-            case Answered(request_id=request_id, response=response):
-                self._answered(request_id, response)
-            case Refused(request_id=request_id, error=error, code=code):
-                self._refused(request_id, error, code)
-            case Asked(request_id=request_id, request=request):
-                self._flush()
-                if self._is_unsure() and isinstance(request, CanUseTool) and session.run is not None:
-                    session.run.move(Phase.STARTED)  # only a turn uses tools
-                self._serving.asked(request_id, request)
-            case Withdrawn(request_id=request_id):
-                self._flush()
-                self._serving.withdrawn(request_id)
-            case Ignored(why=why) if not isinstance(message, KeepAlive):
-                session.effect(do.Note(f"ignored a control frame: {why}"))
-            case Ignored():  # a keep-alive
-                pass
-            case _:
-                assert_never(heard)
-
-    def _answered(self, request_id: str, response: dict[str, Any]) -> None:
-        session = self._session
-        match session.link.purpose_of(request_id):
-            case Handshake():
-                if session.link.state is LinkState.STARTING:
-                    self._go_on_with_handshake(response)
-            case Interrupting():
-                session.interrupt_answered(_strings(response.get("cancelled")))
-            case Asking(ticket=ticket):
-                session.effect(do.ClearTimer(CONTROL, request_id))
-                session.effect(do.Answer(ticket, response))
-            case Changing() as change:
-                session.effect(do.ClearTimer(CONTROL, request_id))
-                session.link.applied[change.setting] = change.value
-                session.agree(change)
-                if change.ticket is not None:
-                    session.effect(do.Answer(change.ticket, change.value))
-
-    def _go_on_with_handshake(self, response: dict[str, Any]) -> None:
-        """One more step of it was answered: the first is the greeting."""
-        session, link = self._session, self._session.link
-        if not link.was_greeted:
-            link.greeted(response)
-        if not link.preparations:
-            session.link_ready()
-            return
-        step = link.preparations.pop(0)
-        capability = session.peer.requests.get(type(step))
-        if capability is None or capability in link.capabilities:
-            session.send_request(step, Handshake())
-        else:
-            session.refuse_start(AgentStartError(str(session.unsupported(step, "it does not announce it"))))
-
-    def _refused(self, request_id: str, error: str, code: str | None) -> None:
-        session = self._session
-        match session.link.purpose_of(request_id):
-            case Handshake():
-                self._flush()
-                session.refuse_start(AgentStartError(f"the agent refused the handshake: {error}"))
-            case Interrupting():
-                session.effect(do.Note(f"the agent refused to be interrupted: {error}"))
-                session.interrupt_answered([])
-            case Asking() | Changing() as purpose:
-                session.effect(do.ClearTimer(CONTROL, request_id))
-                self._questions.refused(purpose, error, code)
+        session.end_run(run.stopped("without a result") if run.is_stopping else failed_by(error))
 
 
 def _refused_account(batch: list[Message]) -> AssistantMessage | None:
@@ -273,12 +254,14 @@ def _refused_account(batch: list[Message]) -> AssistantMessage | None:
     return None
 
 
+def _task_ids(tasks: object) -> list[str]:
+    """Of what an agent says is in its background; it may be anything."""
+    found = [task.get("task_id") for task in tasks if isinstance(task, dict)] if isinstance(tasks, list) else []
+    return [id for id in found if isinstance(id, str)]
+
+
 def _put_aside(state: str) -> AgentProtocolError:
     return AgentProtocolError(f"the agent put the prompt aside unanswered ({state})")
-
-
-def _strings(value: object) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _cost_since_last_result(message: ResultMessage) -> float | None:

@@ -4,18 +4,20 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from triologue.errors import TriologueError
+from triologue.errors import LimitError, TriologueError
 from triologue.messages import Message, PermissionResult, Request, UserMessage
+from triologue.options import Overlap
 
 Setting: TypeAlias = Literal["model", "permission_mode"]
 
 
 class Submit(Struct, frozen=True):
-    """A prompt comes in. Raises `MailboxFull` when too many wait."""
+    """A prompt comes in. Raises a `LimitError` when it cannot be taken in now."""
 
     turn_id: str
     prompt: UserMessage
     meta: dict[str, str]
+    overlap: Overlap = "queue"
 
 
 class Withdraw(Struct, frozen=True):
@@ -98,6 +100,25 @@ class Leave(Struct, frozen=True):
     error: Exception | None = None
 
 
+class Evict(Struct, frozen=True):
+    """Let this agent go if it has nothing to do: its place is needed. The reply is whether it goes."""
+
+    ticket: int
+    generation: int
+
+
+class Gate(Struct, frozen=True):
+    """Begin no turn for this reason (a usage limit); None: there is none any more."""
+
+    reason: str | None
+
+
+class Refuse(Struct, frozen=True):
+    """Take nothing in any more for this reason (the money is spent); what waits ends with it. None: go on."""
+
+    error: LimitError | None
+
+
 class Hold(Struct, frozen=True):
     """Begin no further turn (the manager drains)."""
 
@@ -128,6 +149,10 @@ class Lost(Struct, frozen=True):
 
     generation: int
     error: TriologueError
+    at: float = 0.0
+    """When, on a clock that never goes back."""
+    jitter: float = 0.0
+    """At least 0, below 1: by how much the next start is put off, within its bounds."""
 
 
 class Unlinked(Struct, frozen=True):
@@ -135,6 +160,9 @@ class Unlinked(Struct, frozen=True):
 
     generation: int
     error: TriologueError | None
+    at: float = 0.0
+    """As of `Lost`."""
+    jitter: float = 0.0
 
 
 class Expired(Struct, frozen=True):
@@ -157,6 +185,9 @@ Input: TypeAlias = (
     | Failed
     | Rest
     | Leave
+    | Evict
+    | Gate
+    | Refuse
     | Hold
     | Admitted
     | Linked

@@ -73,7 +73,13 @@ class Changing(Struct, frozen=True):
         return SetPermissionMode(mode=self.value or "default")
 
 
-Purpose: TypeAlias = Handshake | Interrupting | Asking | Changing
+class Recalling(Struct, frozen=True):
+    """A prompt that waits inside the agent was asked back."""
+
+    uuid: str
+
+
+Purpose: TypeAlias = Handshake | Interrupting | Asking | Changing | Recalling
 
 
 @final
@@ -96,6 +102,12 @@ class Link:
         """The agent's own, once it told."""
         self.has_introduced_itself = False
         """It has sent an `init`, so no further capability is to be expected."""
+        self.is_working = False
+        """The agent says that it is busy, if only with something of its own."""
+        self.background: frozenset[str] = frozenset()
+        """Tasks that it has in the background."""
+        self.is_old = False
+        """It is as old as it may get, and goes as soon as it has nothing to do."""
         self.preparations: list[Request] = []
         """What is still to be asked of it before it is ready."""
         self.dialogue = Dialogue()
@@ -118,6 +130,7 @@ class Link:
         self.tells_lifecycle = False
         self._greeting, self.capabilities = b"", frozenset()
         self.version, self.has_introduced_itself = None, False
+        self.is_working, self.background, self.is_old = False, frozenset(), False
         self.dialogue = Dialogue(prefix=f"g{self.generation}_")
         self._purposes = {}
 
@@ -163,6 +176,11 @@ class Link:
     def purposes(self) -> list[Purpose]:
         """Why we asked what is unanswered."""
         return list(self._purposes.values())
+
+    @property
+    def is_asked(self) -> bool:
+        """Does anything that we asked wait for its answer?"""
+        return bool(self._purposes)
 
     def asking(self, ticket: int) -> str | None:
         """The id of the request that this caller waits for."""

@@ -5,25 +5,31 @@ No await, no clock, no randomness. `receive` is the only way in. An input that i
 
 from typing import assert_never, final
 
-from triologue.errors import AgentProtocolError, AgentStartError, SessionNotFound, TriologueError
+from triologue.errors import AgentProtocolError, AgentStartError, LimitError, TurnRejected
 from triologue.messages import (
     Interrupt,
     Message,
+    Outcome,
     SessionState,
     StateChanged,
     TurnAccepted,
     TurnStarted,
 )
+from triologue.options import RestartPolicy
 from triologue.session import effects as do, inputs as on
+from triologue.session.control import Control
 from triologue.session.duties import Duties
-from triologue.session.ground import CONTROL, INTERRUPT, PERMISSION, START, Ground
+from triologue.session.ground import CONTROL, IDLE, INTERRUPT, MAX_AGE, PERMISSION, START, Ground
 from triologue.session.hearing import Hearing
-from triologue.session.link import Asking, Changing, Handshake, Interrupting, LinkEvent, LinkState, Purpose
+from triologue.session.link import Asking, Changing, Handshake, Interrupting, LinkState
+from triologue.session.losing import Losing
 from triologue.session.mailbox import Mailbox, Waiting
 from triologue.session.peer import Peer
 from triologue.session.questions import Questions
+from triologue.session.restarts import Restarts
 from triologue.session.run import Phase, Run, cancelled, failed_by, interrupted
 from triologue.session.serving import Serving
+from triologue.session.steering import Steering
 
 
 @final
@@ -33,11 +39,13 @@ class Session(Ground):
     Args:
         peer: the agent.
         permission_tag: what the ids of its permission requests begin with; see `Duties`.
-        mailbox_limit: turns that may wait.
+        mailbox_limit: prompts that may wait.
         session_id: the conversation's id, when there is one already.
         is_confirmed: the agent has shown that it keeps this conversation: it gave a result in it.
         settings: the model and the permission mode that are wanted at first.
         total_cost_usd: what the conversation has cost so far; None when that is not known.
+        restarts: the crashes of its agents so far; they count on from one of these objects to the next.
+        timed: the names of the deadlines that there are, of those that a turn, its tools and an agent at rest can have.
     """
 
     def __init__(
@@ -50,17 +58,29 @@ class Session(Ground):
         is_confirmed: bool = False,
         settings: dict[on.Setting, str | None] | None = None,
         total_cost_usd: float | None = 0.0,
+        restarts: Restarts | None = None,
+        timed: frozenset[str] = frozenset(),
     ) -> None:
-        super().__init__(session_id, is_confirmed, dict(settings or {}), total_cost_usd, peer, Duties(permission_tag))
+        duties = Duties(permission_tag)
+        super().__init__(session_id, is_confirmed, dict(settings or {}), total_cost_usd, peer, duties, timed)
         self.mailbox = Mailbox(mailbox_limit)
-        self._begins_fresh = self._is_fresh = False
-        """Is the next start, and was the last one, of a conversation that the agent does not know yet?"""
         self._rest_tickets: list[int] = []
         self._leaves: list[on.Leave] = []
         self._shown: SessionState = self.state
+        self._was_idle = False
+        self.gate: str | None = None
+        """Why no turn may begin, though nothing is wrong here: a usage limit."""
         self._questions = Questions(self)
         self._serving = Serving(self)
-        self._hearing = Hearing(self, self._questions, self._serving)
+        self.steering = Steering(self, self.mailbox)
+        control = Control(self, self._questions, self._serving, self.steering)
+        self._hearing = Hearing(self, control, self.steering)
+        self._losing = Losing(self, self.mailbox, self.steering, restarts or Restarts(RestartPolicy()))
+
+    @property
+    def start_after(self) -> float:
+        """When the next agent may be started, on the clock of `Lost.at`: it died, and is not started at once."""
+        return self._losing.start_after
 
     @property
     def is_quiet(self) -> bool:
@@ -68,23 +88,49 @@ class Session(Ground):
         is_idle = self.run is None and len(self.mailbox) == 0 and not self.asks
         return is_idle and self.link.state is LinkState.ABSENT
 
+    @property
+    def is_idle(self) -> bool:
+        """There is an agent, and it has nothing to do: it could be let go, and nobody would notice."""
+        return len(self.mailbox) == 0 and not self._leaves and self._is_at_rest
+
+    @property
+    def _is_at_rest(self) -> bool:
+        """There is an agent, and it does nothing; a turn may wait for it."""
+        link = self.link
+        if link.state is not LinkState.READY or self.run is not None or self.asks:
+            return False
+        is_asked = len(self.duties) > 0 or link.is_asked or len(self.steering) > 0
+        return not (is_asked or link.is_working or link.background)
+
     def lets_pass(self, generation: int, batch: list[Message]) -> bool:
-        """May this batch be published as it came, under `owner`? Text in pieces passes by the machines this way."""
+        """May this batch be published as it came, under `owner`? Text in pieces passes by the machines this way.
+
+        One that may pass is not given to `receive`.
+        """
         return self.link.is_current(generation) and self._hearing.is_plain(batch)
 
     def receive(self, event: on.Input) -> list[do.Effect]:
         """Take in one input; return what is to be done, in order.
 
         Raises:
-            MailboxFull: a `Submit` beyond the limit.
+            LimitError: a `Submit` that is not taken in; it changed nothing.
         """
         self._handle(event)
         self._go_on()
+        if self.is_idle != self._was_idle:
+            self._was_idle = not self._was_idle
+            if IDLE in self.timed:
+                self.effect(do.SetTimer(IDLE, self.link.generation) if self._was_idle else do.ClearTimer(IDLE))
         if self.state != self._shown:
             self._shown = self.state
-            reason = str(self.last_error) if self.last_error is not None and self._shown == "hibernated" else None
-            self.publish(None, [StateChanged(state=self._shown, reason=reason)])
+            self.publish(None, [StateChanged(state=self._shown, reason=self._why())])
         return self.take_effects()
+
+    def _why(self) -> str | None:
+        """The reason that goes with the state."""
+        if self._shown == "failed":
+            return str(self.refuses)
+        return str(self.last_error) if self.last_error is not None and self._shown == "hibernated" else None
 
     def _handle(self, event: on.Input) -> None:  # noqa: C901 - one arm for each input
         match event:
@@ -92,8 +138,7 @@ class Session(Ground):
                 if self.link.is_current(event.generation):
                     self._hearing.take_in(event.batch)
             case on.Submit():
-                self.mailbox.put(Waiting(event.turn_id, event.prompt))
-                self.publish(event.turn_id, [TurnAccepted(prompt=event.prompt, meta=event.meta)])
+                self._submit(event)
             case on.Withdraw():
                 self._withdraw(event.turn_id)
             case on.StopTurn():
@@ -116,6 +161,12 @@ class Session(Ground):
                 self._rest_tickets.append(event.ticket)
             case on.Leave():
                 self._begin_leave(event)
+            case on.Evict():
+                self._evict(event)
+            case on.Gate():
+                self.gate = event.reason
+            case on.Refuse():
+                self._refuse(event.error)
             case on.Hold():
                 self.is_held = True
             case on.Admitted():
@@ -127,10 +178,10 @@ class Session(Ground):
                     self.send_request(event.hello, Handshake())
             case on.Lost():
                 if self.link.is_current(event.generation):
-                    self._lost(event.error)
+                    self._losing.lost(event)
             case on.Unlinked():
                 if self.link.is_current(event.generation):
-                    self._unlinked(event.error)
+                    self._losing.unlinked(event)
             case on.Expired():
                 self._expired(event)
             case _:
@@ -142,13 +193,24 @@ class Session(Ground):
         """Send what waited for the agent, begin the next turn, or let the agent go, if that is what follows now."""
         if self.asks and self.link.state is LinkState.READY and not self._leaves:
             self._questions.send()
-        if self.run is None and self._may_begin():
-            waiting = self.mailbox.take()
-            if waiting is not None:
-                self.run = Run(waiting.turn_id, waiting.prompt)
+        if self.link.is_old and self._is_at_rest:
+            self.close_link(eof=True)
+        self._begin_next()
         if self.run is not None:
             self._advance(self.run)
-        elif self._leaves or (self._rest_tickets and not self._is_wanted):
+            self.steering.hand_over()
+        else:
+            self._go_on_without_turn()
+
+    def _begin_next(self) -> None:
+        if self.run is None and len(self.steering) > 0:
+            self.steering.begin_next()
+        if self.run is None and self._may_begin() and (waiting := self.mailbox.take()) is not None:
+            self.run = Run(waiting.turn_id, waiting.prompt)
+            self.run.is_begun = waiting.is_begun
+
+    def _go_on_without_turn(self) -> None:
+        if self._leaves or (self._rest_tickets and not self._is_wanted):
             self.close_link(eof=True)
             if self.link.state is LinkState.ABSENT:
                 self._settle_rest()
@@ -162,9 +224,10 @@ class Session(Ground):
         return len(self.mailbox) > 0 or bool(self.asks) or self.link.waits_for(Asking)
 
     def _may_begin(self) -> bool:
+        if self.is_held or self._leaves or self.gate is not None or len(self.mailbox) == 0:
+            return False
         # An interrupt that is still under way must not hit the next turn; on a link that closes it cannot.
-        may_hit = self.link.state is LinkState.READY and self.link.waits_for(Interrupting)
-        return not (self.is_held or self._leaves or may_hit)
+        return not (self.link.state is LinkState.READY and self.link.waits_for(Interrupting))
 
     def _advance(self, run: Run) -> None:
         if run.phase is not Phase.PENDING:
@@ -173,19 +236,21 @@ class Session(Ground):
             self._start()
         elif self.link.state is LinkState.READY:
             run.move(Phase.SENT)
-            if not run.is_repeated:
+            if not run.is_begun:
+                run.is_begun = True
                 self.publish(run.turn_id, [TurnStarted()])
+            self.watch.begin(self.link.generation)
             self.effect(do.SendPrompt(self.link.generation, run.prompt))
 
     def _start(self) -> None:
         self.link.start(self.wanted)
-        self._is_fresh, self._begins_fresh = self._begins_fresh, False
+        self.is_fresh, self._losing.begins_fresh = self._losing.begins_fresh, False
         self.refusal = None
         self.effect(
             do.Start(
                 generation=self.link.generation,
                 session_id=self.session_id,
-                fresh=self._is_fresh,
+                fresh=self.is_fresh,
                 model=self.wanted.get("model"),
                 permission_mode=self.wanted.get("permission_mode"),
             )
@@ -200,12 +265,43 @@ class Session(Ground):
         for leave in self._leaves:
             self.effect(do.Answer(leave.ticket))
         self._leaves.clear()
+        self.is_leaving = False
 
     # Callers.
+
+    def _submit(self, event: on.Submit) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        is_busy = self.run is not None or len(self.mailbox) > 0 or len(self.steering) > 0
+        if event.overlap == "reject" and is_busy:
+            raise TurnRejected(
+                "a turn runs or waits in this session, and overlap='reject' takes no other one in; send it again later",
+                reason="busy",
+            )
+        into = self.mailbox.put(Waiting(event.turn_id, event.prompt, event.overlap))
+        self.publish(event.turn_id, [TurnAccepted(prompt=event.prompt, meta=event.meta)])
+        if into is not None:
+            self.settle_turn(event.turn_id, Outcome(kind="merged", into=into))
+        if event.overlap == "interrupt":
+            self._stop_turn(None)
+
+    def _refuse(self, error: LimitError | None) -> None:
+        self.refuses = error
+        if error is not None:
+            for waiting in self.mailbox.clear():
+                self.settle_turn(waiting.turn_id, cancelled(str(error), error))
+
+    def _evict(self, event: on.Evict) -> None:
+        goes = self.link.is_current(event.generation) and self.is_idle
+        if goes:
+            self.close_link(eof=True)
+        self.effect(do.Answer(event.ticket, goes))
 
     def _withdraw(self, turn_id: str) -> None:
         if self.mailbox.remove(turn_id):
             self.settle_turn(turn_id, cancelled("withdrawn"))
+        elif self.steering.waits(turn_id):
+            self.steering.recall(turn_id)
         elif self.run is not None and self.run.turn_id == turn_id:
             if self.run.phase is Phase.PENDING:
                 self.end_run(cancelled("withdrawn"))
@@ -223,11 +319,15 @@ class Session(Ground):
         if run.phase is Phase.PENDING:
             self.end_run(interrupted("before it began"))
         elif not run.is_stopping:
-            run.is_stopping = True
-            # With `cancel_queued` a prompt that waits behind a turn of the agent's own is dropped too.
-            self.send_request(Interrupt(cancel_queued=True), Interrupting())
-            self.effect(do.SetTimer(INTERRUPT, self.link.generation))
-            self._serving.interrupted()
+            self._interrupt(run)
+
+    def _interrupt(self, run: Run) -> None:
+        run.is_stopping = True
+        self.watch.end()
+        # With `cancel_queued` a prompt that waits behind a turn of the agent's own is dropped too.
+        self.send_request(Interrupt(cancel_queued=True), Interrupting())
+        self.effect(do.SetTimer(INTERRUPT, self.link.generation))
+        self._serving.interrupted()
 
     def _change(self, event: on.Change) -> None:
         self.wanted[event.setting] = event.value
@@ -241,70 +341,18 @@ class Session(Ground):
 
     def _begin_leave(self, event: on.Leave) -> None:
         self._leaves.append(event)
+        self.is_leaving = True
         reason = "the session was closed" if event.error is None else str(event.error)
         for waiting in self.mailbox.clear():
             self.settle_turn(waiting.turn_id, cancelled(reason, event.error))
         self.fail_asks(event.error or AgentProtocolError(f"{reason} before the agent could be asked"))
         self._stop_turn(None)
 
-    # The link.
-
-    def _unlinked(self, why: TriologueError | None) -> None:
-        error = why or AgentProtocolError("the connection was closed")
-        if self.link.state is LinkState.CLOSING:
-            self._give_up_all(error)
-        else:
-            self._lost(error)
-        self.link.move(LinkEvent.GONE)
-
-    def _give_up_all(self, error: TriologueError) -> None:
-        """Nobody is there any more for what either end still wants of the other."""
-        self.effect(do.ClearTimer(START))
-        self.effect(do.ClearTimer(INTERRUPT))
-        self.drop_duties(f"the agent went away: {error}")
-        self.keep_changes()
-        for request_id, purpose in self.link.lose().items():
-            self._give_up(request_id, purpose, error)
-
-    def _lost(self, error: TriologueError) -> None:
-        """It went away by itself, unless it was told to or is known to be gone."""
-        if self.link.state is LinkState.CLOSING:
-            return
-        self.link.move(LinkEvent.CLOSE)
-        self._give_up_all(error)
-        self.last_error = error
-        run = self.run
-        if run is not None and run.was_left_alone_by(error):
-            run.move(Phase.PENDING)
-            run.is_repeated = True
-            return
-        is_missing = isinstance(error, SessionNotFound) and self.session_id is not None
-        is_first_try = run is None or run.phase is Phase.PENDING
-        if is_missing and not self.is_confirmed and not self._is_fresh and is_first_try:
-            # The agent went away before it had kept anything of this conversation: begin it again under its id.
-            self._begins_fresh = True
-            return
-        self.fail_asks(error)
-        if run is not None:
-            self.end_run(interrupted("the agent went away") if run.is_stopping else failed_by(error))
-
-    def _give_up(self, request_id: str, purpose: Purpose, error: TriologueError) -> None:
-        match purpose:
-            case Changing(ticket=ticket, value=value):
-                self.effect(do.ClearTimer(CONTROL, request_id))
-                if ticket is not None:
-                    self.effect(do.Answer(ticket, value))  # the next start applies it
-            case Asking(ticket=ticket):
-                self.effect(do.ClearTimer(CONTROL, request_id))
-                gone = AgentProtocolError(f"the agent went away before it answered: {error}")
-                self.effect(do.Answer(ticket, error=gone))
-            case _:
-                pass
-
     def _expired(self, event: on.Expired) -> None:
         if not self.link.is_current(event.generation):
             return
         if event.timer == START and self.link.state is LinkState.STARTING:
+            self._losing.blame("it did not answer the handshake within Deadlines.start")
             self.refuse_start(
                 AgentStartError("the agent did not answer the handshake within Deadlines.start, and was stopped")
             )
@@ -312,8 +360,27 @@ class Session(Ground):
             self._serving.expired(event.about)
         elif event.timer == CONTROL:
             self._questions.expired(event.about)
-        elif event.timer == INTERRUPT and self.run is not None and self.run.put_aside and not self.is_stopping:
-            self.end_run(failed_by(self.run.put_aside))
-        elif event.timer == INTERRUPT and (self.is_stopping or self.link.waits_for(Interrupting)):
-            self.end_run(interrupted("killed: it did not stop within Deadlines.interrupt"), reply="killed")
+        elif event.timer == INTERRUPT:
+            self._interrupt_expired()
+        elif event.timer in (IDLE, MAX_AGE):
+            self.link.is_old = True
+        else:
+            self._turn_expired(event)
+
+    def _interrupt_expired(self) -> None:
+        run = self.run
+        if run is not None and run.put_aside and not run.is_stopping:
+            self.end_run(failed_by(run.put_aside))
+        elif self.is_stopping or self.link.waits_for(Interrupting):
+            if run is not None:
+                self.end_run(run.stopped("killed: it did not stop within Deadlines.interrupt"), reply="killed")
+            self._losing.blame("it did not stop within Deadlines.interrupt")
             self.close_link(eof=False)
+
+    def _turn_expired(self, event: on.Expired) -> None:
+        run = self.run
+        works = any(duty.ends_with_turn for duty in self.duties)
+        timeout = self.watch.expired(event.timer, event.about, is_working_for_it=works)
+        if run is not None and timeout is not None and not run.is_stopping:
+            run.timeout = timeout
+            self._interrupt(run)

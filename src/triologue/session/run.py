@@ -3,7 +3,7 @@
 from enum import Enum, auto
 from typing import final
 
-from triologue.errors import AgentCrashed, TriologueError, TurnCancelled, TurnFailed, TurnInterrupted
+from triologue.errors import AgentCrashed, TriologueError, TurnCancelled, TurnFailed, TurnInterrupted, TurnTimeout
 from triologue.messages import Outcome, ResultMessage, UserMessage
 
 
@@ -23,7 +23,8 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.SENT, Phase.ENDED}),
     # Back to PENDING: the agent left without having taken the prompt up.
     Phase.SENT: frozenset({Phase.STARTED, Phase.ENDED, Phase.PENDING}),
-    Phase.STARTED: frozenset({Phase.ENDED}),
+    # Or it died with it, and the turn is run again.
+    Phase.STARTED: frozenset({Phase.ENDED, Phase.PENDING}),
     Phase.ENDED: frozenset(),
 }
 
@@ -44,8 +45,12 @@ class Run:
         """Who waits for the interrupt to take effect."""
         self.is_noticed = False
         """The agent has shown that it has the prompt."""
+        self.is_begun = False
+        """It was told that it began."""
         self.is_repeated = False
-        """The prompt goes out for the second time, which is the last."""
+        """An agent left alone with the prompt; it goes out once more at most for that."""
+        self.timeout: TurnTimeout | None = None
+        """The deadline that it is being stopped for."""
         self.put_aside: TriologueError | None = None
         """The agent said that it dropped the prompt; what the turn ends with, unless a result tells more."""
         self.account_error: str | None = None
@@ -86,17 +91,23 @@ class Run:
         kind = result.origin.get("kind") if result.origin else None
         return kind is None or kind == "human"
 
+    def stopped(self, reason: str) -> Outcome:
+        """The outcome of a turn that was stopped and gave no result: for the deadline that passed, if one did."""
+        return failed_by(self.timeout) if self.timeout is not None else interrupted(reason)
+
 
 def outcome_of(result: ResultMessage, *, is_stopping: bool, cause: TriologueError | None = None) -> Outcome:
     """The outcome that a result means. `is_error` decides, whatever the subtype says; `cause` is why, if one knows."""
     if not result.is_error:
         # Claude gives a turn that a newer prompt pushed aside a result without an error; that is not our doing.
         return Outcome(kind="answered", result=result, reason=result.terminal_reason, cost_usd=result.cost_usd)
-    reason = result.terminal_reason or result.subtype
+    reason, said = result.terminal_reason or result.subtype, describe(result)
     if is_stopping and (result.terminal_reason is None or result.terminal_reason in _ABORTED):
-        error: Exception = TurnInterrupted("the turn was interrupted", result=result)
-        return Outcome(kind="interrupted", result=result, error=error, reason=reason, cost_usd=result.cost_usd)
-    error = TurnFailed(f"the turn failed ({reason}): {describe(result)}", result=result)
+        if not isinstance(cause, TurnTimeout):
+            stopped = TurnInterrupted("the turn was interrupted", result=result)
+            return Outcome(kind="interrupted", result=result, error=stopped, reason=reason, cost_usd=result.cost_usd)
+        reason, said = cause.phase, str(cause)
+    error = TurnFailed(f"the turn failed ({reason}): {said}", result=result)
     error.__cause__ = cause
     return Outcome(kind="failed", result=result, error=error, reason=reason, cost_usd=result.cost_usd)
 
@@ -111,7 +122,8 @@ def failed_by(cause: TriologueError) -> Outcome:
     """The outcome of a turn that lost its agent."""
     error = TurnFailed(str(cause))
     error.__cause__ = cause
-    return Outcome(kind="failed", error=error, reason=type(cause).__name__)
+    reason = cause.phase if isinstance(cause, TurnTimeout) else type(cause).__name__
+    return Outcome(kind="failed", error=error, reason=reason)
 
 
 def interrupted(reason: str) -> Outcome:

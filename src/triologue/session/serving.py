@@ -48,6 +48,7 @@ class Serving:
         elif duty.permission_id is not None and isinstance(request, CanUseTool):
             session.publish(duty.turn_id, [PermissionAsked(id=duty.permission_id, request=request)])
             session.effect(do.SetTimer(PERMISSION, link.generation, duty.permission_id))
+            session.watch.permission_asked(duty.permission_id, request.tool_use_id)
             session.effect(
                 do.AskPermission(link.generation, request_id, duty.permission_id, duty.turn_id, request),
             )

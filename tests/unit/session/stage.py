@@ -41,6 +41,7 @@ def told(effects: list[do.Effect]) -> list[str]:
     return [
         line
         for effect in effects
+        if not isinstance(effect, do.Account)  # tested where it is accounted for
         for line in (_published(effect) if isinstance(effect, do.Publish) else [_line(effect)])
     ]
 
@@ -100,8 +101,12 @@ def _line(effect: do.Effect) -> str:
             return f"timer {timer} {generation}" + (f" {about}" if about else "")
         case do.ClearTimer(timer, about):
             return f"clear {timer}" + (f" {about}" if about else "")
-        case do.Note():
-            return "note"
+        case do.PauseTimer(timer):
+            return f"pause {timer}"
+        case do.ResumeTimer(timer):
+            return f"resume {timer}"
+        case do.Account() | do.Note():
+            return type(effect).__name__.lower()
 
 
 def _frame(message: Message) -> str:

@@ -18,7 +18,7 @@ def test_a_mailbox_gives_in_order_and_has_a_bound() -> None:
     mailbox = Mailbox(2)
     mailbox.put(waiting("a"))
     mailbox.put(waiting("b"))
-    with pytest.raises(MailboxFull, match="2 turns wait"):
+    with pytest.raises(MailboxFull, match="2 prompts wait"):
         mailbox.put(waiting("c"))
     assert [mailbox.position(each) for each in "abc"] == [0, 1, None]
     assert mailbox.take() == waiting("a")

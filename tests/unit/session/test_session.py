@@ -64,6 +64,7 @@ def test_effects_are_values() -> None:
     ]
     outcome = Outcome(kind="answered", result=answer)
     assert session.receive(on.Heard(1, [init(), answer])) == [
+        do.Account(answer),
         do.Publish("a", [init(), answer, TurnEnded(outcome=outcome)]),
         do.Settle("a", outcome),
         do.Publish(None, [StateChanged(state="idle")]),

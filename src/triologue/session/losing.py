@@ -1,0 +1,152 @@
+"""What follows when an agent goes away: for its turn, for what was asked of it, and for whether it is started again."""
+
+from typing import final
+
+from triologue.errors import (
+    AgentCrashed,
+    AgentNotFound,
+    AgentProtocolError,
+    CallerError,
+    NotLoggedIn,
+    SessionFailed,
+    SessionNotFound,
+    TriologueError,
+)
+from triologue.session import effects as do, inputs as on
+from triologue.session.ground import CONTROL, INTERRUPT, MAX_AGE, START, Ground
+from triologue.session.link import Asking, Changing, LinkEvent, LinkState, Purpose
+from triologue.session.mailbox import Mailbox
+from triologue.session.restarts import Restarts, Spent
+from triologue.session.run import Phase, Run, failed_by
+from triologue.session.steering import Steering, renewed
+
+# Another start would end as this one did: somebody has to do something first.
+_NO_CRASHES = (AgentNotFound, NotLoggedIn, SessionNotFound, CallerError)
+
+
+@final
+class Losing:
+    """The end of a link, however it came."""
+
+    def __init__(self, session: Ground, mailbox: Mailbox, steering: Steering, restarts: Restarts) -> None:
+        self._session = session
+        self._mailbox = mailbox
+        self._steering = steering
+        self._restarts = restarts
+        self.start_after = 0.0
+        """When the next agent may be started, on the clock of `Lost.at`."""
+        self.begins_fresh = False
+        """The next start is of a conversation that the agent does not know yet."""
+        self._killed_for: AgentProtocolError | None = None
+
+    def blame(self, reason: str) -> None:
+        """It is killed, because it does not do what it should: that counts as a crash."""
+        self._killed_for = AgentProtocolError(f"it was killed: {reason}")
+
+    def unlinked(self, event: on.Unlinked) -> None:
+        """The connection is gone."""
+        session = self._session
+        error = event.error or AgentProtocolError("the connection was closed")
+        if session.link.state is LinkState.CLOSING:
+            self._give_up_all(error)
+            if self._killed_for is not None and self._count_crash(event, self._killed_for) and session.refuses:
+                session.end_run(failed_by(session.refuses))
+        else:
+            self.lost(on.Lost(event.generation, error, event.at, event.jitter))
+        self._killed_for = None
+        session.link.move(LinkEvent.GONE)
+
+    def lost(self, event: on.Lost) -> None:
+        """It went away by itself, unless it was told to or is known to be gone."""
+        session, error = self._session, event.error
+        if session.link.state is LinkState.CLOSING:
+            return
+        was_ready = session.link.state is LinkState.READY
+        session.link.move(LinkEvent.CLOSE)
+        self._give_up_all(error)
+        session.last_error = error
+        if not was_ready:
+            session.give_up_doubtful()
+        if self._begins_again(error):
+            return
+        is_failed = self._count_crash(event, error)
+        session.fail_asks(error)
+        run = session.run
+        if run is None:
+            return
+        if not is_failed and self._may_retry(run, error):
+            run.move(Phase.PENDING)
+            run.is_noticed, run.prompt = False, renewed(run.prompt)
+            session.watch.end()
+        else:
+            session.end_run(run.stopped("the agent went away") if run.is_stopping else failed_by(error))
+
+    def _begins_again(self, error: TriologueError) -> bool:
+        """Is it certain that nothing of the turn was done, and another try is worth it?"""
+        session, run = self._session, self._session.run
+        if run is not None and run.was_left_alone_by(error):
+            run.move(Phase.PENDING)
+            run.is_repeated = True
+            session.watch.end()
+            return True
+        is_missing = isinstance(error, SessionNotFound) and session.session_id is not None
+        is_first_try = run is None or run.phase is Phase.PENDING
+        if is_missing and not session.is_confirmed and not session.is_fresh and is_first_try:
+            # The agent went away before it had kept anything of this conversation: begin it again under its id.
+            self.begins_fresh = True
+            return True
+        return False
+
+    def _may_retry(self, run: Run, error: TriologueError) -> bool:
+        may = self._restarts.policy.retry_turn and not isinstance(error, _NO_CRASHES)
+        return may and not run.is_stopping and not self._session.is_leaving
+
+    def _count_crash(self, event: on.Lost | on.Unlinked, error: TriologueError) -> bool:
+        """Put off the next start, or give the session up for a while; True where that is so."""
+        if isinstance(error, _NO_CRASHES):
+            return False
+        verdict = self._restarts.crashed(event.at, jitter=event.jitter)
+        if not isinstance(verdict, Spent):
+            self.start_after = event.at + verdict.seconds
+            return False
+        policy = self._restarts.policy
+        failed = SessionFailed(
+            f"its agent died more than {policy.max_restarts} times within {policy.within:g} s (RestartPolicy), "
+            f"the last time with: {error}; it may be tried again in {policy.within:g} s",
+            reason=str(error),
+            retry_at=verdict.retry_at,
+        )
+        self._session.refuses = failed
+        self._session.fail_asks(failed)
+        for waiting in self._mailbox.clear():
+            self._session.settle_turn(waiting.turn_id, failed_by(failed))
+        return True
+
+    def _give_up_all(self, error: TriologueError) -> None:
+        """Nobody is there any more for what either end still wants of the other."""
+        session = self._session
+        for timer in (START, INTERRUPT):
+            session.effect(do.ClearTimer(timer))
+        if MAX_AGE in session.timed:
+            session.effect(do.ClearTimer(MAX_AGE))
+        session.drop_duties(f"the agent went away: {error}")
+        session.keep_changes()
+        self._steering.lost()
+        for request_id, purpose in session.link.lose().items():
+            self._give_up(request_id, purpose, error)
+
+    def _give_up(self, request_id: str, purpose: Purpose, error: TriologueError) -> None:
+        session = self._session
+        match purpose:
+            case Changing(ticket=ticket, setting=setting, value=value):
+                session.effect(do.ClearTimer(CONTROL, request_id))
+                if isinstance(error, AgentCrashed):
+                    session.doubtful.setdefault(setting, session.link.applied.get(setting))
+                if ticket is not None:
+                    session.effect(do.Answer(ticket, value))  # the next start applies it
+            case Asking(ticket=ticket):
+                session.effect(do.ClearTimer(CONTROL, request_id))
+                gone = AgentProtocolError(f"the agent went away before it answered: {error}")
+                session.effect(do.Answer(ticket, error=gone))
+            case _:
+                pass

@@ -1,0 +1,132 @@
+"""The deadlines of the turn that runs: what is waited for now, and whether time that passed was too long."""
+
+from collections.abc import Callable, Iterable
+from typing import final
+
+from triologue.errors import TurnTimeout
+from triologue.messages import AssistantMessage, Message, StreamEvent, ToolResultBlock, ToolUseBlock, UserMessage
+from triologue.session import effects as do
+
+FIRST_EVENT = "first_event"
+SILENCE = "silence"
+TOOL = "tool"
+TURN = "turn"
+
+_OUTPUT = frozenset((AssistantMessage, StreamEvent))
+
+
+@final
+class Watch:
+    """Sets and clears timers as a turn goes on. Which of them a caller wants, and how long they are, others know.
+
+    Args:
+        effect: asks for something to be done.
+        wanted: the names of the deadlines that there are.
+    """
+
+    def __init__(self, effect: Callable[[do.Effect], None], wanted: frozenset[str]) -> None:
+        self._effect = effect
+        self._wanted = wanted
+        self._generation = 0
+        self.is_on = False
+        """A turn's prompt is with the agent."""
+        self.waits_for_output = False
+        """The model has not said anything in this turn."""
+        self.tools: dict[str, str] = {}
+        """The tools that run: their names, by the ids of their calls."""
+        self._permissions: dict[str, str | None] = {}
+        """Those that wait, each with the id of its tool's call."""
+
+    def begin(self, generation: int) -> None:
+        """The prompt goes to the agent."""
+        self._generation = generation
+        self.is_on = self.waits_for_output = True
+        self._set(FIRST_EVENT)
+        self._set(TURN)
+
+    def taken_up(self) -> None:
+        """The agent begins to work on it, perhaps after a turn of its own."""
+        if self.waits_for_output:
+            self._set(FIRST_EVENT)
+
+    def end(self) -> None:
+        """The turn is over."""
+        if not self.is_on:
+            return
+        self.is_on = self.waits_for_output = False
+        for timer in (FIRST_EVENT, SILENCE, TURN):
+            self._clear(timer)
+        for tool_use_id in self.tools:
+            self._clear(TOOL, tool_use_id)
+        self.tools, self._permissions = {}, {}
+
+    @property
+    def times_tools(self) -> bool:
+        """Does every tool's call need a decision?"""
+        return TOOL in self._wanted
+
+    def heard(self, batch: Iterable[Message]) -> None:
+        """The agent said this in the turn."""
+        if self.waits_for_output and not _OUTPUT.isdisjoint(map(type, batch)):
+            self.waits_for_output = False
+            self._clear(FIRST_EVENT)
+            self._set(SILENCE)
+        self.note_tools(batch)
+
+    def note_tools(self, batch: Iterable[Message]) -> None:
+        """See which tools begin and end in it."""
+        for message in batch:
+            if type(message) is AssistantMessage:
+                for block in message.message.content:
+                    if type(block) is ToolUseBlock:
+                        self.tools[block.id] = block.name
+                        self._set(TOOL, block.id)
+            elif type(message) is UserMessage and self.tools and isinstance(message.message.content, list):
+                for block in message.message.content:
+                    if type(block) is ToolResultBlock and self.tools.pop(block.tool_use_id, None) is not None:
+                        self._clear(TOOL, block.tool_use_id)
+
+    def permission_asked(self, permission_id: str, tool_use_id: str | None) -> None:
+        """The turn waits for people: its clocks stand still."""
+        if not self.is_on:
+            return
+        if not self._permissions and TURN in self._wanted:
+            self._effect(do.PauseTimer(TURN))
+        self._permissions[permission_id] = tool_use_id
+        if tool_use_id is not None:
+            self._clear(TOOL, tool_use_id)
+
+    def permission_settled(self, permission_id: str) -> None:
+        """That is answered, one way or another, and time goes on."""
+        if permission_id not in self._permissions:
+            return
+        tool_use_id = self._permissions.pop(permission_id)
+        if not self._permissions and TURN in self._wanted:
+            self._effect(do.ResumeTimer(TURN))
+        if not self.waits_for_output:
+            self._set(SILENCE)
+        if tool_use_id in self.tools:
+            self._set(TOOL, tool_use_id)
+
+    def expired(self, timer: str, about: str, *, is_working_for_it: bool) -> TurnTimeout | None:
+        """A deadline of the turn passed; None where that means nothing, since it is not the model that is waited for.
+
+        Args:
+            timer: its name.
+            about: of a tool: the id of its call.
+            is_working_for_it: callbacks of this program run that the turn waits for.
+        """
+        if not self.is_on:
+            return None
+        if timer in (FIRST_EVENT, SILENCE) and (self.tools or self._permissions or is_working_for_it):
+            self._set(timer)
+            return None
+        return TurnTimeout(timer, self.tools.get(about, ""))
+
+    def _set(self, timer: str, about: str = "") -> None:
+        if timer in self._wanted:
+            self._effect(do.SetTimer(timer, self._generation, about))
+
+    def _clear(self, timer: str, about: str = "") -> None:
+        if timer in self._wanted:
+            self._effect(do.ClearTimer(timer, about))
