@@ -24,6 +24,7 @@ from triologue.errors import (
     AgentProtocolError,
     AgentStartError,
     AlreadyAnswered,
+    BudgetExceeded,
     CallerError,
     InvalidOption,
     LimitError,
@@ -42,8 +43,11 @@ from triologue.errors import (
     TurnFailed,
     TurnInterrupted,
     TurnLost,
+    TurnRejected,
+    TurnTimeout,
     UnsupportedOption,
     UnsupportedRequest,
+    WouldDeadlock,
 )
 from triologue.hosting import create_sdk_mcp_server
 from triologue.manager import (
@@ -71,6 +75,7 @@ from triologue.messages import (
     ContextUsageResponse,
     ControlReply,
     ConversationReset,
+    CostWarning,
     DeferredToolUse,
     DocumentBlock,
     Event,
@@ -155,7 +160,16 @@ from triologue.messages import (
     text,
     text_delta,
 )
-from triologue.options import Deadlines, HookContext, HookMatcher, Limits, Options, ToolPermissionContext
+from triologue.options import (
+    Deadlines,
+    HookContext,
+    HookMatcher,
+    Limits,
+    Options,
+    Overlap,
+    RestartPolicy,
+    ToolPermissionContext,
+)
 from triologue.ports import Agent, Carrier, Command, Connection, Exit, Model, ModelReply, ModelRequest, Sink, ToolSpec
 from triologue.sdk import Client, Query, query
 from triologue.tools import ToolDefinition, tool
@@ -174,6 +188,7 @@ __all__ = [
     "AssistantMessage",
     "AuthStatus",
     "BackgroundTasksMessage",
+    "BudgetExceeded",
     "CallbackFailed",
     "CallerError",
     "Carrier",
@@ -190,6 +205,7 @@ __all__ = [
     "Controls",
     "ConversationReset",
     "CortexCode",
+    "CostWarning",
     "Deadlines",
     "DeferredToolUse",
     "DocumentBlock",
@@ -233,6 +249,7 @@ __all__ = [
     "Options",
     "Outcome",
     "OutcomeKind",
+    "Overlap",
     "OversizeMessage",
     "PermissionAnswered",
     "PermissionAsked",
@@ -256,6 +273,7 @@ __all__ = [
     "RedactedThinkingBlock",
     "ReloadPluginsResponse",
     "RequestProgressMessage",
+    "RestartPolicy",
     "ResultMessage",
     "RewindFileFailure",
     "RewindFilesResult",
@@ -308,7 +326,9 @@ __all__ = [
     "TurnFailed",
     "TurnInterrupted",
     "TurnLost",
+    "TurnRejected",
     "TurnStarted",
+    "TurnTimeout",
     "UnknownBlock",
     "UnknownMessage",
     "UnsupportedOption",
@@ -317,6 +337,7 @@ __all__ = [
     "UserBody",
     "UserMessage",
     "WorkReportMessage",
+    "WouldDeadlock",
     "access_token",
     "access_token_from_env",
     "create_sdk_mcp_server",

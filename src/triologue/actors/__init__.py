@@ -1,8 +1,9 @@
 """I/O starts here: the task that owns a session, its log with the cursors, and the turns that callers hold."""
 
-from triologue.actors.actor import Actor as Actor, World as World
+from triologue.actors.actor import Actor as Actor
 from triologue.actors.conversation import Conversation as Conversation
 from triologue.actors.desk import OnPermission as OnPermission
+from triologue.actors.inside import Home as Home, current_home as current_home, waiting_for as waiting_for
 from triologue.actors.log import Cursor as Cursor, Log as Log
 from triologue.actors.permissions import (
     Permission as Permission,
@@ -14,3 +15,4 @@ from triologue.actors.records import Batch as Batch
 from triologue.actors.replies import Reply as Reply
 from triologue.actors.timers import Timers as Timers
 from triologue.actors.turn import Turn as Turn
+from triologue.actors.world import Oversight as Oversight, World as World

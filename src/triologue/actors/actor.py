@@ -1,6 +1,7 @@
 """The actor: one supervised task owns one awake session, and is the only place where its effects are executed."""
 
 import logging
+import random
 from collections.abc import Callable
 from typing import assert_never, final
 from uuid import uuid4
@@ -8,49 +9,19 @@ from uuid import uuid4
 import trio
 from msgspec import Struct
 
-from triologue.actors.callbacks import Callbacks
+from triologue.actors.clock import Clock, timed
 from triologue.actors.conversation import Conversation
-from triologue.actors.desk import Desk, OnPermission
-from triologue.actors.notices import Notices
-from triologue.actors.permissions import Permissions
-from triologue.actors.place import Place
+from triologue.actors.desk import Desk
+from triologue.actors.holding import Holding
 from triologue.actors.replies import Reply
-from triologue.actors.timers import Timers
+from triologue.actors.world import World
 from triologue.errors import LimitError, SessionFailed, TriologueError
-from triologue.hosting import Service, open_service
-from triologue.messages import (
-    Message,
-    StateChanged,
-    TurnEnded,
-    UserMessage,
-)
-from triologue.options import Deadlines, Limits, Options
-from triologue.ports import Carrier, Connection, PreparesSessions, ProvidesTokens, Sink
-from triologue.session import (
-    CONTROL,
-    INTERRUPT,
-    PERMISSION,
-    START,
-    Peer,
-    Session,
-    effects as do,
-    inputs as on,
-)
+from triologue.hosting import Service
+from triologue.messages import Message, StateChanged, TurnEnded, UserMessage
+from triologue.session import Peer, Session, effects as do, inputs as on
 from triologue.session.run import failed_by
 
 logger = logging.getLogger("triologue.session")
-
-
-class World(Struct, frozen=True):
-    """What all actors of a manager share."""
-
-    carrier: Carrier
-    timers: Timers
-    starting: trio.CapacityLimiter
-    limits: Limits
-    deadlines: Deadlines
-    permissions: Permissions
-    on_permission: OnPermission | None = None
 
 
 class Letter(Struct, frozen=True):
@@ -80,7 +51,11 @@ class Actor:
             is_confirmed=conversation.is_confirmed,
             settings=conversation.settings,
             total_cost_usd=conversation.total_cost_usd,
+            restarts=conversation.restarts_under(world.restart),
+            timed=timed(world.deadlines),
         )
+        self.session.gate = world.oversight.gate(conversation)
+        self.session.refuses = conversation.failure_at(trio.current_time()) or world.oversight.refusal(conversation)
         # One that is set already has done its work: the session lives on.
         event = conversation.options.abort_event
         self._abort = event if event is not None and not event.is_set() else None
@@ -88,19 +63,9 @@ class Actor:
         self._post, self._inbox = trio.open_memory_channel[Letter](float("inf"))
         self._replies: dict[int, Reply] = {}
         self._tickets = 0
-        self._connection: Connection | None = None
-        self._callbacks: Callbacks | None = None
-        self._has_left = False
-        """The agent has gone by itself, and the rest of its connection is being put away."""
-        self._unsent: list[Message] = []
-        """What an agent is owed that asks while its connection is still being opened."""
-        self._deadlines: dict[str, float | None] = {
-            START: world.deadlines.start,
-            INTERRUPT: world.deadlines.interrupt,
-            PERMISSION: world.deadlines.permission,
-            CONTROL: world.deadlines.control,
-        }
-        self._timers: set[tuple[int, str, str]] = set()
+        self.holding: Holding | None = None
+        """The connection that there is, or that is on its way."""
+        self.clock = Clock(world.timers, world.deadlines, self._ring)
         self._desk = Desk(
             conversation,
             world.permissions,
@@ -109,7 +74,7 @@ class Actor:
             post=self.post,
             request=self.request,
         )
-        self._holding: trio.CancelScope | None = None
+        self._rests = False
         self._failure: Exception | None = None
         self.is_over = False
         """The task takes nothing in any more; the conversation's next input needs a new actor."""
@@ -117,12 +82,12 @@ class Actor:
     @property
     def pid(self) -> int | None:
         """The agent's process, if one runs."""
-        return self._connection.pid if self._connection is not None else None
+        return self.holding.connection.pid if self.holding is not None and self.holding.connection else None
 
     @property
     def is_live(self) -> bool:
         """Is there a connection?"""
-        return self._connection is not None
+        return self.holding is not None and self.holding.connection is not None
 
     # Callers' side.
 
@@ -140,7 +105,8 @@ class Actor:
     @property
     def service(self) -> Service | None:
         """What hosts MCP servers for the agent that is there now."""
-        return self._callbacks.service if self._callbacks is not None else None
+        callbacks = self.holding.callbacks if self.holding is not None else None
+        return callbacks.service if callbacks is not None else None
 
     # The task's side.
 
@@ -160,6 +126,7 @@ class Actor:
                 if self.session.is_quiet and not self._inbox.statistics().current_buffer_used:
                     break
             self.is_over = True
+            self.clock.close()
             nursery.cancel_scope.cancel()
 
     def _take_in(self, letter: Letter) -> None:
@@ -182,6 +149,12 @@ class Actor:
         session, conversation = self.session, self.conversation
         conversation.session_id, conversation.is_confirmed = session.session_id, session.is_confirmed
         conversation.total_cost_usd, conversation.settings = session.total_cost_usd, session.wanted
+        conversation.start_after = session.start_after
+        if isinstance(session.refuses, SessionFailed):
+            conversation.failure = session.refuses
+        if session.is_idle is not self._rests and self.holding is not None:
+            self._rests = not self._rests
+            self._world.oversight.rests(conversation, session.link.generation, is_idle=self._rests)
 
     def _execute(self, effect: do.Effect) -> None:  # noqa: C901 - one arm for each effect
         match effect:
@@ -196,44 +169,32 @@ class Actor:
             case do.Answer(ticket, value, error):
                 self._replies.pop(ticket).settle(value, error)
             case do.Start():
-                # Made here, so that a `Stop` finds it also before the task has made its first step.
-                self._holding = trio.CancelScope()
-                self._nursery.start_soon(self._hold, effect, self._holding)
+                self._start(effect)
             case do.Stop(eof=eof):
-                self._stop(eof=eof)
-            case do.AskPermission():
-                if self._callbacks is not None:
-                    self._desk.ask(effect, self._callbacks)
+                if self.holding is not None:
+                    self.holding.stop(eof=eof)
+            case do.AskPermission() | do.Serve() | do.Drop():
+                self._call_back(effect)
             case do.SettlePermission(answered):
-                self._desk.settle(answered, self._callbacks)
-            case do.Serve():
-                if self._callbacks is not None:
-                    self._callbacks.serve(effect)
-            case do.Drop(request_id=request_id):
-                if self._callbacks is not None:
-                    self._callbacks.drop(request_id)
+                self._desk.settle(answered, self.holding.callbacks if self.holding is not None else None)
             case do.SetTimer():
-                self._set_timer(effect)
+                self.clock.set(effect)
             case do.ClearTimer(timer, about):
-                self._timers.discard((id(self), timer, about))
-                self._world.timers.clear((id(self), timer, about))
+                self.clock.clear(timer, about)
+            case do.PauseTimer(timer):
+                self.clock.pause(timer)
+            case do.ResumeTimer(timer):
+                self.clock.resume(timer)
+            case do.Account(message):
+                self._world.oversight.account(self.conversation, message)
             case do.Note(text):
                 logger.info("%s: %s", self.conversation.key, text, extra={"session_key": self.conversation.key})
             case _:
                 assert_never(effect)
 
     def _send(self, message: Message) -> None:
-        if self._has_left:
-            return
-        if self._connection is not None:
-            self._connection.send(message)
-        elif self._callbacks is not None:
-            self._unsent.append(message)
-
-    def _send_unsent(self) -> None:
-        unsent, self._unsent = self._unsent, []
-        for message in unsent:
-            self._send(message)
+        if self.holding is not None:
+            self.holding.send(message)
 
     def _send_prompt(self, prompt: UserMessage) -> None:
         conversation, options = self.conversation, self.conversation.options
@@ -243,99 +204,58 @@ class Actor:
             options.verbatim_prompts = False
         self._send(conversation.agent.user_frame(prompt, options))
 
-    def _stop(self, *, eof: bool) -> None:
-        if self._connection is not None:
-            self._connection.stop(eof=eof)
-        elif self._holding is not None:
-            self._holding.cancel()
-
-    def _set_timer(self, effect: do.SetTimer) -> None:
-        seconds = self._deadlines[effect.timer]
-        if seconds is None:
+    def _call_back(self, effect: do.AskPermission | do.Serve | do.Drop) -> None:
+        callbacks = self.holding.callbacks if self.holding is not None else None
+        if callbacks is None:
             return
-        key = (id(self), effect.timer, effect.about)
-        expired = on.Expired(effect.timer, effect.generation, effect.about)
+        match effect:
+            case do.AskPermission():
+                self._desk.ask(effect, callbacks)
+            case do.Serve():
+                callbacks.serve(effect)
+            case do.Drop(request_id=request_id):
+                callbacks.drop(request_id)
 
-        def ring() -> None:
-            self._timers.discard(key)
-            self.post(expired)
+    def _start(self, effect: do.Start) -> None:
+        self._rests = False
+        self.holding = Holding(
+            effect,
+            self.conversation,
+            self._world,
+            self.session,
+            self._desk,
+            post=self.post,
+            apply=self._apply,
+            hear=self._hear,
+        )
+        self._nursery.start_soon(self._hold, self.holding, effect.generation)
 
-        self._timers.add(key)
-        self._world.timers.set(key, seconds, ring)
+    async def _hold(self, holding: Holding, generation: int) -> None:
+        error = await holding.run()
+        self.holding = None
+        self.post(on.Unlinked(generation, error, trio.current_time(), random.random()))
 
-    # The connection.
+    # What comes in past the inbox, at once: what the agent says, and deadlines.
 
-    async def _hold(self, start: do.Start, scope: trio.CancelScope) -> None:
-        """The life of one connection, from its place in the line of starts to the last that was heard of it."""
-        error: TriologueError | None = None
-        with scope:
-            try:
-                options = self._launch_options(start)
-                agent = self.conversation.agent
-                tokens = agent.tokens if isinstance(agent, ProvidesTokens) else None
-                async with open_service(options, tokens=tokens) as service, trio.open_nursery() as nursery:
-                    self._callbacks = Callbacks(nursery, service, self.post, self.conversation.key)
-                    notices = Notices(options, self.conversation.key)
-                    if notices.is_wanted:
-                        nursery.start_soon(notices.run)
-                    error = await self._connect(start.generation, options, notices)
-                    nursery.cancel_scope.cancel()
-            except TriologueError as failure:
-                error = failure
-            finally:
-                self._connection = self._callbacks = None
-                self._has_left = False
-                self._unsent = []
-        self._holding = None
-        self.post(on.Unlinked(start.generation, error))
-
-    def _launch_options(self, start: do.Start) -> Options:
-        options = self.conversation.launch_options(start.session_id, fresh=start.fresh)
-        options.model, options.permission_mode = start.model, start.permission_mode
-        self._desk.prepare(options)
-        return options
-
-    async def _connect(self, generation: int, options: Options, notices: Notices) -> TriologueError | None:
-        """Hold the connection; returns why it ended, so that no nursery makes a group of it."""
-        agent, world = self.conversation.agent, self._world
-        place = Place(world.carrier, world.starting, lambda: self._apply(on.Admitted(generation)))
+    def _hear(self, generation: int, batch: list[Message]) -> None:
+        self.clock.heard_at = trio.current_time()
         try:
-            sink = self._sink(generation, place, notices)
-            async with agent.connect(options, sink=sink, carrier=place) as connection:
-                self._connection = connection
-                self._send_unsent()
-                place.admit()
-                steps = tuple(agent.preparations(options)) if isinstance(agent, PreparesSessions) else ()
-                self._apply(on.Linked(generation, agent.initialize(options), steps))
-                gone = await connection.wait_exit()
-                self._has_left = True
-            # Nothing of it is alive; but callbacks and MCP servers, which are ended next, may take their time.
-            error = agent.diagnose(gone, self.session.refusal, options)
-            self._apply(on.Lost(generation, error))
-            await notices.finish(gone.code, world.deadlines.close)
-            return error
-        except TriologueError as error:
-            return error
-        finally:
-            place.leave()
+            if self.session.lets_pass(generation, batch):
+                self.conversation.log.publish(self.session.owner, batch)
+            else:
+                self._apply(on.Heard(generation, batch))
+        except Exception as error:  # noqa: BLE001 - a bug ends this conversation, and not the reading of the others
+            self._break(error, generation)
 
-    def _sink(self, generation: int, place: Place, notices: Notices) -> Sink:
-        look = notices.look if notices.is_wanted else None
+    def _ring(self, expired: on.Expired) -> None:
+        try:
+            self._apply(expired)
+        except Exception as error:  # noqa: BLE001 - nor the timers of the others
+            self._break(error, expired.generation)
 
-        def sink(batch: list[Message]) -> None:
-            try:
-                if look is not None:
-                    look(batch)
-                if self.session.lets_pass(generation, batch):
-                    self.conversation.log.publish(self.session.owner, batch)
-                else:
-                    self._apply(on.Heard(generation, batch))
-            except Exception as error:  # noqa: BLE001 - a bug ends this conversation, and not the reading of the others
-                self._failure = error
-                self.post(on.Expired("failure", generation))
-            place.leave()  # it speaks, so it has started
-
-        return sink
+    def _break(self, error: Exception, generation: int) -> None:
+        self._failure = error
+        self.post(on.Expired("failure", generation))
 
     async def _watch_abort(self) -> None:
         if self._abort is not None:
@@ -345,8 +265,7 @@ class Actor:
     def fail(self, cause: TriologueError) -> None:
         """The task broke, or is being cancelled: end every turn and every wait with a typed error."""
         self.is_over = True
-        for key in self._timers:
-            self._world.timers.clear(key)
+        self.clock.close()
         self.conversation.log.publish(None, [*self._desk.close(str(cause))])
         self._refuse_inbox(cause)
         outcome = failed_by(cause)

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, final
 
 import msgspec
 
+from triologue.actors.inside import Home
 from triologue.actors.log import Log
 from triologue.actors.replies import Reply
 from triologue.actors.turn import Turn
-from triologue.errors import InvalidOption, brief
+from triologue.errors import InvalidOption, SessionFailed, brief
 from triologue.messages import Outcome, UserMessage
-from triologue.options import Limits, Options, without_identity
+from triologue.options import Limits, Options, RestartPolicy, without_identity
 from triologue.ports import Agent
+from triologue.session import Restarts
 
 if TYPE_CHECKING:
     from triologue.session import Setting
@@ -34,14 +36,18 @@ class Conversation:
 
     __slots__ = (
         "_remembered",
+        "_restarts",
         "agent",
         "commands",
+        "failure",
+        "home",
         "is_confirmed",
         "key",
         "log",
         "options",
         "session_id",
         "settings",
+        "start_after",
         "total_cost_usd",
         "turns",
     )
@@ -51,6 +57,12 @@ class Conversation:
         self.agent = agent
         self.options = options
         self._remembered: dict[str, tuple[bytes, Turn, Reply]] = {}
+        self.home = Home(key)
+        self._restarts: Restarts | None = None
+        self.start_after = 0.0
+        """When its next agent may be started, on trio's clock."""
+        self.failure: SessionFailed | None = None
+        """Its agents died too often; until `retry_at` it takes nothing in."""
         self.log = Log(limits.log, limits.log_bytes, limits.held_bytes)
         self.session_id: str | None = None
         """As the agent told it; None before."""
@@ -78,6 +90,18 @@ class Conversation:
             options.resume = session_id
         return options
 
+    def restarts_under(self, policy: RestartPolicy) -> Restarts:
+        """The crashes of its agents, which are counted for as long as the conversation is known."""
+        if self._restarts is None:
+            self._restarts = Restarts(policy)
+        return self._restarts
+
+    def failure_at(self, now: float) -> SessionFailed | None:
+        """Why it takes nothing in at this time; None when it does."""
+        if self.failure is not None and (self.failure.retry_at is None or self.failure.retry_at <= now):
+            self.failure = None
+        return self.failure
+
     def new_turn(
         self,
         turn_id: str,
@@ -87,7 +111,8 @@ class Conversation:
         position: Callable[[str], int | None],
     ) -> Turn:
         """A turn that is about to be submitted."""
-        turn = Turn(turn_id, meta, self.log, self.log.hold(turn_id), withdraw=withdraw, position=position)
+        held = self.log.hold(turn_id)
+        turn = Turn(turn_id, meta, self.log, held, home=self.home, withdraw=withdraw, position=position)
         self.turns[turn_id] = turn
         return turn
 
@@ -95,11 +120,21 @@ class Conversation:
         """It has its outcome, and is remembered by its id without its messages."""
         turn = self.turns.pop(turn_id, None)
         self.commands.discard(turn_id)
-        if turn is not None:
-            turn.settle(outcome)
-            if turn_id in self._remembered:
-                digest, _, accepted = self._remembered[turn_id]
-                self._remembered[turn_id] = (digest, turn.without_messages(), accepted)
+        if turn is None:
+            return
+        if outcome.into is not None and outcome.into in self.turns:
+            turn.follow(self.turns[outcome.into])
+        turn.settle(outcome)
+        if turn_id in self._remembered or turn.is_followed:
+            self._keep_without_messages(turn)
+
+    def _keep_without_messages(self, turn: Turn) -> None:
+        twin = turn.without_messages()
+        if turn.id in self._remembered:
+            digest, _, accepted = self._remembered[turn.id]
+            self._remembered[turn.id] = (digest, twin, accepted)
+        for _, known, _ in self._remembered.values() if turn.is_followed else ():
+            known.let_go(turn, twin)
 
     def drop_turn(self, turn_id: str) -> None:
         """It was not accepted, and is no turn."""

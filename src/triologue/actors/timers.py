@@ -11,35 +11,68 @@ import trio
 SLICE = 100
 
 
+class _Timer:
+    """What is known under one key; its entry in the heap may come before its deadline, and is then put back."""
+
+    __slots__ = ("callback", "deadline", "entry", "number")
+
+    def __init__(self) -> None:
+        self.deadline = self.entry = float("inf")
+        self.callback: Callable[[], None] | None = None
+        """None: nobody waits for it now, and it may soon be set again."""
+        self.number = 0
+
+
 @final
 class Timers:
-    """Calls back when a deadline passes. `run` must be running."""
+    """Calls back when a deadline passes. `run` must be running.
+
+    Most deadlines are cleared and set again, turn after turn, and never pass. So both only write down what holds, and
+    the heap is corrected when the entry's time has come.
+    """
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Hashable]] = []
-        self._callbacks: dict[Hashable, tuple[int, Callable[[], None]]] = {}
-        self._count = itertools.count()
+        self._timers: dict[Hashable, _Timer] = {}
+        self._waiting = 0
+        self._count = itertools.count(1)
         self._changed = trio.Event()
 
     def __len__(self) -> int:
-        return len(self._callbacks)
+        return self._waiting
 
     def set(self, key: Hashable, seconds: float, callback: Callable[[], None]) -> None:
         """Call `callback`, synchronously, in `seconds`; a timer of the same key is replaced."""
-        deadline, number = trio.current_time() + seconds, next(self._count)
-        self._callbacks[key] = (number, callback)
-        heapq.heappush(self._heap, (deadline, number, key))
-        if self._heap[0][1] == number:
-            self._changed.set()
+        timer = self._timers.get(key)
+        if timer is None:
+            timer = self._timers[key] = _Timer()
+        if timer.callback is None:
+            self._waiting += 1
+        timer.callback = callback
+        timer.deadline = trio.current_time() + seconds
+        if timer.deadline < timer.entry:
+            self._push(key, timer)
+            if self._heap[0][1] == timer.number:
+                self._changed.set()
 
     def clear(self, key: Hashable) -> None:
-        """Forget a timer, if there is one."""
-        if self._callbacks.pop(key, None) is None:
-            return
-        if len(self._heap) > 64 and len(self._heap) > 2 * len(self._callbacks):
-            live = {number for number, _ in self._callbacks.values()}
-            self._heap = [entry for entry in self._heap if entry[1] in live]
-            heapq.heapify(self._heap)
+        """Nobody waits for this timer any more, if there is one."""
+        timer = self._timers.get(key)
+        if timer is not None and timer.callback is not None:
+            timer.callback = None
+            self._waiting -= 1
+            if len(self._heap) > 64 and len(self._heap) > 8 * self._waiting:
+                self._tidy()
+
+    def forget(self, key: Hashable) -> None:
+        """It will not be set again either."""
+        self.clear(key)
+        self._timers.pop(key, None)
+
+    def remaining(self, key: Hashable) -> float | None:
+        """The seconds until it passes; None when it is not set."""
+        timer = self._timers.get(key)
+        return timer.deadline - trio.current_time() if timer is not None and timer.callback is not None else None
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -50,14 +83,32 @@ class Timers:
                 await self._changed.wait()
             await self._expire()
 
+    def _push(self, key: Hashable, timer: _Timer) -> None:
+        timer.entry, timer.number = timer.deadline, next(self._count)
+        heapq.heappush(self._heap, (timer.entry, timer.number, key))
+
+    def _tidy(self) -> None:
+        self._timers = {key: timer for key, timer in self._timers.items() if timer.callback is not None}
+        self._heap = [(timer.entry, timer.number, key) for key, timer in self._timers.items()]
+        heapq.heapify(self._heap)
+
     async def _expire(self) -> None:
         served = 0
         while self._heap and self._heap[0][0] <= trio.current_time():
             _, number, key = heapq.heappop(self._heap)
-            entry = self._callbacks.get(key)
-            if entry is not None and entry[0] == number:
-                del self._callbacks[key]
-                entry[1]()
+            timer = self._timers.get(key)
+            if timer is not None and timer.number == number:
+                self._serve(key, timer)
             served += 1
             if served % SLICE == 0:
                 await trio.lowlevel.checkpoint()
+
+    def _serve(self, key: Hashable, timer: _Timer) -> None:
+        if timer.callback is None:
+            del self._timers[key]
+        elif timer.deadline > trio.current_time():
+            self._push(key, timer)
+        else:
+            del self._timers[key]
+            self._waiting -= 1
+            timer.callback()

@@ -5,6 +5,7 @@ from typing import Literal, final
 
 import trio
 
+from triologue.actors.inside import Home, current_home, waiting_for
 from triologue.actors.log import Cursor, Log
 from triologue.actors.records import Records
 from triologue.messages import (
@@ -37,17 +38,22 @@ class Turn:
         log: Log,
         held: Records | None,
         *,
+        home: Home,
         withdraw: Callable[[str], None],
         position: Callable[[str], int | None],
     ) -> None:
         self._id = turn_id
         self._meta = meta
         self._log = log
+        self._home = home
         self._begin = log.last
         self._withdraw = withdraw
         self._position = position
         self._outcome: Outcome | None = None
         self._ended = trio.Event()
+        self._into: Turn | None = None
+        self.is_followed = False
+        """Another turn was merged into it."""
         self._held = held
         self._reserved: Cursor | None = None
 
@@ -59,6 +65,11 @@ class Turn:
     def id(self) -> str:
         """The caller's id, or one that was made for it; unique in its session."""
         return self._id
+
+    @property
+    def home(self) -> Home:
+        """Its session, as one that is waited for."""
+        return self._home
 
     @property
     def meta(self) -> dict[str, str]:
@@ -88,8 +99,16 @@ class Turn:
         return None if self._outcome is not None else self._position(self._id)
 
     async def wait(self) -> Outcome:
-        """Wait for the outcome. Never raises for one: look at its `kind`, or call its `unwrap()`."""
-        await self._ended.wait()
+        """Wait for the outcome. Never raises for one: look at its `kind`, or call its `unwrap()`.
+
+        Raises:
+            WouldDeadlock: this is called by a tool or a callback for which the turn has to wait.
+        """
+        if self._outcome is None:
+            with waiting_for(self._home, current_home()):
+                await self._ended.wait()
+        else:
+            await trio.lowlevel.checkpoint()
         if self._outcome is None:
             raise AssertionError("a turn ended without an outcome")
         return self._outcome
@@ -110,10 +129,30 @@ class Turn:
             self._outcome = outcome
             self._ended.set()
 
+    def follow(self, turn: "Turn") -> None:
+        """The session's side: it is merged into this one."""
+        self._into = turn
+        turn.is_followed = True
+
+    def let_go(self, turn: "Turn", twin: "Turn") -> None:
+        """The session's side: this one, which it may be merged into, is over; its twin keeps no messages."""
+        if self._into is turn:
+            self._into = twin
+
+    async def wait_answer(self) -> Outcome:
+        """Wait for the outcome that answers the prompt: of the turn that it went into, where it was merged."""
+        outcome, turn = await self.wait(), self
+        while outcome.kind == "merged" and turn._into is not None:
+            turn = turn._into
+            outcome = await turn.wait()
+        return outcome
+
     def without_messages(self) -> "Turn":
         """The same turn, ended, for who only remembers it: its messages are kept no longer than others hold it."""
-        twin = Turn(self._id, self._meta, self._log, None, withdraw=self._withdraw, position=self._position)
-        twin._begin = self._begin
+        twin = Turn(
+            self._id, self._meta, self._log, None, home=self._home, withdraw=self._withdraw, position=self._position
+        )
+        twin._begin, twin._into = self._begin, self._into
         if self._outcome is not None:
             twin.settle(self._outcome)
         return twin
@@ -144,6 +183,7 @@ class _TurnMessages:
         self._log = log
         self._cursor: Cursor | None = cursor
         self._turn = turn
+        self._asker = current_home()
         self._ready: Iterator[Message] = iter(())
 
     def __aiter__(self) -> "_TurnMessages":
@@ -161,7 +201,9 @@ class _TurnMessages:
         was_over = self._turn.outcome is not None
         ready: list[Message] = []
         is_end = False
-        for batch in await cursor.receive():
+        with waiting_for(self._turn.home, self._asker if cursor.is_drained else None):
+            batches = await cursor.receive()
+        for batch in batches:
             types = set(map(type, batch.messages))
             if types.isdisjoint(_OURS):
                 ready += batch.messages

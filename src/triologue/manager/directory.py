@@ -9,7 +9,7 @@ from msgspec import Struct
 from triologue.actors import Conversation, World
 from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
 from triologue.messages import SessionState
-from triologue.options import IDENTITY, Options, check_kinds, check_options
+from triologue.options import IDENTITY, Options, Overlap, check_kinds, check_options
 from triologue.ports import Agent
 from triologue.session import Setting, inputs as on
 from triologue.supervision import Registry
@@ -39,8 +39,11 @@ class SessionStatistics(Struct, frozen=True, kw_only=True):
 class Directory:
     """The conversations of one manager, by key."""
 
-    def __init__(self, agent: Agent, options: OptionsFor | None, registry: Registry, world: World) -> None:
+    def __init__(
+        self, agent: Agent, options: OptionsFor | None, registry: Registry, world: World, *, overlap: Overlap
+    ) -> None:
         self.agent = agent
+        self.overlap: Overlap = overlap
         self.registry = registry
         self.world = world
         self.is_draining = False
@@ -94,6 +97,8 @@ class Directory:
         """One conversation, as it stands."""
         actor = self.registry.awake(conversation.key)
         asleep: SessionState = "new" if conversation.session_id is None else "hibernated"
+        if conversation.failure_at(trio.current_time()) is not None:
+            asleep = "failed"
         return SessionStatistics(
             key=conversation.key,
             session_id=conversation.session_id,

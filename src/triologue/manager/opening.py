@@ -6,18 +6,31 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
+from msgspec import Struct
 
-from triologue.actors import Permission, Permissions, Timers, World
+from triologue.actors import Actor, Permission, Permissions, Timers, World
 from triologue.agents import AGENTS, DEFAULT_AGENT, open_carrier
 from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory, OptionsFor, check_defaults
 from triologue.manager.permissions import PermissionCallback, PermissionRequest, check_callback
 from triologue.manager.sessions import SessionManager
-from triologue.options import Deadlines, Limits, check_limits
+from triologue.options import Deadlines, Limits, Overlap, RestartPolicy, check_limits, check_overlap, check_restart
 from triologue.ports import Agent, Carrier
-from triologue.supervision import Registry
+from triologue.supervision import Overseer, Registry
 
 AGENT_VARIABLE = "TRIOLOGUE_AGENT"
+
+
+class Terms(Struct, frozen=True):
+    """What a manager is opened with."""
+
+    agent: Agent
+    options: OptionsFor
+    limits: Limits
+    deadlines: Deadlines
+    restart: RestartPolicy
+    overlap: Overlap
+    on_permission: PermissionCallback | None
 
 
 @asynccontextmanager
@@ -27,6 +40,8 @@ async def open_manager(
     options: OptionsFor | None = None,
     limits: Limits | None = None,
     deadlines: Deadlines | None = None,
+    restart: RestartPolicy | None = None,
+    overlap: Overlap = "queue",
     on_permission: PermissionCallback | None = None,
 ) -> AsyncGenerator[SessionManager]:
     """Open a manager of conversations.
@@ -40,6 +55,8 @@ async def open_manager(
         options: how; or a function from a key to its options, called at the first use of each key.
         limits: how much there may be.
         deadlines: how long things may take.
+        restart: what becomes of a conversation whose agent died.
+        overlap: what happens to a message that comes while another one is worked on, where it does not say itself.
         on_permission: is called with a `PermissionRequest` when an agent asks whether a tool may run; sync or async,
             a task of that agent's connection, cancelled when the request is withdrawn. The request is answered by its
             methods, then or later. It takes the place of `Options.can_use_tool`.
@@ -51,22 +68,32 @@ async def open_manager(
     """
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError("triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)")
-    limits, deadlines = limits or Limits(), deadlines or Deadlines()
-    check_limits(limits, deadlines)
-    agent = agent or default_agent()
-    check_callback(on_permission)
-    check_defaults(agent, options, asks_people=on_permission is not None)
+    terms = Terms(
+        agent=agent or default_agent(),
+        options=options,
+        limits=limits or Limits(),
+        deadlines=deadlines or Deadlines(),
+        restart=restart or RestartPolicy(),
+        overlap=overlap,
+        on_permission=on_permission,
+    )
+    _check(terms)
+    async with _open(terms) as manager:
+        yield manager
+
+
+@asynccontextmanager
+async def _open(terms: Terms) -> AsyncGenerator[SessionManager]:
+    deadlines = terms.deadlines
     error: BaseException | None = None
     async with (
-        open_carrier(grace=deadlines.close / 2, max_message_bytes=limits.max_message_bytes) as carrier,
+        open_carrier(grace=deadlines.close / 2, max_message_bytes=terms.limits.max_message_bytes) as carrier,
         trio.open_nursery() as frame,
     ):
         nursery = await _open_nursery(frame)
         timers = Timers()
         nursery.start_soon(timers.run)
-        manager = SessionManager(
-            _directory(agent, options, on_permission, nursery, carrier, timers, limits=limits, deadlines=deadlines)
-        )
+        manager = SessionManager(_compose(terms, nursery, carrier, timers))
         patience = 0.0
         try:
             yield manager
@@ -81,18 +108,21 @@ async def open_manager(
         raise error
 
 
-def _directory(
-    agent: Agent,
-    options: OptionsFor,
-    on_permission: PermissionCallback | None,
-    nursery: trio.Nursery,
-    carrier: Carrier,
-    timers: Timers,
-    *,
-    limits: Limits,
-    deadlines: Deadlines,
-) -> Directory:
-    """What a manager has, put together."""
+def _check(terms: Terms) -> None:
+    """Refuse what cannot be, before anything starts."""
+    check_limits(terms.limits, terms.deadlines)
+    check_restart(terms.restart)
+    check_overlap(terms.overlap)
+    check_callback(terms.on_permission)
+    check_defaults(terms.agent, terms.options, asks_people=terms.on_permission is not None)
+
+
+def _compose(terms: Terms, nursery: trio.Nursery, carrier: Carrier, timers: Timers) -> Directory:
+    """Put together what a manager has."""
+    on_permission = terms.on_permission
+
+    def awake() -> list[Actor]:
+        return registry.all_awake()
 
     def tell(permission: Permission) -> Any:
         return on_permission(PermissionRequest(permission, directory)) if on_permission is not None else None
@@ -100,13 +130,16 @@ def _directory(
     world = World(
         carrier=carrier,
         timers=timers,
-        starting=trio.CapacityLimiter(limits.max_starting),
-        limits=limits,
-        deadlines=deadlines,
+        starting=trio.CapacityLimiter(terms.limits.max_starting),
+        limits=terms.limits,
+        deadlines=terms.deadlines,
         permissions=Permissions(),
+        oversight=Overseer(terms.limits, awake),
+        restart=terms.restart,
         on_permission=tell if on_permission is not None else None,
     )
-    directory = Directory(agent, options, Registry(nursery, world), world)
+    registry = Registry(nursery, world)
+    directory = Directory(terms.agent, terms.options, registry, world, overlap=terms.overlap)
     return directory
 
 

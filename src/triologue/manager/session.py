@@ -11,7 +11,8 @@ from triologue.actors import Conversation, Cursor, Turn
 from triologue.errors import InvalidOption, brief
 from triologue.manager.controls import Controls, checked_request, local_and_declared
 from triologue.manager.directory import Directory, SessionStatistics
-from triologue.manager.prompts import check_labels, user_frame
+from triologue.manager.intake import Intake
+from triologue.manager.prompts import user_frame
 from triologue.manager.subscription import Subscription
 from triologue.messages import (
     McpSetServersResult,
@@ -21,9 +22,8 @@ from triologue.messages import (
     ResultMessage,
     ServerInfo,
     SessionState,
-    UserMessage,
 )
-from triologue.options import Options, check_kinds, without_identity
+from triologue.options import Options, Overlap, check_kinds, without_identity
 from triologue.ports import Agent
 from triologue.session import inputs as on
 from triologue.wire import read_reply
@@ -42,6 +42,8 @@ class Session(Controls):
         agent: Agent | None,
         options: Options | None,
         known: Conversation | None = None,
+        *,
+        overlap: Overlap | None = None,
     ) -> None:
         self._directory = directory
         self._registry = directory.registry
@@ -49,6 +51,7 @@ class Session(Controls):
         self._agent = agent
         self._wanted = options
         self._known = known
+        self._intake = Intake(directory, key, self._conversation, overlap)
 
     def __repr__(self) -> str:
         return f"<Session {self._key!r}: {self.state}>"
@@ -88,24 +91,42 @@ class Session(Controls):
         """A snapshot."""
         return self._directory.statistics_of(self._conversation())
 
-    async def ask(self, prompt: Prompt, *, id: str | None = None, meta: dict[str, str] | None = None) -> ResultMessage:
-        """Send a prompt and wait for its result. Cancelling this cancels the turn if it waits, interrupts it if it runs.
+    async def ask(
+        self,
+        prompt: Prompt,
+        *,
+        overlap: Overlap | None = None,
+        id: str | None = None,
+        meta: dict[str, str] | None = None,
+    ) -> ResultMessage:
+        """Send a prompt and wait for its result; of a merged one, for the result of the turn that it went into.
+
+        Cancelling this cancels the turn if it waits, interrupts it if it runs, and leaves it alone if it was merged.
+
+        It takes what `send` takes.
 
         Raises:
             TurnFailed, TurnInterrupted, TurnCancelled: the turn's outcome was not `answered`.
-            MailboxFull, ManagerClosed, InvalidOption: it was not accepted, and is no turn.
+            WouldDeadlock: a tool or a callback of this session asks it, straight or through others.
+            LimitError, ManagerClosed, InvalidOption: it was not accepted, and is no turn; see `send`.
         """
-        return await self._ask(user_frame(prompt), id=id, meta=meta)
+        return await self._intake.ask(user_frame(prompt), overlap=overlap, id=id, meta=meta)
 
     @asynccontextmanager
     async def turn(
-        self, prompt: Prompt, *, id: str | None = None, meta: dict[str, str] | None = None
+        self,
+        prompt: Prompt,
+        *,
+        overlap: Overlap | None = None,
+        id: str | None = None,
+        meta: dict[str, str] | None = None,
     ) -> AsyncGenerator[Turn]:
         """Send a prompt, bound to a block: leaving it early cancels or interrupts the turn and waits for its outcome.
 
         Leaving by an exception or a cancellation asks for the same and does not wait.
         """
-        turn = await self._send(user_frame(prompt), id=id, meta=meta, is_read=True)
+        with self._intake.waiting():
+            turn = await self._intake.send(user_frame(prompt), overlap=overlap, id=id, meta=meta, is_read=True)
         try:
             yield turn
         finally:
@@ -115,20 +136,31 @@ class Session(Controls):
             with trio.move_on_after(self._directory.world.deadlines.interrupt):
                 await turn.wait()
 
-    async def send(self, prompt: Prompt, *, id: str | None = None, meta: dict[str, str] | None = None) -> Turn:
+    async def send(
+        self,
+        prompt: Prompt,
+        *,
+        overlap: Overlap | None = None,
+        id: str | None = None,
+        meta: dict[str, str] | None = None,
+    ) -> Turn:
         """Send a prompt; return when it is accepted. The turn then belongs to the session, and not to this scope.
 
         Args:
             prompt: text, blocks, a vendor's user frame or a `UserMessage`.
+            overlap: what happens to it while another turn runs; None: what the session, or else the manager, has.
             id: any str, unique in this session: the same id and prompt give the same turn.
             meta: comes back with the turn and in events.
 
         Raises:
-            MailboxFull: too many turns wait.
-            InvalidOption: no prompt; an id that another prompt has.
+            MailboxFull: too many prompts wait.
+            TurnRejected: `overlap` is `reject`, and a turn runs or waits.
+            BudgetExceeded: the session, or all of the manager's, have cost what they may.
+            SessionFailed: its agents died too often; `retry_at` tells when it opens again.
+            InvalidOption: no prompt; an id that another prompt has; an `overlap` that there is not.
             ManagerClosed: the manager's block is being left.
         """
-        return await self._send(user_frame(prompt), id=id, meta=meta)
+        return await self._intake.send(user_frame(prompt), overlap=overlap, id=id, meta=meta)
 
     async def interrupt(self) -> str:
         """Stop the turn that runs; those that wait are kept.
@@ -241,11 +273,16 @@ class Session(Controls):
         prompt.uuid = str(uuid4())
         self._directory.refuse_if_closed()
         self._conversation().commands.add(prompt.uuid)
-        return await self._ask(prompt)
+        return await self._intake.ask(prompt, overlap="queue")
 
     async def hibernate(self) -> None:
-        """Let the agent go as soon as nothing runs and nothing waits; the next message wakes the session."""
-        await self._leave(on.Rest)
+        """Let the agent go as soon as nothing runs and nothing waits; the next message wakes the session.
+
+        Raises:
+            WouldDeadlock: a tool or a callback of this session waits for its end.
+        """
+        with self._intake.waiting():
+            await self._leave(on.Rest)
 
     async def close(self) -> None:
         """Let the agent go now: the running turn is interrupted, waiting ones end as `cancelled`.
@@ -263,7 +300,7 @@ class Session(Controls):
 
     async def send_to_read(self, prompt: Prompt) -> Turn:
         """As `send`, for who iterates the turn in any case: its first iteration misses no partial."""
-        return await self._send(user_frame(prompt), is_read=True)
+        return await self._intake.send(user_frame(prompt), is_read=True)
 
     def wake_readers(self) -> None:
         """Let every reader look again at what it waits for."""
@@ -279,61 +316,6 @@ class Session(Controls):
             self._directory.amend(begun, self._agent, self._wanted)
         self._known = self._directory.conversation(self._key, self._agent, self._wanted)
         return self._known
-
-    async def _send(
-        self,
-        prompt: UserMessage,
-        *,
-        id: str | None = None,
-        meta: dict[str, str] | None = None,
-        is_read: bool = False,
-    ) -> Turn:
-        self._directory.refuse_if_closed()
-        check_labels(id, meta)
-        conversation = self._conversation()
-        # An agent takes a prompt's uuid as its identity too: the second prompt of that uuid is not answered.
-        chosen = id if id is not None else prompt.uuid
-        if chosen is not None and (known := conversation.known_turn(chosen, prompt)) is not None:
-            turn, accepted = known
-            await accepted.wait()
-            return turn
-        if prompt.uuid is None:
-            prompt.uuid = str(uuid4())
-        turn_id = chosen if chosen is not None else prompt.uuid
-        turn = conversation.new_turn(turn_id, meta or {}, withdraw=self._withdraw, position=self._position)
-        if is_read:
-            turn.reserve()
-        accepted = self._registry.post(conversation, on.Submit(turn_id, prompt, turn.meta))
-        if chosen is not None:
-            conversation.remember(prompt, turn, accepted)
-        try:
-            await accepted.wait()
-        except trio.Cancelled:
-            turn.release()
-            turn.withdraw()
-            raise
-        except Exception:  # refused, which is no turn
-            turn.release()
-            raise
-        return turn
-
-    async def _ask(self, prompt: UserMessage, **more: Any) -> ResultMessage:
-        turn = await self._send(prompt, **more)
-        try:
-            outcome = await turn.wait()
-        except trio.Cancelled:
-            turn.withdraw()
-            raise
-        return outcome.unwrap()
-
-    def _withdraw(self, turn_id: str) -> None:
-        conversation = self._registry.get(self._key)
-        if conversation is not None and self._registry.awake(self._key) is not None:
-            self._registry.post(conversation, on.Withdraw(turn_id))
-
-    def _position(self, turn_id: str) -> int | None:
-        actor = self._registry.awake(self._key)
-        return actor.session.mailbox.position(turn_id) if actor is not None else None
 
     async def _change(self, setting: on.Setting, value: str | None) -> None:
         self._directory.refuse_if_closed()

@@ -11,7 +11,7 @@ from triologue.errors import ManagerClosed, TriologueError
 from triologue.manager.directory import Directory, SessionStatistics, check_key
 from triologue.manager.permissions import PermissionRequest
 from triologue.manager.session import Session
-from triologue.options import Options
+from triologue.options import Options, Overlap, check_overlap
 from triologue.ports import Agent
 from triologue.session import inputs as on
 
@@ -46,7 +46,14 @@ class SessionManager:
     def __repr__(self) -> str:
         return f"<SessionManager: {self._directory.agent.name}, {len(self._registry)} sessions>"
 
-    def session(self, key: str, *, agent: Agent | None = None, options: Options | None = None) -> Session:
+    def session(
+        self,
+        key: str,
+        *,
+        agent: Agent | None = None,
+        options: Options | None = None,
+        overlap: Overlap | None = None,
+    ) -> Session:
         """The session of a key: a handle that costs nothing. The conversation starts when a message needs it.
 
         Args:
@@ -54,18 +61,23 @@ class SessionManager:
             agent: who holds it, if not the manager's agent.
             options: on top of the manager's, field by field. For a key that has a conversation they are wanted from
                 its next start on. Options of identity (`resume`, `session_id` ...) name how a new key starts.
+            overlap: what happens to a message that is sent by this handle while another one is worked on, if not what
+                the manager has.
 
         Raises:
             InvalidOption: a key that cannot be; options of identity, or another agent, for a key in use.
             UnsupportedOption: an option that the agent does not have.
         """
         check_key(key)
+        if overlap is not None:
+            check_overlap(overlap)
         conversation = self._registry.get(key)
         if conversation is not None:
             self._directory.amend(conversation, agent, options)
         elif options is not None or agent is not None:
             self._directory.check(agent or self._directory.agent, self._directory.merged(key, options))
-        return Session(self._directory, key, agent, options.copy() if options is not None else None, conversation)
+        wanted = options.copy() if options is not None else None
+        return Session(self._directory, key, agent, wanted, conversation, overlap=overlap)
 
     async def delete(self, key: str) -> None:
         """Close the conversation of a key, as `Session.close` does, and forget it."""

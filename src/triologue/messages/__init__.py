@@ -36,6 +36,7 @@ from triologue.messages.conversation import (
 )
 from triologue.messages.events import (
     CallbackFailed as CallbackFailed,
+    CostWarning as CostWarning,
     Event as Event,
     Gap as Gap,
     Outcome as Outcome,

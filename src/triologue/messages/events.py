@@ -99,6 +99,14 @@ class CallbackFailed(Message, tag="#callback_failed", kw_only=True):
     error: str
 
 
+class CostWarning(Message, tag="#cost_warning", kw_only=True):
+    """The session has cost 80 % of what it may; at all of it nothing more is accepted."""
+
+    cost_usd: float
+    """US dollars so far, as far as the agent told."""
+    limit_usd: float
+
+
 class Gap(Message, tag="#gap", kw_only=True):
     """Records `first` to `last` cannot be shown: they are gone, or the reader was too slow."""
 
@@ -119,6 +127,7 @@ _OURS = (
     PermissionAsked,
     PermissionAnswered,
     CallbackFailed,
+    CostWarning,
     Gap,
 )
 

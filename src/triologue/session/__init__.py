@@ -2,10 +2,14 @@
 
 from triologue.session.ground import (
     CONTROL as CONTROL,
+    IDLE as IDLE,
     INTERRUPT as INTERRUPT,
+    MAX_AGE as MAX_AGE,
     PERMISSION as PERMISSION,
     START as START,
 )
 from triologue.session.inputs import Setting as Setting
 from triologue.session.machine import Session as Session
 from triologue.session.peer import UNSUPPORTED as UNSUPPORTED, Peer as Peer, subtype_of as subtype_of
+from triologue.session.restarts import Restarts as Restarts
+from triologue.session.watch import FIRST_EVENT as FIRST_EVENT, SILENCE as SILENCE, TOOL as TOOL, TURN as TURN

@@ -1,3 +1,4 @@
 """Who is there and who is awake: the registry of conversations, and the supervision of their actors."""
 
+from triologue.supervision.overseer import Overseer as Overseer
 from triologue.supervision.registry import Registry as Registry

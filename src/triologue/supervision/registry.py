@@ -54,6 +54,10 @@ class Registry:
         actor = self._actors.get(key)
         return actor if actor is not None and not actor.is_over else None
 
+    def all_awake(self) -> list[Actor]:
+        """Every actor that is awake."""
+        return [actor for actor in self._actors.values() if not actor.is_over]
+
     def live_count(self) -> int:
         """How many have a connection."""
         return sum(1 for actor in self._actors.values() if actor.is_live)

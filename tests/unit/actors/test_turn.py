@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.support.frames import assistant, init, partial, prompt, result
-from triologue.actors import Log, Reply, Turn
+from triologue.actors import Home, Log, Reply, Turn
 from triologue.errors import TurnCancelled
 from triologue.messages import Gap, Message, Outcome, TurnAccepted, TurnEnded, TurnStarted
 
@@ -21,7 +21,9 @@ class Stage:
         self.log.publish(None, [assistant("before")])
         place: Callable[[str], int | None] = lambda _: 0 if self.waits else None  # noqa: E731
         held = self.log.hold("t") if is_held else None
-        self.turn = Turn("t", {"user": "U1"}, self.log, held, withdraw=self.withdrawn.append, position=place)
+        self.turn = Turn(
+            "t", {"user": "U1"}, self.log, held, home=Home("s"), withdraw=self.withdrawn.append, position=place
+        )
 
     def begin(self) -> None:
         self.say(TurnAccepted(prompt=prompt("t"), meta={}))

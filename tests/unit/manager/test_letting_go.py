@@ -18,7 +18,7 @@ from triologue.errors import (
 )
 from triologue.manager import Session
 from triologue.messages import SetModel, text
-from triologue.options import Deadlines, Limits, Options
+from triologue.options import Deadlines, Limits, Options, RestartPolicy
 
 # Settings.
 
@@ -246,7 +246,7 @@ async def test_a_thousand_sessions_at_once(autojump_clock: MockClock) -> None:
                 nursery.start_soon(talk, number)
         statistics = manager.statistics()
         assert results == ["2. two"] * 1000
-        assert (statistics.sessions, statistics.live, statistics.starting, statistics.timers) == (1000, 1000, 0, 0)
+        assert (statistics.sessions, statistics.live, statistics.starting, statistics.timers) == (1000, 1000, 0, 1000)
         assert len(agent.links) == 1000
         await manager.session("k7").close()
         assert manager.statistics().live == 999
@@ -304,7 +304,8 @@ async def test_late_words_of_an_agent_reach_no_turn(autojump_clock: MockClock) -
 async def test_a_bug_in_the_middle_of_many_turns_leaves_none_behind(autojump_clock: MockClock) -> None:
     """Accepted turns of one session, whatever happens to its agent: each has one outcome, and its iteration ends."""
     words = ["one", "die", "wait 1", "fail", "silent", "flood 10"]
-    async with scripted(deadlines=Deadlines(interrupt=1)) as (session, agent, _):
+    restart = RestartPolicy(max_restarts=100, backoff=0)
+    async with scripted(deadlines=Deadlines(interrupt=1), restart=restart) as (session, agent, _):
         turns = [await session.send(words[number % len(words)]) for number in range(60)]
         async with trio.open_nursery() as nursery:
 

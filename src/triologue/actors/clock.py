@@ -1,0 +1,92 @@
+"""The deadlines of one session: how long each is, which run now, and which stand still."""
+
+from collections.abc import Callable
+from typing import final
+
+import trio
+
+from triologue.actors.timers import Timers
+from triologue.options import Deadlines
+from triologue.session import SILENCE, effects as do, inputs as on
+
+# Those that a session must be told of, so that it does not ask for timers that nobody wants.
+_TIMED = ("first_event", "silence", "tool", "turn", "idle", "max_age")
+
+
+def timed(deadlines: Deadlines) -> frozenset[str]:
+    """The names of the deadlines that there are, of those that may be None for a turn, its tools and an agent at rest."""
+    return frozenset(name for name in _TIMED if getattr(deadlines, name) is not None)
+
+
+@final
+class Clock:
+    """Sets timers in the heap of the manager, under keys of its own.
+
+    Args:
+        timers: the heap.
+        deadlines: how long each deadline is.
+        ring: takes the word that one has passed.
+    """
+
+    def __init__(self, timers: Timers, deadlines: Deadlines, ring: Callable[[on.Expired], None]) -> None:
+        self._timers = timers
+        self._deadlines = deadlines
+        self._ring = ring
+        self._running: dict[tuple[str, str], on.Expired] = {}
+        self._paused: dict[tuple[str, str], tuple[float, on.Expired]] = {}
+        self.heard_at = 0.0
+        """When the agent last said anything: the silence counts from there, and nothing is set anew for every word."""
+
+    def set(self, effect: do.SetTimer) -> None:
+        """Let a deadline run from now on."""
+        seconds = getattr(self._deadlines, effect.timer)
+        if seconds is not None:
+            self._start(
+                (effect.timer, effect.about), seconds, on.Expired(effect.timer, effect.generation, effect.about)
+            )
+
+    def clear(self, timer: str, about: str = "") -> None:
+        """It no longer matters."""
+        self._running.pop((timer, about), None)
+        self._paused.pop((timer, about), None)
+        self._timers.clear((id(self), timer, about))
+
+    def pause(self, timer: str) -> None:
+        """It stands still."""
+        expired = self._running.get((timer, ""))
+        left = self._timers.remaining((id(self), timer, ""))
+        if expired is not None and left is not None:
+            self.clear(timer)
+            self._paused[timer, ""] = (left, expired)
+
+    def resume(self, timer: str) -> None:
+        """It goes on with what was left."""
+        if (timer, "") in self._paused:
+            left, expired = self._paused.pop((timer, ""))
+            self._start((timer, ""), left, expired)
+
+    def close(self) -> None:
+        """None of them will be needed again."""
+        for timer, about in {*self._running, *((timer, "") for timer in _TIMED)}:
+            self._timers.forget((id(self), timer, about))
+        self._running.clear()
+        self._paused.clear()
+
+    def next(self) -> tuple[str, str, float] | None:
+        """The deadline that passes first: its name, what of, and the seconds until then."""
+        known = [(name, about, self._timers.remaining((id(self), name, about))) for name, about in self._running]
+        running = [(name, about, left) for name, about, left in known if left is not None]
+        return min(running, key=lambda each: each[2], default=None)
+
+    def _start(self, which: tuple[str, str], seconds: float, expired: on.Expired) -> None:
+        self._running[which] = expired
+        self._timers.set((id(self), *which), seconds, lambda: self._passed(which, expired))
+
+    def _passed(self, which: tuple[str, str], expired: on.Expired) -> None:
+        if expired.timer == SILENCE and self._deadlines.silence is not None:
+            left = self.heard_at + self._deadlines.silence - trio.current_time()
+            if left > 0:
+                self._start(which, left, expired)
+                return
+        self._running.pop(which, None)
+        self._ring(expired)

@@ -1,0 +1,168 @@
+"""The life of one connection, from its place in the line of starts to the last that was heard of it."""
+
+import random
+from collections.abc import Callable
+from typing import final
+
+import trio
+
+from triologue.actors.callbacks import Callbacks
+from triologue.actors.conversation import Conversation
+from triologue.actors.desk import Desk
+from triologue.actors.inside import at_home
+from triologue.actors.notices import Notices
+from triologue.actors.place import Place
+from triologue.actors.world import World
+from triologue.errors import TriologueError
+from triologue.hosting import open_service
+from triologue.messages import Message
+from triologue.options import Options
+from triologue.ports import Connection, PreparesSessions, ProvidesTokens
+from triologue.session import Session, effects as do, inputs as on
+
+
+@final
+class Holding:
+    """Holds a connection for its actor, with the callbacks that serve it.
+
+    Args:
+        start: what was asked for.
+        conversation: whose.
+        world: what is shared.
+        session: its machine, for what it knows of the agent's refusals.
+        desk: lets the agent ask for permissions.
+        post: gives an input to the session, behind others.
+        apply: gives it one at once.
+        hear: takes what the agent says.
+    """
+
+    def __init__(
+        self,
+        start: do.Start,
+        conversation: Conversation,
+        world: World,
+        session: Session,
+        desk: Desk,
+        *,
+        post: Callable[[on.Input], None],
+        apply: Callable[[on.Input], None],
+        hear: Callable[[int, list[Message]], None],
+    ) -> None:
+        self._start = start
+        self._conversation = conversation
+        self._world = world
+        self._session = session
+        self._desk = desk
+        self._post = post
+        self._apply = apply
+        self._hear = hear
+        # Made here, so that a stop finds it also before the task has made its first step.
+        self._scope = trio.CancelScope()
+        self._has_left = False
+        """The agent has gone by itself, and the rest of its connection is being put away."""
+        self._unsent: list[Message] = []
+        """What an agent is owed that asks while its connection is still being opened."""
+        self.connection: Connection | None = None
+        self.callbacks: Callbacks | None = None
+        self.waits_for: str | None = None
+        """What it waits for before the start is under way."""
+
+    def send(self, message: Message) -> None:
+        """Send one frame to the agent, if it is there."""
+        if self._has_left:
+            return
+        if self.connection is not None:
+            self.connection.send(message)
+        elif self.callbacks is not None:
+            self._unsent.append(message)
+
+    def stop(self, *, eof: bool) -> None:
+        """Begin to close."""
+        if self.connection is not None:
+            self.connection.stop(eof=eof)
+        else:
+            self._scope.cancel()
+
+    async def run(self) -> TriologueError | None:
+        """Hold it until it is gone; returns why it went, and None when we closed it."""
+        error: TriologueError | None = None
+        with self._scope, at_home(self._conversation.home):
+            try:
+                await self._wait_for_room()
+                error = await self._serve()
+            except TriologueError as failure:
+                error = failure
+            finally:
+                self.connection = self.callbacks = None
+                self._unsent = []
+                self._world.oversight.leave(self._conversation, self._start.generation)
+        return error
+
+    async def _wait_for_room(self) -> None:
+        self.waits_for = "back-off"
+        if self._conversation.start_after > trio.current_time():
+            await trio.sleep_until(self._conversation.start_after)
+        self.waits_for = "room"
+        await self._world.oversight.enter(self._conversation, self._start.generation)
+        self.waits_for = None
+
+    async def _serve(self) -> TriologueError | None:
+        options = self._launch_options()
+        agent = self._conversation.agent
+        tokens = agent.tokens if isinstance(agent, ProvidesTokens) else None
+        async with open_service(options, tokens=tokens) as service, trio.open_nursery() as nursery:
+            self.callbacks = Callbacks(nursery, service, self._post, self._conversation.key)
+            notices = Notices(options, self._conversation.key)
+            if notices.is_wanted:
+                nursery.start_soon(notices.run)
+            error = await self._connect(options, notices)
+            nursery.cancel_scope.cancel()
+            return error
+        raise AssertionError("neither of these swallows an exception")
+
+    def _launch_options(self) -> Options:
+        start = self._start
+        options = self._conversation.launch_options(start.session_id, fresh=start.fresh)
+        options.model, options.permission_mode = start.model, start.permission_mode
+        self._desk.prepare(options)
+        return options
+
+    async def _connect(self, options: Options, notices: Notices) -> TriologueError | None:
+        """Hold the connection; returns why it ended, so that no nursery makes a group of it."""
+        agent, world, generation = self._conversation.agent, self._world, self._start.generation
+        place = Place(world.carrier, world.starting, lambda: self._apply(on.Admitted(generation)))
+
+        def sink(batch: list[Message]) -> None:
+            if notices.is_wanted:
+                notices.look(batch)
+            self._hear(generation, batch)
+            place.leave()  # it speaks, so it has started
+
+        try:
+            async with agent.connect(options, sink=sink, carrier=place) as connection:
+                self.connection = connection
+                self._send_unsent()
+                place.admit()
+                steps = tuple(agent.preparations(options)) if isinstance(agent, PreparesSessions) else ()
+                self._apply(on.Linked(generation, agent.initialize(options), steps))
+                gone = await connection.wait_exit()
+                self._has_left = True
+            # Nothing of it is alive; but callbacks and MCP servers, which are ended next, may take their time.
+            error = agent.diagnose(gone, self._session.refusal, options)
+            self._apply(lost(generation, error))
+            await notices.finish(gone.code, world.deadlines.close)
+            return error
+        except TriologueError as error:
+            return error
+        finally:
+            place.leave()
+
+    def _send_unsent(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for message in unsent:
+            self.send(message)
+
+
+def lost(generation: int, error: TriologueError) -> on.Lost:
+    """The word that an agent went away by itself, just now."""
+    return on.Lost(generation, error, trio.current_time(), random.random())

@@ -1,0 +1,59 @@
+"""What all actors of a manager share, and who watches over them."""
+
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+from msgspec import Struct
+
+from triologue.actors.desk import OnPermission
+from triologue.actors.permissions import Permissions
+from triologue.actors.timers import Timers
+from triologue.errors import LimitError
+from triologue.messages import RateLimitEvent, ResultMessage
+from triologue.options import Deadlines, Limits, RestartPolicy
+from triologue.ports import Carrier
+
+if TYPE_CHECKING:
+    from triologue.actors.conversation import Conversation
+
+
+class Oversight(Protocol):
+    """What actors ask of those who see all of them. Nothing here waits but `enter`."""
+
+    async def enter(self, conversation: "Conversation", generation: int) -> None:
+        """Wait for room for one more live agent. `leave` gives it back, also when this was cancelled."""
+        ...
+
+    def leave(self, conversation: "Conversation", generation: int) -> None:
+        """That agent is gone, or never came."""
+        ...
+
+    def rests(self, conversation: "Conversation", generation: int, *, is_idle: bool) -> None:
+        """The agent has nothing to do from now on, or has something to do again."""
+        ...
+
+    def account(self, conversation: "Conversation", message: ResultMessage | RateLimitEvent) -> None:
+        """The agent told what something cost, or how much is left."""
+        ...
+
+    def gate(self, conversation: "Conversation") -> str | None:
+        """Why its turns must wait, where they must; when that changes, its actor is told."""
+        ...
+
+    def refusal(self, conversation: "Conversation") -> LimitError | None:
+        """Why it may take nothing in, where that is so."""
+        ...
+
+
+class World(Struct, frozen=True):
+    """What all actors of a manager share."""
+
+    carrier: Carrier
+    timers: Timers
+    starting: trio.CapacityLimiter
+    limits: Limits
+    deadlines: Deadlines
+    permissions: Permissions
+    oversight: Oversight
+    restart: RestartPolicy = RestartPolicy()
+    on_permission: OnPermission | None = None

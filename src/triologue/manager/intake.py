@@ -1,0 +1,105 @@
+"""How prompts come into a session, and how their callers wait for what becomes of them."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, final
+from uuid import uuid4
+
+import trio
+
+from triologue.actors import Conversation, Turn, current_home, waiting_for
+from triologue.manager.directory import Directory
+from triologue.manager.prompts import check_labels
+from triologue.messages import ResultMessage, UserMessage
+from triologue.options import Overlap, check_overlap
+from triologue.session import inputs as on
+
+
+@final
+class Intake:
+    """The sending side of a session's handle.
+
+    Args:
+        directory: knows all conversations.
+        key: the session's.
+        conversation: gives its conversation, which begins with the first use.
+        overlap: what its prompts do while another one is worked on, if not what the manager has.
+    """
+
+    def __init__(
+        self, directory: Directory, key: str, conversation: Callable[[], Conversation], overlap: Overlap | None
+    ) -> None:
+        self._directory = directory
+        self._registry = directory.registry
+        self._key = key
+        self._conversation = conversation
+        self._overlap = overlap
+
+    async def send(
+        self,
+        prompt: UserMessage,
+        *,
+        overlap: Overlap | None = None,
+        id: str | None = None,
+        meta: dict[str, str] | None = None,
+        is_read: bool = False,
+    ) -> Turn:
+        """Send a prompt; return when it is accepted. With `is_read`, its first iteration misses no partial."""
+        self._directory.refuse_if_closed()
+        overlap = overlap or self._overlap or self._directory.overlap
+        check_overlap(overlap)
+        check_labels(id, meta)
+        conversation = self._conversation()
+        # An agent takes a prompt's uuid as its identity too: the second prompt of that uuid is not answered.
+        chosen = id if id is not None else prompt.uuid
+        if chosen is not None and (known := conversation.known_turn(chosen, prompt)) is not None:
+            turn, accepted = known
+            await accepted.wait()
+            return turn
+        if prompt.uuid is None:
+            prompt.uuid = str(uuid4())
+        turn_id = chosen if chosen is not None else prompt.uuid
+        turn = conversation.new_turn(turn_id, meta or {}, withdraw=self._withdraw, position=self._position)
+        if is_read:
+            turn.reserve()
+        accepted = self._registry.post(conversation, on.Submit(turn_id, prompt, turn.meta, overlap))
+        if chosen is not None:
+            conversation.remember(prompt, turn, accepted)
+        try:
+            await accepted.wait()
+        except trio.Cancelled:
+            turn.release()
+            turn.withdraw()
+            raise
+        except Exception:  # refused, which is no turn
+            turn.release()
+            raise
+        return turn
+
+    async def ask(self, prompt: UserMessage, **more: Any) -> ResultMessage:
+        """Send a prompt and wait for the result that answers it."""
+        with self.waiting():
+            turn = await self.send(prompt, **more)
+        try:
+            outcome = await turn.wait_answer()
+        except trio.Cancelled:
+            turn.withdraw()
+            raise
+        return outcome.unwrap()
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Refuse to wait for a turn that cannot end before the caller has it, before that turn is sent.
+
+        Raises:
+            WouldDeadlock: on entering.
+        """
+        return waiting_for(self._conversation().home, current_home())
+
+    def _withdraw(self, turn_id: str) -> None:
+        conversation = self._registry.get(self._key)
+        if conversation is not None and self._registry.awake(self._key) is not None:
+            self._registry.post(conversation, on.Withdraw(turn_id))
+
+    def _position(self, turn_id: str) -> int | None:
+        actor = self._registry.awake(self._key)
+        return actor.session.mailbox.position(turn_id) if actor is not None else None

@@ -1,0 +1,67 @@
+"""Watches over all actors of a manager: what they may cost together."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import final
+
+import trio
+
+from triologue.actors import Actor, Conversation
+from triologue.errors import LimitError
+from triologue.messages import CostWarning, RateLimitEvent, ResultMessage
+from triologue.options import Limits
+from triologue.session import inputs as on
+from triologue.supervision.purse import Crossing, Purse, Warn
+
+logger = logging.getLogger("triologue.supervision")
+
+
+@final
+class Overseer:
+    """The `Oversight` of a manager's actors: asks the machines that know about all of them, and tells each what follows.
+
+    Args:
+        limits: how much there may be.
+        awake: the actors that are awake now.
+    """
+
+    def __init__(self, limits: Limits, awake: Callable[[], Iterable[Actor]]) -> None:
+        self.purse = Purse(limits.max_cost_usd, limits.max_cost_usd_per_session)
+        self._awake = awake
+
+    async def enter(self, conversation: Conversation, generation: int) -> None:
+        """Wait for room for one more live agent."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    def leave(self, conversation: Conversation, generation: int) -> None:
+        """That agent is gone, or never came."""
+
+    def rests(self, conversation: Conversation, generation: int, *, is_idle: bool) -> None:
+        """The agent has nothing to do from now on, or has something to do again."""
+
+    def account(self, conversation: Conversation, message: ResultMessage | RateLimitEvent) -> None:
+        """The agent told what something cost, or how much is left."""
+        if isinstance(message, ResultMessage) and message.cost_usd:
+            for crossing in self.purse.spend(conversation.key, message.cost_usd):
+                self._crossed(crossing, conversation)
+
+    def gate(self, conversation: Conversation) -> str | None:
+        """Why its turns must wait, where they must."""
+        return None
+
+    def refusal(self, conversation: Conversation) -> LimitError | None:
+        """Why it may take nothing in, where that is so."""
+        return self.purse.refusal(conversation.key)
+
+    def _crossed(self, crossing: Crossing, conversation: Conversation) -> None:
+        whose = f"the session {crossing.key!r}" if crossing.key is not None else "all sessions of the manager"
+        if isinstance(crossing, Warn):
+            logger.warning("%s cost %.4g of %g US dollars", whose, crossing.cost_usd, crossing.limit_usd)
+            if crossing.key is not None:
+                warning = CostWarning(cost_usd=crossing.cost_usd, limit_usd=crossing.limit_usd)
+                conversation.log.publish(None, [warning])
+            return
+        logger.warning("%s: %s", whose, crossing.error)
+        for actor in self._awake():
+            if crossing.key in (None, actor.conversation.key):
+                actor.post(on.Refuse(crossing.error))
