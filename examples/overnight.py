@@ -1,4 +1,4 @@
-"""A batch that nobody watches: a time for each turn, each outcome by its kind, and numbers in the log."""
+"""A batch that nobody watches: a time for each turn, crashes survived, each outcome by its kind, numbers in the log."""
 
 import logging
 
@@ -8,19 +8,18 @@ import triologue as tri
 
 logger = logging.getLogger("overnight")
 JOBS = {"build": "Fail with 529: overloaded", "docs": "Say the docs are fine", "tests": "Wait 3600 seconds"}
-PATIENCE = 600  # seconds for a turn
+DEADLINES = tri.Deadlines(turn=600, drain=60)  # seconds; silence, a tool that hangs and more have their own
+RESTART = tri.RestartPolicy(max_restarts=3, within=300, retry_turn=True)  # a job may be done twice here
 
 
 async def work(session: tri.Session, prompt: str) -> str:
-    turn = await session.send(prompt)
-    with trio.move_on_after(PATIENCE):
-        await turn.wait()
-    outcome = await turn.cancel()  # stops a turn that is not over yet; every turn has an outcome
-    if isinstance(outcome.error, tri.TurnFailed) and isinstance(outcome.error.__cause__, tri.AgentNotFound):
-        raise outcome.error.__cause__  # the other jobs would get no further
-    if outcome.kind == "answered":
-        return outcome.unwrap().result or ""
-    return f"{outcome.kind}: {outcome.error}"
+    outcome = await (await session.send(prompt)).wait()  # every turn has one
+    cause = outcome.error.__cause__ if outcome.error is not None else None
+    if isinstance(cause, tri.AgentNotFound):
+        raise cause  # the other jobs would get no further
+    if isinstance(cause, tri.TurnTimeout):
+        return f"took too long ({cause.phase})"
+    return outcome.unwrap().result or "" if outcome.kind == "answered" else f"{outcome.kind}: {outcome.error}"
 
 
 async def log_numbers(manager: tri.SessionManager) -> None:
@@ -36,12 +35,12 @@ async def main(agent: tri.Agent | None = None, jobs: dict[str, str] = JOBS) -> N
     async def hold(key: str, prompt: str) -> None:
         reports[key] = await work(manager.session(key), prompt)
 
-    async with tri.open_manager(agent, deadlines=tri.Deadlines(drain=60)) as manager, trio.open_nursery() as watching:
-        watching.start_soon(log_numbers, manager)
+    async with tri.open_manager(agent, deadlines=DEADLINES, restart=RESTART) as manager, trio.open_nursery() as watch:
+        watch.start_soon(log_numbers, manager)
         async with trio.open_nursery() as nursery:
             for key, prompt in jobs.items():
                 nursery.start_soon(hold, key, prompt)
-        watching.cancel_scope.cancel()
+        watch.cancel_scope.cancel()
     for key, report in sorted(reports.items()):
         print(f"{key}: {report}")
 

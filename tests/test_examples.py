@@ -102,10 +102,20 @@ ON_EMBEDDED = {
         I will remember that you like Python.
         answered in 1 round trip with the model
     """,
+    "overlapping": """
+        rejected: busy
+        running: interrupted
+        urgent: I went first
+        waiting: I waited
+        one: one
+
+        and two
+        two: merged into one
+    """,
     "overnight": """
         build: failed: the turn failed (api_error): API Error: 529 overloaded
         docs: the docs are fine
-        tests: interrupted: the turn was interrupted
+        tests: took too long (first_event)
     """,
     "own_generator": """
         I will remember that you like tea.
@@ -254,6 +264,16 @@ ON_CLAUDE = {
         echo[1]: Remember: I like Python
         answered in 1 round trip with the model
     """,
+    "overlapping": """
+        rejected: busy
+        running: interrupted
+        urgent: echo[1]: Say I went first
+        waiting: echo[2]: Say I went first | Say I waited
+        one: echo[3]: Say I went first | Say I waited | Say one
+
+        and two
+        two: merged into one
+    """,
     "overnight": """
         docs: the docs are fine
     """,
@@ -333,6 +353,7 @@ ARGUMENTS_ON_CLAUDE: dict[str, dict[str, Any]] = {
     "next_prompt_from_reply": {"prompt": "[[say {}]]"},
     "streamed_input": {"pause": 0.1},
     "talking_agents": {"prompt": "[[say {}]]"},
+    "overlapping": {"busy": LONG},
     "overnight": {"jobs": {"docs": "[[say the docs are fine]]"}},
     "permissions": {
         "prompt": '[[tool Bash {"command": "touch old.txt"}]][[tool Bash {"command": "touch /etc/never"}]][[results]]'
