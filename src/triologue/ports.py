@@ -5,7 +5,7 @@ The actors know these names and no implementation; the manager introduces them t
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct, field
 
@@ -140,6 +140,16 @@ class PreparesSessions(Protocol):
 
     def preparations(self, options: Options) -> Sequence[Request]:
         """The requests, in order; the agent starts only if it grants them all."""
+        ...
+
+
+@runtime_checkable
+class LivesInside(Protocol):
+    """An agent that runs in this program, and not as a process: many more of it can live at the same time."""
+
+    @property
+    def lives_inside(self) -> Literal[True]:
+        """It does."""
         ...
 
 

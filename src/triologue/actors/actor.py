@@ -74,7 +74,7 @@ class Actor:
             post=self.post,
             request=self.request,
         )
-        self._rests = False
+        self._rests = self._waits_at_gate = False
         self._failure: Exception | None = None
         self.is_over = False
         """The task takes nothing in any more; the conversation's next input needs a new actor."""
@@ -125,8 +125,7 @@ class Actor:
                     raise self._failure
                 if self.session.is_quiet and not self._inbox.statistics().current_buffer_used:
                     break
-            self.is_over = True
-            self.clock.close()
+            self._put_away()
             nursery.cancel_scope.cancel()
 
     def _take_in(self, letter: Letter) -> None:
@@ -152,9 +151,17 @@ class Actor:
         conversation.start_after = session.start_after
         if isinstance(session.refuses, SessionFailed):
             conversation.failure = session.refuses
-        if session.is_idle is not self._rests and self.holding is not None:
+        self._report()
+
+    def _report(self) -> None:
+        """Tell who watches over all what has become of this one."""
+        session, oversight = self.session, self._world.oversight
+        if session.is_idle is not self._rests:
             self._rests = not self._rests
-            self._world.oversight.rests(conversation, session.link.generation, is_idle=self._rests)
+            oversight.rests(self.conversation, session.link.generation, is_idle=self._rests)
+        if session.waits_at_gate is not self._waits_at_gate:
+            self._waits_at_gate = not self._waits_at_gate
+            oversight.waits_at_gate(self.conversation, is_waiting=self._waits_at_gate)
 
     def _execute(self, effect: do.Effect) -> None:  # noqa: C901 - one arm for each effect
         match effect:
@@ -170,8 +177,9 @@ class Actor:
                 self._replies.pop(ticket).settle(value, error)
             case do.Start():
                 self._start(effect)
-            case do.Stop(eof=eof):
+            case do.Stop(generation, eof):
                 if self.holding is not None:
+                    self._world.oversight.closes(self.conversation, generation)
                     self.holding.stop(eof=eof)
             case do.AskPermission() | do.Serve() | do.Drop():
                 self._call_back(effect)
@@ -185,6 +193,8 @@ class Actor:
                 self.clock.pause(timer)
             case do.ResumeTimer(timer):
                 self.clock.resume(timer)
+            case do.Stay(generation):
+                self._world.oversight.stays(self.conversation, generation)
             case do.Account(message):
                 self._world.oversight.account(self.conversation, message)
             case do.Note(text):
@@ -217,7 +227,6 @@ class Actor:
                 callbacks.drop(request_id)
 
     def _start(self, effect: do.Start) -> None:
-        self._rests = False
         self.holding = Holding(
             effect,
             self.conversation,
@@ -262,10 +271,15 @@ class Actor:
             await self._abort.wait()
             self.post(on.StopTurn(None))
 
-    def fail(self, cause: TriologueError) -> None:
-        """The task broke, or is being cancelled: end every turn and every wait with a typed error."""
+    def _put_away(self) -> None:
         self.is_over = True
         self.clock.close()
+        if self._waits_at_gate:
+            self._world.oversight.waits_at_gate(self.conversation, is_waiting=False)
+
+    def fail(self, cause: TriologueError) -> None:
+        """The task broke, or is being cancelled: end every turn and every wait with a typed error."""
+        self._put_away()
         self.conversation.log.publish(None, [*self._desk.close(str(cause))])
         self._refuse_inbox(cause)
         outcome = failed_by(cause)

@@ -32,6 +32,18 @@ class Oversight(Protocol):
         """The agent has nothing to do from now on, or has something to do again."""
         ...
 
+    def closes(self, conversation: "Conversation", generation: int) -> None:
+        """The agent is being let go, and makes room soon."""
+        ...
+
+    def stays(self, conversation: "Conversation", generation: int) -> None:
+        """The agent was told to make room, and does not go: it has something to do."""
+        ...
+
+    def waits_at_gate(self, conversation: "Conversation", *, is_waiting: bool) -> None:
+        """A turn waits for nothing but the gate from now on, or none does any more."""
+        ...
+
     def account(self, conversation: "Conversation", message: ResultMessage | RateLimitEvent) -> None:
         """The agent told what something cost, or how much is left."""
         ...

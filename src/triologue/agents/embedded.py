@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, final
+from typing import Any, Literal, final
 
 import msgspec
 import trio
@@ -121,6 +121,11 @@ class Embedded:
 
     def __repr__(self) -> str:
         return f"<Embedded: model {self._model.name!r}, tools {[tool.name for tool in self._tools]}>"
+
+    @property
+    def lives_inside(self) -> Literal[True]:
+        """It is no process."""
+        return True
 
     @property
     def name(self) -> str:

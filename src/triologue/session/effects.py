@@ -138,6 +138,12 @@ class Account(Struct, frozen=True):
     message: ResultMessage | RateLimitEvent
 
 
+class Stay(Struct, frozen=True):
+    """The agent that was to make room does not go."""
+
+    generation: int
+
+
 class Note(Struct, frozen=True):
     """A line for the log file of the program."""
 
@@ -161,5 +167,6 @@ Effect: TypeAlias = (
     | PauseTimer
     | ResumeTimer
     | Account
+    | Stay
     | Note
 )

@@ -101,9 +101,8 @@ class Leave(Struct, frozen=True):
 
 
 class Evict(Struct, frozen=True):
-    """Let this agent go if it has nothing to do: its place is needed. The reply is whether it goes."""
+    """Let this agent go if it has nothing to do: its place is needed. One that does not go says that it stays."""
 
-    ticket: int
     generation: int
 
 

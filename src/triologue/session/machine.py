@@ -102,6 +102,11 @@ class Session(Ground):
         is_asked = len(self.duties) > 0 or link.is_asked or len(self.steering) > 0
         return not (is_asked or link.is_working or link.background)
 
+    @property
+    def waits_at_gate(self) -> bool:
+        """Would a turn begin now, if the gate were open?"""
+        return self.gate is not None and self.run is None and len(self.mailbox) > 0 and not self.is_held
+
     def lets_pass(self, generation: int, batch: list[Message]) -> bool:
         """May this batch be published as it came, under `owner`? Text in pieces passes by the machines this way.
 
@@ -292,10 +297,12 @@ class Session(Ground):
                 self.settle_turn(waiting.turn_id, cancelled(str(error), error))
 
     def _evict(self, event: on.Evict) -> None:
-        goes = self.link.is_current(event.generation) and self.is_idle
-        if goes:
+        if not self.link.is_current(event.generation):
+            return  # it is gone, or goes
+        if self.is_idle:
             self.close_link(eof=True)
-        self.effect(do.Answer(event.ticket, goes))
+        else:
+            self.effect(do.Stay(event.generation))
 
     def _withdraw(self, turn_id: str) -> None:
         if self.mailbox.remove(turn_id):
