@@ -236,7 +236,7 @@ class SessionLaws(RuleBasedStateMachine):
                 self.timers[timer, about] = generation
             case do.ClearTimer(timer, about):
                 self.timers.pop((timer, about), None)
-            case do.PauseTimer() | do.ResumeTimer() | do.Account() | do.Note():
+            case do.PauseTimer() | do.ResumeTimer() | do.Account() | do.Stay() | do.Note():
                 pass
 
     def send(self, agent: ModelAgent, message: Message) -> None:

@@ -59,6 +59,7 @@ class ScriptedAgent:
     """The port that a manager is given. What it kept of its conversations outlives its connections."""
 
     name = "scripted"
+    lives_inside: Literal[True] = True
 
     def __init__(self) -> None:
         self.links: list[ScriptedLink] = []

@@ -124,9 +124,15 @@ def _compose(terms: Terms, nursery: trio.Nursery, carrier: Carrier, timers: Time
     def awake() -> list[Actor]:
         return registry.all_awake()
 
+    def find(key: str) -> Actor | None:
+        return registry.awake(key)
+
     def tell(permission: Permission) -> Any:
         return on_permission(PermissionRequest(permission, directory)) if on_permission is not None else None
 
+    overseer = Overseer(terms.limits, timers, awake, find)
+    if terms.limits.max_rss_bytes is not None:
+        nursery.start_soon(overseer.watch_memory)
     world = World(
         carrier=carrier,
         timers=timers,
@@ -134,7 +140,7 @@ def _compose(terms: Terms, nursery: trio.Nursery, carrier: Carrier, timers: Time
         limits=terms.limits,
         deadlines=terms.deadlines,
         permissions=Permissions(),
-        oversight=Overseer(terms.limits, awake),
+        oversight=overseer,
         restart=terms.restart,
         on_permission=tell if on_permission is not None else None,
     )

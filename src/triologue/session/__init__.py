@@ -12,4 +12,5 @@ from triologue.session.inputs import Setting as Setting
 from triologue.session.machine import Session as Session
 from triologue.session.peer import UNSUPPORTED as UNSUPPORTED, Peer as Peer, subtype_of as subtype_of
 from triologue.session.restarts import Restarts as Restarts
+from triologue.session.usage_limits import limit_of as limit_of
 from triologue.session.watch import FIRST_EVENT as FIRST_EVENT, SILENCE as SILENCE, TOOL as TOOL, TURN as TURN

@@ -54,6 +54,8 @@ class Ground:
         """Nothing new begins: the manager drains."""
         self.is_leaving = False
         """The agent is to go now, and what waits with it."""
+        self.gate: str | None = None
+        """Why no turn may begin, though nothing is wrong here: a usage limit."""
         self.refuses: LimitError | None = None
         """Why nothing is taken in: the session failed, or cost what it may."""
         self.link = Link()

@@ -27,6 +27,7 @@ from triologue.session.control import Control
 from triologue.session.ground import INTERRUPT, Ground
 from triologue.session.run import Phase, failed_by, outcome_of
 from triologue.session.steering import Steering
+from triologue.session.usage_limits import limit_of
 
 _SIGNS_OF_A_TURN = frozenset((InitMessage, AssistantMessage, UserMessage, StreamEvent, ResultMessage))
 
@@ -139,7 +140,7 @@ class Hearing:
         self._chunk.append(message)
 
     def _limits(self, message: RateLimitEvent) -> None:
-        self._session.effect(do.Account(message))
+        self._account(message)
         self._chunk.append(message)
 
     def _reset(self, message: ConversationReset) -> None:
@@ -161,7 +162,7 @@ class Hearing:
         self._learn(message.session_id)
         session.is_confirmed = True
         self._count_cost(message)
-        session.effect(do.Account(message))
+        self._account(message)
         run = session.run
         if run is None or not run.is_answered_by(message):
             self._chunk.append(message)
@@ -177,6 +178,12 @@ class Hearing:
         if run.account_error is not None:
             cause = NotLoggedIn(f"{session.peer.name}: {run.account_error}")
         session.end_run(outcome_of(message, is_stopping=run.is_stopping, cause=cause))
+
+    def _account(self, message: ResultMessage | RateLimitEvent) -> None:
+        limit = limit_of(message)
+        if limit is not None:
+            self._session.gate = limit.reason  # at once, before the next turn begins
+        self._session.effect(do.Account(message))
 
     def _count_cost(self, message: ResultMessage) -> None:
         """Work out what this turn cost from the agent's running total, which goes on over resume and fork."""

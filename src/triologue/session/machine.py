@@ -68,8 +68,6 @@ class Session(Ground):
         self._leaves: list[on.Leave] = []
         self._shown: SessionState = self.state
         self._was_idle = False
-        self.gate: str | None = None
-        """Why no turn may begin, though nothing is wrong here: a usage limit."""
         self._questions = Questions(self)
         self._serving = Serving(self)
         self.steering = Steering(self, self.mailbox)

@@ -1,16 +1,16 @@
-"""Watches over all actors of a manager: what they may cost together."""
+"""Watches over all actors of a manager: how many are live, what they may cost, and what their accounts allow."""
 
 import logging
 from collections.abc import Callable, Iterable
 from typing import final
 
-import trio
-
-from triologue.actors import Actor, Conversation
+from triologue.actors import Actor, Conversation, Timers
 from triologue.errors import LimitError
 from triologue.messages import CostWarning, RateLimitEvent, ResultMessage
 from triologue.options import Limits
 from triologue.session import inputs as on
+from triologue.supervision.gating import Gating
+from triologue.supervision.housing import Housing
 from triologue.supervision.purse import Crossing, Purse, Warn
 
 logger = logging.getLogger("triologue.supervision")
@@ -22,32 +22,63 @@ class Overseer:
 
     Args:
         limits: how much there may be.
+        timers: the manager's.
         awake: the actors that are awake now.
+        find: the one of a key.
     """
 
-    def __init__(self, limits: Limits, awake: Callable[[], Iterable[Actor]]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        timers: Timers,
+        awake: Callable[[], Iterable[Actor]],
+        find: Callable[[str], Actor | None],
+    ) -> None:
         self.purse = Purse(limits.max_cost_usd, limits.max_cost_usd_per_session)
+        self.housing = Housing(limits, find)
+        self.gating = Gating(timers, awake, find)
         self._awake = awake
+
+    async def watch_memory(self) -> None:
+        """Look what the agents weigh, for the bound on it, until cancelled."""
+        await self.housing.watch_memory(self._awake)
+
+    # What actors ask and tell; see `Oversight`.
 
     async def enter(self, conversation: Conversation, generation: int) -> None:
         """Wait for room for one more live agent."""
-        await trio.lowlevel.checkpoint_if_cancelled()
+        await self.housing.enter(conversation, generation)
 
     def leave(self, conversation: Conversation, generation: int) -> None:
         """That agent is gone, or never came."""
+        self.housing.leave(conversation, generation)
 
     def rests(self, conversation: Conversation, generation: int, *, is_idle: bool) -> None:
         """The agent has nothing to do from now on, or has something to do again."""
+        self.housing.rests(conversation, generation, is_idle=is_idle)
+
+    def closes(self, conversation: Conversation, generation: int) -> None:
+        """The agent is being let go."""
+        self.housing.closes(conversation, generation)
+
+    def stays(self, conversation: Conversation, generation: int) -> None:
+        """The agent does not make room."""
+        self.housing.stays(conversation, generation)
+
+    def waits_at_gate(self, conversation: Conversation, *, is_waiting: bool) -> None:
+        """A turn waits for nothing but the gate from now on, or none does any more."""
+        self.gating.waits(conversation, is_waiting=is_waiting)
 
     def account(self, conversation: Conversation, message: ResultMessage | RateLimitEvent) -> None:
         """The agent told what something cost, or how much is left."""
+        self.gating.account(conversation, message)
         if isinstance(message, ResultMessage) and message.cost_usd:
             for crossing in self.purse.spend(conversation.key, message.cost_usd):
                 self._crossed(crossing, conversation)
 
     def gate(self, conversation: Conversation) -> str | None:
         """Why its turns must wait, where they must."""
-        return None
+        return self.gating.gate(conversation)
 
     def refusal(self, conversation: Conversation) -> LimitError | None:
         """Why it may take nothing in, where that is so."""

@@ -99,6 +99,10 @@ class QuotaGate:
             effect for credential, gate in list(self._gates.items()) for effect in self._advance(credential, gate, now)
         ]
 
+    def is_closed(self, credential: Hashable) -> bool:
+        """Is there a gate, so that a turn has to ask?"""
+        return credential in self._gates
+
     def next_time(self) -> float | None:
         """When `tick` has something to do; None: not before something else happens."""
         return min((gate.due for gate in self._gates.values() if gate.waiting), default=None)

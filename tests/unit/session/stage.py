@@ -105,6 +105,8 @@ def _line(effect: do.Effect) -> str:
             return f"pause {timer}"
         case do.ResumeTimer(timer):
             return f"resume {timer}"
+        case do.Stay(generation):
+            return f"stay {generation}"
         case do.Account() | do.Note():
             return type(effect).__name__.lower()
 

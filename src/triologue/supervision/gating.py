@@ -1,0 +1,96 @@
+"""Usage limits: whose turns wait at a gate, and who is let through when it opens."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Hashable, Iterable
+from typing import final
+
+import msgspec
+import trio
+
+from triologue.actors import Actor, Conversation, Timers
+from triologue.messages import RateLimitEvent, ResultMessage
+from triologue.session import inputs as on, limit_of
+from triologue.supervision.quota import Effect, Held, QuotaGate
+
+logger = logging.getLogger("triologue.supervision")
+
+
+@final
+class Gating:
+    """Does what `QuotaGate` decides.
+
+    Args:
+        timers: tell when a gate is to be tried again.
+        awake: the actors that are awake now.
+        find: the one of a key.
+    """
+
+    def __init__(
+        self, timers: Timers, awake: Callable[[], Iterable[Actor]], find: Callable[[str], Actor | None]
+    ) -> None:
+        self._timers = timers
+        self._awake = awake
+        self._find = find
+        self._quota = QuotaGate()
+        self._closed: dict[Hashable, str] = {}
+        """Why, by credential; as long as somebody may have to wait."""
+        self._offset = time.time() - trio.current_time()
+
+    def gate(self, conversation: Conversation) -> str | None:
+        """Why its turns wait, where they do."""
+        return self._closed.get(credential_of(conversation))
+
+    def account(self, conversation: Conversation, message: ResultMessage | RateLimitEvent) -> None:
+        """The agent said something that may be about a limit."""
+        credential, limit = credential_of(conversation), limit_of(message)
+        if limit is not None:
+            self._close(credential, limit.reason)
+            self._execute(self._quota.limited(credential, conversation.key, limit, now=self._now()))
+            logger.warning("%s: %s; turns wait", conversation.agent.name, limit.reason)
+        elif isinstance(message, ResultMessage) and not message.is_error:
+            self._execute(self._quota.passed(credential, conversation.key, now=self._now()))
+
+    def waits(self, conversation: Conversation, *, is_waiting: bool) -> None:
+        """A turn of it waits at the gate from now on, or none does any more."""
+        credential, key = credential_of(conversation), conversation.key
+        act = self._quota.ask if is_waiting else self._quota.withdraw
+        self._execute(act(credential, key, now=self._now()))
+
+    def why(self, conversation: Conversation) -> Held | None:
+        """Why its turn waits; None where it is not the gate that it waits for."""
+        return self._quota.why(credential_of(conversation), conversation.key)
+
+    def _now(self) -> float:
+        """Seconds since 1970, on a clock that does not jump."""
+        return trio.current_time() + self._offset
+
+    def _close(self, credential: Hashable, reason: str) -> None:
+        self._closed[credential] = reason
+        for actor in self._awake():
+            if credential_of(actor.conversation) == credential:
+                actor.post(on.Gate(reason))
+
+    def _execute(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            actor = self._find(effect.key)
+            if actor is not None:
+                actor.post(on.Gate(None))
+        for credential in [each for each in self._closed if not self._quota.is_closed(each)]:
+            del self._closed[credential]
+        due = self._quota.next_time()
+        if due is None:
+            self._timers.clear(id(self))
+        else:
+            self._timers.set(id(self), max(due - self._now(), 0.0), self._tick)
+
+    def _tick(self) -> None:
+        self._execute(self._quota.tick(now=self._now()))
+
+
+def credential_of(conversation: Conversation) -> Hashable:
+    """What stands for the account that an agent uses: the agent itself, with the environment that its options add."""
+    env = conversation.options.env
+    digest = hashlib.sha256(msgspec.json.encode(env, order="sorted")).digest() if env else b""
+    return (conversation.agent, digest)
