@@ -2,7 +2,7 @@
 
 from triologue.actors.actor import Actor as Actor
 from triologue.actors.conversation import Conversation as Conversation
-from triologue.actors.desk import OnPermission as OnPermission
+from triologue.actors.desk import OnPermission as OnPermission, first_options as first_options
 from triologue.actors.inside import Home as Home, current_home as current_home, waiting_for as waiting_for
 from triologue.actors.log import Cursor as Cursor, Log as Log
 from triologue.actors.permissions import (
@@ -11,6 +11,7 @@ from triologue.actors.permissions import (
     input_of as input_of,
     suggestions_of as suggestions_of,
 )
+from triologue.actors.place import Place as Place
 from triologue.actors.records import Batch as Batch
 from triologue.actors.replies import Reply as Reply
 from triologue.actors.timers import Timers as Timers

@@ -53,9 +53,7 @@ class Desk:
     def prepare(self, options: Options) -> None:
         """An agent is about to be started with these options: let it ask, if somebody is there to answer."""
         self._can_use_tool = options.can_use_tool
-        has_callback = self._can_use_tool is not None or self._on_permission is not None
-        if has_callback and options.permission_prompt_tool_name is None:
-            options.permission_prompt_tool_name = "stdio"
+        let_ask(options, asks_people=self._on_permission is not None)
         self._is_asked = options.permission_prompt_tool_name == "stdio"
 
     def ask(self, effect: do.AskPermission, callbacks: Callbacks) -> None:
@@ -100,3 +98,16 @@ class Desk:
         )
         self._permissions.open(permission)
         return permission
+
+
+def let_ask(options: Options, *, asks_people: bool) -> None:
+    """Let an agent ask for permissions by these options, if somebody is there to answer."""
+    if (options.can_use_tool is not None or asks_people) and options.permission_prompt_tool_name is None:
+        options.permission_prompt_tool_name = "stdio"
+
+
+def first_options(options: Options, *, asks_people: bool) -> Options:
+    """What a new conversation with these options starts its agent with."""
+    launched = options.copy()
+    let_ask(launched, asks_people=asks_people)
+    return launched

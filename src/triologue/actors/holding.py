@@ -88,8 +88,9 @@ class Holding:
         error: TriologueError | None = None
         with self._scope, at_home(self._conversation.home):
             try:
-                await self._wait_for_room()
-                error = await self._serve()
+                options = self._launch_options()
+                await self._wait_for_room(options)
+                error = await self._serve(options)
             except TriologueError as failure:
                 error = failure
             finally:
@@ -98,16 +99,15 @@ class Holding:
                 self._world.oversight.leave(self._conversation, self._start.generation)
         return error
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_room(self, options: Options) -> None:
         self.waits_for = "back-off"
         if self._conversation.start_after > trio.current_time():
             await trio.sleep_until(self._conversation.start_after)
         self.waits_for = "room"
-        await self._world.oversight.enter(self._conversation, self._start.generation)
+        await self._world.oversight.enter(self._conversation, self._start.generation, options)
         self.waits_for = None
 
-    async def _serve(self) -> TriologueError | None:
-        options = self._launch_options()
+    async def _serve(self, options: Options) -> TriologueError | None:
         agent = self._conversation.agent
         tokens = agent.tokens if isinstance(agent, ProvidesTokens) else None
         async with open_service(options, tokens=tokens) as service, trio.open_nursery() as nursery:
@@ -138,8 +138,9 @@ class Holding:
             self._hear(generation, batch)
             place.leave()  # it speaks, so it has started
 
+        opening = world.oversight.connect(self._conversation, generation, options, sink=sink, carrier=place)
         try:
-            async with agent.connect(options, sink=sink, carrier=place) as connection:
+            async with opening as connection:
                 self.connection = connection
                 self._send_unsent()
                 place.admit()

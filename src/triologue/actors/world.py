@@ -1,5 +1,6 @@
 """What all actors of a manager share, and who watches over them."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -10,8 +11,8 @@ from triologue.actors.permissions import Permissions
 from triologue.actors.timers import Timers
 from triologue.errors import LimitError
 from triologue.messages import RateLimitEvent, ResultMessage
-from triologue.options import Deadlines, Limits, RestartPolicy
-from triologue.ports import Carrier
+from triologue.options import Deadlines, Limits, Options, RestartPolicy
+from triologue.ports import Carrier, Connection, Sink
 
 if TYPE_CHECKING:
     from triologue.actors.conversation import Conversation
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
 class Oversight(Protocol):
     """What actors ask of those who see all of them. Nothing here waits but `enter`."""
 
-    async def enter(self, conversation: "Conversation", generation: int) -> None:
+    async def enter(self, conversation: "Conversation", generation: int, options: Options) -> None:
         """Wait for room for one more live agent. `leave` gives it back, also when this was cancelled."""
+        ...
+
+    def connect(
+        self, conversation: "Conversation", generation: int, options: Options, *, sink: Sink, carrier: Carrier
+    ) -> AbstractAsyncContextManager[Connection]:
+        """Open the connection that there is room for: as `Agent.connect`."""
         ...
 
     def leave(self, conversation: "Conversation", generation: int) -> None:

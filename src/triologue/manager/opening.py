@@ -8,7 +8,7 @@ from typing import Any
 import trio
 from msgspec import Struct
 
-from triologue.actors import Actor, Permission, Permissions, Timers, World
+from triologue.actors import Actor, Permission, Permissions, Timers, World, first_options
 from triologue.agents import AGENTS, DEFAULT_AGENT, open_carrier
 from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory, OptionsFor, check_defaults
@@ -16,7 +16,7 @@ from triologue.manager.permissions import PermissionCallback, PermissionRequest,
 from triologue.manager.sessions import SessionManager
 from triologue.options import Deadlines, Limits, Overlap, RestartPolicy, check_limits, check_overlap, check_restart
 from triologue.ports import Agent, Carrier
-from triologue.supervision import Overseer, Registry
+from triologue.supervision import Overseer, Prewarming, Registry
 
 AGENT_VARIABLE = "TRIOLOGUE_AGENT"
 
@@ -30,6 +30,7 @@ class Terms(Struct, frozen=True):
     deadlines: Deadlines
     restart: RestartPolicy
     overlap: Overlap
+    prewarm: int
     on_permission: PermissionCallback | None
 
 
@@ -42,6 +43,7 @@ async def open_manager(
     deadlines: Deadlines | None = None,
     restart: RestartPolicy | None = None,
     overlap: Overlap = "queue",
+    prewarm: int = 0,
     on_permission: PermissionCallback | None = None,
 ) -> AsyncGenerator[SessionManager]:
     """Open a manager of conversations.
@@ -57,6 +59,8 @@ async def open_manager(
         deadlines: how long things may take.
         restart: what becomes of a conversation whose agent died.
         overlap: what happens to a message that comes while another one is worked on, where it does not say itself.
+        prewarm: agents that are started ahead for the next new conversations with the manager's options, as long as
+            there is room; they count among those that live, and are the first to make room.
         on_permission: is called with a `PermissionRequest` when an agent asks whether a tool may run; sync or async,
             a task of that agent's connection, cancelled when the request is withdrawn. The request is answered by its
             methods, then or later. It takes the place of `Options.can_use_tool`.
@@ -75,6 +79,7 @@ async def open_manager(
         deadlines=deadlines or Deadlines(),
         restart=restart or RestartPolicy(),
         overlap=overlap,
+        prewarm=prewarm,
         on_permission=on_permission,
     )
     _check(terms)
@@ -113,8 +118,17 @@ def _check(terms: Terms) -> None:
     check_limits(terms.limits, terms.deadlines)
     check_restart(terms.restart)
     check_overlap(terms.overlap)
+    _check_prewarm(terms)
     check_callback(terms.on_permission)
     check_defaults(terms.agent, terms.options, asks_people=terms.on_permission is not None)
+
+
+def _check_prewarm(terms: Terms) -> None:
+    count: object = terms.prewarm
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise InvalidOption(f"prewarm={brief(count)} is no whole number of 0 or more")
+    if count and callable(terms.options):
+        raise InvalidOption("prewarm starts agents for keys that are not known yet, so options cannot be a function")
 
 
 def _compose(terms: Terms, nursery: trio.Nursery, carrier: Carrier, timers: Timers) -> Directory:
@@ -146,6 +160,16 @@ def _compose(terms: Terms, nursery: trio.Nursery, carrier: Carrier, timers: Time
     )
     registry = Registry(nursery, world)
     directory = Directory(terms.agent, terms.options, registry, world, overlap=terms.overlap)
+    if terms.prewarm:
+        overseer.prewarming = Prewarming(
+            terms.prewarm,
+            terms.agent,
+            first_options(directory.merged("", None), asks_people=on_permission is not None),
+            housing=overseer.housing,
+            carrier=carrier,
+            starting=world.starting,
+        )
+        nursery.start_soon(overseer.prewarming.run)
     return directory
 
 

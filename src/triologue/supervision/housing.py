@@ -6,11 +6,10 @@ from typing import final
 
 import trio
 
-from triologue.actors import Actor, Conversation
+from triologue.actors import Actor
 from triologue.agents import measure_trees
 from triologue.options import Limits
 from triologue.ports import Agent, LivesInside
-from triologue.session import inputs as on
 from triologue.supervision.residency import Effect, Evict, Grant, Residency
 from triologue.supervision.waits import Wait
 
@@ -24,50 +23,61 @@ MEASURE_EVERY = 5.0
 
 @final
 class Housing:
-    """Does what `Residency` decides.
+    """Does what `Residency` decides. An agent is named by the key of its session and its generation.
 
     Args:
         limits: how many there may be.
-        find: the actor of a key that is awake.
     """
 
-    def __init__(self, limits: Limits, find: Callable[[str], Actor | None]) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._find = find
         most = limits.max_live
-        bounds = {PROCESS: most or 2 * (os.cpu_count() or 1), INSIDE: most or MAX_INSIDE}
+        self._bounds = {PROCESS: most or 2 * (os.cpu_count() or 1), INSIDE: most or MAX_INSIDE}
         self.residency = Residency(
-            bounds, max_live_per_group=limits.max_live_per_group, max_rss_bytes=limits.max_rss_bytes
+            self._bounds, max_live_per_group=limits.max_live_per_group, max_rss_bytes=limits.max_rss_bytes
         )
         self._entering: dict[tuple[str, int], trio.Event] = {}
+        self._evicting: dict[tuple[str, int], Callable[[], None]] = {}
 
-    async def enter(self, conversation: Conversation, generation: int) -> None:
-        """Wait for a place, in line behind those who came before."""
-        key = conversation.key
+    async def enter(self, key: str, generation: int, agent: Agent, *, evict: Callable[[], None]) -> None:
+        """Wait for a place, in line behind those who came before.
+
+        Args:
+            key, generation: who wants it.
+            agent: which kind of place.
+            evict: asks it to make room. It `closes`, or it `stays`.
+        """
         event = self._entering[key, generation] = trio.Event()
-        kind, group = self._kind(conversation.agent), self._group(key)
+        self._evicting[key, generation] = evict
+        kind, group = self._kind(agent), self._group(key)
         self._execute(self.residency.want(key, generation, kind=kind, group=group, now=trio.current_time()))
         await event.wait()
 
-    def leave(self, conversation: Conversation, generation: int) -> None:
+    def leave(self, key: str, generation: int) -> None:
         """The place is free, or is not wanted any more."""
-        self._entering.pop((conversation.key, generation), None)
-        self._execute(self.residency.left(conversation.key, generation, now=trio.current_time()))
+        self._entering.pop((key, generation), None)
+        self._evicting.pop((key, generation), None)
+        self._execute(self.residency.left(key, generation, now=trio.current_time()))
 
-    def rests(self, conversation: Conversation, generation: int, *, is_idle: bool) -> None:
+    def rests(self, key: str, generation: int, *, is_idle: bool) -> None:
         """It could make room from now on, or cannot any more."""
         if is_idle:
-            self._execute(self.residency.idle(conversation.key, generation, now=trio.current_time()))
+            self._execute(self.residency.idle(key, generation, now=trio.current_time()))
         else:
-            self.residency.busy(conversation.key, generation)
+            self.residency.busy(key, generation)
 
-    def closes(self, conversation: Conversation, generation: int) -> None:
+    def closes(self, key: str, generation: int) -> None:
         """It makes room soon."""
-        self.residency.leaving(conversation.key, generation)
+        self.residency.leaving(key, generation)
 
-    def stays(self, conversation: Conversation, generation: int) -> None:
+    def stays(self, key: str, generation: int) -> None:
         """It does not, though it was asked to."""
-        self._execute(self.residency.refused(conversation.key, generation, now=trio.current_time()))
+        self._execute(self.residency.refused(key, generation, now=trio.current_time()))
+
+    def has_room(self, agent: Agent) -> bool:
+        """Is a place free that nobody waits for?"""
+        kind, now = self._kind(agent), self.residency.statistics()
+        return now.waiting == 0 and now.live.get(kind, 0) < self._bounds[kind]
 
     def why(self, key: str) -> Wait | None:
         """Why this key waits for a place; None where it does not."""
@@ -103,6 +113,4 @@ class Housing:
                     if event is not None:
                         event.set()
                 case Evict(key, generation):
-                    actor = self._find(key)
-                    if actor is not None:  # else it leaves already, and says so
-                        actor.post(on.Evict(generation))
+                    self._evicting[key, generation]()

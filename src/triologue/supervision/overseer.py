@@ -2,15 +2,18 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import final
 
 from triologue.actors import Actor, Conversation, Timers
 from triologue.errors import LimitError
 from triologue.messages import CostWarning, RateLimitEvent, ResultMessage
-from triologue.options import Limits
+from triologue.options import Limits, Options
+from triologue.ports import Carrier, Connection, Sink
 from triologue.session import inputs as on
 from triologue.supervision.gating import Gating
 from triologue.supervision.housing import Housing
+from triologue.supervision.prewarming import Prewarming
 from triologue.supervision.purse import Crossing, Purse, Warn
 
 logger = logging.getLogger("triologue.supervision")
@@ -35,9 +38,11 @@ class Overseer:
         find: Callable[[str], Actor | None],
     ) -> None:
         self.purse = Purse(limits.max_cost_usd, limits.max_cost_usd_per_session)
-        self.housing = Housing(limits, find)
+        self.housing = Housing(limits)
         self.gating = Gating(timers, awake, find)
+        self.prewarming: Prewarming | None = None
         self._awake = awake
+        self._find = find
 
     async def watch_memory(self) -> None:
         """Look what the agents weigh, for the bound on it, until cancelled."""
@@ -45,25 +50,39 @@ class Overseer:
 
     # What actors ask and tell; see `Oversight`.
 
-    async def enter(self, conversation: Conversation, generation: int) -> None:
+    async def enter(self, conversation: Conversation, generation: int, options: Options) -> None:
         """Wait for room for one more live agent."""
-        await self.housing.enter(conversation, generation)
+        key, agent = conversation.key, conversation.agent
+        if self.prewarming is not None:
+            self.prewarming.claim(key, generation, agent, options)
+        await self.housing.enter(key, generation, agent, evict=lambda: self._evict(key, generation))
+
+    def connect(
+        self, conversation: Conversation, generation: int, options: Options, *, sink: Sink, carrier: Carrier
+    ) -> AbstractAsyncContextManager[Connection]:
+        """Open the connection that there is room for."""
+        key, agent = conversation.key, conversation.agent
+        if self.prewarming is not None:
+            return self.prewarming.connect(key, generation, agent, options, sink=sink, carrier=carrier)
+        return agent.connect(options, sink=sink, carrier=carrier)
 
     def leave(self, conversation: Conversation, generation: int) -> None:
         """That agent is gone, or never came."""
-        self.housing.leave(conversation, generation)
+        if self.prewarming is not None:
+            self.prewarming.disclaim(conversation.key, generation)
+        self.housing.leave(conversation.key, generation)
 
     def rests(self, conversation: Conversation, generation: int, *, is_idle: bool) -> None:
         """The agent has nothing to do from now on, or has something to do again."""
-        self.housing.rests(conversation, generation, is_idle=is_idle)
+        self.housing.rests(conversation.key, generation, is_idle=is_idle)
 
     def closes(self, conversation: Conversation, generation: int) -> None:
         """The agent is being let go."""
-        self.housing.closes(conversation, generation)
+        self.housing.closes(conversation.key, generation)
 
     def stays(self, conversation: Conversation, generation: int) -> None:
         """The agent does not make room."""
-        self.housing.stays(conversation, generation)
+        self.housing.stays(conversation.key, generation)
 
     def waits_at_gate(self, conversation: Conversation, *, is_waiting: bool) -> None:
         """A turn waits for nothing but the gate from now on, or none does any more."""
@@ -83,6 +102,11 @@ class Overseer:
     def refusal(self, conversation: Conversation) -> LimitError | None:
         """Why it may take nothing in, where that is so."""
         return self.purse.refusal(conversation.key)
+
+    def _evict(self, key: str, generation: int) -> None:
+        actor = self._find(key)
+        if actor is not None:  # else it leaves already, and says so
+            actor.post(on.Evict(generation))
 
     def _crossed(self, crossing: Crossing, conversation: Conversation) -> None:
         whose = f"the session {crossing.key!r}" if crossing.key is not None else "all sessions of the manager"

@@ -1,0 +1,168 @@
+"""Agents that are started ahead, so that the next new conversations need not wait for that."""
+
+import itertools
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import final
+
+import trio
+
+from triologue.actors import Place
+from triologue.errors import TriologueError
+from triologue.messages import Message
+from triologue.options import Options
+from triologue.ports import Agent, Carrier, Connection, Sink
+from triologue.supervision.housing import Housing
+
+logger = logging.getLogger("triologue.supervision")
+
+LOOK_AGAIN = 30.0
+"""Seconds until another one is tried, where there was no room, or one did not start, or went away by itself."""
+
+
+@final
+class Warm:
+    """One agent that was started and has been told nothing. What it says waits for whoever takes it over."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.scope = trio.CancelScope()
+        self.connection: Connection | None = None
+        self.closed = trio.Event()
+        self._sink: Sink | None = None
+        self._said: list[list[Message]] = []
+
+    def hear(self, batch: list[Message]) -> None:
+        """It said something."""
+        if self._sink is not None:
+            self._sink(batch)
+        else:
+            self._said.append(batch)
+
+    def give(self, sink: Sink) -> None:
+        """It belongs to a conversation from now on, which hears what it says."""
+        self._sink = sink
+        said, self._said = self._said, []
+        for batch in said:
+            sink(batch)
+
+
+@final
+class Prewarming:
+    """Keeps so many agents ready as there is room for. They are the first to make room for others.
+
+    Args:
+        count: how many.
+        agent: which.
+        options: what a new conversation would start it with.
+        housing: where they live.
+        carrier: runs their processes.
+        starting: how many may start at once.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        agent: Agent,
+        options: Options,
+        *,
+        housing: Housing,
+        carrier: Carrier,
+        starting: trio.CapacityLimiter,
+    ) -> None:
+        self._count = count
+        self._agent = agent
+        self._options = options
+        self._housing = housing
+        self._carrier = carrier
+        self._starting = starting
+        self._names = itertools.count(1)
+        self._ready: deque[Warm] = deque()
+        self._claimed: dict[tuple[str, int], Warm] = {}
+        self._wanted = trio.Event()
+
+    async def run(self) -> None:
+        """Start one after the other, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._wanted = trio.Event()
+                while len(self._ready) < self._count and self._housing.has_room(self._agent):
+                    warm = Warm(f"prewarmed {next(self._names)}")
+                    if not await nursery.start(self._keep, warm):
+                        break
+                with trio.move_on_after(LOOK_AGAIN):
+                    await self._wanted.wait()
+
+    def claim(self, key: str, generation: int, agent: Agent, options: Options) -> None:
+        """This conversation is about to ask for a place: one that is ready becomes its own, if it starts like that."""
+        if self._ready and agent is self._agent and options == self._options:
+            warm = self._ready.popleft()
+            self._claimed[key, generation] = warm
+            self._housing.leave(warm.key, 0)  # and the conversation gets that place
+            self._wanted.set()
+
+    def disclaim(self, key: str, generation: int) -> None:
+        """It will not be used after all."""
+        warm = self._claimed.pop((key, generation), None)
+        if warm is not None:
+            warm.scope.cancel()
+
+    @asynccontextmanager
+    async def connect(
+        self, key: str, generation: int, agent: Agent, options: Options, *, sink: Sink, carrier: Carrier
+    ) -> AsyncGenerator[Connection]:
+        """Open a connection: the one that was claimed, or a new one."""
+        warm = self._claimed.pop((key, generation), None)
+        if warm is None or warm.connection is None:
+            async with agent.connect(options, sink=sink, carrier=carrier) as connection:
+                yield connection
+            return
+        try:
+            warm.give(sink)
+            yield warm.connection
+        finally:
+            warm.scope.cancel()
+            with trio.CancelScope(shield=True):  # the agent's own deadlines bound it
+                await warm.closed.wait()
+
+    async def _keep(self, warm: Warm, *, task_status: trio.TaskStatus[bool]) -> None:
+        """The life of one: tells whether it came up, and waits until it is to go."""
+        is_started = False
+        try:
+            with warm.scope:
+                await self._housing.enter(warm.key, 0, self._agent, evict=lambda: self._let_go(warm))
+                place = Place(self._carrier, self._starting, _nothing)
+                try:
+                    async with self._agent.connect(self._options, sink=warm.hear, carrier=place) as connection:
+                        place.leave()
+                        warm.connection, is_started = connection, True
+                        self._ready.append(warm)
+                        self._housing.rests(warm.key, 0, is_idle=True)
+                        task_status.started(True)
+                        await connection.wait_exit()
+                finally:
+                    place.leave()
+        except TriologueError as error:
+            logger.warning("an agent that was to be started ahead did not start: %s", error)
+        finally:
+            self._forget(warm)
+            if not is_started:
+                task_status.started(False)
+
+    def _let_go(self, warm: Warm) -> None:
+        if warm in self._ready:
+            self._housing.closes(warm.key, 0)
+            self._ready.remove(warm)
+            warm.scope.cancel()
+
+    def _forget(self, warm: Warm) -> None:
+        warm.closed.set()
+        if warm in self._ready:
+            self._ready.remove(warm)
+        self._housing.leave(warm.key, 0)
+
+
+def _nothing() -> None:
+    """Nobody waits for the start to be under way."""
