@@ -58,6 +58,8 @@ class Residency:
         self._size = 0
         self._places: dict[str, Place] = {}
         self._waiting: OrderedDict[str, Waiter] = OrderedDict()
+        # How many wait for each combination of pools: where one of them cannot be served, none of its like can.
+        self._alike: Counter[tuple[Pool, ...]] = Counter()
 
     def want(self, key: str, generation: int, *, kind: str, group: str = "", now: float) -> list[Effect]:
         """Ask for a place: it is granted now or later, unless `left` withdraws it.
@@ -69,6 +71,7 @@ class Residency:
             raise ValueError(f"{key!r} has a place already, or waits for one")
         waiter = Waiter(key, generation, self._pools(kind, group), now)
         self._waiting[key] = waiter
+        self._alike[waiter.pools] += 1
         # Only this one is new, and where its pool is stuck nothing can be done for it.
         return [] if any(pool.is_stuck for pool in waiter.pools) else self._settle(now)
 
@@ -118,8 +121,8 @@ class Residency:
         """The connection is gone, and its place is free; one that still waits for its place waits no more."""
         waiter, place = self._waiting.get(key), self._at(key, generation)
         if waiter is not None and waiter.generation == generation:
-            waiter.finish()
             del self._waiting[key]
+            self._finish(waiter)
             self._forget_unused(waiter.pools)
             return []
         if place is None:
@@ -185,6 +188,12 @@ class Residency:
             if pool.is_unused:
                 self._groups.pop(pool.key, None)
 
+    def _finish(self, waiter: Waiter) -> None:
+        waiter.finish()
+        self._alike[waiter.pools] -= 1
+        if not self._alike[waiter.pools]:
+            del self._alike[waiter.pools]
+
     def _weigh(self, place: Place, size: int) -> None:
         self._size += size - place.size
         place.size = size
@@ -209,13 +218,20 @@ class Residency:
 
     def _grant(self, now: float) -> list[Effect]:
         granted: list[Waiter] = []
+        full: set[tuple[Pool, ...]] = set()
         for waiter in self._waiting.values():
-            if not any(pool.waiting and pool.room > 0 for pool in self._kinds.values()):
+            if not any(pool.waiting and pool.room > 0 for pool in self._kinds.values()) or len(full) == len(
+                self._alike
+            ):
                 break
+            if waiter.pools in full:
+                continue
             if all(pool.room > 0 for pool in waiter.pools):
-                waiter.finish()
                 granted.append(waiter)
+                self._finish(waiter)
                 self._places[waiter.key] = Place(waiter.key, waiter.generation, waiter.pools, now)
+            else:
+                full.add(waiter.pools)
         for waiter in granted:
             del self._waiting[waiter.key]
         return [Grant(waiter.key, waiter.generation) for waiter in granted]
@@ -223,19 +239,24 @@ class Residency:
     def _make_room(self) -> Iterator[Effect]:
         """For those that wait, in order: count on the room that comes, and ask for what is missing beyond."""
         expected: Counter[Pool] = Counter()
-        blocked: set[Pool] = set()
+        hopeless: set[tuple[Pool, ...]] = set()
         for waiter in self._waiting.values():
-            kind = waiter.pools[0]
-            if kind in blocked:
+            kinds = [pool for pool in self._kinds.values() if pool.waiting and _is_open(pool, expected)]
+            if not kinds or len(hopeless) == len(self._alike):
+                return
+            if waiter.pools in hopeless or waiter.pools[0] not in kinds:
                 continue
             victims = _victims(waiter, expected)
-            if victims is not None:
+            if victims is None:
+                hopeless.add(waiter.pools)
+            else:
                 expected.update(waiter.pools)
                 yield from map(_evict, victims)
-            if expected[kind] >= MAX_AT_ONCE or (kind.coming <= expected[kind] and not kind.idle):
-                blocked.add(kind)
-                if all(pool in blocked for pool in self._kinds.values() if pool.waiting):
-                    return
+
+
+def _is_open(kind: Pool, expected: Counter[Pool]) -> bool:
+    """Can room be made in this kind for another one?"""
+    return expected[kind] < MAX_AT_ONCE and (kind.coming > expected[kind] or bool(kind.idle))
 
 
 def _evict(place: Place) -> Evict:
