@@ -143,3 +143,12 @@ def test_a_waiter_that_is_withdrawn_is_passed_over() -> None:
     gate = closed(UNTIL_NOON, "a", "b")
     assert gate.withdraw(ME, "a", now=T) == []
     assert gate.tick(now=T + 3600) == admit("b")
+
+
+def test_a_probe_that_goes_well_after_another_one_hit_the_limit_opens_nothing() -> None:
+    gate = closed(UNTIL_NOON, *"abc")
+    assert gate.tick(now=T + 3600) == admit("a")
+    assert gate.tick(now=T + 3660) == admit("b")
+    gate.limited(ME, "b", NO_TIME, now=T + 3661)
+    assert gate.passed(ME, "a", now=T + 3662) == []
+    assert gate.why(ME, "c") == Held(NO_TIME.reason, opens_at=T + 3661 + 120, before=0)
