@@ -115,15 +115,6 @@ class ResidencyMachine(RuleBasedStateMachine):
         key = nth(self.waiting, pick)
         assert self.residency.left(key, self.waiting.pop(key).generation, now=self.tick()) == []
 
-    @precondition(lambda self: self.live)
-    @rule(pick=PICK)
-    def restart(self, pick: int) -> None:
-        key = nth(self.live, pick)
-        self.generations[key] += 1
-        old = self.live[key]
-        self.live[key] = Live(self.generations[key], old.kind, old.group)
-        self.do(self.residency.renewed(key, self.generations[key], now=self.tick()))
-
     @rule(sizes=st.dictionaries(st.sampled_from(KEYS), st.integers(0, 6)), stale=st.booleans())
     def measure(self, sizes: dict[str, int], stale: bool) -> None:
         said = {(key, self.generations[key] - stale): size for key, size in sizes.items()}

@@ -9,7 +9,7 @@ from msgspec import Struct
 from triologue.actors import Conversation, World
 from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
 from triologue.messages import SessionState
-from triologue.options import IDENTITY, Options, Overlap, check_kinds, check_options
+from triologue.options import IDENTITY, Limits, Options, Overlap, check_kinds, check_options
 from triologue.ports import Agent
 from triologue.session import Setting, inputs as on
 from triologue.supervision import Registry
@@ -75,6 +75,7 @@ class Directory:
             self.refuse_if_closed()
             who, how = agent or self.agent, self.merged(key, options)
             self.check(who, how)
+            check_group(self.world.limits, key)
             conversation = Conversation(key, who, how, limits=self.world.limits)
             self.registry.add(conversation)
         return conversation
@@ -91,6 +92,7 @@ class Directory:
         if self.registry.get(key) is not None:
             raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
         self.check(agent, options)
+        check_group(self.world.limits, key)
         self.registry.add(Conversation(key, agent, options, limits=self.world.limits))
 
     def statistics_of(self, conversation: Conversation) -> SessionStatistics:
@@ -207,6 +209,16 @@ def check_agent(agent: Agent) -> None:
         )
     if isinstance(agent, type) or not isinstance(agent, Agent):
         raise InvalidOption(f"agent={brief(agent)} is no agent; give an object, as in ClaudeCode() or Embedded()")
+
+
+def check_group(limits: Limits, key: str) -> None:
+    """Refuse a key that has no group, where groups are bounded.
+
+    Raises:
+        InvalidOption: the function gave no str for it.
+    """
+    if limits.group is not None and not isinstance(group := limits.group(key), str):
+        raise InvalidOption(f"Limits.group gave {brief(group)} for the key {brief(key)}, and not the name of a group")
 
 
 def check_key(key: str) -> None:

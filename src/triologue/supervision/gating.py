@@ -36,6 +36,7 @@ class Gating:
         self._quota = QuotaGate()
         self._closed: dict[Hashable, str] = {}
         """Why, by credential; as long as somebody may have to wait."""
+        self._waiting: set[str] = set()
         self._offset = time.time() - trio.current_time()
 
     def gate(self, conversation: Conversation) -> str | None:
@@ -51,10 +52,18 @@ class Gating:
             logger.warning("%s: %s; turns wait", conversation.agent.name, limit.reason)
         elif isinstance(message, ResultMessage) and not message.is_error:
             self._execute(self._quota.passed(credential, conversation.key, now=self._now()))
+        elif isinstance(message, ResultMessage):
+            self.ended(conversation)
+
+    def ended(self, conversation: Conversation) -> None:
+        """Its turn ended, and told nothing of the limit: if it was the probe, the next one may try."""
+        if conversation.key not in self._waiting:
+            self._execute(self._quota.withdraw(credential_of(conversation), conversation.key, now=self._now()))
 
     def waits(self, conversation: Conversation, *, is_waiting: bool) -> None:
         """A turn of it waits at the gate from now on, or none does any more."""
         credential, key = credential_of(conversation), conversation.key
+        (self._waiting.add if is_waiting else self._waiting.discard)(key)
         act = self._quota.ask if is_waiting else self._quota.withdraw
         self._execute(act(credential, key, now=self._now()))
 

@@ -43,7 +43,8 @@ class Housing:
         """Wait for a place, in line behind those who came before.
 
         Args:
-            key, generation: who wants it.
+            key: of the session that wants it.
+            generation: of its agent.
             agent: which kind of place.
             evict: asks it to make room. It `closes`, or it `stays`.
         """

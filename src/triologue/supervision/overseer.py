@@ -70,6 +70,7 @@ class Overseer:
         """That agent is gone, or never came."""
         if self.prewarming is not None:
             self.prewarming.disclaim(conversation.key, generation)
+        self.gating.ended(conversation)
         self.housing.leave(conversation.key, generation)
 
     def rests(self, conversation: Conversation, generation: int, *, is_idle: bool) -> None:

@@ -103,20 +103,6 @@ class Residency:
         if place is not None:
             place.leave()
 
-    def renewed(self, key: str, generation: int, *, now: float) -> list[Effect]:
-        """The next connection takes over the place of the last one, which is gone: a restart.
-
-        Raises:
-            ValueError: the key has no place, or not one of an earlier generation.
-        """
-        place = self._places.get(key)
-        if place is None or place.generation >= generation:
-            raise ValueError(f"{key!r} has no place that its generation {generation} could take over")
-        place.stay()
-        place.generation, place.last_used = generation, now
-        self._weigh(place, 0)
-        return self._settle(now)
-
     def left(self, key: str, generation: int, *, now: float) -> list[Effect]:
         """The connection is gone, and its place is free; one that still waits for its place waits no more."""
         waiter, place = self._waiting.get(key), self._at(key, generation)

@@ -84,10 +84,11 @@ def test_a_waiter_that_is_withdrawn_is_passed_over() -> None:
 
 def test_what_is_said_about_an_earlier_generation_does_nothing_to_the_next() -> None:
     residency = two()
-    for key in "abc":
+    for key in "ab":
         want(residency, key)
-    assert residency.idle("a", 1, now=1) == [Evict("a", 1)]
-    assert residency.renewed("a", 2, now=2) == []
+    residency.left("a", 1, now=1)
+    assert residency.want("a", 2, kind="process", now=2) == [Grant("a", 2)]
+    want(residency, "c")
     for late in (residency.left, residency.refused, residency.idle):
         assert late("a", 1, now=3) == []
     residency.leaving("a", 1)
@@ -174,5 +175,3 @@ def test_a_key_cannot_have_two_places() -> None:
     want(residency, "a")
     with pytest.raises(ValueError, match="'a' has a place already, or waits for one"):
         residency.want("a", 2, kind="process", now=1)
-    with pytest.raises(ValueError, match="'b' has no place that its generation 2 could take over"):
-        residency.renewed("b", 2, now=1)
