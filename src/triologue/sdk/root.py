@@ -14,11 +14,16 @@ import trio
 from triologue.agents import Embedded
 from triologue.errors import ManagerClosed, TriologueError
 from triologue.manager import Session, SessionManager, open_manager
-from triologue.options import Options
+from triologue.options import Deadlines, Limits, Options
 from triologue.ports import Agent
 from triologue.sdk.feed import Feed
 
 logger = logging.getLogger("triologue.sdk")
+
+# A client holds its agent until it disconnects, however many clients there are and however long an agent takes: so it is
+# with the vendors' SDKs, and their programs rely on it.
+LIMITS = Limits(max_live=100_000)
+DEADLINES = Deadlines(first_event=None, silence=None, idle=None)
 
 _current: "trio.lowlevel.RunVar[Root]" = trio.lowlevel.RunVar("triologue.sdk.root")
 
@@ -57,7 +62,7 @@ class Root:
     async def _run(self) -> None:
         try:
             # Every session brings its own agent, so which one the manager has does not matter.
-            async with open_manager(Embedded()) as manager:
+            async with open_manager(Embedded(), limits=LIMITS, deadlines=DEADLINES) as manager:
                 self._manager = manager
                 await self._host()
         except Exception as error:  # a system task must not raise: trio would take it for a bug of its own
