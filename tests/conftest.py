@@ -1,10 +1,14 @@
 """For every test: how hard hypothesis tries, what is skipped, no network, and nothing left behind."""
 
 import inspect
+import itertools
 import os
+import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +22,7 @@ from tests.support.leftovers import (
     run_to_the_last_task,
 )
 from tests.support.needs import NEEDS, give_up
+from triologue.agents.runtime import VARIABLE
 
 # `ci` builds on hypothesis' own profile of that name: no deadline, and the same examples every time.
 settings.register_profile("default", max_examples=50, deadline=None)
@@ -58,6 +63,22 @@ def nothing_left_behind() -> Iterator[None]:
         if not before.processes:
             kill_descendants()
         pytest.fail("left behind:\n  " + "\n  ".join(left), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def runtime_folders() -> Iterator[Iterator[str]]:
+    """Names of folders that are not there yet. Short ones: the address of a Unix socket has hardly a hundred bytes."""
+    base = tempfile.mkdtemp(prefix="tri")
+    yield (f"{base}/{number}" for number in itertools.count())
+    shutil.rmtree(base)
+
+
+@pytest.fixture(autouse=True)
+def own_runtime_folder(runtime_folders: Iterator[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a test's hosts tell of themselves no other test finds."""
+    folder = Path(next(runtime_folders))
+    monkeypatch.setenv(VARIABLE, str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)

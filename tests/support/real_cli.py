@@ -13,6 +13,7 @@ from typing import final
 
 from tests.support.messages_api import MessagesApi, open_messages_api
 from tests.support.processes import MARKER, kill_all_with, wait_none_with
+from triologue.agents.runtime import VARIABLE
 
 CLAUDE_VARIABLE = "TRIOLOGUE_TEST_CLAUDE"
 
@@ -39,6 +40,7 @@ def clean_env(home: Path, api_url: str, *, marker: str | None = None) -> dict[st
         "HOME": str(home),
         "TMPDIR": str(temporary),
         "CLAUDE_CODE_TMPDIR": str(temporary),
+        VARIABLE: str(home / "run"),  # for hosts that are started in such a place
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "SHELL": "/bin/bash",

@@ -1,7 +1,7 @@
 """Processes without a warden, for systems that have no subreaper: started by the host, swept by their cookie.
 
-This is weaker than a warden: nothing is killed when the host itself is killed, and what cleared its environment and
-left its family is not found.
+This is weaker than a warden: when the host itself is killed, nothing is killed before the next run finds it; and what
+cleared its environment and left its family is not found.
 """
 
 import contextlib
@@ -11,17 +11,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import final
 
 import trio
 
+from triologue.agents.ledger import Ledger
+from triologue.agents.marks import HAS_PROC
 from triologue.agents.spawner import SWEEP_PATIENCE, Launch
 from triologue.agents.warden_process import COOKIE, Seen, Table, below, kill, look_around, read_cookies, with_cookie
 from triologue.errors import AgentStartError
 
 LOOK_AGAIN = 0.01
-HAS_PROC = Path("/proc/self/environ").exists()
 
 
 @final
@@ -34,6 +34,7 @@ class DirectSpawner:
         self._last_number = 0
         self._running: set[DirectChild] = set()
         self._starting = trio.Lock()
+        self._ledger: Ledger | None = None
         self._is_closed = False
 
     async def spawn(self, launch: Launch, on_exit: Callable[[int], None]) -> "DirectChild":
@@ -41,6 +42,8 @@ class DirectSpawner:
         async with self._starting:
             if self._is_closed:
                 raise AgentStartError(f"cannot start {launch.argv[0]!r}: this carrier is closed; open another")
+            if not self._last_number:
+                self._ledger = Ledger.open(self._token, None)
             self._last_number += 1
             cookie = f"{self._token}:{self._last_number}"
             stdin, stdout, stderr = launch.fds
@@ -63,7 +66,10 @@ class DirectSpawner:
         """Kill whatever is left; see `Spawner.aclose`."""
         self._is_closed = True
         async with self._starting:
-            await trio.to_thread.run_sync(sweep_by_cookie, f"{self._token}:", SWEEP_PATIENCE)
+            left = await trio.to_thread.run_sync(sweep_by_cookie, f"{self._token}:", SWEEP_PATIENCE)
+            if self._ledger is not None:
+                self._ledger.close(is_clean=not left)
+                self._ledger = None
         with trio.move_on_after(SWEEP_PATIENCE):
             for child in list(self._running):
                 await child.exited.wait()

@@ -13,6 +13,7 @@ import trio
 
 from triologue.agents.direct import DirectSpawner
 from triologue.agents.launching import explain, open_pipes, plan
+from triologue.agents.leftovers import Leftovers, reap_leftovers
 from triologue.agents.pump import PipeReader, PipeWriter, Pump
 from triologue.agents.spawner import Child, Spawner
 from triologue.agents.stderr import ErrorOutput
@@ -39,6 +40,8 @@ async def open_carrier(
 ) -> AsyncGenerator["ProcessCarrier"]:
     """Open a carrier of agents' processes; leaving the block kills what is left of them.
 
+    What an earlier run of this user left behind is killed first.
+
     Args:
         grace: seconds that each of EOF and SIGTERM has to take effect, when an agent is closed, before the next step.
         max_message_bytes: a longer line of an agent becomes an `OversizeMessage`.
@@ -46,12 +49,13 @@ async def open_carrier(
             when the host is killed then goes on.
     """
     error: Exception | None = None
+    leftovers = await reap_leftovers()
     with closing(Pump()) as pump:
         async with trio.open_nursery() as nursery:
             services = await _open_services(nursery)
             services.start_soon(pump.run)
             spawner: Spawner = DirectSpawner(services) if direct else Warden(services)
-            carrier = ProcessCarrier(spawner, Terms(pump, services, grace, max_message_bytes))
+            carrier = ProcessCarrier(spawner, Terms(pump, services, grace, max_message_bytes), leftovers)
             try:
                 yield carrier
             except Exception as caught:  # noqa: BLE001 - raised below, as it is instead of in a group
@@ -97,7 +101,9 @@ class Terms(NamedTuple):
 class ProcessCarrier:
     """Runs the processes of agents."""
 
-    def __init__(self, spawner: Spawner, terms: Terms) -> None:
+    def __init__(self, spawner: Spawner, terms: Terms, leftovers: Leftovers) -> None:
+        self.leftovers = leftovers
+        """What was found of earlier runs."""
         self._spawner = spawner
         self._terms = terms
         self._is_closed = False

@@ -16,6 +16,7 @@ import trio
 
 from triologue.agents import warden_process
 from triologue.agents.direct import sweep_by_cookie
+from triologue.agents.ledger import Ledger
 from triologue.agents.spawner import SWEEP_PATIENCE, Launch
 from triologue.errors import AgentStartError
 
@@ -79,6 +80,7 @@ class WardenLink:
         self._process = process
         self._channel = channel
         self._token = token
+        self._ledger = Ledger.open(token, process.pid)
         self._sending = trio.Lock()
         self._last_id = 0
         self._answers: dict[int, Callable[[dict[str, Any]], None]] = {}
@@ -235,11 +237,14 @@ class WardenLink:
             self._process.kill()
             with trio.move_on_after(END_PATIENCE):
                 await self._process.wait()
+        left: list[int] = []
         if self._process.returncode != 0 or not self._is_closing:
             logger.error("the process that starts agents died: %s; its agents are killed", self._why())
             left = await trio.to_thread.run_sync(sweep_by_cookie, f"{self._token}:", SWEEP_PATIENCE)
             if left:
                 logger.error("cannot kill what agents left behind: pids %s", left)
+        if self._ledger is not None:
+            self._ledger.close(is_clean=not left)
 
     def _why(self) -> str:
         return self._last_words or f"exit code {self._process.returncode}"

@@ -1,0 +1,48 @@
+"""The folder in which this user's programs tell of themselves: ledgers of agents, and sockets of managers."""
+
+import os
+import stat
+import warnings
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+
+VARIABLE = "TRIOLOGUE_RUNTIME_DIR"
+
+
+def runtime_folder() -> Path:
+    """Where it is, or would be: `$TRIOLOGUE_RUNTIME_DIR`, else `triologue` in the user's runtime folder."""
+    named = os.environ.get(VARIABLE)
+    return Path(named).absolute() if named else _default()
+
+
+@cache
+def _default() -> Path:
+    with warnings.catch_warnings():
+        # Where there is no session of the user (a service, a container) it is below /tmp, which is well enough.
+        warnings.simplefilter("ignore")
+        return Path(platformdirs.user_runtime_dir("triologue"))
+
+
+def make_runtime_folder() -> Path:
+    """Make it if it is not there; nobody else can look into it.
+
+    Raises:
+        OSError: it cannot be made, or is not this user's own.
+    """
+    folder = runtime_folder()
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        # Below /tmp anybody may have made it first.
+        raise PermissionError(f"{str(folder)!r} is no folder of this user; remove it, or set ${VARIABLE}")
+    if found.st_mode & 0o077:
+        folder.chmod(0o700)
+    return folder
