@@ -22,6 +22,7 @@ STAFF_OF_ROOT = {
     "triologue.agents.process._serve",
     "triologue.agents.pump.Pump.run",
     "triologue.agents.warden.WardenLink.run",
+    "triologue.manager.draining.Draining.run",
     "triologue.manager.opening._serve",
 }
 

@@ -1,7 +1,7 @@
 """Opening a manager, and leaving it so that nothing of it is alive afterwards."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from triologue.actors import Actor, Permission, Permissions, Timers, World, firs
 from triologue.agents import AGENTS, DEFAULT_AGENT, open_carrier
 from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory, OptionsFor, check_defaults
+from triologue.manager.draining import Draining, but_closed, check_signals, listen
 from triologue.manager.permissions import PermissionCallback, PermissionRequest, check_callback
 from triologue.manager.sessions import SessionManager
 from triologue.options import Deadlines, Limits, Overlap, RestartPolicy, check_limits, check_overlap, check_restart
@@ -32,6 +33,7 @@ class Terms(Struct, frozen=True):
     overlap: Overlap
     prewarm: int
     on_permission: PermissionCallback | None
+    drain_on: Collection[int]
 
 
 @asynccontextmanager
@@ -45,6 +47,7 @@ async def open_manager(
     overlap: Overlap = "queue",
     prewarm: int = 0,
     on_permission: PermissionCallback | None = None,
+    drain_on: Collection[int] = (),
 ) -> AsyncGenerator[SessionManager]:
     """Open a manager of conversations.
 
@@ -64,6 +67,8 @@ async def open_manager(
         on_permission: is called with a `PermissionRequest` when an agent asks whether a tool may run; sync or async,
             a task of that agent's connection, cancelled when the request is withdrawn. The request is answered by its
             methods, then or later. It takes the place of `Options.can_use_tool`.
+        drain_on: signals, as in `(signal.SIGTERM,)`, that drain the manager while its block runs; then the block is
+            cancelled, and what follows it runs. A second one interrupts at once. See `SessionManager.drain`.
 
     Raises:
         InvalidOption: an argument that cannot be; options that name one conversation.
@@ -81,6 +86,7 @@ async def open_manager(
         overlap=overlap,
         prewarm=prewarm,
         on_permission=on_permission,
+        drain_on=drain_on,
     )
     _check(terms)
     async with _open(terms) as manager:
@@ -98,15 +104,18 @@ async def _open(terms: Terms) -> AsyncGenerator[SessionManager]:
         nursery = await _open_nursery(frame)
         timers = Timers()
         nursery.start_soon(timers.run)
-        manager = SessionManager(_compose(terms, nursery, carrier, timers))
-        patience = 0.0
+        directory = _compose(terms, nursery, carrier, timers)
+        draining = Draining(directory)
+        nursery.start_soon(draining.run)
+        manager = SessionManager(directory, draining)
         try:
-            yield manager
-            patience = deadlines.drain
+            if terms.drain_on:
+                await nursery.start(listen, terms.drain_on, manager.drain)
+            with draining.body:
+                yield manager
         except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
-            error = caught
-        with trio.CancelScope(shield=True):
-            await manager.drain(patience)
+            error = but_closed(caught) if draining.is_asked else caught
+        await draining.finish(deadlines.drain if error is None else 0.0)
         nursery.cancel_scope.cancel()
     manager.finish()
     if error is not None:
@@ -120,6 +129,7 @@ def _check(terms: Terms) -> None:
     check_overlap(terms.overlap)
     _check_prewarm(terms)
     check_callback(terms.on_permission)
+    check_signals(terms.drain_on)
     check_defaults(terms.agent, terms.options, asks_people=terms.on_permission is not None)
 
 

@@ -1,21 +1,15 @@
 """The manager: sessions by key, and what is to be seen of them."""
 
-import logging
 from typing import final
 
-import trio
 from msgspec import Struct
 
-from triologue.actors import Conversation, Turn
-from triologue.errors import ManagerClosed, TriologueError
 from triologue.manager.directory import Directory, SessionStatistics, check_key
+from triologue.manager.draining import Draining
 from triologue.manager.permissions import PermissionRequest
 from triologue.manager.session import Session
 from triologue.options import Options, Overlap, check_overlap
 from triologue.ports import Agent
-from triologue.session import inputs as on
-
-logger = logging.getLogger("triologue.manager")
 
 
 class ManagerStatistics(Struct, frozen=True, kw_only=True):
@@ -38,8 +32,9 @@ class ManagerStatistics(Struct, frozen=True, kw_only=True):
 class SessionManager:
     """Owns every conversation of its block. Made by `open_manager`."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, draining: Draining) -> None:
         self._directory = directory
+        self._draining = draining
         self._registry = directory.registry
         self._world = directory.world
 
@@ -117,38 +112,16 @@ class SessionManager:
 
     # The end.
 
-    async def drain(self, patience: float) -> None:
-        """Take nothing in any more, let what runs go on for `patience` seconds, then let every agent go."""
-        self._directory.is_draining = True
-        awake = [conversation for conversation in self._registry if self._registry.awake(conversation.key)]
-        deadlines = self._world.deadlines
-        with trio.move_on_after(patience + deadlines.interrupt + 2 * deadlines.close):
-            async with trio.open_nursery() as nursery:
-                for conversation in awake:
-                    nursery.start_soon(self._let_go, conversation, patience)
-        self._registry.is_closed = True
+    def drain(self) -> None:
+        """Ask for the end, from anywhere, a turn of its own too; it comes by itself, and this waits for nothing.
+
+        From now on nothing new is taken in. Turns that run may go on for `Deadlines.drain`, then they are interrupted;
+        when all agents are gone the manager's block is cancelled, and left as if it had come to its end. Asked for
+        again, turns that still run are interrupted at once. It is what a signal in `open_manager(drain_on=...)` does.
+        """
+        self._draining.ask()
 
     def finish(self) -> None:
         """Nothing follows: tell those who still read."""
         for conversation in self._registry:
             conversation.log.finish()
-
-    async def _let_go(self, conversation: Conversation, patience: float) -> None:
-        closed = ManagerClosed("the manager's block was left before this turn began")
-        if self._registry.awake(conversation.key) is None:
-            return
-        try:
-            await self._registry.post(conversation, on.Hold()).wait()  # behind the prompts that are on their way in
-            turn = self._running_turn(conversation)
-            if turn is not None:
-                with trio.move_on_after(patience):
-                    await turn.wait()
-            if self._registry.awake(conversation.key) is not None:
-                await self._registry.request(conversation, lambda ticket: on.Leave(ticket, error=closed)).wait()
-        except TriologueError as error:  # it broke, which harms only itself
-            logger.warning("the session %r broke while it was closed: %s", conversation.key, error)
-
-    def _running_turn(self, conversation: Conversation) -> Turn | None:
-        actor = self._registry.awake(conversation.key)
-        run = actor.session.run if actor is not None else None
-        return conversation.turns.get(run.turn_id) if run is not None else None

@@ -1,0 +1,204 @@
+"""The end that is asked for while the block runs: by a signal, by `manager.drain()`, from inside a turn."""
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.unit.manager.stage import scripted
+from triologue.agents import Embedded
+from triologue.engine import OfflineModel
+from triologue.errors import InvalidOption, ManagerClosed, TurnInterrupted
+from triologue.manager import open_manager
+from triologue.options import Deadlines
+
+NIGHT = Deadlines(drain=30)
+
+
+async def serve() -> None:
+    """What a bot does in its manager's block."""
+    await trio.sleep_forever()
+
+
+async def test_what_runs_may_end_and_then_the_block_does(autojump_clock: MockClock) -> None:
+    told: list[str] = []
+    async with scripted(deadlines=NIGHT) as (session, _, manager):
+        running, waiting = await session.send("wait 20"), await session.send("next")
+        await wait_all_tasks_blocked()
+        manager.drain()
+        with pytest.raises(ManagerClosed):
+            await session.send("too late")
+        try:
+            await serve()
+        finally:
+            told.append(f"left after {trio.current_time():g} s")
+    assert told == ["left after 20 s"]
+    assert [running.outcome and running.outcome.kind, waiting.outcome and waiting.outcome.kind] == [
+        "answered",
+        "cancelled",
+    ]
+    assert isinstance(waiting.outcome and waiting.outcome.error, ManagerClosed)
+
+
+async def test_what_runs_too_long_is_interrupted(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=NIGHT) as (session, _, manager):
+        turn = await session.send("wait 100")
+        await wait_all_tasks_blocked()
+        manager.drain()
+        with pytest.raises(TurnInterrupted):
+            (await turn.wait()).unwrap()
+        await serve()
+    assert trio.current_time() == 30
+
+
+async def test_asked_twice_it_interrupts_at_once(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=NIGHT) as (session, _, manager):
+        turn = await session.send("wait 100")
+        await wait_all_tasks_blocked()
+        manager.drain()
+        await trio.sleep(1)
+        manager.drain()
+        manager.drain()
+        await serve()
+    assert trio.current_time() == 1
+    assert turn.outcome is not None
+    assert turn.outcome.kind == "interrupted"
+
+
+async def test_leaving_the_block_meanwhile_waits_for_the_drain(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=NIGHT) as (session, _, manager):
+        turn = await session.send("wait 20")
+        await wait_all_tasks_blocked()
+        manager.drain()
+        await session.send("a handler that did not expect it")
+    assert trio.current_time() == 20
+    assert turn.outcome is not None
+    assert turn.outcome.kind == "answered"
+
+
+async def test_an_error_of_the_block_comes_out_after_the_drain(autojump_clock: MockClock) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with scripted(deadlines=NIGHT) as (session, _, manager):
+            await session.send("wait 20")
+            await wait_all_tasks_blocked()
+            manager.drain()
+            raise ExceptionGroup("handlers", [ManagerClosed("too late"), LookupError("a bug")])
+    assert trio.current_time() == 20
+    assert list(map(repr, caught.value.exceptions)) == [repr(LookupError("a bug"))]
+
+
+async def test_whoever_cancels_the_block_does_not_wait_for_the_drain(autojump_clock: MockClock) -> None:
+    with trio.move_on_after(5) as scope:
+        async with scripted(deadlines=NIGHT) as (session, _, manager):
+            await session.send("wait 20")
+            await wait_all_tasks_blocked()
+            manager.drain()
+            await serve()
+    assert trio.current_time() == 5
+    assert scope.cancelled_caught
+
+
+async def test_a_drain_that_a_turn_asks_for_ends(autojump_clock: MockClock) -> None:
+    async def shut_down() -> str:
+        """End the program."""
+        manager.drain()
+        await trio.sleep(3)
+        return "good night"
+
+    async with open_manager(Embedded(model=OfflineModel(), tools=[shut_down]), deadlines=NIGHT) as manager:
+        result = await manager.session("k").ask("Call shut_down()")
+        assert result.result == "The tool shut_down says: good night."
+        await serve()
+    assert trio.current_time() == 3
+
+
+@pytest.mark.parametrize("wrong", [signal.SIGTERM, "SIGTERM", (signal.SIGKILL,), ("SIGTERM",), (4711,)])
+async def test_only_signals_that_can_be_heard_drain(wrong: object) -> None:
+    with pytest.raises(InvalidOption, match=r"drain_on=.*: give a tuple of signals"):
+        async with open_manager(Embedded(), drain_on=wrong):  # type: ignore[arg-type]
+            pass
+
+
+def test_only_the_main_thread_hears_signals() -> None:
+    async def main() -> None:
+        with pytest.raises(InvalidOption, match="only the main thread hears of signals"):
+            async with open_manager(Embedded(), drain_on=(signal.SIGTERM,)):
+                pass
+        ran.append(True)
+
+    ran: list[bool] = []
+    thread = threading.Thread(target=trio.run, args=(main,))
+    thread.start()
+    thread.join()
+    assert ran == [True]
+
+
+# Real signals.
+
+BOT = """
+import os, signal, sys, trio
+import triologue as tri
+from triologue.engine import OfflineModel
+
+async def stop():
+    os.kill(os.getpid(), signal.SIGTERM)
+    await trio.sleep(0.2)
+    return "stopping"
+
+async def work(prompt):
+    turn = await manager.session("k").send(prompt)
+    async for message in turn:
+        print("on it", flush=True)
+        break
+    outcome = await turn.wait()
+    print(outcome.kind, flush=True)
+
+async def main(prompt):
+    global manager
+    agent = tri.Embedded(model=OfflineModel(), tools=[stop])
+    async with tri.open_manager(agent, drain_on=(signal.SIGTERM, signal.SIGINT)) as manager:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(work, prompt)
+            await trio.sleep_forever()
+    print("good night", flush=True)
+
+trio.run(main, sys.argv[1])
+"""
+
+
+@contextmanager
+def bot(prompt: str) -> Iterator[subprocess.Popen[str]]:
+    """A bot in the middle of a turn."""
+    with subprocess.Popen([sys.executable, "-c", BOT, prompt], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "on it\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_bot_in_good_order(number: signal.Signals) -> None:
+    with bot("Wait 0.5 seconds") as process:
+        process.send_signal(number)
+        assert process.communicate()[0] == "answered\ngood night\n"
+        assert process.returncode == 0
+
+
+def test_the_second_signal_does_not_wait() -> None:
+    with bot("Wait 3600 seconds") as process:
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[0] == "interrupted\ngood night\n"
+        assert process.returncode == 0
+
+
+def test_a_signal_that_a_tool_sends_ends_it_too() -> None:
+    with bot("Call stop()") as process:
+        assert process.communicate()[0] == "answered\ngood night\n"
+        assert process.returncode == 0
