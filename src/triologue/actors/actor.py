@@ -172,6 +172,7 @@ class Actor:
             case do.Send(message=message):
                 self._send(message)
             case do.Settle(turn_id, outcome):
+                self._world.tally.outcomes[outcome.kind] += 1
                 self.conversation.settle_turn(turn_id, outcome)
             case do.Answer(ticket, value, error):
                 self._replies.pop(ticket).settle(value, error)
@@ -227,6 +228,7 @@ class Actor:
                 callbacks.drop(request_id)
 
     def _start(self, effect: do.Start) -> None:
+        self._world.tally.restarts += self.session.last_error is not None
         self.holding = Holding(
             effect,
             self.conversation,
@@ -284,6 +286,7 @@ class Actor:
         self._refuse_inbox(cause)
         outcome = failed_by(cause)
         for turn_id in list(self.conversation.turns):
+            self._world.tally.outcomes[outcome.kind] += 1
             self.conversation.log.publish(turn_id, [TurnEnded(outcome=outcome)])
             self.conversation.settle_turn(turn_id, outcome)
         self.conversation.log.publish(None, [StateChanged(state="hibernated", reason=str(cause))])

@@ -39,6 +39,7 @@ class Conversation:
         "_restarts",
         "agent",
         "commands",
+        "ended",
         "failure",
         "home",
         "is_confirmed",
@@ -75,6 +76,8 @@ class Conversation:
         self.total_cost_usd: float | None = None if goes_on else 0.0
         self.turns: dict[str, Turn] = {}
         """Turns that have no outcome yet, by id."""
+        self.ended = 0
+        """Turns that have had their outcome."""
         self.commands: set[str] = set()
         """The uuids of prompts on their way that are slash commands, and so not verbatim."""
 
@@ -122,6 +125,7 @@ class Conversation:
         self.commands.discard(turn_id)
         if turn is None:
             return
+        self.ended += 1
         if outcome.into is not None and outcome.into in self.turns:
             turn.follow(self.turns[outcome.into])
         turn.settle(outcome)

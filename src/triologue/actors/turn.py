@@ -47,6 +47,7 @@ class Turn:
         self._log = log
         self._home = home
         self._begin = log.last
+        self._accepted_at = trio.current_time()
         self._withdraw = withdraw
         self._position = position
         self._outcome: Outcome | None = None
@@ -80,6 +81,11 @@ class Turn:
     def begin(self) -> int:
         """The `seq` after which its records come."""
         return self._begin
+
+    @property
+    def accepted_at(self) -> float:
+        """When it was accepted, on trio's clock."""
+        return self._accepted_at
 
     @property
     def outcome(self) -> Outcome | None:
@@ -152,7 +158,7 @@ class Turn:
         twin = Turn(
             self._id, self._meta, self._log, None, home=self._home, withdraw=self._withdraw, position=self._position
         )
-        twin._begin, twin._into = self._begin, self._into
+        twin._begin, twin._into, twin._accepted_at = self._begin, self._into, self._accepted_at
         if self._outcome is not None:
             twin.settle(self._outcome)
         return twin

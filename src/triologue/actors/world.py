@@ -1,8 +1,10 @@
 """What all actors of a manager share, and who watches over them."""
 
+from collections import Counter
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import trio
 from msgspec import Struct
 
@@ -10,7 +12,7 @@ from triologue.actors.desk import OnPermission
 from triologue.actors.permissions import Permissions
 from triologue.actors.timers import Timers
 from triologue.errors import LimitError
-from triologue.messages import RateLimitEvent, ResultMessage
+from triologue.messages import OutcomeKind, RateLimitEvent, ResultMessage
 from triologue.options import Deadlines, Limits, Options, RestartPolicy
 from triologue.ports import Carrier, Connection, Sink
 
@@ -64,6 +66,15 @@ class Oversight(Protocol):
         ...
 
 
+class Tally(Struct):
+    """What has happened so far in all sessions of a manager."""
+
+    outcomes: Counter[OutcomeKind] = msgspec.field(default_factory=Counter[OutcomeKind])
+    """Turns that have ended, by how."""
+    restarts: int = 0
+    """Agents that were started after one of their session had gone away by itself."""
+
+
 class World(Struct, frozen=True):
     """What all actors of a manager share."""
 
@@ -75,4 +86,5 @@ class World(Struct, frozen=True):
     permissions: Permissions
     oversight: Oversight
     restart: RestartPolicy = RestartPolicy()
+    tally: Tally = msgspec.field(default_factory=Tally)
     on_permission: OnPermission | None = None

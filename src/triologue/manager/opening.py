@@ -107,7 +107,7 @@ async def _open(terms: Terms) -> AsyncGenerator[SessionManager]:
         directory = _compose(terms, nursery, carrier, timers)
         draining = Draining(directory)
         nursery.start_soon(draining.run)
-        manager = SessionManager(directory, draining)
+        manager = SessionManager(directory, draining, carrier.leftovers)
         try:
             if terms.drain_on:
                 await nursery.start(listen, terms.drain_on, manager.drain)

@@ -1,13 +1,17 @@
 """The manager: sessions by key, and what is to be seen of them."""
 
+from collections import Counter
 from typing import final
 
 from msgspec import Struct
 
+from triologue.agents import Leftovers, tree_rss
 from triologue.manager.directory import Directory, SessionStatistics, check_key
 from triologue.manager.draining import Draining
+from triologue.manager.explaining import SessionExplanation, explain
 from triologue.manager.permissions import PermissionRequest
 from triologue.manager.session import Session
+from triologue.messages import OutcomeKind, SessionState
 from triologue.options import Options, Overlap, check_overlap
 from triologue.ports import Agent
 
@@ -17,6 +21,14 @@ class ManagerStatistics(Struct, frozen=True, kw_only=True):
 
     sessions: int
     """Conversations that it knows."""
+    states: dict[SessionState, int]
+    """How many of them are in which state; without those in which none is."""
+    turns: dict[OutcomeKind, int]
+    """Turns that have ended, by how; those of forgotten conversations too."""
+    running: int
+    """Turns that are with an agent, or on their way to one."""
+    waiting: int
+    """Turns in line behind others of their session."""
     live: int
     """Of these, with a connection."""
     starting: int
@@ -26,13 +38,24 @@ class ManagerStatistics(Struct, frozen=True, kw_only=True):
     timers: int
     permissions: int = 0
     """Permission requests that wait for an answer."""
+    restarts: int = 0
+    """Agents that were started after one of their session had gone away by itself."""
+    cost_usd: float = 0.0
+    """US dollars that its conversations have cost so far, as far as their agents tell."""
+    rss_bytes: int | None = None
+    """Of the agents' processes and all below them, if it was asked for and the system tells."""
+    leftovers: Leftovers = Leftovers()
+    """What earlier runs had left behind when this manager was opened."""
+    is_draining: bool = False
+    """Its end was asked for: nothing new is taken in."""
 
 
 @final
 class SessionManager:
     """Owns every conversation of its block. Made by `open_manager`."""
 
-    def __init__(self, directory: Directory, draining: Draining) -> None:
+    def __init__(self, directory: Directory, draining: Draining, leftovers: Leftovers) -> None:
+        self._leftovers = leftovers
         self._directory = directory
         self._draining = draining
         self._registry = directory.registry
@@ -86,16 +109,41 @@ class SessionManager:
         """Every conversation, as it stands."""
         return [self._directory.statistics_of(conversation) for conversation in self._registry]
 
-    def statistics(self) -> ManagerStatistics:
-        """A snapshot."""
+    def explain(self, key: str) -> SessionExplanation:
+        """Why a session is stuck: what it waits for, its next deadline, its turns with their ages, its agent.
+
+        It reads the memory of the agent's processes, which takes a millisecond or so. A key without a conversation is
+        `new`, and is not given one.
+        """
+        check_key(key)
+        return explain(self._directory, key, self._registry.get(key))
+
+    def statistics(self, *, rss: bool = False) -> ManagerStatistics:
+        """A snapshot; it goes through all conversations once.
+
+        Args:
+            rss: read the memory of all agents' processes too, which takes a millisecond or so for each.
+        """
         starting = self._world.starting.statistics()
+        all_sessions = self.sessions()
+        waiting = sum(session.waiting for session in all_sessions)
+        sizes = [tree_rss(session.pid) for session in all_sessions if rss and session.pid is not None]
         return ManagerStatistics(
             sessions=len(self._registry),
+            states=dict(Counter(session.state for session in all_sessions)),
+            turns=dict(self._world.tally.outcomes),
+            running=sum(len(conversation.turns) for conversation in self._registry) - waiting,
+            waiting=waiting,
             live=self._registry.live_count(),
             starting=starting.borrowed_tokens,
             starts_waiting=starting.tasks_waiting,
             timers=len(self._world.timers),
             permissions=len(self._world.permissions),
+            restarts=self._world.tally.restarts,
+            cost_usd=sum(session.total_cost_usd or 0.0 for session in all_sessions),
+            rss_bytes=sum(size for size in sizes if size is not None) if rss and None not in sizes else None,
+            leftovers=self._leftovers,
+            is_draining=self._directory.is_draining,
         )
 
     def permissions(self) -> list[PermissionRequest]:

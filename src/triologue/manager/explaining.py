@@ -1,0 +1,263 @@
+"""Why is this session stuck? What it waits for, in words, and what else one asks at night."""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import trio
+from msgspec import Struct
+
+from triologue.actors import Actor, Conversation, Turn
+from triologue.agents import tree_rss
+from triologue.manager.directory import Directory
+from triologue.messages import CanUseTool, HookCallback, McpMessage, McpToolCall, SessionState
+from triologue.session import Session, subtype_of
+from triologue.session.link import Asking, LinkState
+from triologue.session.run import Phase
+
+
+class TurnAge(Struct, frozen=True, kw_only=True):
+    """A turn without an outcome."""
+
+    id: str
+    seconds: float
+    """Since it was accepted."""
+    meta: dict[str, str]
+
+
+class SessionExplanation(Struct, frozen=True, kw_only=True):
+    """One conversation, explained; `str()` of it is for people."""
+
+    key: str
+    agent: str
+    session_id: str | None
+    state: SessionState
+    waits_for: str | None
+    """What has to happen next, in words; None: nothing is waited for."""
+    deadline: str | None
+    """The name of the deadline that passes next."""
+    deadline_seconds: float | None
+    """Seconds until then."""
+    turn: TurnAge | None
+    """The turn that runs."""
+    queue: list[TurnAge]
+    """The turns that wait, the next one first."""
+    pid: int | None
+    rss_bytes: int | None
+    """Of the agent's process and all below it; None where none runs, or the system does not tell."""
+    cost_usd: float | None
+    """So far, where the agent tells."""
+    turns: int
+    """Turns that have ended."""
+    last_error: str | None
+    """Why the agent went away by itself, while it has not come back."""
+
+    def __str__(self) -> str:
+        state = f"{self.state}, waits for {self.waits_for or 'nothing'}"
+        facts = [
+            ("turn", _shown_turn(self.turn) if self.turn else ""),
+            ("deadline", f"{self.deadline} in {self.deadline_seconds or 0:.1f} s" if self.deadline else ""),
+            ("queue", "; ".join(map(_shown_turn, self.queue))),
+            ("agent", self._shown_agent()),
+            ("cost", f"${self.cost_usd:.4f}" if self.cost_usd is not None else ""),
+            ("turns", str(self.turns)),
+            ("last error", self.last_error or ""),
+        ]
+        return "\n".join([f"{self.key}: {state}", *(f"  {name:10}  {said}" for name, said in facts if said)])
+
+    def _shown_agent(self) -> str:
+        parts = [self.agent]
+        if self.session_id is not None:
+            parts.append(f"session {self.session_id}")
+        if self.pid is not None:
+            parts.append(f"pid {self.pid}")
+        if self.rss_bytes is not None:
+            parts.append(f"{self.rss_bytes / 1e6:.1f} MB")
+        return ", ".join(parts)
+
+
+def _shown_turn(turn: TurnAge) -> str:
+    meta = "".join(f" {name}={value!r}" for name, value in turn.meta.items())
+    return f"{turn.id}, accepted {turn.seconds:.1f} s ago{meta}"
+
+
+def explain(directory: Directory, key: str, conversation: Conversation | None) -> SessionExplanation:
+    """Look at one conversation, and at /proc if an agent runs."""
+    if conversation is None:
+        return _unknown(directory, key)
+    actor = directory.registry.awake(key)
+    session = actor.session if actor is not None else None
+    statistics = directory.statistics_of(conversation)
+    deadline = actor.clock.next() if actor is not None else None
+    running = session.run.turn_id if session is not None and session.run is not None else None
+    error = session.last_error if session is not None else None
+    return SessionExplanation(
+        key=key,
+        agent=conversation.agent.name,
+        session_id=conversation.session_id,
+        state=statistics.state,
+        waits_for=waits_for(directory, conversation),
+        deadline=deadline[0] if deadline is not None else None,
+        deadline_seconds=deadline[2] if deadline is not None else None,
+        turn=_age(conversation.turns[running]) if running in conversation.turns else None,
+        queue=queue_of(conversation),
+        pid=statistics.pid,
+        rss_bytes=tree_rss(statistics.pid) if statistics.pid is not None else None,
+        cost_usd=statistics.total_cost_usd,
+        turns=conversation.ended,
+        last_error=str(error) if error is not None else None,
+    )
+
+
+def _unknown(directory: Directory, key: str) -> SessionExplanation:
+    return SessionExplanation(
+        key=key,
+        agent=directory.agent.name,
+        session_id=None,
+        state="new",
+        waits_for=None,
+        deadline=None,
+        deadline_seconds=None,
+        turn=None,
+        queue=[],
+        pid=None,
+        rss_bytes=None,
+        cost_usd=None,
+        turns=0,
+        last_error=None,
+    )
+
+
+def queue_of(conversation: Conversation) -> list[TurnAge]:
+    """The turns that wait, the next one first."""
+    placed = [(turn.position, turn) for turn in conversation.turns.values()]
+    waiting = sorted(((place, turn) for place, turn in placed if place is not None), key=lambda each: each[0])
+    return [_age(turn) for _, turn in waiting]
+
+
+def _age(turn: Turn) -> TurnAge:
+    return TurnAge(id=turn.id, seconds=trio.current_time() - turn.accepted_at, meta=turn.meta)
+
+
+# What a session waits for. Of these the first that has something to say is right; a new reason is one more of them.
+
+
+class _Look(NamedTuple):
+    session: Session
+    actor: Actor
+    directory: Directory
+
+
+_Reason: TypeAlias = Callable[[_Look], str | None]
+
+
+def waits_for(directory: Directory, conversation: Conversation) -> str | None:
+    """What has to happen next in a conversation, in words; None for nothing."""
+    now = trio.current_time()
+    failure = conversation.failure_at(now)
+    if failure is not None and failure.retry_at is not None:
+        return f"its next try in {failure.retry_at - now:.0f} s, when it may be used again"
+    actor = directory.registry.awake(conversation.key)
+    if actor is None:
+        return None
+    look = _Look(actor.session, actor, directory)
+    return next((said for reason in _REASONS if (said := reason(look)) is not None), None)
+
+
+def _start(look: _Look) -> str | None:
+    if look.session.link.state is not LinkState.STARTING:
+        return None
+    holding = look.actor.holding
+    if holding is not None and holding.waits_for == "back-off":
+        left = look.actor.conversation.start_after - trio.current_time()
+        return f"the end of the back-off after a crash, in {max(0.0, left):.1f} s"
+    if holding is not None and holding.waits_for == "room":
+        return f"room for one more live agent: {look.directory.registry.live_count()} live now"
+    line = look.directory.world.starting.statistics()
+    # A start has its deadline once it has its place.
+    is_in_line = line.tasks_waiting > 0 and look.actor.clock.next() is None
+    if is_in_line and look.directory.world.deadlines.start is not None:
+        return f"its place in line to start: {line.borrowed_tokens:g} start now, {line.tasks_waiting} are in line"
+    return "the agent to answer the handshake" if look.actor.is_live else "the agent to start"
+
+
+def _leave(look: _Look) -> str | None:
+    return "the agent to leave" if look.session.link.state is LinkState.CLOSING else None
+
+
+def _interrupt(look: _Look) -> str | None:
+    return "the interrupt to take effect" if look.session.is_stopping else None
+
+
+def _permission(look: _Look) -> str | None:
+    for duty in look.session.duties:
+        if duty.permission_id is not None and isinstance(duty.request, CanUseTool):
+            return f"an answer to the permission request {duty.permission_id} for the tool {duty.request.tool_name}"
+    return None
+
+
+def _callback(look: _Look) -> str | None:
+    """What this program is to do for the agent."""
+    for duty in look.session.duties:
+        match duty.request:
+            case McpToolCall(tool_name=name):
+                return f"the tool {name} in this program"
+            case McpMessage(message={"method": "tools/call", "params": {"name": str(name)}}):
+                return f"the tool {name} in this program"
+            case HookCallback():
+                return "a hook in this program"
+            case _:
+                return f"an answer of this program to {subtype_of(duty.request)}"
+    return None
+
+
+def _tool(look: _Look) -> str | None:
+    tools = [f"{name} ({id})" for id, name in look.session.watch.tools.items()]
+    if not tools:
+        return None
+    return f"the tool{'s' * (len(tools) > 1)} {', '.join(tools)}"
+
+
+def _gate(look: _Look) -> str | None:
+    is_wanted = look.session.run is None and len(look.session.mailbox) > 0
+    return look.session.gate if is_wanted else None
+
+
+def _own_work(look: _Look) -> str | None:
+    """What the agent does without a turn of ours."""
+    link = look.session.link
+    if look.session.run is None and link.background:
+        return f"{len(link.background)} tasks that the agent has in the background"
+    return "the agent to end a turn of its own" if look.session.run is None and link.is_working else None
+
+
+def _output(look: _Look) -> str | None:
+    run = look.session.run
+    if run is None:
+        return None
+    return {
+        Phase.PENDING: "an agent",
+        Phase.SENT: "the agent to take up the prompt",
+        Phase.STARTED: "output of the model",
+        Phase.ENDED: None,
+    }[run.phase]
+
+
+def _answer(look: _Look) -> str | None:
+    for purpose in look.session.link.purposes():
+        if isinstance(purpose, Asking):
+            return f"the agent to answer {subtype_of(purpose.request)}"
+    return None
+
+
+_REASONS: tuple[_Reason, ...] = (
+    _start,
+    _leave,
+    _interrupt,
+    _permission,
+    _callback,
+    _tool,
+    _output,
+    _answer,
+    _gate,
+    _own_work,
+)

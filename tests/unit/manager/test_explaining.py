@@ -1,0 +1,149 @@
+"""What an operator asks at night: why is this session stuck, and how is the manager."""
+
+import os
+import signal
+import subprocess
+
+import msgspec
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.support.scripted_agent import ScriptedAgent
+from tests.unit.manager.stage import scripted
+from triologue.errors import InvalidOption
+from triologue.manager import SessionExplanation, SessionManager, TurnAge, open_manager
+from triologue.messages import McpStatus
+from triologue.options import Deadlines, Limits
+
+NIGHT = Deadlines(start=60, interrupt=10, permission=3600, control=60)
+
+
+def waits_for(manager: SessionManager) -> tuple[str, str | None, str | None]:
+    said = manager.explain("k")
+    return said.state, said.waits_for, said.deadline
+
+
+async def test_a_session_that_is_stuck_in_a_permission_says_so(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=NIGHT, on_permission=lambda _: None) as (session, agent, manager):
+        await session.send("use Bash", id="t1", meta={"user": "U1"})
+        await trio.sleep(10)
+        await session.send("next", id="t2")
+        await trio.sleep(20)
+        [request] = manager.permissions()
+        said = manager.explain("k")
+        assert said == SessionExplanation(
+            key="k",
+            agent="scripted",
+            session_id=session.session_id,
+            state="running",
+            waits_for=f"an answer to the permission request {request.id} for the tool Bash",
+            deadline="permission",
+            deadline_seconds=3570,
+            turn=TurnAge(id="t1", seconds=30, meta={"user": "U1"}),
+            queue=[TurnAge(id="t2", seconds=20, meta={})],
+            pid=None,
+            rss_bytes=None,
+            cost_usd=0.0,
+            turns=0,
+            last_error=None,
+        )
+        assert str(said).splitlines() == [
+            f"k: running, waits for an answer to the permission request {request.id} for the tool Bash",
+            "  turn        t1, accepted 30.0 s ago user='U1'",
+            "  deadline    permission in 3570.0 s",
+            "  queue       t2, accepted 20.0 s ago",
+            f"  agent       scripted, session {session.session_id}",
+            "  cost        $0.0000",
+            "  turns       0",
+        ]
+        assert agent.links
+
+
+async def test_what_a_session_waits_for_from_its_start_to_its_end(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=NIGHT) as (session, agent, manager):
+        agent.handshake = None
+        assert waits_for(manager) == ("new", None, None)
+        assert manager.sessions() == []
+        turn = await session.send("first")
+        await wait_all_tasks_blocked()
+        assert waits_for(manager) == ("starting", "the agent to answer the handshake", "start")
+        agent.handshake = "answers"
+        await session.interrupt()
+        assert (await turn.wait()).kind == "interrupted"
+        await session.close()
+        silent = await session.send("silent")
+        await wait_all_tasks_blocked()
+        assert waits_for(manager) == ("running", "output of the model", None)
+        await silent.cancel()
+        assert waits_for(manager) == ("idle", None, None)
+        deaf = await session.send("deaf")
+        await wait_all_tasks_blocked()
+        deaf.withdraw()
+        await wait_all_tasks_blocked()
+        assert waits_for(manager) == ("interrupting", "the interrupt to take effect", "interrupt")
+        await deaf.wait()
+        await session.ask("and on")
+        await session.hibernate()
+        assert waits_for(manager) == ("hibernated", None, None)
+
+
+async def test_a_request_that_the_agent_does_not_answer(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=NIGHT) as (session, agent, manager), trio.open_nursery() as nursery:
+        agent.ignores = {McpStatus}
+        await session.ask("one")
+        nursery.start_soon(session.get_mcp_status)
+        await wait_all_tasks_blocked()
+        assert waits_for(manager) == ("idle", "the agent to answer mcp_status", "control")
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_unread_prompt(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=NIGHT) as (session, _, manager):
+        await session.send("unread")
+        await wait_all_tasks_blocked()
+        assert manager.explain("k").waits_for == "the agent to take up the prompt"
+
+
+async def test_the_memory_of_an_agents_processes(autojump_clock: MockClock) -> None:
+    agent = ScriptedAgent()
+    with subprocess.Popen(["sh", "-c", "sleep 1000 & wait"], start_new_session=True) as process:
+        agent.pid = process.pid
+        async with scripted(agent) as (session, _, manager):
+            await session.ask("one")
+            said = manager.explain("k")
+            assert said.pid == process.pid
+            assert said.rss_bytes is not None
+            assert 100_000 < said.rss_bytes < 100_000_000
+            assert f"pid {process.pid}, " in str(said)
+            assert manager.statistics().rss_bytes is None
+            assert manager.statistics(rss=True).rss_bytes == said.rss_bytes
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+async def test_a_manager_in_numbers(autojump_clock: MockClock) -> None:
+    async with scripted() as (session, _, manager):
+        await session.ask("one")
+        await manager.session("other").ask("one")
+        await manager.session("other").hibernate()
+        await session.send("silent")
+        await session.send("next")
+        failed = await manager.session("third").send("fail")
+        await failed.wait()
+        said = manager.statistics()
+        assert (said.states, said.turns, said.running, said.waiting) == (
+            {"running": 1, "hibernated": 1, "idle": 1},
+            {"answered": 2, "failed": 1},
+            1,
+            1,
+        )
+        assert (said.cost_usd, said.restarts, said.is_draining) == (0.0, 0, False)
+        assert [manager.explain(key).turns for key in ("k", "other", "third")] == [1, 1, 1]
+
+
+async def test_a_key_that_cannot_be(autojump_clock: MockClock) -> None:
+    async with open_manager(ScriptedAgent(), limits=Limits()) as manager:
+        with pytest.raises(InvalidOption):
+            manager.explain("")
+        assert msgspec.to_builtins(manager.explain("unknown"))["state"] == "new"
+        assert manager.sessions() == []
