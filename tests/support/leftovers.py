@@ -24,6 +24,8 @@ STAFF_OF_ROOT = {
     "triologue.agents.warden.WardenLink.run",
     "triologue.manager.draining.Draining.run",
     "triologue.manager.opening._serve",
+    "triologue.manager.status.StatusSocket.serve",
+    "trio._highlevel_serve_listeners._serve_one_listener",
 }
 
 

@@ -19,3 +19,4 @@ from triologue.agents.qoder_auth import (
     service_account as service_account,
     service_account_from_env as service_account_from_env,
 )
+from triologue.agents.runtime import make_runtime_folder as make_runtime_folder, runtime_folder as runtime_folder

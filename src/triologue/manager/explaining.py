@@ -134,6 +134,12 @@ def queue_of(conversation: Conversation) -> list[TurnAge]:
     return [_age(turn) for _, turn in waiting]
 
 
+def oldest_turn(conversation: Conversation) -> float | None:
+    """Seconds since the oldest turn without an outcome was accepted; None when there is none."""
+    first = next(iter(conversation.turns.values()), None)
+    return None if first is None else trio.current_time() - first.accepted_at
+
+
 def _age(turn: Turn) -> TurnAge:
     return TurnAge(id=turn.id, seconds=trio.current_time() - turn.accepted_at, meta=turn.meta)
 

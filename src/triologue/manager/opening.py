@@ -1,5 +1,6 @@
 """Opening a manager, and leaving it so that nothing of it is alive afterwards."""
 
+import logging
 import os
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
@@ -15,9 +16,12 @@ from triologue.manager.directory import Directory, OptionsFor, check_defaults
 from triologue.manager.draining import Draining, but_closed, check_signals, listen
 from triologue.manager.permissions import PermissionCallback, PermissionRequest, check_callback
 from triologue.manager.sessions import SessionManager
+from triologue.manager.status import StatusSocket
 from triologue.options import Deadlines, Limits, Overlap, RestartPolicy, check_limits, check_overlap, check_restart
 from triologue.ports import Agent, Carrier
 from triologue.supervision import Overseer, Prewarming, Registry
+
+logger = logging.getLogger("triologue.manager")
 
 AGENT_VARIABLE = "TRIOLOGUE_AGENT"
 
@@ -34,6 +38,7 @@ class Terms(Struct, frozen=True):
     prewarm: int
     on_permission: PermissionCallback | None
     drain_on: Collection[int]
+    status: bool
 
 
 @asynccontextmanager
@@ -48,6 +53,7 @@ async def open_manager(
     prewarm: int = 0,
     on_permission: PermissionCallback | None = None,
     drain_on: Collection[int] = (),
+    status: bool = True,
 ) -> AsyncGenerator[SessionManager]:
     """Open a manager of conversations.
 
@@ -69,6 +75,8 @@ async def open_manager(
             methods, then or later. It takes the place of `Options.can_use_tool`.
         drain_on: signals, as in `(signal.SIGTERM,)`, that drain the manager while its block runs; then the block is
             cancelled, and what follows it runs. A second one interrupts at once. See `SessionManager.drain`.
+        status: answer this user's other programs, `triologue ps` and `top` above all, on a socket in the user's runtime
+            folder.
 
     Raises:
         InvalidOption: an argument that cannot be; options that name one conversation.
@@ -87,6 +95,7 @@ async def open_manager(
         prewarm=prewarm,
         on_permission=on_permission,
         drain_on=drain_on,
+        status=status,
     )
     _check(terms)
     async with _open(terms) as manager:
@@ -108,6 +117,8 @@ async def _open(terms: Terms) -> AsyncGenerator[SessionManager]:
         draining = Draining(directory)
         nursery.start_soon(draining.run)
         manager = SessionManager(directory, draining, carrier.leftovers)
+        if terms.status:
+            _answer_questions(nursery, directory, manager)
         try:
             if terms.drain_on:
                 await nursery.start(listen, terms.drain_on, manager.drain)
@@ -181,6 +192,16 @@ def _compose(terms: Terms, nursery: trio.Nursery, carrier: Carrier, timers: Time
         )
         nursery.start_soon(overseer.prewarming.run)
     return directory
+
+
+def _answer_questions(nursery: trio.Nursery, directory: Directory, manager: SessionManager) -> None:
+    """Open the status socket, if that can be: the manager does its work without it too."""
+    try:
+        status = StatusSocket(directory, manager)
+    except OSError as error:
+        logger.info("no status socket, so `triologue ps` does not show this manager: %s", error)
+    else:
+        nursery.start_soon(status.serve)
 
 
 async def _open_nursery(frame: trio.Nursery) -> trio.Nursery:
