@@ -19,4 +19,8 @@ from triologue.agents.qoder_auth import (
     service_account as service_account,
     service_account_from_env as service_account_from_env,
 )
-from triologue.agents.runtime import make_runtime_folder as make_runtime_folder, runtime_folder as runtime_folder
+from triologue.agents.runtime import (
+    make_runtime_folder as make_runtime_folder,
+    program_name as program_name,
+    runtime_folder as runtime_folder,
+)

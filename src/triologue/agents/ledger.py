@@ -7,7 +7,6 @@ holds a lock on it, which ends with the host, however that ends.
 import fcntl
 import logging
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Self, final
@@ -16,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from triologue.agents.marks import Mark, own_mark, pid_space, start_of
-from triologue.agents.runtime import make_runtime_folder
+from triologue.agents.runtime import make_runtime_folder, program_name
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ class Ledger:
             warden=None if warden is None else Mark(warden, start_of(warden) or ""),
             token=token,
             space=pid_space(),
-            program=Path(sys.argv[0] if sys.argv else "").name or Path(sys.executable).name,
+            program=program_name(),
             began=time.time(),
         )
         try:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 import warnings
 from functools import cache
 from pathlib import Path
@@ -46,3 +47,12 @@ def make_runtime_folder() -> Path:
     if found.st_mode & 0o077:
         folder.chmod(0o700)
     return folder
+
+
+def program_name() -> str:
+    """What this process runs, for people to know it by."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None:
+        return f"python -m {spec.name.removesuffix('.__main__')}"
+    name = sys.argv[0] if sys.argv else ""
+    return Path(name).name if name not in ("", "-c") else "python"

@@ -1,6 +1,7 @@
 """`triologue chat`: one conversation after the other, in a terminal or from a pipe."""
 
 import os
+import signal
 import sys
 from typing import final
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from triologue.actors import Turn
 from triologue.cli.chat_view import TurnView, model_of
 from triologue.cli.endings import ExitCode, exit_code_of, one_line, sole_error
-from triologue.cli.interrupting import on_every_interrupt
+from triologue.cli.interrupting import draining_on, on_every_interrupt
 from triologue.cli.lines import LineReader
 from triologue.errors import TriologueError
 from triologue.manager import Session, SessionManager, open_manager
@@ -33,8 +34,12 @@ async def hold_chat(agent: Agent, options: Options, console: Console) -> ExitCod
     Raises:
         TriologueError: the agent cannot be started.
     """
-    async with open_manager(agent, options=without_identity(options)) as manager:
-        chat = Chat(manager, options, console, is_terminal=sys.stdin.isatty())
+    has_left = False
+    async with (
+        draining_on(signal.SIGTERM) as drain,
+        open_manager(agent, options=without_identity(options)) as drain.manager,
+    ):
+        chat = Chat(drain.manager, options, console, is_terminal=sys.stdin.isatty())
         if chat.is_terminal:
             folder = os.fspath(options.cwd or os.getcwd())  # noqa: PTH109 - a name to show
             console.print(
@@ -43,6 +48,9 @@ async def hold_chat(agent: Agent, options: Options, console: Console) -> ExitCod
         async with on_every_interrupt(chat.interrupt):
             with chat.scope:
                 await chat.hold(LineReader(sys.stdin.fileno()))
+        has_left = True
+    if not has_left:
+        return drain.code or ExitCode.FAILED
     if chat.is_terminal:
         console.print()
         return ExitCode.OK

@@ -19,7 +19,9 @@ from triologue.cli.demo import DemoOptions, run_demo
 from triologue.cli.doctor import examine
 from triologue.cli.interrupting import until_interrupted
 from triologue.cli.offline import PACE, offline_agent
+from triologue.cli.ps import PsRequest, show_running
 from triologue.cli.run import Form, RunRequest, run_prompt
+from triologue.cli.top import SORTS, TopRequest, watch_running
 from triologue.options import Options
 from triologue.ports import Agent
 
@@ -111,7 +113,7 @@ def demo(**said: Any) -> int:
     Exit code: 0 when nothing was lost, leaked or answered wrongly, 1 otherwise, 3 when the agent does not start.
     """
     console = _console()
-    return trio.run(until_interrupted, partial(run_demo, DemoOptions(**said), console))
+    return trio.run(run_demo, DemoOptions(**said), console)
 
 
 @triologue.command(short_help="Talk to an agent in the terminal.")
@@ -177,6 +179,39 @@ def doctor(agent: str | None) -> int:
     needed = agent or os.environ.get("TRIOLOGUE_AGENT") or DEFAULT_AGENT
     look = partial(examine, {name: AGENTS[name]() for name in names}, _console(), needed=needed)
     return trio.run(until_interrupted, look)
+
+
+@triologue.command(short_help="Say what runs, and what it waits for.")
+@click.argument("key", required=False)
+@click.option("--all", is_flag=True, help="Show sleeping sessions too.")
+@click.option("--json", is_flag=True, help="Print JSON.")
+def ps(key: str | None, all: bool, json: bool) -> int:
+    """List the managers of this user that run, and their sessions: in which state, and what each waits for.
+
+    With the KEY of a session: explain why it is stuck, with its turns and their ages, its next deadline and its agent.
+
+    Exit code: 0; 1 when no manager knows KEY, or one does not answer.
+    """
+    return trio.run(until_interrupted, partial(show_running, PsRequest(key=key, json=json, all=all), _console()))
+
+
+@triologue.command(short_help="Watch what runs.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1, 3600),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two looks.",
+)
+@click.option(
+    "--sort", type=click.Choice(list(SORTS)), default="age", show_default=True, help="What comes first: the most of it."
+)
+def top(**said: Any) -> int:
+    """Watch the managers of this user that run, and their sessions.
+
+    In a terminal: the key s sorts by something else, q or Ctrl-C leaves. Elsewhere a line is printed for each look.
+    """
+    return trio.run(watch_running, TopRequest(**said), _console())
 
 
 def _options(said: dict[str, Any], *, include_partial_messages: bool) -> Options:

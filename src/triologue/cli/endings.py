@@ -33,6 +33,7 @@ class ExitCode(IntEnum):
     TIMED_OUT = 124
     INTERRUPTED = 130
     BROKEN_PIPE = 141
+    TERMINATED = 143
 
 
 def sole_error(error: BaseException) -> BaseException:

@@ -1,5 +1,6 @@
 """`triologue run`: one prompt, one answer, and an exit code that tells how it went."""
 
+import signal
 import sys
 from typing import Any, Literal, Protocol, TypeAlias, final
 
@@ -7,8 +8,9 @@ import msgspec
 import trio
 from msgspec import Struct, structs
 
+from triologue.actors import Turn
 from triologue.cli.endings import ExitCode, exit_code_of, one_line
-from triologue.cli.interrupting import on_interrupt
+from triologue.cli.interrupting import draining_on, on_interrupt
 from triologue.cli.text_flow import TextFlow, printable
 from triologue.manager import open_manager
 from triologue.messages import AssistantMessage, Message, Outcome, ResultMessage
@@ -36,9 +38,10 @@ async def run_prompt(agent: Agent, request: RunRequest) -> ExitCode:
         TriologueError: the prompt was not accepted.
     """
     output = _OUTPUTS[request.form]()
-    async with open_manager(agent) as manager:
-        turn = await manager.session("run", options=request.options).send(request.prompt)
-        timed_out = is_refused = False
+    turn: Turn | None = None
+    timed_out = is_refused = False
+    async with draining_on(signal.SIGTERM) as drain, open_manager(agent) as drain.manager:
+        turn = await drain.manager.session("run", options=request.options).send(request.prompt)
         async with on_interrupt(turn.withdraw):
             with trio.move_on_after(request.timeout if request.timeout is not None else float("inf")) as patience:
                 async for message in turn:
@@ -47,7 +50,11 @@ async def run_prompt(agent: Agent, request: RunRequest) -> ExitCode:
             if patience.cancelled_caught:
                 timed_out = turn.outcome is None
                 turn.withdraw()
-            outcome = await turn.wait()
+            await turn.wait()
+    if turn is None or turn.outcome is None or (drain.code is not None and turn.outcome.kind == "interrupted"):
+        sys.stderr.write("triologue: ended by SIGTERM; nothing of it is left running\n")
+        return ExitCode.TERMINATED
+    outcome = turn.outcome
     output.end(outcome)
     if timed_out:
         sys.stderr.write(f"triologue: no answer within {request.timeout:g} s; the turn was interrupted\n")

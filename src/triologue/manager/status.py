@@ -20,7 +20,7 @@ import trio
 from msgspec import Struct
 
 from triologue.actors import Conversation
-from triologue.agents import make_runtime_folder, runtime_folder, tree_rss
+from triologue.agents import make_runtime_folder, program_name, runtime_folder, tree_rss
 from triologue.errors import CallerError
 from triologue.manager.directory import Directory
 from triologue.manager.explaining import SessionExplanation, oldest_turn, waits_for
@@ -179,7 +179,8 @@ class StatusSocket:
     def _status(self) -> ManagerStatus:
         return ManagerStatus(
             pid=os.getpid(),
-            program=" ".join([Path(sys.argv[0]).name, *sys.argv[1:2]]) if sys.argv else "",
+            # A command's own name too: `triologue chat`.
+            program=" ".join([program_name(), *sys.argv[1:2]]),
             agent=self._directory.agent.name,
             began=self._began,
             statistics=self._manager.statistics(),

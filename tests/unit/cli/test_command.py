@@ -154,7 +154,7 @@ def test_doctor_says_what_is_missing(
     assert main(["doctor", "embedded"]) == 0
 
 
-@pytest.mark.parametrize("name", ["", "demo", "chat", "run", "doctor"])
+@pytest.mark.parametrize("name", ["", "demo", "chat", "run", "doctor", "ps", "top"])
 def test_help_fits_a_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*name.split(), "--help"]) == 0
     printed = capsys.readouterr().out

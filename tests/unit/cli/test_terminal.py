@@ -13,6 +13,10 @@ from contextlib import contextmanager
 from typing import final
 
 import pytest
+import trio
+
+from triologue.cli.running import ask_all
+from triologue.manager.status import AskSessions
 
 PATIENCE = 30.0
 _STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -155,25 +159,86 @@ def test_the_demo_is_live_and_ends_with_a_table() -> None:
         assert terminal.wait_end() == 0
 
 
-def interrupt(terminal: Terminal) -> None:
+def interrupt(terminal: Terminal) -> int:
     terminal.type(CTRL_C)
+    return 130
 
 
-def kill(terminal: Terminal) -> None:
+def kill(terminal: Terminal) -> int:
     terminal.process.send_signal(signal.SIGINT)
+    return 130
 
 
-@pytest.mark.parametrize("stop", [interrupt, kill])
+def terminate(terminal: Terminal) -> int:
+    """By SIGTERM, and once more, so that what runs is not waited for."""
+    terminal.process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)  # two that come together are one
+    if terminal.process.poll() is None:
+        terminal.process.send_signal(signal.SIGTERM)
+    return 143
+
+
+@pytest.mark.parametrize("stop", [interrupt, kill, terminate])
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
         (["run", "--agent", "embedded", "Count to 400000"], " 7 8 9 "),
-        (["demo", "--pace", "10", "--sessions", "5"], " running"),
+        (["demo", "--pace", "10", "--sessions", "5"], "1 running"),
     ],
 )
-def test_ctrl_c_ends_a_command(stop: Callable[[Terminal], None], arguments: list[str], shown: str) -> None:
+def test_a_signal_ends_a_command(stop: Callable[[Terminal], int], arguments: list[str], shown: str) -> None:
     with open_terminal(*arguments) as terminal:
         terminal.wait(shown)
-        stop(terminal)
-        assert terminal.wait_end() == 130
+        code = stop(terminal)
+        assert terminal.wait_end() == code
         assert "Traceback" not in terminal.shown
+
+
+def test_sigterm_lets_an_answer_come_to_its_end() -> None:
+    with open_terminal("run", "--agent", "embedded", "Wait 1 seconds") as terminal:
+        wait_for_turn()
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.wait_end() == 0
+        assert terminal.shown == "I waited 1 seconds.\n"
+
+
+def test_sigterm_ends_a_chat() -> None:
+    with open_terminal("chat", "--agent", "embedded") as terminal:
+        terminal.wait("\n> ")
+        terminal.type("Wait 1 seconds\n")
+        wait_for_turn()
+        terminal.process.send_signal(signal.SIGTERM)
+        terminal.wait("I waited 1 seconds.")
+        assert terminal.wait_end() == 143
+
+
+def wait_for_turn() -> None:
+    """Until the one manager that there is has a turn."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        running, _ = trio.run(ask_all, AskSessions())
+        if [session.state for each in running for session in each.sessions] == ["running"]:
+            return
+        time.sleep(0.01)
+    raise AssertionError("no turn runs")
+
+
+def test_top_in_a_terminal() -> None:
+    with (
+        open_terminal("chat", "--agent", "embedded") as chat,
+        open_terminal("top", "--interval", "0.1", "--sort", "key") as top,
+    ):
+        chat.wait("\n> ")
+        chat.type("Wait 3600 seconds\n")
+        top.wait("1 manager, 1 session (1 running), $0.00")
+        top.wait("python -m triologue.cli chat  pid ")
+        top.wait("chat-1  running  ")
+        top.wait("sorted by key: s sorts by something else, q leaves")
+        top.type("s")
+        top.wait("sorted by age")
+        top.type("q")
+        assert top.wait_end() == 0
+    with open_terminal("top") as top:
+        top.wait("0 managers, 0 sessions, $0.00")
+        top.type(CTRL_C)
+        assert top.wait_end() == 0

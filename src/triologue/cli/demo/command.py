@@ -1,6 +1,8 @@
 """The demo: a manager, many conversations, a view of them, and the books at the end."""
 
 import gc
+import signal
+import sys
 
 import trio
 from msgspec import Struct
@@ -14,15 +16,18 @@ from triologue.cli.demo.story import Story, write_stories
 from triologue.cli.demo.tally import Tally
 from triologue.cli.demo.view import make_view
 from triologue.cli.endings import ExitCode
+from triologue.cli.interrupting import draining_on
 from triologue.cli.offline import offline_agent
 from triologue.engine import Transcripts
 from triologue.manager import SessionManager, open_manager
-from triologue.options import Limits, Options
+from triologue.options import Deadlines, Limits, Options
 from triologue.ports import Agent
 
 SESSIONS = {"embedded": 200}
 SESSIONS_OF_A_CLI = 4
 """How many by default. A CLI is a process of some 200 MB, and its turns cost money."""
+DEADLINES = Deadlines(drain=2)
+"""Who stops a demo does not want to see much more of it."""
 RECORDS_PER_TURN = 40
 # The whole log of each conversation is checked in the end.
 LOG_BYTES = 64 * 1024 * 1024
@@ -58,7 +63,11 @@ async def run_demo(options: DemoOptions, console: Console) -> ExitCode:
     memory, before = own_memory(), Belongings.now()
     limits = Limits(log=max(1_000, RECORDS_PER_TURN * options.turns), log_bytes=LOG_BYTES)
     wanted = Options(include_partial_messages=True, model=options.model)
-    async with open_manager(_agent(options), options=wanted, limits=limits) as manager:
+    async with (
+        draining_on(signal.SIGINT, signal.SIGTERM) as drain,
+        open_manager(_agent(options), options=wanted, limits=limits, deadlines=DEADLINES) as manager,
+    ):
+        drain.manager = manager
         player = Player(manager, tally)
         began = trio.current_time()
         async with trio.open_nursery() as nursery:
@@ -68,6 +77,9 @@ async def run_demo(options: DemoOptions, console: Console) -> ExitCode:
         seconds = trio.current_time() - began
         await player.audit()
         used = _measure(manager, memory)
+    if drain.code is not None:
+        sys.stderr.write("triologue: interrupted; nothing of it is left running\n")
+        return drain.code
     leaks = Belongings.now().leaked_since(before, player.pids)
     live, own, agents, cost = used
     if options.agent == "embedded":

@@ -1,0 +1,151 @@
+"""`triologue ps`: the managers of this user that run, and their sessions; or why one session is stuck."""
+
+import sys
+import time
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from triologue.cli.demo.view import STYLES
+from triologue.cli.endings import ExitCode
+from triologue.cli.running import Running, Silent, ask_all
+from triologue.cli.text_flow import printable
+from triologue.manager.status import AskExplain, AskSessions, ManagerStatus, SessionStatus
+
+ASLEEP = ("new", "hibernated")
+PIPE_WIDTH = 400
+"""Characters of a line that nobody sees in a terminal."""
+
+
+class PsRequest(Struct, frozen=True, kw_only=True):
+    """What the command line says."""
+
+    key: str | None
+    json: bool
+    all: bool
+    """Sleeping sessions too."""
+
+
+async def show_running(request: PsRequest, console: Console) -> ExitCode:
+    """Print what runs, or explain one session; return the exit code."""
+    if request.key is not None:
+        return await _explain(request.key, console, is_json=request.json)
+    running, silent = await ask_all(AskSessions())
+    if request.json:
+        _print_json([{"manager": each.manager, "sessions": each.sessions} for each in running])
+    elif not running and not silent:
+        console.print("No manager of this user runs.")
+    else:
+        for number, each in enumerate(running):
+            if number:
+                console.print()
+            _show(each, console, everything=request.all)
+    return _complain(silent)
+
+
+async def _explain(key: str, console: Console, *, is_json: bool) -> ExitCode:
+    running, silent = await ask_all(AskExplain(key=key))
+    found = [(each.manager, each.explained) for each in running if each.explained is not None]
+    if is_json and found:
+        _print_json([{"manager": manager.pid, **msgspec.to_builtins(said.explanation)} for manager, said in found])
+    elif found:
+        for manager, said in found:
+            if len(found) > 1:
+                console.print(title_of(manager))
+            console.print(printable(said.text), markup=False, soft_wrap=True)
+    code = _complain(silent)
+    if not found:
+        sys.stderr.write(
+            f"triologue: no manager that runs has a session with the key {key!r}; `triologue ps --all` lists them\n"
+        )
+        return ExitCode.FAILED
+    return code
+
+
+def _complain(silent: list[Silent]) -> ExitCode:
+    for each in silent:
+        sys.stderr.write(f"triologue: the manager of process {each.pid} does not tell: {each.why}\n")
+    return ExitCode.FAILED if silent else ExitCode.OK
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def _show(running: Running, console: Console, *, everything: bool) -> None:
+    console.print(title_of(running.manager), soft_wrap=True)
+    shown = [each for each in running.sessions if everything or each.state not in ASLEEP]
+    if shown:
+        width = console.width if console.is_terminal else PIPE_WIDTH
+        console.print(table_of(shown), width=width)
+    if hidden := len(running.sessions) - len(shown):
+        console.print(f"{hidden} asleep (--all shows them)", style="bright_black")
+
+
+def title_of(manager: ManagerStatus) -> Text:
+    """A manager in one line."""
+    said = manager.statistics
+    title = Text(f"{printable(manager.program)}  ", "bold")
+    up = duration(max(0.0, time.time() - manager.began))
+    title.append(
+        f"pid {manager.pid}, {manager.agent}, up {up}: {counted(said.sessions, 'session')}, {said.live} live", "default"
+    )
+    if said.waiting:
+        title.append(f", {counted(said.waiting, 'turn')} in line", "yellow")
+    if said.permissions:
+        title.append(f", {counted(said.permissions, 'permission')} to be answered", "yellow")
+    title.append(f", ${said.cost_usd:.2f}", "default")
+    if said.leftovers.processes:
+        title.append(f", {counted(said.leftovers.processes, 'leftover')} killed at its start", "yellow")
+    if said.is_draining:
+        title.append(", draining", "red")
+    return title
+
+
+def table_of(sessions: list[SessionStatus]) -> Table:
+    """Sessions, a row for each."""
+    table = Table(box=None, pad_edge=False, header_style="bright_black")
+    table.add_column("KEY", no_wrap=True)
+    table.add_column("STATE", no_wrap=True)
+    table.add_column("WAITS FOR", no_wrap=True)
+    for name in ("QUEUE", "AGE", "PID", "RSS", "COST", "TURNS"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in sessions:
+        table.add_row(
+            Text(printable(each.key)),
+            Text(each.state, STYLES.get(each.state, "default")),
+            Text(printable(each.waits_for or "-")),
+            str(each.waiting),
+            "-" if each.age is None else duration(each.age),
+            "-" if each.pid is None else str(each.pid),
+            "-" if each.rss_bytes is None else megabytes(each.rss_bytes),
+            "-" if each.cost_usd is None else f"${each.cost_usd:.2f}",
+            str(each.turns),
+        )
+    return table
+
+
+def counted(count: int, what: str) -> str:
+    """So many of them."""
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
+def duration(seconds: float) -> str:
+    """A time span in one or two units."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
+
+
+def megabytes(count: int) -> str:
+    """Bytes, for people."""
+    return f"{count / 1e6:.0f}MB" if count < 10e9 else f"{count / 1e9:.0f}GB"
