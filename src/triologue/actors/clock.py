@@ -1,6 +1,6 @@
 """The deadlines of one session: how long each is, which run now, and which stand still."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import final
 
 import trio
@@ -72,11 +72,21 @@ class Clock:
         self._running.clear()
         self._paused.clear()
 
-    def next(self) -> tuple[str, str, float] | None:
-        """The deadline that passes first: its name, what of, and the seconds until then."""
-        known = [(name, about, self._timers.remaining((id(self), name, about))) for name, about in self._running]
+    def next(self, *, but: Collection[str] = ()) -> tuple[str, str, float] | None:
+        """The deadline that passes first: its name, what of, and the seconds until then.
+
+        Args:
+            but: names of deadlines that mean nothing now.
+        """
+        known = [(name, about, self._remaining(name, about)) for name, about in self._running if name not in but]
         running = [(name, about, left) for name, about, left in known if left is not None]
         return min(running, key=lambda each: each[2], default=None)
+
+    def _remaining(self, timer: str, about: str) -> float | None:
+        left = self._timers.remaining((id(self), timer, about))
+        if left is not None and timer == SILENCE and self._deadlines.silence is not None:
+            left = max(left, self.heard_at + self._deadlines.silence - trio.current_time())
+        return left
 
     def _start(self, which: tuple[str, str], seconds: float, expired: on.Expired) -> None:
         self._running[which] = expired

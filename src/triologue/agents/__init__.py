@@ -3,10 +3,9 @@
 from triologue.agents.claude_code import ClaudeCode as ClaudeCode
 from triologue.agents.cortex import CortexCode as CortexCode
 from triologue.agents.embedded import Embedded as Embedded
-from triologue.agents.footprint import tree_rss as tree_rss
 from triologue.agents.known import AGENTS as AGENTS, DEFAULT_AGENT as DEFAULT_AGENT
-from triologue.agents.memory_use import measure_trees as measure_trees
 from triologue.agents.leftovers import Leftovers as Leftovers
+from triologue.agents.memory_use import measure_trees as measure_trees
 from triologue.agents.process import open_carrier as open_carrier
 from triologue.agents.qoder import Qoder as Qoder
 from triologue.agents.qoder_auth import (

@@ -7,10 +7,10 @@ import trio
 from msgspec import Struct
 
 from triologue.actors import Actor, Conversation, Turn
-from triologue.agents import tree_rss
+from triologue.agents import measure_trees
 from triologue.manager.directory import Directory
 from triologue.messages import CanUseTool, HookCallback, McpMessage, McpToolCall, SessionState
-from triologue.session import Session, subtype_of
+from triologue.session import FIRST_EVENT, SILENCE, Session, subtype_of
 from triologue.session.link import Asking, LinkState
 from triologue.session.run import Phase
 
@@ -43,7 +43,7 @@ class SessionExplanation(Struct, frozen=True, kw_only=True):
     """The turns that wait, the next one first."""
     pid: int | None
     rss_bytes: int | None
-    """Of the agent's process and all below it; None where none runs, or the system does not tell."""
+    """Of the agent's process and all below it, shared pages in parts (PSS); None where none runs, or nobody tells."""
     cost_usd: float | None
     """So far, where the agent tells."""
     turns: int
@@ -87,7 +87,7 @@ def explain(directory: Directory, key: str, conversation: Conversation | None) -
     actor = directory.registry.awake(key)
     session = actor.session if actor is not None else None
     statistics = directory.statistics_of(conversation)
-    deadline = actor.clock.next() if actor is not None else None
+    deadline = _next_deadline(actor) if actor is not None else None
     running = session.run.turn_id if session is not None and session.run is not None else None
     error = session.last_error if session is not None else None
     return SessionExplanation(
@@ -101,11 +101,17 @@ def explain(directory: Directory, key: str, conversation: Conversation | None) -
         turn=_age(conversation.turns[running]) if running in conversation.turns else None,
         queue=queue_of(conversation),
         pid=statistics.pid,
-        rss_bytes=tree_rss(statistics.pid) if statistics.pid is not None else None,
+        rss_bytes=(measure_trees([statistics.pid]) or {}).get(statistics.pid) if statistics.pid is not None else None,
         cost_usd=statistics.total_cost_usd,
         turns=conversation.ended,
         last_error=str(error) if error is not None else None,
     )
+
+
+def _next_deadline(actor: Actor) -> tuple[str, str, float] | None:
+    """Time that a tool or a person takes is no silence of the model."""
+    is_busy_elsewhere = bool(actor.session.watch.tools) or len(actor.session.duties) > 0
+    return actor.clock.next(but=(FIRST_EVENT, SILENCE) if is_busy_elsewhere else ())
 
 
 def _unknown(directory: Directory, key: str) -> SessionExplanation:

@@ -5,7 +5,7 @@ from typing import final
 
 from msgspec import Struct
 
-from triologue.agents import Leftovers, tree_rss
+from triologue.agents import Leftovers, measure_trees
 from triologue.manager.directory import Directory, SessionStatistics, check_key
 from triologue.manager.draining import Draining
 from triologue.manager.explaining import SessionExplanation, explain
@@ -43,7 +43,7 @@ class ManagerStatistics(Struct, frozen=True, kw_only=True):
     cost_usd: float = 0.0
     """US dollars that its conversations have cost so far, as far as their agents tell."""
     rss_bytes: int | None = None
-    """Of the agents' processes and all below them, if it was asked for and the system tells."""
+    """Of the agents' processes and all below them (PSS), if it was asked for and the system tells."""
     leftovers: Leftovers = Leftovers()
     """What earlier runs had left behind when this manager was opened."""
     is_draining: bool = False
@@ -112,8 +112,8 @@ class SessionManager:
     def explain(self, key: str) -> SessionExplanation:
         """Why a session is stuck: what it waits for, its next deadline, its turns with their ages, its agent.
 
-        It reads the memory of the agent's processes, which takes a millisecond or so. A key without a conversation is
-        `new`, and is not given one.
+        It looks at the memory of the agent's processes, which takes some milliseconds. A key without a conversation
+        is `new`, and is not given one.
         """
         check_key(key)
         return explain(self._directory, key, self._registry.get(key))
@@ -122,12 +122,13 @@ class SessionManager:
         """A snapshot; it goes through all conversations once.
 
         Args:
-            rss: read the memory of all agents' processes too, which takes a millisecond or so for each.
+            rss: look at the memory of all agents' processes too. It blocks: some milliseconds, and one for each agent.
         """
         starting = self._world.starting.statistics()
         all_sessions = self.sessions()
         waiting = sum(session.waiting for session in all_sessions)
-        sizes = [tree_rss(session.pid) for session in all_sessions if rss and session.pid is not None]
+        pids = [session.pid for session in all_sessions if session.pid is not None]
+        sizes = measure_trees(pids) if rss else None
         return ManagerStatistics(
             sessions=len(self._registry),
             states=dict(Counter(session.state for session in all_sessions)),
@@ -141,7 +142,7 @@ class SessionManager:
             permissions=len(self._world.permissions),
             restarts=self._world.tally.restarts,
             cost_usd=sum(session.total_cost_usd or 0.0 for session in all_sessions),
-            rss_bytes=sum(size for size in sizes if size is not None) if rss and None not in sizes else None,
+            rss_bytes=sum(sizes.values()) if sizes is not None else None,
             leftovers=self._leftovers,
             is_draining=self._directory.is_draining,
         )

@@ -20,7 +20,7 @@ import trio
 from msgspec import Struct
 
 from triologue.actors import Conversation
-from triologue.agents import make_runtime_folder, program_name, runtime_folder, tree_rss
+from triologue.agents import make_runtime_folder, measure_trees, program_name, runtime_folder
 from triologue.errors import CallerError
 from triologue.manager.directory import Directory
 from triologue.manager.explaining import SessionExplanation, oldest_turn, waits_for
@@ -170,9 +170,9 @@ class StatusSocket:
 
     async def _tell_sessions(self, stream: trio.SocketStream) -> None:
         pids = [session.pid for session in self._manager.sessions() if session.pid is not None]
-        sizes = await trio.to_thread.run_sync(_sizes, pids, abandon_on_cancel=True) if pids else {}
+        sizes = await trio.to_thread.run_sync(measure_trees, pids, abandon_on_cancel=True) if pids else None
         await _send(stream, [self._status()])
-        rows = (self._row(each, sizes) for each in self._directory.registry)
+        rows = (self._row(each, sizes or {}) for each in self._directory.registry)
         while chunk := list(itertools.islice(rows, ROWS_AT_ONCE)):
             await _send(stream, chunk)
 
@@ -186,7 +186,7 @@ class StatusSocket:
             statistics=self._manager.statistics(),
         )
 
-    def _row(self, conversation: Conversation, sizes: dict[int, int | None]) -> SessionStatus:
+    def _row(self, conversation: Conversation, sizes: dict[int, int]) -> SessionStatus:
         said = self._directory.statistics_of(conversation)
         return SessionStatus(
             key=said.key,
@@ -199,10 +199,6 @@ class StatusSocket:
             cost_usd=said.total_cost_usd,
             turns=conversation.ended,
         )
-
-
-def _sizes(pids: list[int]) -> dict[int, int | None]:
-    return {pid: tree_rss(pid) for pid in pids}
 
 
 async def _read_line(stream: trio.SocketStream) -> bytes:

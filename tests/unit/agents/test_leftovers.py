@@ -48,8 +48,10 @@ def host(kind: str = "warden") -> Iterator[tuple[subprocess.Popen[str], list[int
         assert process.stdout is not None
         process.stdout.readline()
         pids = list(descendants(process.pid))
-        yield process, pids
-        process.kill()
+        try:
+            yield process, pids
+        finally:
+            process.kill()
         wait_dead(pids)
 
 

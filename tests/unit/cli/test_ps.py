@@ -45,8 +45,10 @@ def bot() -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen([sys.executable, "-c", BOT], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_ps_and_top_on_a_bot(capsys: pytest.CaptureFixture[str], own_runtime_folder: Path) -> None:
@@ -69,7 +71,8 @@ def test_ps_and_top_on_a_bot(capsys: pytest.CaptureFixture[str], own_runtime_fol
         assert said[0].startswith("slack:C1: running, waits for ")
         assert said[1].startswith("  turn        m1, accepted ")
         assert said[1].endswith(" s ago user='U1'")
-        assert said[2].startswith("  queue       m2, accepted ")
+        assert said[2].startswith("  deadline    first_event in 4")
+        assert said[3].startswith("  queue       m2, accepted ")
 
         assert main(["ps", "--json"]) == 0
         [told] = json.loads(capsys.readouterr().out)

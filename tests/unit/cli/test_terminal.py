@@ -183,7 +183,7 @@ def terminate(terminal: Terminal) -> int:
     ("arguments", "shown"),
     [
         (["run", "--agent", "embedded", "Count to 400000"], " 7 8 9 "),
-        (["demo", "--pace", "10", "--sessions", "5"], "1 running"),
+        (["demo", "--pace", "0.5", "--sessions", "20"], "1 running"),
     ],
 )
 def test_a_signal_ends_a_command(stop: Callable[[Terminal], int], arguments: list[str], shown: str) -> None:

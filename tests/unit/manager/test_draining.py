@@ -177,9 +177,11 @@ def bot(prompt: str) -> Iterator[subprocess.Popen[str]]:
     """A bot in the middle of a turn."""
     with subprocess.Popen([sys.executable, "-c", BOT, prompt], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "on it\n"
-        yield process
-        process.kill()
+        try:
+            assert process.stdout.readline() == "on it\n"
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

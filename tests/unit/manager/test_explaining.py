@@ -74,9 +74,9 @@ async def test_what_a_session_waits_for_from_its_start_to_its_end(autojump_clock
         await session.close()
         silent = await session.send("silent")
         await wait_all_tasks_blocked()
-        assert waits_for(manager) == ("running", "output of the model", None)
+        assert waits_for(manager) == ("running", "output of the model", "first_event")
         await silent.cancel()
-        assert waits_for(manager) == ("idle", None, None)
+        assert waits_for(manager) == ("idle", None, "idle")
         deaf = await session.send("deaf")
         await wait_all_tasks_blocked()
         deaf.withdraw()
@@ -114,7 +114,7 @@ async def test_the_memory_of_an_agents_processes(autojump_clock: MockClock) -> N
             said = manager.explain("k")
             assert said.pid == process.pid
             assert said.rss_bytes is not None
-            assert 100_000 < said.rss_bytes < 100_000_000
+            assert 10_000 < said.rss_bytes < 100_000_000
             assert f"pid {process.pid}, " in str(said)
             assert manager.statistics().rss_bytes is None
             assert manager.statistics(rss=True).rss_bytes == said.rss_bytes
