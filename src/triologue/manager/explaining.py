@@ -167,7 +167,7 @@ def waits_for(directory: Directory, conversation: Conversation) -> str | None:
     now = trio.current_time()
     failure = conversation.failure_at(now)
     if failure is not None and failure.retry_at is not None:
-        return f"its next try in {failure.retry_at - now:.0f} s, when it may be used again"
+        return f"the time when it may be tried again, in {failure.retry_at - now:.0f} s"
     actor = directory.registry.awake(conversation.key)
     if actor is None:
         return None

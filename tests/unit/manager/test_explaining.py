@@ -13,8 +13,8 @@ from tests.support.scripted_agent import ScriptedAgent
 from tests.unit.manager.stage import scripted
 from triologue.errors import InvalidOption
 from triologue.manager import SessionExplanation, SessionManager, TurnAge, open_manager
-from triologue.messages import McpStatus
-from triologue.options import Deadlines, Limits
+from triologue.messages import AssistantBody, AssistantMessage, McpStatus, ToolUseBlock
+from triologue.options import Deadlines, Limits, RestartPolicy
 
 NIGHT = Deadlines(start=60, interrupt=10, permission=3600, control=60)
 
@@ -96,6 +96,52 @@ async def test_a_request_that_the_agent_does_not_answer(autojump_clock: MockCloc
         await wait_all_tasks_blocked()
         assert waits_for(manager) == ("idle", "the agent to answer mcp_status", "control")
         nursery.cancel_scope.cancel()
+
+
+async def test_a_tool_that_runs_is_named(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=Deadlines(tool=100)) as (session, agent, manager):
+        await session.send("silent")
+        await wait_all_tasks_blocked()
+        uses = [ToolUseBlock(id=f"toolu_{number}", name=name, input={}) for number, name in enumerate(("Bash", "Read"))]
+        agent.link.say(AssistantMessage(message=AssistantBody(model="m", content=list(uses))))
+        await trio.sleep(30)
+        said = manager.explain("k")
+        assert said.waits_for == "the tools Bash (toolu_0), Read (toolu_1)"
+        assert (said.deadline, said.deadline_seconds) == ("tool", 70)
+
+
+async def test_one_that_was_not_let_in_yet(autojump_clock: MockClock) -> None:
+    async with scripted(limits=Limits(max_live=1)) as (session, _, manager):
+        other = manager.session("other")
+        await other.send("silent")
+        await wait_all_tasks_blocked()
+        await session.send("one")
+        await wait_all_tasks_blocked()
+        assert waits_for(manager) == ("starting", "room for one more live agent: 1 live now", None)
+        assert str(manager.explain("k")).splitlines()[0] == (
+            "k: starting, waits for room for one more live agent: 1 live now"
+        )
+
+
+async def test_one_whose_agents_die(autojump_clock: MockClock) -> None:
+    policy = RestartPolicy(max_restarts=2, within=60, backoff=8)
+    async with scripted(restart=policy) as (session, _, manager):
+        for _ in range(2):
+            await (await session.send("die")).wait()
+        turn = await session.send("die")
+        await trio.sleep(1)
+        said = manager.explain("k")
+        assert said.state == "restarting"
+        assert said.waits_for is not None
+        assert said.waits_for.startswith("the end of the back-off after a crash, in ")
+        assert said.last_error == "the scripted agent died"
+        await turn.wait()
+        await trio.sleep(1)
+        said = manager.explain("k")
+        assert said.state == "failed"
+        assert said.waits_for is not None
+        assert said.waits_for.startswith("the time when it may be tried again, in 5")
+        assert manager.statistics().restarts == 2
 
 
 async def test_an_unread_prompt(autojump_clock: MockClock) -> None:
