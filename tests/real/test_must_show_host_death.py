@@ -17,6 +17,7 @@ from tests.support.live import bash, open_live_manager
 from tests.support.processes import processes_with, wait_none_with
 from tests.support.real_cli import CleanPlace, find_claude
 from tests.support.signpost import open_signpost, sleepers, wait_no_sleepers
+from triologue.agents.runtime import VARIABLE
 
 pytestmark = pytest.mark.real_cli
 
@@ -67,6 +68,30 @@ async def test_killed(place: CleanPlace) -> None:
         host.kill()
         assert await host.wait() == -signal.SIGKILL
         await wait_none_with(place.marker)
+    assert (await next_run(place)).runs == 1
+
+
+async def test_killed_with_its_warden(place: CleanPlace) -> None:
+    async with open_host(place) as host:
+        (warden,) = [pid for pid, command in descendants(host.pid).items() if "warden_process.py" in command]
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # so that neither sees the other end
+            for pid in (host.pid, warden):
+                os.kill(pid, number)
+        assert await host.wait() == -signal.SIGKILL
+        assert sleepers(place.marker) != []
+        found = await next_run(place)
+        assert (found.runs, found.left) == (1, ())
+        assert found.processes >= 2
+        await wait_none_with(place.marker)
+        assert await next_run(place) == tri.Leftovers()
+
+
+async def next_run(place: CleanPlace) -> tri.Leftovers:
+    """What a manager of the same user finds when it is opened next."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, place.env[VARIABLE])
+        async with tri.open_manager(tri.Embedded()) as manager:
+            return manager.statistics().leftovers
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])

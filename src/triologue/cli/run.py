@@ -38,10 +38,11 @@ async def run_prompt(agent: Agent, request: RunRequest) -> ExitCode:
         TriologueError: the prompt was not accepted.
     """
     output = _OUTPUTS[request.form]()
-    turn: Turn | None = None
+    sent: list[Turn] = []
     timed_out = is_refused = False
     async with draining_on(signal.SIGTERM) as drain, open_manager(agent) as drain.manager:
         turn = await drain.manager.session("run", options=request.options).send(request.prompt)
+        sent.append(turn)
         async with on_interrupt(turn.withdraw):
             with trio.move_on_after(request.timeout if request.timeout is not None else float("inf")) as patience:
                 async for message in turn:
@@ -51,11 +52,12 @@ async def run_prompt(agent: Agent, request: RunRequest) -> ExitCode:
                 timed_out = turn.outcome is None
                 turn.withdraw()
             await turn.wait()
-    if turn is None or turn.outcome is None or (drain.code is not None and turn.outcome.kind == "interrupted"):
+    outcome = sent[0].outcome if sent else None
+    if outcome is not None:
+        output.end(outcome)
+    if outcome is None or (drain.code is not None and outcome.kind == "interrupted"):
         sys.stderr.write("triologue: ended by SIGTERM; nothing of it is left running\n")
         return ExitCode.TERMINATED
-    outcome = turn.outcome
-    output.end(outcome)
     if timed_out:
         sys.stderr.write(f"triologue: no answer within {request.timeout:g} s; the turn was interrupted\n")
         return ExitCode.TIMED_OUT

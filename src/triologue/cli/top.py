@@ -6,7 +6,7 @@ import termios
 import time
 import tty
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, final
 
@@ -127,7 +127,7 @@ class Screen:
 
 
 @contextmanager
-def single_keys(fd: int) -> Iterator[None]:
+def single_keys(fd: int) -> Generator[None]:
     """Get keys as they are pressed, and not shown; Ctrl-C stays a signal."""
     before = termios.tcgetattr(fd)
     tty.setcbreak(fd)
