@@ -17,6 +17,10 @@ from triologue.cli.text_flow import printable
 from triologue.manager.status import AskExplain, AskSessions, ManagerStatus, SessionStatus
 
 ASLEEP = ("new", "hibernated")
+FIGURES = ("QUEUE", "AGE", "PID", "RSS", "COST", "TURNS")
+NARROW_FIGURES = ("QUEUE", "AGE", "RSS")
+WIDE = 110
+"""Characters of a line that has room for all columns."""
 PIPE_WIDTH = 400
 """Characters of a line that nobody sees in a terminal."""
 
@@ -80,8 +84,8 @@ def _show(running: Running, console: Console, *, everything: bool) -> None:
     console.print(title_of(running.manager), soft_wrap=True)
     shown = [each for each in running.sessions if everything or each.state not in ASLEEP]
     if shown:
-        width = console.width if console.is_terminal else PIPE_WIDTH
-        console.print(table_of(shown), width=width)
+        width = console.width if console.is_terminal else None
+        console.print(table_of(shown, width=width), width=width or PIPE_WIDTH)
     if hidden := len(running.sessions) - len(shown):
         console.print(f"{hidden} asleep (--all shows them)", style="bright_black")
 
@@ -106,27 +110,38 @@ def title_of(manager: ManagerStatus) -> Text:
     return title
 
 
-def table_of(sessions: list[SessionStatus]) -> Table:
-    """Sessions, a row for each."""
-    table = Table(box=None, pad_edge=False, header_style="bright_black")
-    table.add_column("KEY", no_wrap=True)
+def table_of(sessions: list[SessionStatus], *, width: int | None) -> Table:
+    """Sessions, a row for each, as wide as a terminal; or, with None, as they are.
+
+    Where there is little room the columns that one can do without are left out, and the last one is cut.
+    """
+    is_narrow = width is not None and width < WIDE
+    table = Table(box=None, pad_edge=False, header_style="bright_black", expand=width is not None)
+    table.add_column("KEY", no_wrap=True, max_width=None if width is None else max(8, width // 4))
     table.add_column("STATE", no_wrap=True)
-    table.add_column("WAITS FOR", no_wrap=True)
-    for name in ("QUEUE", "AGE", "PID", "RSS", "COST", "TURNS"):
+    for name in NARROW_FIGURES if is_narrow else FIGURES:
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("WAITS FOR", no_wrap=True, ratio=None if width is None else 1)
     for each in sessions:
+        figures = _figures(each)
         table.add_row(
             Text(printable(each.key)),
             Text(each.state, STYLES.get(each.state, "default")),
+            *(figures[name] for name in (NARROW_FIGURES if is_narrow else FIGURES)),
             Text(printable(each.waits_for or "-")),
-            str(each.waiting),
-            "-" if each.age is None else duration(each.age),
-            "-" if each.pid is None else str(each.pid),
-            "-" if each.rss_bytes is None else megabytes(each.rss_bytes),
-            "-" if each.cost_usd is None else f"${each.cost_usd:.2f}",
-            str(each.turns),
         )
     return table
+
+
+def _figures(session: SessionStatus) -> dict[str, str]:
+    return {
+        "QUEUE": str(session.waiting),
+        "AGE": "-" if session.age is None else duration(session.age),
+        "PID": "-" if session.pid is None else str(session.pid),
+        "RSS": "-" if session.rss_bytes is None else megabytes(session.rss_bytes),
+        "COST": "-" if session.cost_usd is None else f"${session.cost_usd:.2f}",
+        "TURNS": str(session.turns),
+    }
 
 
 def counted(count: int, what: str) -> str:

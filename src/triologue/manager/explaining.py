@@ -203,7 +203,7 @@ def _interrupt(look: _Look) -> str | None:
 def _permission(look: _Look) -> str | None:
     for duty in look.session.duties:
         if duty.permission_id is not None and isinstance(duty.request, CanUseTool):
-            return f"an answer to the permission request {duty.permission_id} for the tool {duty.request.tool_name}"
+            return f"permission for the tool {duty.request.tool_name} (request {duty.permission_id})"
     return None
 
 

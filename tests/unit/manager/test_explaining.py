@@ -37,7 +37,7 @@ async def test_a_session_that_is_stuck_in_a_permission_says_so(autojump_clock: M
             agent="scripted",
             session_id=session.session_id,
             state="running",
-            waits_for=f"an answer to the permission request {request.id} for the tool Bash",
+            waits_for=f"permission for the tool Bash (request {request.id})",
             deadline="permission",
             deadline_seconds=3570,
             turn=TurnAge(id="t1", seconds=30, meta={"user": "U1"}),
@@ -49,7 +49,7 @@ async def test_a_session_that_is_stuck_in_a_permission_says_so(autojump_clock: M
             last_error=None,
         )
         assert str(said).splitlines() == [
-            f"k: running, waits for an answer to the permission request {request.id} for the tool Bash",
+            f"k: running, waits for permission for the tool Bash (request {request.id})",
             "  turn        t1, accepted 30.0 s ago user='U1'",
             "  deadline    permission in 3570.0 s",
             "  queue       t2, accepted 20.0 s ago",
