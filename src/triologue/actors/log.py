@@ -124,7 +124,7 @@ class Cursor:
 
     def offer(self, batch: Batch) -> None:
         """The log has something new. Never waits."""
-        if self._turn_id is not None and (batch.turn_id != self._turn_id or type(batch.messages[0]) in _BEGINNINGS):
+        if self._turn_id is not None and (batch.turn_id != self._turn_id or type(batch.messages[-1]) in _BEGINNINGS):
             return
         if self._aside is None:
             if len(self._came) < CURSOR_BATCHES:

@@ -75,7 +75,8 @@ class Losing:
         if run is None:
             return
         if not is_failed and self._may_retry(run, error):
-            run.move(Phase.PENDING)
+            if run.phase is not Phase.PENDING:  # it is where no prompt went out yet, because the start failed
+                run.move(Phase.PENDING)
             run.is_noticed, run.prompt = False, renewed(run.prompt)
             session.watch.end()
         else:
