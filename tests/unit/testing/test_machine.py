@@ -1,0 +1,106 @@
+"""A machine of one's own: async operations and invariants among everything that can happen to sessions."""
+
+import logging
+from collections.abc import Iterator
+from typing import ClassVar
+
+import pytest
+import trio
+from hypothesis import Phase, settings, strategies as st
+
+import triologue as tri
+from triologue.testing import LawBroken, Program, Say, SessionMachine, invariant, operation
+from triologue.testing.machine import OwnOperation
+
+# Without hypothesis' explanations, which take long.
+FINDS = settings(max_examples=200, deadline=None, database=None, phases=[Phase.generate, Phase.shrink])
+
+
+class Desk(SessionMachine):
+    """A bot that counts what it posts."""
+
+    bug: ClassVar[str | None] = None
+
+    def start(self) -> None:
+        self.agent.on("hello", Say("good day"))
+        self.posts: list[str] = []
+        self.asked = 0
+
+    @operation(chat=st.sampled_from(["ada", "bob"]), patience=st.sampled_from([0.0, 5.0, 50.0]))
+    async def greet(self, chat: str, patience: float) -> None:
+        self.asked += 1
+        try:
+            with trio.fail_after(patience):
+                self.posts.append((await self.manager.session(chat).ask("hello")).result or "")
+        except (trio.TooSlowError, tri.TriologueError):
+            self.posts.append("sorry")
+        if self.bug == chat:
+            raise AssertionError(f"{chat} was greeted")
+
+    @operation()
+    async def wait_long(self) -> None:
+        await trio.sleep(1000)
+
+    @invariant
+    def nobody_is_greeted_unasked(self) -> None:
+        assert len(self.posts) <= self.asked
+        assert set(self.posts) <= {"good day", "sorry"}
+
+
+class WithBug(Desk):
+    bug = "bob"
+
+
+class WithoutTheKit(Desk):
+    sessions = 0
+
+
+class Impatient(Desk):
+    sessions = 0
+
+    @invariant
+    def few_are_asked(self) -> None:
+        assert self.asked < 3, f"{self.asked} were asked"
+
+
+def test_a_machine_that_holds() -> None:
+    Desk.check(settings=settings(max_examples=50, deadline=None))
+    WithoutTheKit.check(settings=settings(max_examples=20, deadline=None))
+
+
+def test_a_failure_shrinks_to_the_operation_that_matters() -> None:
+    with pytest.raises(LawBroken) as raised:
+        WithBug.check(settings=FINDS)
+    program = raised.value.history.program
+    assert isinstance(program, Program)
+    assert [repr(operation) for operation in program.operations] == ["greet(chat='bob', patience=0.0)"]
+    assert [each.law for each in raised.value.complaints] == ["own operations pass"]
+    assert "greet(chat='bob', patience=0.0)" in str(raised.value)
+    assert "bob was greeted" in str(raised.value)
+
+
+def test_an_invariant_is_checked_after_each_operation() -> None:
+    with pytest.raises(LawBroken) as raised:
+        Impatient.check(settings=FINDS)
+    assert "3 were asked" in str(raised.value)
+
+
+def test_one_program_is_run_again() -> None:
+    history = Desk.run(Program(operations=(OwnOperation("greet", (("chat", "ada"), ("patience", 5.0))),)))
+    assert [call.error for call in history.calls] == [None]
+
+
+def test_an_operation_is_async() -> None:
+    with pytest.raises(TypeError, match="greet is none"):
+
+        @operation()
+        def greet() -> None:
+            raise AssertionError
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Actors tell of each crash in the log."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
