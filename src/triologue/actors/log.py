@@ -7,8 +7,8 @@ from weakref import WeakValueDictionary
 import trio
 
 from triologue.actors.late import Late
-from triologue.actors.records import Batch, Records, keep
-from triologue.messages import Message, StreamEvent, TurnAccepted, TurnStarted
+from triologue.actors.records import Batch, Records, complete, keep
+from triologue.messages import Message, TurnAccepted, TurnStarted
 
 # Batches that a reader may be behind before it is treated as slow. One read of an agent's output is one batch.
 CURSOR_BATCHES = 64
@@ -46,9 +46,9 @@ class Log:
     def publish(self, turn_id: str | None, messages: Sequence[Message]) -> None:
         """Record all but the partials, and hand everything to the cursors. Never waits."""
         first = self.last + 1
-        complete = [message for message in messages if type(message) is not StreamEvent]
-        if complete:
-            run = keep(first, turn_id, complete)
+        recorded = complete(messages)
+        if recorded:
+            run = keep(first, turn_id, recorded)
             self.last = run.last
             self._tail.add(run)
             held = self._held.get(turn_id) if turn_id is not None else None
@@ -133,9 +133,9 @@ class Cursor:
             self._aside = self._log.new_records()
         for message in batch.messages:
             self._late.add(batch.turn_id, message)
-        complete = [message for message in batch.messages if type(message) is not StreamEvent]
-        if complete:
-            self._aside.add(keep(batch.first, batch.turn_id, complete))
+        recorded = complete(batch.messages)
+        if recorded:
+            self._aside.add(keep(batch.first, batch.turn_id, recorded))
 
     def wake(self) -> None:
         """Let the reader look again at what it waits for: it receives an empty batch."""

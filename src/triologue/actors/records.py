@@ -1,7 +1,10 @@
 """What was said, kept within a bound and in order."""
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
+from itertools import accumulate, compress, repeat
+from operator import attrgetter, is_not
 from typing import final
 
 from msgspec import Struct
@@ -11,6 +14,8 @@ from triologue.wire import decode_line
 
 # What a record of ours, which has no line, is taken to weigh.
 NOMINAL_BYTES = 512
+
+_line_of = attrgetter("line")
 
 
 class Batch(Struct, frozen=True, gc=False):
@@ -44,7 +49,10 @@ class Run(Struct, frozen=True, gc=False):
     kept: Sequence[Message | bytes]
     """What the agent said is kept as the line that it came in, and decoded again for who asks late: a line takes less
     than half the memory of its message. A result is kept as it is, because its cost was worked out here."""
+    weights: Sequence[int]
+    """What each of them weighs."""
     size: int
+    """What they weigh together."""
 
     @property
     def last(self) -> int:
@@ -53,14 +61,14 @@ class Run(Struct, frozen=True, gc=False):
 
     def newest(self, limit: float, limit_bytes: int) -> "Run | None":
         """So much of it as is within the limits; the oldest go first."""
-        count, size = len(self.kept), self.size
-        if limit <= 0 or limit_bytes <= 0:
+        sizes = list(accumulate(reversed(self.weights)))
+        fitting = bisect_right(sizes, limit_bytes)
+        if fitting > limit:
+            fitting = int(limit)
+        if fitting <= 0:
             return None
-        for dropped, item in enumerate(self.kept):
-            if count - dropped <= limit and size <= limit_bytes:
-                return Run(self.turn_id, self.first + dropped, self.kept[dropped:], size)
-            size -= len(item) if type(item) is bytes else _weight(item)
-        return None
+        begin = len(sizes) - fitting
+        return Run(self.turn_id, self.first + begin, self.kept[begin:], self.weights[begin:], sizes[fitting - 1])
 
     def since(self, seq: int) -> Batch:
         """Give back what comes from `seq` on."""
@@ -71,15 +79,18 @@ class Run(Struct, frozen=True, gc=False):
 
 def keep(first: int, turn_id: str | None, messages: Sequence[Message]) -> Run:
     """Complete messages as they are kept, numbered from `first`."""
-    lines = [message.line for message in messages]
-    if all(lines) and ResultMessage not in set(map(type, messages)):
-        return Run(turn_id, first, lines, sum(map(len, lines)))
+    lines = list(map(_line_of, messages))
+    weights = list(map(len, lines))
+    if all(weights) and ResultMessage not in set(map(type, messages)):
+        return Run(turn_id, first, lines, weights, sum(weights))
     kept = [message if type(message) is ResultMessage else message.line or message for message in messages]
-    return Run(turn_id, first, kept, sum(map(_weight, kept)))
+    weights = [weight or NOMINAL_BYTES for weight in weights]
+    return Run(turn_id, first, kept, weights, sum(weights))
 
 
-def _weight(item: Message | bytes) -> int:
-    return len(item) if isinstance(item, bytes) else len(item.line) or NOMINAL_BYTES
+def complete(messages: Sequence[Message]) -> Sequence[Message]:
+    """All but the partials, which are not kept."""
+    return list(compress(messages, map(is_not, map(type, messages), repeat(StreamEvent))))
 
 
 def _message(item: Message | bytes) -> Message:
@@ -93,6 +104,8 @@ class Records:
     Args:
         limit: how many are kept at most.
         limit_bytes: what they may weigh, counted by their lines. The newest is kept whatever it weighs.
+
+    At least half of what is allowed is kept, by the one measure or the other, once there was so much.
     """
 
     def __init__(self, limit: float, limit_bytes: int) -> None:
@@ -122,21 +135,30 @@ class Records:
             self._shrink()
 
     def _shrink(self) -> None:
-        """Drop the oldest ones: runs as long as all of a run has to go, then messages of one run."""
-        runs, rest = self._runs, None
-        while rest is None and (self._count > self._limit or self._bytes > self._limit_bytes):
-            oldest = runs.popleft()
-            self._count -= len(oldest.kept)
-            self._bytes -= oldest.size
-            rest = oldest.newest(self._limit - self._count, self._limit_bytes - self._bytes)
-            if rest is None and not runs:  # the newest of all stays
-                rest = oldest.newest(1, oldest.size)
-            self._dropped = oldest.last
+        """Drop the oldest runs, whole where that leaves enough: to cut one at every addition would cost more."""
+        oldest = self._drop_oldest()
+        while self._count > self._limit or self._bytes > self._limit_bytes:
+            oldest = self._drop_oldest()
+        if self._count * 2 < self._limit and self._bytes * 2 < self._limit_bytes:
+            self._put_back(oldest)
+
+    def _drop_oldest(self) -> Run:
+        oldest = self._runs.popleft()
+        self._count -= len(oldest.kept)
+        self._bytes -= oldest.size
+        self._dropped = oldest.last
+        return oldest
+
+    def _put_back(self, run: Run) -> None:
+        """So much of the run that was just dropped as there is room for."""
+        rest = run.newest(self._limit - self._count, self._limit_bytes - self._bytes)
+        if rest is None and not self._runs:  # the newest of all stays
+            rest = run.newest(1, run.size)
         if rest is not None:
-            self._dropped = rest.first - 1
+            self._runs.appendleft(rest)
             self._count += len(rest.kept)
             self._bytes += rest.size
-            runs.appendleft(rest)
+            self._dropped = rest.first - 1
 
     def after(self, seq: int, turn_id: str | None = None) -> list[Batch]:
         """Those after `seq`, or those of one turn, oldest first; a `Gap` stands for what is gone."""

@@ -1,5 +1,7 @@
 """What the agent says: whose it is, and what follows from it."""
 
+from itertools import compress, count
+from operator import attrgetter
 from typing import Any, final
 
 from triologue.errors import AgentProtocolError, NotLoggedIn, TriologueError
@@ -28,6 +30,12 @@ from triologue.session.ground import INTERRUPT, Ground
 from triologue.session.run import Phase, failed_by, outcome_of
 from triologue.session.steering import Steering
 from triologue.session.usage_limits import limit_of
+
+# What is asked of every message is asked through `map` and `compress`, several times as fast as a loop.
+_is_assistant = frozenset((AssistantMessage,)).__contains__
+_error_of = attrgetter("error")
+
+_NO_ACCOUNT = "authentication_failed"
 
 _SIGNS_OF_A_TURN = frozenset((InitMessage, AssistantMessage, UserMessage, StreamEvent, ResultMessage))
 
@@ -61,9 +69,10 @@ class Hearing:
         watch = self._session.watch
         if watch.waits_for_output or self._is_unsure():
             return False
-        if self._looked_at.isdisjoint(map(type, batch)):
+        types = set(map(type, batch))
+        if self._looked_at.isdisjoint(types):
             return True
-        is_plain = self._notable.keys().isdisjoint(map(type, batch)) and _refused_account(batch) is None
+        is_plain = self._notable.keys().isdisjoint(types) and _refused_account(batch) is None
         if not is_plain or watch.times_tools:
             return False
         if self._session.owner is not None:
@@ -86,7 +95,7 @@ class Hearing:
     def _hear_sure(self, batch: list[Message]) -> None:
         """The quick way: what lies between two notable messages is taken at once."""
         notable, done = self._notable, 0
-        for place in [place for place, message in enumerate(batch) if type(message) in notable]:
+        for place in compress(count(), map(notable.__contains__, map(type, batch))):
             self._pass_on(batch[done:place])
             notable[type(batch[place])](batch[place])
             done = place + 1
@@ -255,10 +264,10 @@ class Hearing:
 
 def _refused_account(batch: list[Message]) -> AssistantMessage | None:
     """Where the agent says, in the place of an answer, that it has no account."""
-    for message in batch:
-        if type(message) is AssistantMessage and message.error == "authentication_failed":
-            return message
-    return None
+    said: list[Any] = list(compress(batch, map(_is_assistant, map(type, batch))))
+    if _NO_ACCOUNT not in map(_error_of, said):
+        return None
+    return next(message for message in said if message.error == _NO_ACCOUNT)
 
 
 def _task_ids(tasks: object) -> list[str]:

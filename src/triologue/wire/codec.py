@@ -1,5 +1,6 @@
 """Bytes to messages and back. Bytes go straight to structs; nothing is lost and nothing raises."""
 
+from itertools import compress, count
 from typing import TypeAlias, final
 
 import msgspec
@@ -61,8 +62,8 @@ def decode_lines(lines: list[bytes | LongLine]) -> list[Message]:
         return [message for line in lines if (message := _decode_any(line)) is not None]
     for message, line in zip(messages, lines, strict=True):
         message.line = line  # type: ignore[assignment]
-    if not _UNREFINED.isdisjoint(map(type, messages)):
-        messages = [_refined(message) if type(message) in _UNREFINED else message for message in messages]
+    for place in compress(count(), map(_UNREFINED.__contains__, map(type, messages))):
+        messages[place] = _refined(messages[place])
     return messages
 
 
