@@ -49,7 +49,7 @@ class Log:
         recorded = complete(messages)
         if recorded:
             run = keep(first, turn_id, recorded)
-            self.last = run.last
+            self.last += len(recorded)
             self._tail.add(run)
             held = self._held.get(turn_id) if turn_id is not None else None
             if held is not None:

@@ -1,6 +1,8 @@
 """A turn, as its caller holds it."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import compress
+from operator import not_
 from typing import Literal, final
 
 import trio
@@ -214,7 +216,7 @@ class _TurnMessages:
             if types.isdisjoint(_OURS):
                 ready += batch.messages
             else:
-                ready += [message for message in batch.messages if type(message) not in _OURS]
+                ready += compress(batch.messages, map(not_, map(_OURS.__contains__, map(type, batch.messages))))
                 is_end = is_end or TurnEnded in types
         self._ready = iter(ready)
         if is_end or (was_over and cursor.is_drained):  # or its end is older than what the log keeps
