@@ -162,7 +162,9 @@ async def measure_triologue(cell: Cell) -> dict[str, Any]:
     meter = Meter(cell, trio.Event)
     kinds = our_kinds()
     options = tri.Options(cli_path=cell["player"], env=cell["environment"], include_partial_messages=True)
-    async with tri.open_manager(tri.ClaudeCode(), options=options) as manager:
+    # The other side has no bound either; ours would be twice the cores.
+    limits = tri.Limits(max_live=cell["sessions"])
+    async with tri.open_manager(tri.ClaudeCode(), options=options, limits=limits) as manager:
 
         async def live(key: str, run: Life, warm: Flag) -> None:
             session = manager.session(key)

@@ -164,9 +164,13 @@ class Actor:
             oversight.waits_at_gate(self.conversation, is_waiting=self._waits_at_gate)
 
     def _execute(self, effect: do.Effect) -> None:  # noqa: C901 - one arm for each effect
-        match effect:
+        match effect:  # the most frequent first
             case do.Publish(turn_id, messages):
                 self.conversation.log.publish(turn_id, messages)
+            case do.SetTimer():
+                self.clock.set(effect)
+            case do.ClearTimer(timer, about):
+                self.clock.clear(timer, about)
             case do.SendPrompt(prompt=prompt):
                 self._send_prompt(prompt)
             case do.Send(message=message):
@@ -186,10 +190,6 @@ class Actor:
                 self._call_back(effect)
             case do.SettlePermission(answered):
                 self._desk.settle(answered, self.holding.callbacks if self.holding is not None else None)
-            case do.SetTimer():
-                self.clock.set(effect)
-            case do.ClearTimer(timer, about):
-                self.clock.clear(timer, about)
             case do.PauseTimer(timer):
                 self.clock.pause(timer)
             case do.ResumeTimer(timer):

@@ -267,7 +267,8 @@ def _refused_account(batch: list[Message]) -> AssistantMessage | None:
     said: list[Any] = list(compress(batch, map(_is_assistant, map(type, batch))))
     if _NO_ACCOUNT not in map(_error_of, said):
         return None
-    return next(message for message in said if message.error == _NO_ACCOUNT)
+    refused: AssistantMessage = next(message for message in said if message.error == _NO_ACCOUNT)
+    return refused
 
 
 def _task_ids(tasks: object) -> list[str]:

@@ -1,10 +1,20 @@
 """The deadlines of the turn that runs: what is waited for now, and whether time that passed was too long."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from itertools import chain, compress
+from operator import attrgetter
 from typing import final
 
 from triologue.errors import TurnTimeout
-from triologue.messages import AssistantMessage, Message, StreamEvent, ToolResultBlock, ToolUseBlock, UserMessage
+from triologue.messages import (
+    AssistantMessage,
+    ContentBlock,
+    Message,
+    StreamEvent,
+    ToolResultBlock,
+    ToolUseBlock,
+    UserMessage,
+)
 from triologue.session import effects as do
 
 FIRST_EVENT = "first_event"
@@ -13,6 +23,11 @@ TOOL = "tool"
 TURN = "turn"
 
 _OUTPUT = frozenset((AssistantMessage, StreamEvent))
+
+# Every message is looked at, so without a loop over them.
+_HAS_CONTENT = frozenset((AssistantMessage, UserMessage))
+_IS_OF_TOOL = frozenset((ToolUseBlock, ToolResultBlock))
+_content_of = attrgetter("message.content")
 
 
 @final
@@ -65,7 +80,7 @@ class Watch:
         """Does every tool's call need a decision?"""
         return TOOL in self._wanted
 
-    def heard(self, batch: Iterable[Message]) -> None:
+    def heard(self, batch: Sequence[Message]) -> None:
         """The agent said this in the turn."""
         if self.waits_for_output and not _OUTPUT.isdisjoint(map(type, batch)):
             self.waits_for_output = False
@@ -73,18 +88,16 @@ class Watch:
             self._set(SILENCE)
         self.note_tools(batch)
 
-    def note_tools(self, batch: Iterable[Message]) -> None:
+    def note_tools(self, batch: Sequence[Message]) -> None:
         """See which tools begin and end in it."""
-        for message in batch:
-            if type(message) is AssistantMessage:
-                for block in message.message.content:
-                    if type(block) is ToolUseBlock:
-                        self.tools[block.id] = block.name
-                        self._set(TOOL, block.id)
-            elif type(message) is UserMessage and self.tools and isinstance(message.message.content, list):
-                for block in message.message.content:
-                    if type(block) is ToolResultBlock and self.tools.pop(block.tool_use_id, None) is not None:
-                        self._clear(TOOL, block.tool_use_id)
+        contents = map(_content_of, compress(batch, map(_HAS_CONTENT.__contains__, map(type, batch))))
+        blocks: list[ContentBlock] = list(chain.from_iterable(filter(list.__instancecheck__, contents)))
+        for block in compress(blocks, map(_IS_OF_TOOL.__contains__, map(type, blocks))):
+            if type(block) is ToolUseBlock:
+                self.tools[block.id] = block.name
+                self._set(TOOL, block.id)
+            elif type(block) is ToolResultBlock and self.tools.pop(block.tool_use_id, None) is not None:
+                self._clear(TOOL, block.tool_use_id)
 
     def permission_asked(self, permission_id: str, tool_use_id: str | None) -> None:
         """The turn waits for people: its clocks stand still."""
