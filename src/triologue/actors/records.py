@@ -105,7 +105,7 @@ class Records:
         limit: how many are kept at most.
         limit_bytes: what they may weigh, counted by their lines. The newest is kept whatever it weighs.
 
-    At least half of what is allowed is kept, by the one measure or the other, once there was so much.
+    What would still fit goes only where at least half of what is allowed is kept, by the one measure or the other.
     """
 
     def __init__(self, limit: float, limit_bytes: int) -> None:
