@@ -28,9 +28,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_message_bytes: int = 64 * 1024 * 1024
     """A longer line of the agent becomes an `OversizeMessage`."""
     log: int = 1_000
-    """Records that a session keeps in memory; a reader of older ones sees a `Gap`."""
+    """Records that a session keeps in memory, at most; a reader of older ones sees a `Gap`."""
     log_bytes: int = 24 * 1024
-    """What these records may weigh, in bytes of their lines."""
+    """What these records may weigh, in bytes of their lines. The oldest go a batch at a time, so it is often less."""
     held_bytes: int = 4 * 1024 * 1024
     """What a `Turn` that somebody holds, or a reader that is behind, keeps beyond that, in bytes of lines."""
     max_cost_usd: float | None = None
