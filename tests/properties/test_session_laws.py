@@ -1,30 +1,41 @@
 """The laws of a session, for any order of what callers, agents and clocks can do."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.properties.model_agent import BACKGROUND, MANNERS, REFUSED, Manner, ModelAgent
 from tests.support.frames import (
-    LIFECYCLE,
     SESSION_ID,
-    aborted,
     assistant,
     init,
-    lifecycle,
-    of_background,
     partial,
     prompt,
     refusal,
     result,
     success,
 )
-from tests.unit.session.stage import PEER
-from triologue.errors import AgentCrashed, AlreadyAnswered, InvalidOption, MailboxFull, SessionNotFound, TriologueError
+from tests.unit.session.stage import STEERABLE
+from triologue.errors import (
+    AgentCrashed,
+    AlreadyAnswered,
+    BudgetExceeded,
+    InvalidOption,
+    LimitError,
+    MailboxFull,
+    NotLoggedIn,
+    SessionFailed,
+    SessionNotFound,
+    TriologueError,
+    TurnRejected,
+    TurnTimeout,
+)
 from triologue.messages import (
     AnyRequest,
     AssistantMessage,
+    BackgroundTasksMessage,
     CanUseTool,
     ControlCancel,
     ControlRequest,
@@ -49,13 +60,30 @@ from triologue.messages import (
     TurnEnded,
     TurnStarted,
 )
-from triologue.session import CONTROL, INTERRUPT, PERMISSION, START, Session, effects as do, inputs as on
-from triologue.session.link import Asking, Changing, Interrupting, LinkState
+from triologue.options import Overlap, RestartPolicy
+from triologue.session import (
+    CONTROL,
+    FIRST_EVENT,
+    IDLE,
+    INTERRUPT,
+    MAX_AGE,
+    PERMISSION,
+    SILENCE,
+    START,
+    TOOL as TOOL_DEADLINE,
+    TURN,
+    Restarts,
+    Session,
+    effects as do,
+    inputs as on,
+)
+from triologue.session.link import Asking, Changing, Interrupting, LinkState, Recalling
 from triologue.session.run import Phase
 
 LIMIT = 4
-REFUSED = "refused"
-BACKGROUND = "background"
+OVERLAPS: list[Overlap] = ["queue", "queue", "reject", "interrupt", "steer", "steer", "steer", "collect"]
+OF_TURNS = (FIRST_EVENT, SILENCE, TOOL_DEADLINE, TURN)
+SPENT = BudgetExceeded("max_cost_usd", cost_usd=2.0, limit_usd=1.0)
 # What ends much happens less often than what goes on.
 SELDOM = st.sampled_from([False, False, False, True])
 QUESTIONS: list[Request] = [McpStatus(), SetGoal(), Interrupt()]
@@ -75,86 +103,29 @@ ANSWERS: list[PermissionResultAllow | PermissionResultDeny] = [
 ]
 
 
-@dataclass
-class ModelAgent:
-    """The other end: it may answer, die, stay silent, and begin turns of its own."""
-
-    generation: int
-    settings: dict[str, str | None]
-    tells: str
-    """`early`: in the handshake that it tells what becomes of prompts; `late`: by doing so; `never`."""
-    is_linked: bool = False
-    is_admitted: bool = False
-    is_told_to_stop: bool = False
-    requests: list[ControlRequest] = field(default_factory=list)
-    """Of the host, unanswered."""
-    waits_for: list[str] = field(default_factory=list)
-    """Its own, by id: unanswered, and not taken back."""
-    queue: list[str] = field(default_factory=list)
-    running: str | None = None
-
-    def take_up(self) -> list[Message]:
-        """The next prompt's turn begins, if none runs."""
-        if self.running is not None or not self.queue:
-            return []
-        self.running = self.queue.pop(0)
-        said = [lifecycle(self.running, "started")] if self.tells != "never" else []
-        return [*said, init()]
-
-    def answer(self, request: ControlRequest) -> list[Message]:
-        match request.request:
-            case Interrupt():
-                return self._stop_turns(request.request_id)
-            case SetModel(model=value):
-                return self._set("model", value, request.request_id)
-            case SetPermissionMode(mode=value):
-                return self._set("permission_mode", value, request.request_id)
-            case Initialize():
-                return [success(request.request_id, LIFECYCLE if self.tells == "early" else None)]
-            case _:
-                return [success(request.request_id, {"pong": True})]
-
-    def finish(self, *, is_error: bool = False) -> list[Message]:
-        """The running turn ends by itself."""
-        uuid, self.running = self.running, None
-        if uuid == BACKGROUND:
-            return [of_background()]
-        assert uuid is not None
-        if self.tells == "never":
-            return [result(is_error=is_error)]
-        return [result(uuid, is_error=is_error), lifecycle(uuid, "completed")]
-
-    def _stop_turns(self, request_id: str) -> list[Message]:
-        dropped, self.queue = self.queue, []
-        said: list[Message] = [] if self.tells == "never" else [lifecycle(uuid, "cancelled") for uuid in dropped]
-        said.append(success(request_id, {"cancelled": dropped}))
-        if self.running is not None:
-            uuid, self.running = self.running, None
-            if uuid == BACKGROUND:
-                said.append(aborted(origin={"kind": "task-notification"}))
-            else:
-                said.append(aborted() if self.tells == "never" else aborted(uuid))
-        return said
-
-    def _set(self, setting: str, value: str | None, request_id: str) -> list[Message]:
-        if value == REFUSED:
-            return [refusal(request_id)]
-        self.settings[setting] = value
-        return [success(request_id)]
-
-
 class SessionLaws(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.session = Session(
-            peer=PEER,
-            permission_tag="p",
-            mailbox_limit=LIMIT,
-            settings={"model": None, "permission_mode": "default"},
-        )
+        self.policy = RestartPolicy(max_restarts=2, within=60)
+        self.restarts = Restarts(self.policy)
+        self.timed = frozenset({*OF_TURNS, IDLE, MAX_AGE})
+        self.money: BudgetExceeded | None = None
+        self.gate: str | None = None
+        self.now = 0.0
+        self.sessions = 0
+        self.session = self.wake(None)
         self.agent: ModelAgent | None = None
         self.tells = "early"
+        self.manner: Manner = "tells and drops"
         self.timers: dict[tuple[str, str], int] = {}
+        self.paused: set[tuple[str, str]] = set()
+        self.parts: dict[str, int] = {}
+        """How many prompts a waiting turn is made of."""
+        self.overlaps: dict[str, Overlap] = {}
+        self.turn_of: dict[str, str] = {}
+        """Of each prompt that went out, by its uuid."""
+        self.ready_turns: set[str] = set()
+        """Those that may begin though nothing may now: they ran, in a way, before that."""
         self.accepted: list[str] = []
         self.started: list[str] = []
         self.sent: list[str] = []
@@ -165,6 +136,7 @@ class SessionLaws(RuleBasedStateMachine):
         self.asking: set[int] = set()
         self.leaving: set[int] = set()
         self.errors: dict[int, Exception | None] = {}
+        self.replies: dict[int, on.Reply] = {}
         self.callbacks: dict[str, do.Serve | do.AskPermission] = {}
         """Those that run, by the ids of the requests."""
         self.asked: list[str] = []
@@ -174,12 +146,46 @@ class SessionLaws(RuleBasedStateMachine):
         self.count = 0
         self.last_generation = 0
 
+    @initialize(retry_turn=st.booleans(), timed=st.sets(st.sampled_from([*OF_TURNS, IDLE, MAX_AGE])))
+    def choose_terms(self, retry_turn: bool, timed: set[str]) -> None:
+        self.policy = RestartPolicy(max_restarts=2, within=60, retry_turn=retry_turn)
+        self.restarts, self.timed = Restarts(self.policy), frozenset(timed)
+        self.session = self.wake(None)
+
+    def wake(self, asleep: Session | None) -> Session:
+        """The session, as the actor makes one of what is kept of the conversation."""
+        self.sessions += 1
+        self.last_generation = 0
+        session = Session(
+            peer=STEERABLE,
+            permission_tag=f"p{self.sessions}",
+            mailbox_limit=LIMIT,
+            session_id=asleep.session_id if asleep else None,
+            is_confirmed=asleep.is_confirmed if asleep else False,
+            settings=asleep.wanted if asleep else {"model": None, "permission_mode": "default"},
+            total_cost_usd=asleep.total_cost_usd if asleep else 0.0,
+            restarts=self.restarts,
+            timed=self.timed,
+            is_metered=True,
+            doubtful=asleep.doubtful if asleep else None,
+        )
+        failure = asleep.refuses if asleep else None
+        if isinstance(failure, SessionFailed) and failure.retry_at is not None and failure.retry_at > self.now:
+            session.refuses = failure
+        else:
+            session.refuses = self.money
+        session.gate = self.gate
+        return session
+
     # The world: executes effects, and checks each.
 
     def receive(self, event: on.Input) -> list[do.Effect]:
         effects = self.session.receive(event)
         for effect in effects:
             self.execute(effect)
+        if self.session.is_accounting:
+            self.receive(on.Refuse(self.money))
+            assert not self.session.is_accounting
         return effects
 
     def execute(self, effect: do.Effect) -> None:
@@ -189,17 +195,24 @@ class SessionLaws(RuleBasedStateMachine):
                 assert effect.generation > self.last_generation
                 self.last_generation = effect.generation
                 settings = {"model": effect.model, "permission_mode": effect.permission_mode}
-                self.agent = ModelAgent(effect.generation, settings, self.tells)
+                self.agent = ModelAgent(effect.generation, settings, self.tells, self.manner)
             case do.Send(generation, message):
                 agent = self.agent_of(generation)
                 assert agent.is_linked
                 assert not agent.is_told_to_stop, "nothing is sent after a close"
                 self.send(agent, message)
-            case do.SendPrompt(generation, sent):
+            case do.SendPrompt(generation, sent, turn_id):
                 agent = self.agent_of(generation)
                 assert agent.is_linked
                 assert not any(isinstance(each.request, Interrupt) for each in agent.requests), "would be interrupted"
-                assert not agent.queue, "prompts go out one at a time"
+                self.turn_of[sent.uuid or ""] = turn_id
+                if sent.priority == "next":
+                    assert agent.tells != "never", "it could not be told what becomes of it"
+                    assert self.session.run is not None
+                    assert agent.running == self.session.run.prompt.uuid, "steered into another turn"
+                else:
+                    assert not agent.queue, "prompts go out one at a time"
+                    assert agent.running in (None, BACKGROUND)
                 self.sent.append(sent.uuid or "")
                 assert self.sent.count(sent.uuid or "") <= 2, "a prompt goes out again once at most"
                 agent.queue.append(sent.uuid or "")
@@ -212,13 +225,15 @@ class SessionLaws(RuleBasedStateMachine):
                 assert turn_id not in self.outcomes, "two outcomes"
                 assert turn_id == self.ended[-1], "the record of the outcome comes first"
                 self.outcomes[turn_id] = outcome
-            case do.Answer(ticket, error=error):
+                self.check_outcome(outcome)
+            case do.Answer(ticket, value, error):
                 assert ticket in self.tickets, "answered twice, or never asked"
                 self.tickets.remove(ticket)
                 self.stopping.discard(ticket)
                 self.asking.discard(ticket)
                 self.leaving.discard(ticket)
                 self.errors[ticket] = error
+                self.replies[ticket] = value
             case do.AskPermission(generation, request_id) | do.Serve(generation, request_id):
                 agent = self.agent_of(generation)
                 assert not agent.is_told_to_stop
@@ -233,11 +248,32 @@ class SessionLaws(RuleBasedStateMachine):
                 self.settled.append(answered)
             case do.SetTimer(timer, generation, about):
                 self.agent_of(generation)
+                assert timer in self.timed or timer in (START, INTERRUPT, PERMISSION, CONTROL), "nobody wants it"
                 self.timers[timer, about] = generation
             case do.ClearTimer(timer, about):
                 self.timers.pop((timer, about), None)
-            case do.PauseTimer() | do.ResumeTimer() | do.Account() | do.Stay() | do.Note():
+                self.paused.discard((timer, about))
+            case do.PauseTimer(timer):
+                if (timer, "") in self.timers:
+                    self.paused.add((timer, ""))
+            case do.ResumeTimer(timer):
+                self.paused.discard((timer, ""))
+            case do.Account() | do.Stay() | do.Note():
                 pass
+
+    def check_outcome(self, outcome: Outcome) -> None:
+        """It says why, in a type."""
+        if outcome.kind == "merged":
+            assert outcome.into in self.accepted
+            assert outcome.into not in self.outcomes, "merged into what was over"
+            assert outcome.error is None
+        elif outcome.kind != "answered":
+            assert isinstance(outcome.error, TriologueError)
+        cause = outcome.error.__cause__ if outcome.error is not None else None
+        if isinstance(cause, TurnTimeout):
+            assert outcome.kind == "failed"
+            assert outcome.reason == cause.phase
+            assert cause.phase in self.timed
 
     def send(self, agent: ModelAgent, message: Message) -> None:
         match message:
@@ -266,7 +302,7 @@ class SessionLaws(RuleBasedStateMachine):
                 case TurnAccepted():
                     self.accepted.append(turn_id or "")
                 case TurnStarted():
-                    self.started.append(turn_id or "")
+                    self.begin(turn_id or "")
                 case TurnEnded():
                     self.ended.append(turn_id or "")
                 case PermissionAsked(id=id):
@@ -279,10 +315,29 @@ class SessionLaws(RuleBasedStateMachine):
                     self.answered[id] = message
                 case AssistantMessage(uuid=str() as cause):
                     # What is said after its turn was given up belongs to nobody; it never belongs to another turn.
-                    expected = None if cause == BACKGROUND or cause in self.outcomes else cause
+                    turn = self.turn_of.get(cause, "")
+                    is_old = cause == BACKGROUND or turn in self.outcomes or self.is_put_back(turn)
+                    expected = None if is_old else turn
                     assert turn_id == expected, f"{cause} said it, {turn_id} got it"
                 case _:
                     pass
+
+    def begin(self, turn_id: str) -> None:
+        assert turn_id not in self.started, "begun twice"
+        waiting = [each for each in self.accepted if each not in self.started and each not in self.outcomes]
+        urgent = [each for each in waiting if self.overlaps[each] == "interrupt"]
+        assert turn_id == (urgent[-1] if urgent else waiting[0]), "out of order"
+        if self.money is not None or self.gate is not None:
+            assert turn_id in self.ready_turns, "nothing may begin"
+        self.started.append(turn_id)
+
+    def is_put_back(self, turn_id: str) -> bool:
+        """Does it wait again, though an agent had it?"""
+        return self.session.mailbox.position(turn_id) is not None
+
+    def stop_beginning(self) -> None:
+        """From here on nothing more may begin, but what does already."""
+        self.ready_turns = {self.session.run.turn_id} if self.session.run is not None else set()
 
     def ticket(self) -> int:
         self.count += 1
@@ -301,19 +356,31 @@ class SessionLaws(RuleBasedStateMachine):
 
     # Callers.
 
-    @rule()
-    def submit(self) -> None:
+    @rule(overlap=st.sampled_from(OVERLAPS))
+    def submit(self, overlap: Overlap) -> None:
         self.count += 1
         turn_id = f"t{self.count}"
-        is_full = len(self.session.mailbox) >= LIMIT
-        try:
-            self.receive(on.Submit(turn_id, prompt(turn_id), {}))
-        except MailboxFull:
-            assert is_full
-            assert turn_id not in self.accepted
-        else:
-            assert not is_full
-            assert self.accepted[-1] == turn_id
+        waiting = [each for each in self.accepted if self.session.mailbox.position(each) is not None]
+        is_full = sum(1 if each in self.started else self.parts[each] for each in waiting) >= LIMIT
+        is_busy = any(each not in self.outcomes for each in self.accepted)
+        self.parts[turn_id], self.overlaps[turn_id] = 1, overlap
+        refusal: type[LimitError] | None = MailboxFull if is_full else None
+        if self.session.refuses is not None:
+            refusal = type(self.session.refuses)
+        elif overlap == "reject" and is_busy:
+            refusal = TurnRejected
+        before = list(self.accepted)
+        if refusal is not None:
+            with pytest.raises(refusal):
+                self.receive(on.Submit(turn_id, prompt(turn_id), {}, overlap))
+            assert self.accepted == before
+            return
+        self.receive(on.Submit(turn_id, prompt(turn_id), {}, overlap))
+        assert self.accepted == [*before, turn_id]
+        if (outcome := self.outcomes.get(turn_id)) is not None:
+            assert overlap == "collect"
+            assert self.overlaps[outcome.into or ""] == "collect"
+            self.parts[outcome.into or ""] += 1
 
     @precondition(lambda self: self.accepted)
     @rule(data=st.data())
@@ -323,7 +390,8 @@ class SessionLaws(RuleBasedStateMachine):
         self.receive(on.Withdraw(turn_id))
         assert {each: self.outcomes.get(each) for each in others} == others, "cancelling one turn touched another"
         run = self.session.run
-        assert turn_id in self.outcomes or (run is not None and run.turn_id == turn_id and run.is_stopping)
+        is_stopping = run is not None and run.turn_id == turn_id and run.is_stopping
+        assert turn_id in self.outcomes or is_stopping or self.session.steering.waits(turn_id)
 
     @rule()
     def stop_turn(self) -> None:
@@ -386,6 +454,44 @@ class SessionLaws(RuleBasedStateMachine):
         if self.agent is not None:
             assert request_id not in self.agent.waits_for, "the agent waits for ever"
 
+    @rule(is_current=st.booleans())
+    def evict(self, is_current: bool) -> None:
+        agent, ticket = self.agent, self.ticket()
+        generation = self.last_generation if is_current else self.last_generation - 1
+        is_open = any(each not in self.outcomes for each in self.accepted) or bool(self.asking)
+        self.receive(on.Evict(ticket, generation))
+        if self.replies[ticket]:
+            assert is_current
+            assert agent is not None
+            assert agent.is_told_to_stop
+            assert agent.does_nothing
+            assert not is_open
+
+    @rule(is_closed=st.booleans())
+    def usage_limit(self, is_closed: bool) -> None:
+        self.gate = "the usage limit is reached" if is_closed else None
+        self.stop_beginning()
+        self.receive(on.Gate(self.gate))
+
+    @rule(is_spent=st.booleans(), is_told_at_once=st.booleans())
+    def money(self, is_spent: bool, is_told_at_once: bool) -> None:
+        self.money = SPENT if is_spent else None
+        if is_told_at_once or self.money is None:
+            self.stop_beginning()
+            self.receive(on.Refuse(self.money))
+            if is_spent:
+                assert len(self.session.mailbox) == 0
+
+    @rule(seconds=st.sampled_from([1.0, 30.0, 100.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.session.is_quiet)
+    @rule()
+    def sleep_and_wake(self) -> None:
+        assert self.agent is None
+        self.session = self.wake(self.session)
+
     @rule(really=SELDOM)
     def rest(self, really: bool) -> None:
         if really:
@@ -400,9 +506,9 @@ class SessionLaws(RuleBasedStateMachine):
 
     # The link.
 
-    @rule(tells=st.sampled_from(["early", "late", "never"]))
-    def next_agent_is(self, tells: str) -> None:
-        self.tells = tells
+    @rule(tells=st.sampled_from(["early", "early", "late", "never"]), manner=st.sampled_from(MANNERS))
+    def next_agent_is(self, tells: str, manner: Manner) -> None:
+        self.tells, self.manner = tells, manner
 
     @precondition(lambda self: self.agent is not None and not self.agent.is_admitted)
     @rule()
@@ -431,22 +537,51 @@ class SessionLaws(RuleBasedStateMachine):
             self.agent_answers(refuses=False)
 
     @precondition(lambda self: self.agent is not None)
-    @rule(is_missing=st.booleans(), code=st.sampled_from([0, 1]), really=SELDOM, lingers=st.booleans())
-    def go_away(self, is_missing: bool, code: int, really: bool, lingers: bool) -> None:
+    @rule(
+        why=st.sampled_from(["dies", "dies", "leaves", "missing", "logged out"]), really=SELDOM, lingers=st.booleans()
+    )
+    def go_away(self, why: str, really: bool, lingers: bool) -> None:
         assert self.agent is not None
         if not really and not self.agent.is_told_to_stop:
             return
         generation, was_told = self.agent.generation, self.agent.is_told_to_stop
-        error: TriologueError = SessionNotFound("s") if is_missing else AgentCrashed("gone", exit_code=code)
+        is_missing = why == "missing"
+        error: TriologueError = AgentCrashed("gone", exit_code=1 if why == "dies" else 0)
+        if why in ("missing", "logged out"):
+            error = SessionNotFound("s") if is_missing else NotLoggedIn("no account")
+        run = self.session.run
+        ran = run.turn_id if run is not None and run.phase is Phase.STARTED else None
+        steered = [each for each in self.accepted if self.session.steering.waits(each)]
+        crashes = self.restarts.recent(self.now)
         if lingers and self.agent.is_linked:
             # What it leaves behind takes its time; to the session it is one that was told to stop.
             self.agent.is_told_to_stop = True
             self.agent.waits_for.clear()
-            self.receive(on.Lost(generation, error))
+            self.receive(on.Lost(generation, error, self.now))
         else:
             self.agent = None
-            self.receive(on.Unlinked(generation, None if was_told else error))
+            self.receive(on.Unlinked(generation, None if was_told else error, self.now))
+        self.check_loss(ran, steered, is_retried=why in ("dies", "leaves") and self.policy.retry_turn)
+        if why in ("missing", "logged out") or was_told:
+            assert self.restarts.recent(self.now) <= crashes + (1 if was_told else 0), "that is no crash"
+        if self.restarts.recent(self.now) > self.policy.max_restarts:
+            assert isinstance(self.session.refuses, SessionFailed)
+            assert len(self.session.mailbox) == 0
         assert was_told or is_missing or not self.asking, "a question hangs whose agent went away"
+
+    def check_loss(self, ran: str | None, steered: list[str], *, is_retried: bool) -> None:
+        """Nothing hangs on an agent that is gone, and nothing is lost with it."""
+        assert len(self.session.steering) == 0
+        run = self.session.run
+        for turn_id in steered:
+            begins_anew = run is not None and run.turn_id == turn_id
+            assert begins_anew or turn_id in self.outcomes or self.session.mailbox.position(turn_id) is not None
+        if ran is not None and ran not in self.outcomes:
+            assert is_retried
+            assert run is not None
+            assert (run.turn_id, run.phase) == (ran, Phase.PENDING)
+        elif ran is not None:
+            assert self.outcomes[ran].kind in ("failed", "interrupted")
 
     # The agent.
 
@@ -466,10 +601,49 @@ class SessionLaws(RuleBasedStateMachine):
             self.hear(*self.agent.answer(request))
 
     @precondition(lambda self: self.agent is not None and self.agent.queue)
-    @rule()
-    def agent_takes_up(self) -> None:
+    @rule(merged=st.integers(0, 2))
+    def agent_takes_up(self, merged: int) -> None:
         assert self.agent is not None
-        self.hear(*self.agent.take_up())
+        self.hear(*self.agent.take_up(merged=merged))
+
+    @precondition(
+        lambda self: self.agent is not None and self.agent.queue and self.agent.running not in (None, BACKGROUND)
+    )
+    @rule(count=st.integers(1, 3))
+    def agent_folds(self, count: int) -> None:
+        assert self.agent is not None
+        self.hear(*self.agent.fold(count))
+
+    @precondition(lambda self: self.agent is not None and self.agent.queue and self.agent.tells != "never")
+    @rule(state=st.sampled_from(["cancelled", "discarded"]), really=SELDOM)
+    def agent_drops(self, state: str, really: bool) -> None:
+        assert self.agent is not None
+        if really:
+            self.hear(*self.agent.drop(state))
+
+    @precondition(lambda self: self.agent is not None and self.agent.running)
+    @rule(asks=st.booleans())
+    def agent_calls_tool(self, asks: bool) -> None:
+        assert self.agent is not None
+        self.count += 1
+        tool = f"tool{self.count}"
+        self.hear(self.agent.call_tool(tool))
+        if asks:
+            self.agent_asks(CanUseTool(tool_name="Bash", input={}, tool_use_id=tool))
+
+    @precondition(lambda self: self.agent is not None and self.agent.tools)
+    @rule()
+    def agent_ends_tool(self) -> None:
+        assert self.agent is not None
+        self.hear(self.agent.end_tool())
+
+    @precondition(lambda self: self.agent is not None and self.agent.is_linked)
+    @rule(tasks=st.lists(st.sampled_from(["b1", "b2"]), max_size=1))
+    def agent_works_in_the_background(self, tasks: list[str]) -> None:
+        assert self.agent is not None
+        self.agent.tasks = tasks
+        told = [{"task_id": each} for each in tasks]
+        self.hear(BackgroundTasksMessage(subtype="background_tasks_changed", tasks=told))
 
     @precondition(
         lambda self: (
@@ -483,8 +657,7 @@ class SessionLaws(RuleBasedStateMachine):
     @rule()
     def agent_begins_by_itself(self) -> None:
         assert self.agent is not None
-        self.agent.running = BACKGROUND
-        self.hear(init())
+        self.hear(*self.agent.begin_by_itself())
 
     @precondition(lambda self: self.agent is not None and self.agent.running)
     @rule()
@@ -544,8 +717,26 @@ class SessionLaws(RuleBasedStateMachine):
     def expire(self, data: st.DataObject, really: bool) -> None:
         if not really:
             return
-        timer, about = data.draw(st.sampled_from(sorted(self.timers)))
+        running = sorted(self.timers.keys() - self.paused)
+        if running:
+            self.pass_deadline(*data.draw(st.sampled_from(running)))
+
+    def pass_deadline(self, timer: str, about: str) -> None:
+        run = self.session.run
+        was_stopping, agent = self.session.is_stopping, self.agent
+        waits = bool(self.callbacks) and any(each.ends_with_turn for each in self.session.duties)
         self.receive(on.Expired(timer, self.timers.pop((timer, about)), about))
+        if timer not in OF_TURNS:
+            return
+        assert run is not None, "a deadline of no turn"
+        assert not was_stopping, "of one that is being stopped"
+        assert agent is not None
+        if timer in (FIRST_EVENT, SILENCE) and (waits or (agent.tools and agent.running != BACKGROUND)):
+            assert run.timeout is None, "a tool or a person is no silence"
+            assert (timer, "") in self.timers
+        if run.timeout is not None:
+            assert run.timeout.phase == timer
+            assert run.is_stopping
 
     @precondition(lambda self: self.last_generation > 0)
     @rule(data=st.data())
@@ -573,23 +764,43 @@ class SessionLaws(RuleBasedStateMachine):
     # What always holds.
 
     @invariant()
-    def turns_start_in_order(self) -> None:
-        assert self.started == [turn_id for turn_id in self.accepted if turn_id in self.started]
+    def the_turn_that_runs_has_its_deadlines(self) -> None:
+        run, agent = self.session.run, self.agent
+        if run is None or run.phase is Phase.PENDING or run.is_stopping:
+            assert not any(timer in OF_TURNS for timer, _ in self.timers), "nothing runs that they could be of"
+            return
+        if run.put_aside is not None or agent is None:
+            return
+        is_asked = any(each.permission_id is not None for each in self.session.duties)
+        assert self.timers.keys() >= {(each, "") for each in self.timed & {TURN}}
+        assert ((TURN, "") in self.paused) == (is_asked and TURN in self.timed)
+        waits = (FIRST_EVENT if self.session.watch.waits_for_output else SILENCE, "")
+        assert waits[0] not in self.timed or waits in self.timers
+
+    @invariant()
+    def an_agent_that_has_nothing_to_do_is_let_go_in_time(self) -> None:
+        assert ((IDLE, "") in self.timers) == (self.session.is_idle and IDLE in self.timed)
+        if self.agent is not None and self.session.is_idle:
+            assert not self.session.link.is_old
 
     @invariant()
     def every_turn_is_somewhere(self) -> None:
         open_turns = [turn_id for turn_id in self.accepted if turn_id not in self.outcomes]
         run = self.session.run
         waiting = [each for each in open_turns if self.session.mailbox.position(each) is not None]
-        assert open_turns == ([run.turn_id] if run is not None else []) + waiting
-        assert [self.session.mailbox.position(each) for each in waiting] == list(range(len(waiting)))
+        handed = [each for each in open_turns if self.session.steering.waits(each)]
+        assert sorted(open_turns) == sorted([*([run.turn_id] if run is not None else []), *handed, *waiting])
+        positions = [self.session.mailbox.position(each) for each in waiting]
+        assert sorted(each for each in positions if each is not None) == list(range(len(waiting)))
+        assert len(self.session.steering) == len(handed)
 
     @invariant()
     def it_is_never_stuck(self) -> None:
         session, state = self.session, self.session.link.state
         assert (state is LinkState.ABSENT) == (self.agent is None)
         if state is LinkState.ABSENT:
-            assert session.is_quiet, "nothing will ever happen"
+            assert session.is_quiet or self.gate is not None, "nothing will ever happen"
+            assert session.run is None
             assert not self.timers
             assert not self.tickets
         if state is LinkState.CLOSING:
@@ -635,7 +846,7 @@ class SessionLaws(RuleBasedStateMachine):
         link = self.session.link
         if link.state is LinkState.READY:
             under_way = [timer for timer, _ in self.timers if timer == CONTROL]
-            waits = sum(isinstance(each, Asking | Changing) for each in link.purposes())
+            waits = sum(isinstance(each, Asking | Changing | Recalling) for each in link.purposes())
             assert len(under_way) == waits
         if link.state is LinkState.READY and not self.leaving:
             assert not self.session.asks
@@ -651,20 +862,25 @@ class SessionLaws(RuleBasedStateMachine):
             if not session.link.is_changing(setting):
                 assert session.wanted[setting] == agent.settings[setting], setting
 
+    def let_time_pass(self) -> None:
+        """All deadlines that run now pass."""
+        for timer, about in sorted(self.timers.keys() - self.paused):
+            if (timer, about) in self.timers:
+                self.receive(on.Expired(timer, self.timers.pop((timer, about)), about))
+
     def teardown(self) -> None:
         """Whatever has happened: with a silent agent, clocks and a close bring everything to its end."""
-        for _ in range(3):
-            while self.timers:
-                timer, about = sorted(self.timers)[0]
-                self.receive(on.Expired(timer, self.timers.pop((timer, about)), about))
+        for _ in range(4):
+            self.let_time_pass()
+        self.receive(on.Hold())
+        self.stop_beginning()
         self.receive(on.Leave(self.ticket()))
-        while self.agent is not None:
-            while self.timers:
-                timer, about = sorted(self.timers)[0]
-                self.receive(on.Expired(timer, self.timers.pop((timer, about)), about))
-            agent = self.agent
-            self.agent = None
-            self.receive(on.Unlinked(agent.generation, None if agent.is_told_to_stop else AgentCrashed("gone")))
+        for _ in range(10):
+            self.let_time_pass()
+            if (agent := self.agent) is not None:
+                self.agent = None
+                gone = None if agent.is_told_to_stop else AgentCrashed("gone")
+                self.receive(on.Unlinked(agent.generation, gone, self.now))
         assert self.session.is_quiet
         assert sorted(self.outcomes) == sorted(self.accepted)
         assert not self.tickets

@@ -17,7 +17,7 @@ from triologue.actors.replies import Reply
 from triologue.actors.world import World
 from triologue.errors import LimitError, SessionFailed, TriologueError
 from triologue.hosting import Service
-from triologue.messages import Message, StateChanged, TurnEnded, UserMessage
+from triologue.messages import KeepAlive, Message, StateChanged, TurnEnded, UserMessage
 from triologue.session import Peer, Session, effects as do, inputs as on
 from triologue.session.run import failed_by
 
@@ -53,6 +53,8 @@ class Actor:
             total_cost_usd=conversation.total_cost_usd,
             restarts=conversation.restarts_under(world.restart),
             timed=timed(world.deadlines),
+            is_metered=world.limits.max_cost_usd is not None or world.limits.max_cost_usd_per_session is not None,
+            doubtful=conversation.doubtful,
         )
         self.session.gate = world.oversight.gate(conversation)
         self.session.refuses = conversation.failure_at(trio.current_time()) or world.oversight.refusal(conversation)
@@ -143,12 +145,17 @@ class Actor:
             letter.accepted.settle()
 
     def _apply(self, event: on.Input) -> None:
-        for effect in self.session.receive(event):
-            self._execute(effect)
         session, conversation = self.session, self.conversation
+        for effect in session.receive(event):
+            self._execute(effect)
+        if session.is_accounting:
+            for effect in session.receive(on.Refuse(self._world.oversight.refusal(conversation))):
+                self._execute(effect)
         conversation.session_id, conversation.is_confirmed = session.session_id, session.is_confirmed
         conversation.total_cost_usd, conversation.settings = session.total_cost_usd, session.wanted
-        conversation.start_after = session.start_after
+        # Not earlier than an actor before this one has put it off to.
+        conversation.start_after = max(conversation.start_after, session.start_after)
+        conversation.doubtful = session.doubtful
         if isinstance(session.refuses, SessionFailed):
             conversation.failure = session.refuses
         self._report()
@@ -171,8 +178,8 @@ class Actor:
                 self.clock.set(effect)
             case do.ClearTimer(timer, about):
                 self.clock.clear(timer, about)
-            case do.SendPrompt(prompt=prompt):
-                self._send_prompt(prompt)
+            case do.SendPrompt(prompt=prompt, turn_id=turn_id):
+                self._send_prompt(prompt, turn_id)
             case do.Send(message=message):
                 self._send(message)
             case do.Settle(turn_id, outcome):
@@ -207,10 +214,9 @@ class Actor:
         if self.holding is not None:
             self.holding.send(message)
 
-    def _send_prompt(self, prompt: UserMessage) -> None:
+    def _send_prompt(self, prompt: UserMessage, turn_id: str) -> None:
         conversation, options = self.conversation, self.conversation.options
-        if prompt.uuid in conversation.commands:
-            conversation.commands.discard(prompt.uuid)
+        if turn_id in conversation.commands:
             options = options.copy()
             options.verbatim_prompts = False
         self._send(conversation.agent.user_frame(prompt, options))
@@ -249,7 +255,10 @@ class Actor:
     # What comes in past the inbox, at once: what the agent says, and deadlines.
 
     def _hear(self, generation: int, batch: list[Message]) -> None:
-        self.clock.heard_at = trio.current_time()
+        if not batch:
+            return
+        if type(batch[0]) is not KeepAlive:  # which says nothing of how the turn goes on
+            self.clock.heard_at = trio.current_time()
         try:
             if self.session.lets_pass(generation, batch):
                 self.conversation.log.publish(self.session.owner, batch)

@@ -39,6 +39,7 @@ class Conversation:
         "_restarts",
         "agent",
         "commands",
+        "doubtful",
         "ended",
         "failure",
         "home",
@@ -72,6 +73,8 @@ class Conversation:
             "model": options.model,
             "permission_mode": options.permission_mode,
         }
+        self.doubtful: dict[Setting, str | None] = {}
+        """Those of them that an agent died of, perhaps, with what they were before."""
         goes_on = bool(options.resume) or options.continue_conversation
         self.total_cost_usd: float | None = None if goes_on else 0.0
         self.turns: dict[str, Turn] = {}
@@ -79,7 +82,7 @@ class Conversation:
         self.ended = 0
         """Turns that have had their outcome."""
         self.commands: set[str] = set()
-        """The uuids of prompts on their way that are slash commands, and so not verbatim."""
+        """The turns whose prompts are slash commands, and so not verbatim."""
 
     def launch_options(self, session_id: str | None, *, fresh: bool) -> Options:
         """The options of the next start: as the conversation began, or, once it has an id, to go on with it."""

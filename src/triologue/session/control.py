@@ -51,6 +51,7 @@ class Control:
             case Interrupting():
                 self._interrupted(_strings(response.get("cancelled")))
             case Recalling(uuid=uuid):
+                session.effect(do.ClearTimer(CONTROL, request_id))
                 self._steering.recalled(uuid, is_dropped=response.get("cancelled") is True)
             case Asking(ticket=ticket):
                 session.effect(do.ClearTimer(CONTROL, request_id))
@@ -90,8 +91,8 @@ class Control:
             case Interrupting():
                 session.effect(do.Note(f"the agent refused to be interrupted: {error}"))
                 session.interrupt_answered([])
-            case Recalling(uuid=uuid):
-                self._steering.recalled(uuid, is_dropped=False)
+            case Recalling():  # then it stays where it is
+                session.effect(do.ClearTimer(CONTROL, request_id))
             case Asking() | Changing() as purpose:
                 session.effect(do.ClearTimer(CONTROL, request_id))
                 self._questions.refused(purpose, error, code)

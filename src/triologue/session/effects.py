@@ -42,6 +42,7 @@ class SendPrompt(Struct, frozen=True):
 
     generation: int
     prompt: UserMessage
+    turn_id: str
 
 
 class Stop(Struct, frozen=True):

@@ -4,6 +4,7 @@ from typing import assert_never
 
 from triologue.errors import AgentStartError, LimitError, SessionFailed, TriologueError, UnsupportedRequest
 from triologue.messages import (
+    CanUseTool,
     Message,
     Outcome,
     PermissionAnswer,
@@ -56,6 +57,11 @@ class Ground:
         """The agent is to go now, and what waits with it."""
         self.gate: str | None = None
         """Why no turn may begin, though nothing is wrong here: a usage limit."""
+        self.leaves_for: Exception | None = None
+        """What turns that wait end with then, if it is more than a close."""
+        self.is_metered = False
+        self.is_accounting = False
+        """A turn has cost something, and whether the next may begin is told by the next `Refuse`."""
         self.refuses: LimitError | None = None
         """Why nothing is taken in: the session failed, or cost what it may."""
         self.link = Link()
@@ -173,10 +179,16 @@ class Ground:
 
     def interrupt_answered(self, dropped: list[str]) -> None:
         """The agent has taken the interrupt in, and `dropped` these prompts; the next turn is safe from it."""
-        if self.run is not None and self.run.is_stopping and self.run.prompt.uuid in dropped:
-            self.end_run(self.run.stopped("before it began"))
-        elif not self.is_stopping:
+        for uuid in dropped:
+            self.prompt_dropped(uuid)
+        if not self.is_stopping:
             self.effect(do.ClearTimer(INTERRUPT))
+
+    def prompt_dropped(self, uuid: str) -> None:
+        """The agent will not take this prompt up; it is the one of the turn that is being stopped, or of none."""
+        run = self.run
+        if run is not None and run.is_stopping and run.phase is Phase.SENT and run.prompt.uuid == uuid:
+            self.end_run(run.stopped("before it began"))
 
     # What we owe the agent.
 
@@ -239,11 +251,20 @@ class Ground:
         self.watch.end()
         if (run.is_stopping or run.put_aside) and not self.link.waits_for(Interrupting):
             self.effect(do.ClearTimer(INTERRUPT))
-        is_stopped = outcome.kind in ("interrupted", "cancelled") or run.timeout is not None
+        is_stopped = outcome.kind in ("interrupted", "cancelled") or (
+            run.timeout is not None and outcome.kind == "failed"
+        )
         answer = reply or ("stopped" if is_stopped else "already_done")
         for ticket in run.stop_tickets:
             self.effect(do.Answer(ticket, answer))
         self.settle_turn(run.turn_id, outcome)
+
+    def begin_watch(self) -> None:
+        """The turn's prompt is with the agent: its clocks go, unless the agent already waits for people."""
+        self.watch.begin(self.link.generation)
+        for duty in self.duties:
+            if duty.permission_id is not None and isinstance(duty.request, CanUseTool):
+                self.watch.permission_asked(duty.permission_id, duty.request.tool_use_id)
 
     def settle_turn(self, turn_id: str, outcome: Outcome) -> None:
         """Record the outcome, after the turn's last message, and tell who waits for it."""

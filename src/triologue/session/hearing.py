@@ -103,8 +103,11 @@ class Hearing:
 
     def _pass_on(self, messages: list[Message]) -> None:
         """Nothing is to be decided about these, but how long the next may take."""
-        if messages and self._session.owner is not None:
-            self._session.watch.heard(messages)
+        if messages:
+            if self._session.owner is not None:
+                self._session.watch.heard(messages)
+            else:
+                self._session.watch.heard_otherwise(messages)
         self._chunk += messages
 
     def _hear(self, message: Message) -> None:
@@ -172,10 +175,16 @@ class Hearing:
         session.is_confirmed = True
         self._count_cost(message)
         self._account(message)
+        session.is_accounting = session.is_metered
         run = session.run
         if run is None or not run.is_answered_by(message):
             self._chunk.append(message)
             self._flush()
+            return
+        if run.was_hit_by_mistake(message) and session.watch.waits_for_output and not run.has_others:
+            self._flush()
+            session.publish(None, [message])
+            self._steering.again(run)
             return
         if run.phase is Phase.SENT:
             self._flush()
@@ -186,7 +195,8 @@ class Hearing:
         cause: TriologueError | None = run.timeout
         if run.account_error is not None:
             cause = NotLoggedIn(f"{session.peer.name}: {run.account_error}")
-        session.end_run(outcome_of(message, is_stopping=run.is_stopping, cause=cause))
+        is_stopped = run.is_stopping or run.was_hit_by_mistake(message)
+        session.end_run(outcome_of(message, is_stopping=is_stopped, cause=cause))
 
     def _account(self, message: ResultMessage | RateLimitEvent) -> None:
         limit = limit_of(message)

@@ -5,9 +5,8 @@ No await, no clock, no randomness. `receive` is the only way in. An input that i
 
 from typing import assert_never, final
 
-from triologue.errors import AgentProtocolError, AgentStartError, LimitError, TurnRejected
+from triologue.errors import AgentProtocolError, AgentStartError, LimitError, SessionFailed, TurnRejected
 from triologue.messages import (
-    Interrupt,
     Message,
     Outcome,
     SessionState,
@@ -27,9 +26,10 @@ from triologue.session.mailbox import Mailbox, Waiting
 from triologue.session.peer import Peer
 from triologue.session.questions import Questions
 from triologue.session.restarts import Restarts
-from triologue.session.run import Phase, Run, cancelled, failed_by, interrupted
+from triologue.session.run import Phase, Run, cancelled, never_ran
 from triologue.session.serving import Serving
 from triologue.session.steering import Steering
+from triologue.session.stopping import Stopping
 
 
 @final
@@ -46,6 +46,8 @@ class Session(Ground):
         total_cost_usd: what the conversation has cost so far; None when that is not known.
         restarts: the crashes of its agents so far; they count on from one of these objects to the next.
         timed: the names of the deadlines that there are, of those that a turn, its tools and an agent at rest can have.
+        is_metered: money has a bound: every result's `Account` is answered by a `Refuse`, before another turn begins.
+        doubtful: settings that an agent died of, perhaps, with what they were before; see `Ground.doubtful`.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class Session(Ground):
         total_cost_usd: float | None = 0.0,
         restarts: Restarts | None = None,
         timed: frozenset[str] = frozenset(),
+        is_metered: bool = False,
+        doubtful: dict[on.Setting, str | None] | None = None,
     ) -> None:
         duties = Duties(permission_tag)
         super().__init__(session_id, is_confirmed, dict(settings or {}), total_cost_usd, peer, duties, timed)
@@ -68,12 +72,14 @@ class Session(Ground):
         self._leaves: list[on.Leave] = []
         self._shown: SessionState = self.state
         self._was_idle = False
+        self.is_metered, self.doubtful = is_metered, dict(doubtful or {})
         self._questions = Questions(self)
         self._serving = Serving(self)
         self.steering = Steering(self, self.mailbox)
         control = Control(self, self._questions, self._serving, self.steering)
         self._hearing = Hearing(self, control, self.steering)
         self._losing = Losing(self, self.mailbox, self.steering, restarts or Restarts(RestartPolicy()))
+        self._stopping = Stopping(self, self._serving, self._losing)
 
     @property
     def start_after(self) -> float:
@@ -145,7 +151,7 @@ class Session(Ground):
             case on.Withdraw():
                 self._withdraw(event.turn_id)
             case on.StopTurn():
-                self._stop_turn(event.ticket)
+                self._stopping.stop_turn(event.ticket)
             case on.Change():
                 self._change(event)
             case on.Ask():
@@ -201,7 +207,8 @@ class Session(Ground):
         self._begin_next()
         if self.run is not None:
             self._advance(self.run)
-            self.steering.hand_over()
+            if not self.is_held and self.gate is None and not self.is_accounting:
+                self.steering.hand_over()
         else:
             self._go_on_without_turn()
 
@@ -227,12 +234,16 @@ class Session(Ground):
         return len(self.mailbox) > 0 or bool(self.asks) or self.link.waits_for(Asking)
 
     def _may_begin(self) -> bool:
-        if self.is_held or self._leaves or self.gate is not None or len(self.mailbox) == 0:
+        if self.is_held or self._leaves or self.gate is not None or self.is_accounting or len(self.mailbox) == 0:
+            return False
+        if len(self.steering) > 0:  # what the agent was handed before goes first, also where it comes back
             return False
         # An interrupt that is still under way must not hit the next turn; on a link that closes it cannot.
         return not (self.link.state is LinkState.READY and self.link.waits_for(Interrupting))
 
     def _advance(self, run: Run) -> None:
+        if run.is_unwanted and not run.is_stopping:
+            self._stopping.interrupt(run)
         if run.phase is not Phase.PENDING:
             return
         if self.link.state is LinkState.ABSENT:
@@ -242,8 +253,8 @@ class Session(Ground):
             if not run.is_begun:
                 run.is_begun = True
                 self.publish(run.turn_id, [TurnStarted()])
-            self.watch.begin(self.link.generation)
-            self.effect(do.SendPrompt(self.link.generation, run.prompt))
+            self.begin_watch()
+            self.effect(do.SendPrompt(self.link.generation, run.prompt, run.turn_id))
 
     def _start(self) -> None:
         self.link.start(self.wanted)
@@ -268,7 +279,7 @@ class Session(Ground):
         for leave in self._leaves:
             self.effect(do.Answer(leave.ticket))
         self._leaves.clear()
-        self.is_leaving = False
+        self.is_leaving, self.leaves_for = False, None
 
     # Callers.
 
@@ -286,13 +297,18 @@ class Session(Ground):
         if into is not None:
             self.settle_turn(event.turn_id, Outcome(kind="merged", into=into))
         if event.overlap == "interrupt":
-            self._stop_turn(None)
+            self._stopping.stop_turn(None)
 
     def _refuse(self, error: LimitError | None) -> None:
-        self.refuses = error
-        if error is not None:
-            for waiting in self.mailbox.clear():
-                self.settle_turn(waiting.turn_id, cancelled(str(error), error))
+        self.is_accounting = False
+        if not isinstance(self.refuses, SessionFailed):  # which says more, and ends by itself
+            self.refuses = error
+            if error is not None:
+                self._cancel_waiting(error)
+
+    def _cancel_waiting(self, error: Exception | None) -> None:
+        for waiting in self.mailbox.clear():
+            self.settle_turn(waiting.turn_id, never_ran(error))
 
     def _evict(self, event: on.Evict) -> None:
         if not self.link.is_current(event.generation):
@@ -311,31 +327,11 @@ class Session(Ground):
             if self.run.phase is Phase.PENDING:
                 self.end_run(cancelled("withdrawn"))
             else:
-                self._stop_turn(None)
-
-    def _stop_turn(self, ticket: int | None) -> None:
-        run = self.run
-        if run is None:
-            if ticket is not None:
-                self.effect(do.Answer(ticket, "nothing_running"))
-            return
-        if ticket is not None:
-            run.stop_tickets.append(ticket)
-        if run.phase is Phase.PENDING:
-            self.end_run(interrupted("before it began"))
-        elif not run.is_stopping:
-            self._interrupt(run)
-
-    def _interrupt(self, run: Run) -> None:
-        run.is_stopping = True
-        self.watch.end()
-        # With `cancel_queued` a prompt that waits behind a turn of the agent's own is dropped too.
-        self.send_request(Interrupt(cancel_queued=True), Interrupting())
-        self.effect(do.SetTimer(INTERRUPT, self.link.generation))
-        self._serving.interrupted()
+                self._stopping.stop_turn(None)
 
     def _change(self, event: on.Change) -> None:
         self.wanted[event.setting] = event.value
+        self.doubtful.pop(event.setting, None)
         change = Changing(event.ticket, event.setting, event.value)
         if self.link.state is LinkState.READY:
             self.apply(change)
@@ -346,12 +342,11 @@ class Session(Ground):
 
     def _begin_leave(self, event: on.Leave) -> None:
         self._leaves.append(event)
-        self.is_leaving = True
+        self.is_leaving, self.leaves_for = True, event.error or self.leaves_for
         reason = "the session was closed" if event.error is None else str(event.error)
-        for waiting in self.mailbox.clear():
-            self.settle_turn(waiting.turn_id, cancelled(reason, event.error))
+        self._cancel_waiting(event.error)
         self.fail_asks(event.error or AgentProtocolError(f"{reason} before the agent could be asked"))
-        self._stop_turn(None)
+        self._stopping.stop_turn(None)
 
     def _expired(self, event: on.Expired) -> None:
         if not self.link.is_current(event.generation):
@@ -366,26 +361,8 @@ class Session(Ground):
         elif event.timer == CONTROL:
             self._questions.expired(event.about)
         elif event.timer == INTERRUPT:
-            self._interrupt_expired()
+            self._stopping.expired()
         elif event.timer in (IDLE, MAX_AGE):
             self.link.is_old = True
         else:
-            self._turn_expired(event)
-
-    def _interrupt_expired(self) -> None:
-        run = self.run
-        if run is not None and run.put_aside and not run.is_stopping:
-            self.end_run(failed_by(run.put_aside))
-        elif self.is_stopping or self.link.waits_for(Interrupting):
-            if run is not None:
-                self.end_run(run.stopped("killed: it did not stop within Deadlines.interrupt"), reply="killed")
-            self._losing.blame("it did not stop within Deadlines.interrupt")
-            self.close_link(eof=False)
-
-    def _turn_expired(self, event: on.Expired) -> None:
-        run = self.run
-        works = any(duty.ends_with_turn for duty in self.duties)
-        timeout = self.watch.expired(event.timer, event.about, is_working_for_it=works)
-        if run is not None and timeout is not None and not run.is_stopping:
-            run.timeout = timeout
-            self._interrupt(run)
+            self._stopping.turn_expired(event)

@@ -49,6 +49,12 @@ class Run:
         """It was told that it began."""
         self.is_repeated = False
         """An agent left alone with the prompt; it goes out once more at most for that."""
+        self.is_unwanted = False
+        """Its caller withdrew it while nobody could tell what the agent makes of it; it is to be stopped."""
+        self.is_exposed = False
+        """It began while an interrupt was under way that was meant for the turn before."""
+        self.has_others = False
+        """Other prompts were merged into it."""
         self.timeout: TurnTimeout | None = None
         """The deadline that it is being stopped for."""
         self.put_aside: TriologueError | None = None
@@ -91,6 +97,10 @@ class Run:
         kind = result.origin.get("kind") if result.origin else None
         return kind is None or kind == "human"
 
+    def was_hit_by_mistake(self, result: ResultMessage) -> bool:
+        """Did that interrupt stop this turn?"""
+        return self.is_exposed and not self.is_stopping and result.is_error and result.terminal_reason in _ABORTED
+
     def stopped(self, reason: str) -> Outcome:
         """The outcome of a turn that was stopped and gave no result: for the deadline that passed, if one did."""
         return failed_by(self.timeout) if self.timeout is not None else interrupted(reason)
@@ -129,6 +139,11 @@ def failed_by(cause: TriologueError) -> Outcome:
 def interrupted(reason: str) -> Outcome:
     """The outcome of a turn that was stopped and gave no result."""
     return Outcome(kind="interrupted", error=TurnInterrupted(f"the turn was interrupted ({reason})"), reason=reason)
+
+
+def never_ran(error: Exception | None) -> Outcome:
+    """The outcome of a turn that waits while its session is closed, or takes nothing in for this reason."""
+    return cancelled("the session was closed" if error is None else str(error), error)
 
 
 def cancelled(reason: str, error: Exception | None = None) -> Outcome:

@@ -137,6 +137,8 @@ class Serving:
     def _settle(self, duty: Duty, reply: ControlResponse | None) -> None:
         session = self._session
         session.duties.remove(duty)
+        if duty.ends_with_turn and duty.permission_id is None:
+            session.watch.served()
         if reply is not None:
             session.effect(do.Send(session.link.generation, reply))
 

@@ -7,10 +7,10 @@ from msgspec.structs import replace
 
 from triologue.messages import CancelAsyncMessage, Outcome, TurnStarted, UserMessage
 from triologue.session import effects as do
-from triologue.session.ground import Ground
-from triologue.session.link import LinkState, Recalling
+from triologue.session.ground import CONTROL, Ground
+from triologue.session.link import Interrupting, LinkState, Recalling
 from triologue.session.mailbox import Mailbox, Waiting
-from triologue.session.run import Phase, Run, cancelled
+from triologue.session.run import Phase, Run, cancelled, interrupted, never_ran
 
 
 @final
@@ -38,12 +38,13 @@ class Steering:
             self._handed[prompt.uuid or turn.turn_id] = replace(turn, prompt=prompt, is_begun=True)
             if not turn.is_begun:
                 session.publish(turn.turn_id, [TurnStarted()])
-            session.effect(do.SendPrompt(session.link.generation, prompt))
+            session.effect(do.SendPrompt(session.link.generation, prompt, turn.turn_id))
 
     def _can_steer(self) -> bool:
         run, link = self._session.run, self._session.link
         is_running = run is not None and run.phase is Phase.STARTED and not run.is_stopping and run.put_aside is None
-        return is_running and link.state is LinkState.READY and link.tells_lifecycle
+        is_open = link.state is LinkState.READY and not link.waits_for(Interrupting)
+        return is_running and is_open and link.tells_lifecycle
 
     def waits(self, turn_id: str) -> bool:
         """Is this turn with the agent, and nothing known of it?"""
@@ -57,20 +58,25 @@ class Steering:
         turn = self._handed.pop(uuid, None)
         if turn is None:
             return False
-        self._recalled.discard(uuid)
-        run = self._session.run
-        if run is not None and run.phase is Phase.STARTED:
-            self._session.settle_turn(turn.turn_id, Outcome(kind="merged", into=run.turn_id))
+        session = self._session
+        run = session.run
+        if session.link.state is not LinkState.READY:  # nobody will hear how it ends
+            session.settle_turn(turn.turn_id, interrupted("the agent was let go"))
             return True
-        if run is not None:  # another one was to begin; it is in the agent's hands as this one was
-            self._handed = {run.prompt.uuid or run.turn_id: _as_waiting(run), **self._handed}
-        self._begin(turn)
+        if run is not None and run.phase is Phase.STARTED:
+            run.has_others = True
+            session.settle_turn(turn.turn_id, Outcome(kind="merged", into=run.turn_id))
+            return True
+        self._begin(turn, instead_of=run)
         return False
 
     def begin_next(self) -> None:
         """The turn is over that they were meant for, so the first that is left becomes a turn of its own."""
+        session = self._session
         uuid = next(iter(self._handed), None)
-        if uuid is not None and self._session.link.state is LinkState.READY:
+        # An interrupt that is under way may drop them yet; and one that leaves begins nothing.
+        is_open = session.link.state is LinkState.READY and not session.link.waits_for(Interrupting)
+        if uuid is not None and is_open and not session.is_leaving:
             self._begin(self._handed.pop(uuid))
 
     def answered_with(self, uuids: list[str]) -> None:
@@ -82,13 +88,19 @@ class Steering:
         """The agent will not do it: it waits again, unless that was wanted. False: it is none of these."""
         turn = self._handed.pop(uuid, None)
         if turn is not None:
-            self._give_back([turn], is_known=True)
+            self._give_back([turn])
         return turn is not None
+
+    def again(self, run: Run) -> None:
+        """The turn that runs was stopped by mistake, and nothing of it was done: it waits again."""
+        self._session.watch.end()
+        self._session.run = None
+        self._give_back([_as_waiting(run)])
 
     def lost(self) -> None:
         """The agent is gone: what it did not take up waits again."""
         turns, self._handed = list(self._handed.values()), {}
-        self._give_back(turns, is_known=False)
+        self._give_back(turns)
         self._recalled.clear()
 
     def recall(self, turn_id: str) -> None:
@@ -98,29 +110,45 @@ class Steering:
             if turn.turn_id == turn_id and uuid not in self._recalled:
                 self._recalled.add(uuid)
                 if CancelAsyncMessage in session.peer.requests:
-                    session.send_request(CancelAsyncMessage(message_uuid=uuid), Recalling(uuid))
+                    session.send_request(CancelAsyncMessage(message_uuid=uuid), Recalling(uuid), timer=CONTROL)
 
     def recalled(self, uuid: str, *, is_dropped: bool) -> None:
         """The agent's answer to that."""
-        if is_dropped:
-            self.dropped(uuid)
+        if is_dropped and not self.dropped(uuid):
+            self._session.prompt_dropped(uuid)
 
-    def _begin(self, turn: Waiting) -> None:
+    def _begin(self, turn: Waiting, instead_of: Run | None = None) -> None:
+        """It is a turn of its own, which runs in the place of another one that was to begin."""
         session = self._session
+        uuid = turn.prompt.uuid or turn.turn_id
         run = session.run = Run(turn.turn_id, turn.prompt)
         run.is_begun = True
+        run.is_exposed = session.link.waits_for(Interrupting)
+        run.is_unwanted = uuid in self._recalled
+        self._recalled.discard(uuid)
         run.move(Phase.SENT)
-        session.watch.begin(session.link.generation)
+        if instead_of is not None:  # that one is in the agent's hands as this one was
+            other = instead_of.prompt.uuid or instead_of.turn_id
+            self._handed = {other: _as_waiting(instead_of), **self._handed}
+            if instead_of.is_stopping:  # the interrupt on its way stops what it finds
+                self._recalled.add(other)
+                run.is_stopping, run.timeout = True, instead_of.timeout
+                run.stop_tickets = instead_of.stop_tickets
+                return
+        session.begin_watch()
 
-    def _give_back(self, turns: list[Waiting], *, is_known: bool) -> None:
+    def _give_back(self, turns: list[Waiting]) -> None:
+        session = self._session
         kept = []
         for turn in turns:
-            if (turn.prompt.uuid in self._recalled) or self._session.is_leaving:
+            if turn.prompt.uuid in self._recalled:
                 self._recalled.discard(turn.prompt.uuid or "")
-                self._session.settle_turn(turn.turn_id, cancelled("withdrawn"))
+                session.settle_turn(turn.turn_id, cancelled("withdrawn"))
+            elif session.is_leaving or session.refuses is not None:
+                error = session.leaves_for if session.is_leaving else session.refuses
+                session.settle_turn(turn.turn_id, never_ran(error))
             else:
-                prompt = renewed(turn.prompt) if is_known else turn.prompt
-                kept.append(replace(turn, prompt=replace(prompt, priority=None), overlap="queue"))
+                kept.append(replace(turn, prompt=replace(renewed(turn.prompt), priority=None), overlap="queue"))
         self._mailbox.put_back(kept)
 
 

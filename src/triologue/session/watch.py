@@ -47,6 +47,8 @@ class Watch:
         """A turn's prompt is with the agent."""
         self.waits_for_output = False
         """The model has not said anything in this turn."""
+        self._works_otherwise = False
+        """Before it took the prompt up, the model spoke in a turn of the agent's own."""
         self.tools: dict[str, str] = {}
         """The tools that run: their names, by the ids of their calls."""
         self._permissions: dict[str, str | None] = {}
@@ -56,13 +58,25 @@ class Watch:
         """The prompt goes to the agent."""
         self._generation = generation
         self.is_on = self.waits_for_output = True
+        self._works_otherwise = False
         self._set(FIRST_EVENT)
         self._set(TURN)
 
     def taken_up(self) -> None:
         """The agent begins to work on it, perhaps after a turn of its own."""
         if self.waits_for_output:
+            self._works_otherwise = False
             self._set(FIRST_EVENT)
+
+    def heard_otherwise(self, batch: Iterable[Message]) -> None:
+        """The agent said this in no turn of ours."""
+        if self.waits_for_output and not _OUTPUT.isdisjoint(map(type, batch)):
+            self._works_otherwise = True
+
+    def served(self) -> None:
+        """A callback of this program that the turn waited for is done: from here on it waits for the model again."""
+        if self.is_on:
+            self._set(FIRST_EVENT if self.waits_for_output else SILENCE)
 
     def end(self) -> None:
         """The turn is over."""
@@ -94,10 +108,14 @@ class Watch:
         blocks: list[ContentBlock] = list(chain.from_iterable(filter(list.__instancecheck__, contents)))
         for block in compress(blocks, map(_IS_OF_TOOL.__contains__, map(type, blocks))):
             if type(block) is ToolUseBlock:
-                self.tools[block.id] = block.name
-                self._set(TOOL, block.id)
+                self._tool_begins(block)
             elif type(block) is ToolResultBlock and self.tools.pop(block.tool_use_id, None) is not None:
                 self._clear(TOOL, block.tool_use_id)
+
+    def _tool_begins(self, call: ToolUseBlock) -> None:
+        self.tools[call.id] = call.name
+        if call.id not in self._permissions.values():
+            self._set(TOOL, call.id)
 
     def permission_asked(self, permission_id: str, tool_use_id: str | None) -> None:
         """The turn waits for people: its clocks stand still."""
@@ -116,8 +134,7 @@ class Watch:
         tool_use_id = self._permissions.pop(permission_id)
         if not self._permissions and TURN in self._wanted:
             self._effect(do.ResumeTimer(TURN))
-        if not self.waits_for_output:
-            self._set(SILENCE)
+        self.served()
         if tool_use_id in self.tools:
             self._set(TOOL, tool_use_id)
 
@@ -132,6 +149,10 @@ class Watch:
         if not self.is_on:
             return None
         if timer in (FIRST_EVENT, SILENCE) and (self.tools or self._permissions or is_working_for_it):
+            self._set(timer)
+            return None
+        if timer == FIRST_EVENT and self._works_otherwise:
+            self._works_otherwise = False  # and it has to show that once more, the next time
             self._set(timer)
             return None
         return TurnTimeout(timer, self.tools.get(about, ""))

@@ -7,6 +7,7 @@ from triologue.agents.replies import permission_reply
 from triologue.messages import (
     AnyRequest,
     CallbackFailed,
+    CancelAsyncMessage,
     CanUseTool,
     CommandLifecycle,
     ControlCancel,
@@ -34,6 +35,8 @@ SETTINGS: dict[on.Setting, str | None] = {"model": None, "permission_mode": None
 
 REQUESTS: dict[type[Request], str | None] = {McpStatus: None, SideQuestion: None, SetGoal: "goal_v1"}
 PEER = Peer("scripted", REQUESTS, permission_reply)
+STEERABLE = Peer("scripted", {**REQUESTS, CancelAsyncMessage: None}, permission_reply)
+"""One whose prompts can be asked back."""
 
 
 def told(effects: list[do.Effect]) -> list[str]:
@@ -79,7 +82,7 @@ def _line(effect: do.Effect) -> str:
             return f"start {generation}: {which}{wanted}"
         case do.Send(generation, message):
             return f"send {generation}: {_frame(message)}"
-        case do.SendPrompt(generation, sent):
+        case do.SendPrompt(generation, sent, _):
             return f"prompt {generation}: {sent.content}"
         case do.Stop(generation, eof):
             return f"stop {generation}: {'end of input' if eof else 'at once'}"

@@ -59,7 +59,7 @@ def test_effects_are_values() -> None:
     assert session.receive(on.Heard(1, [success("g1_1")])) == [
         do.ClearTimer("start"),
         do.Publish("a", [TurnStarted()]),
-        do.SendPrompt(1, sent),
+        do.SendPrompt(1, sent, "a"),
         do.Publish(None, [StateChanged(state="running")]),
     ]
     outcome = Outcome(kind="answered", result=answer)
