@@ -130,7 +130,7 @@ class Session(Ground):
             self._was_idle = not self._was_idle
             if IDLE in self.timed:
                 self.effect(do.SetTimer(IDLE, self.link.generation) if self._was_idle else do.ClearTimer(IDLE))
-        if self.state != self._shown:
+        if self.state != self._shown and not self.is_accounting:  # else it may begin the next turn at once
             self._shown = self.state
             self.publish(None, [StateChanged(state=self._shown, reason=self._why())])
         return self.take_effects()

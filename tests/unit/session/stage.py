@@ -29,6 +29,7 @@ from triologue.messages import (
     TurnEnded,
     TurnStarted,
 )
+from triologue.options import Overlap
 from triologue.session import Peer, Session, effects as do, inputs as on, subtype_of
 
 SETTINGS: dict[on.Setting, str | None] = {"model": None, "permission_mode": None}
@@ -167,9 +168,9 @@ class Stage:
     def receive(self, event: on.Input) -> list[str]:
         return told(self.session.receive(event))
 
-    def submit(self, text: str) -> list[str]:
+    def submit(self, text: str, overlap: Overlap = "queue") -> list[str]:
         """A turn whose id, text and uuid are the same."""
-        return self.receive(on.Submit(text, prompt(text), {}))
+        return self.receive(on.Submit(text, prompt(text), {}, overlap))
 
     def hear(self, *messages: Message) -> list[str]:
         return self.receive(on.Heard(self.generation, list(messages)))
@@ -180,8 +181,8 @@ class Stage:
         self.receive(on.Linked(self.generation, Initialize()))
         return self.hear(success(f"g{self.generation}_1", LIFECYCLE if lifecycle else None))
 
-    def gone(self, error: Any = None) -> list[str]:
-        return self.receive(on.Unlinked(self.generation, error))
+    def gone(self, error: Any = None, at: float = 0.0) -> list[str]:
+        return self.receive(on.Unlinked(self.generation, error, at))
 
     def expire(self, timer: str, generation: int | None = None, about: str = "") -> list[str]:
         return self.receive(on.Expired(timer, generation or self.generation, about))

@@ -1,0 +1,252 @@
+"""An agent that goes away: what counts as a crash, what becomes of its turn, and when the session gives up."""
+
+import pytest
+
+from tests.support.frames import SESSION_ID, result
+from tests.unit.session.stage import Stage, ready, running
+from triologue.errors import (
+    AgentCrashed,
+    AgentNotFound,
+    BudgetExceeded,
+    InvalidOption,
+    NotLoggedIn,
+    SessionFailed,
+    TriologueError,
+)
+from triologue.messages import BackgroundTasksMessage, SessionStateMessage
+from triologue.options import RestartPolicy
+from triologue.session import INTERRUPT, START, Restarts, inputs as on
+
+DIED = AgentCrashed("it died", exit_code=1)
+SPENT = BudgetExceeded("max_cost_usd", cost_usd=2.0, limit_usd=1.0)
+GONE = ["clear start", "clear interrupt"]
+RESUMED = f"start 2: resume {SESSION_ID}"
+
+
+def under(max_restarts: int, *, retry_turn: bool = False) -> Restarts:
+    return Restarts(RestartPolicy(max_restarts=max_restarts, within=60, retry_turn=retry_turn))
+
+
+def uuid_of_run(stage: Stage) -> str:
+    assert stage.session.run is not None
+    return stage.session.run.prompt.uuid or ""
+
+
+# The budget.
+
+
+def test_a_crash_fails_the_turn_and_the_next_goes_to_another_agent() -> None:
+    stage = running("a", "b")
+    assert stage.gone(DIED) == [
+        *GONE,
+        "a: TurnEnded failed",
+        "settle a: failed TurnFailed by AgentCrashed",
+        RESUMED,
+        "-: restarting",
+    ]
+
+
+def test_a_crash_too_many_fails_what_waits_and_what_comes() -> None:
+    stage = running("a", "b", restarts=under(0))
+    why = (
+        "its agent died more than 0 times within 60 s (RestartPolicy), the last time with: it died; "
+        "it may be tried again in 60 s"
+    )
+    assert stage.gone(DIED, at=10.0) == [
+        *GONE,
+        "b: TurnEnded failed",
+        "settle b: failed TurnFailed by SessionFailed",
+        "a: TurnEnded failed",
+        "settle a: failed TurnFailed by AgentCrashed",
+        f"-: failed ({why})",
+    ]
+    with pytest.raises(SessionFailed) as caught:
+        stage.submit("c")
+    assert (str(caught.value), caught.value.reason, caught.value.retry_at) == (why, "it died", 70.0)
+    assert stage.session.is_quiet
+
+
+def test_it_opens_again_for_who_looks_later() -> None:
+    restarts = under(0)
+    running("a", restarts=restarts).gone(DIED, at=10.0)
+    assert (restarts.recent(69.9), restarts.recent(70.0)) == (1, 0)
+
+
+def test_money_that_comes_back_does_not_open_a_session_that_failed() -> None:
+    stage = running("a", restarts=under(0))
+    stage.gone(DIED)
+    assert stage.receive(on.Refuse(SPENT)) == []
+    assert stage.receive(on.Refuse(None)) == []
+    assert stage.session.state == "failed"
+
+
+def test_a_kill_counts() -> None:
+    stage = running("a", restarts=under(0))
+    stage.receive(on.StopTurn(1))
+    assert stage.expire(INTERRUPT)[-2:] == ["stop 1: at once", "-: hibernated"]
+    assert stage.submit("b") == ["b: TurnAccepted", "-: restarting"]
+    assert stage.gone()[2:4] == ["b: TurnEnded failed", "settle b: failed TurnFailed by SessionFailed"]
+
+
+def test_an_agent_that_does_not_start_counts() -> None:
+    stage = Stage(restarts=under(0))
+    stage.submit("a")
+    stage.receive(on.Admitted(1))
+    assert "settle a: failed TurnFailed by AgentStartError" in stage.expire(START)
+    stage.gone()
+    assert stage.session.state == "failed"
+
+
+@pytest.mark.parametrize("error", [NotLoggedIn("no account"), AgentNotFound("no program"), InvalidOption("no")])
+def test_what_another_start_would_not_mend_is_no_crash(error: TriologueError) -> None:
+    restarts = under(0)
+    stage = running("a", restarts=restarts)
+    assert f"settle a: failed TurnFailed by {type(error).__name__}" in stage.gone(error)
+    assert (stage.session.state, restarts.recent(0.0)) == ("hibernated", 0)
+
+
+def test_the_second_restart_is_put_off() -> None:
+    restarts = under(5)
+    stage = running("a", "b", restarts=restarts)
+    stage.gone(DIED, at=10.0)
+    assert stage.session.start_after == 10.0
+    stage.gone(DIED, at=11.0)
+    assert stage.session.start_after == 11.25  # the lower end of half a second
+
+
+# The turn that was under way.
+
+
+def test_a_turn_is_run_again_where_the_policy_says_so_under_a_fresh_uuid() -> None:
+    stage = running("a", restarts=under(1, retry_turn=True))
+    assert stage.gone(DIED) == [*GONE, RESUMED, "-: restarting"]
+    assert stage.begin() == ["clear start", "prompt 2: a", "-: running"]
+    assert uuid_of_run(stage) != "a"
+    assert stage.hear(result(uuid_of_run(stage)))[-2:] == ["settle a: answered", "-: idle"]
+
+
+def test_it_is_run_again_until_the_budget_is_spent() -> None:
+    stage = running("a", restarts=under(1, retry_turn=True))
+    stage.gone(DIED)
+    stage.begin()
+    assert "settle a: failed TurnFailed by AgentCrashed" in stage.gone(DIED)
+    assert stage.session.state == "failed"
+
+
+def test_so_is_one_whose_agent_died_before_it_was_ready() -> None:
+    stage = Stage(restarts=under(1, retry_turn=True))
+    stage.submit("a")
+    assert stage.gone(DIED) == [*GONE, "start 2: as it began", "-: restarting"]
+
+
+def test_one_that_is_being_stopped_is_not_run_again() -> None:
+    stage = running("a", restarts=under(1, retry_turn=True))
+    stage.receive(on.StopTurn(1))
+    assert "settle a: interrupted TurnInterrupted" in stage.gone(DIED)
+
+
+# Settings that an agent died of.
+
+
+def test_a_setting_that_two_agents_died_of_is_given_up() -> None:
+    stage = running("a", settings={"model": "good", "permission_mode": None})
+    stage.receive(on.Change(1, "model", "deadly"))
+    assert "answer 1: 'deadly'" in stage.gone(DIED)
+    assert stage.submit("b")[1] == f"{RESUMED} model=deadly"
+    assert "note" in stage.gone(DIED)
+    assert stage.submit("c")[1] == f"start 3: resume {SESSION_ID} model=good"
+
+
+def test_it_is_remembered_while_the_session_sleeps() -> None:
+    stage = running("a")
+    stage.receive(on.Change(1, "model", "deadly"))
+    stage.gone(DIED)
+    slept = Stage(settings=stage.session.wanted, doubtful=stage.session.doubtful)
+    assert slept.submit("b")[1] == "start 1: as it began model=deadly"
+    slept.gone(DIED)
+    assert slept.session.wanted == {"model": None, "permission_mode": None}
+
+
+def test_a_setting_that_was_chosen_since_then_is_not_given_up_for_it() -> None:
+    stage = running("a")
+    stage.receive(on.Change(1, "model", "deadly"))
+    stage.gone(DIED)
+    stage.receive(on.Change(2, "model", "other"))
+    stage.submit("b")
+    stage.gone(DIED)
+    assert stage.submit("c")[1] == f"start 3: resume {SESSION_ID} model=other"
+
+
+def test_a_setting_whose_next_agent_lives_is_kept() -> None:
+    stage = running("a")
+    stage.receive(on.Change(1, "model", "m"))
+    stage.gone(DIED)
+    stage.submit("b")
+    stage.begin()
+    assert stage.session.doubtful == {}
+
+
+# Its place is needed.
+
+
+def test_an_idle_agent_goes_and_the_next_message_starts_another() -> None:
+    stage = running("a")
+    stage.hear(result("a"))
+    assert stage.receive(on.Evict(1, 1)) == ["stop 1: end of input", "answer 1: True", "-: hibernated"]
+    assert stage.submit("b") == ["b: TurnAccepted", "-: restarting"]
+    assert stage.gone() == [*GONE, RESUMED, "-: starting"]
+
+
+def test_one_that_is_needed_stays() -> None:
+    at_work = running("a")
+    asked = running("b")
+    asked.hear(result("b"))
+    asked.asks("r1")
+    in_background = running("c")
+    in_background.hear(
+        result("c"), BackgroundTasksMessage(subtype="background_tasks_changed", tasks=[{"task_id": "b1"}])
+    )
+    by_itself = running("d")
+    by_itself.hear(result("d"), SessionStateMessage(subtype="session_state_changed", state="running"))
+    held_back = ready("e")
+    held_back.hear(result("e"))
+    held_back.receive(on.Gate("the usage limit is reached"))
+    held_back.submit("f")
+    starting = Stage()
+    starting.submit("g")
+    for stage in (at_work, asked, in_background, by_itself, held_back, starting, Stage()):
+        assert stage.receive(on.Evict(1, stage.generation)) == ["answer 1: False"]
+
+
+def test_an_eviction_of_an_agent_before_this_one_is_refused() -> None:
+    stage = running("a")
+    stage.gone(DIED)
+    stage.submit("b")
+    stage.begin()
+    stage.hear(result("b"))
+    assert stage.receive(on.Evict(1, 1)) == ["answer 1: False"]
+    assert stage.receive(on.Evict(2, 2))[1] == "answer 2: True"
+
+
+# Money and limits.
+
+
+def test_no_turn_begins_before_the_last_one_is_accounted_for() -> None:
+    stage = running("a", "b", "c", is_metered=True)
+    assert stage.hear(result("a")) == ["a: ResultMessage", "a: TurnEnded answered", "settle a: answered"]
+    assert stage.receive(on.Refuse(None)) == ["b: TurnStarted", "prompt 1: b"]
+    stage.hear(result("b"))
+    assert stage.receive(on.Refuse(SPENT)) == [
+        "c: TurnEnded cancelled",
+        "settle c: cancelled BudgetExceeded",
+        "-: idle",
+    ]
+    with pytest.raises(BudgetExceeded):
+        stage.submit("d")
+
+
+def test_a_usage_limit_holds_turns_back_and_says_so_to_none_that_runs() -> None:
+    stage = running("a", "b")
+    assert stage.receive(on.Gate("the usage limit is reached")) == []
+    assert stage.hear(result("a"))[-2:] == ["settle a: answered", "-: idle"]
+    assert stage.receive(on.Gate(None)) == ["b: TurnStarted", "prompt 1: b", "-: running"]

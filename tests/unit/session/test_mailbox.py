@@ -1,0 +1,165 @@
+"""What becomes of a message that comes while another one is worked on, and how many may wait."""
+
+import pytest
+
+from tests.support.frames import SESSION_ID, init, lifecycle, prompt, result, success
+from tests.unit.session.stage import STEERABLE, Stage, ready, running
+from triologue.errors import MailboxFull, TurnRejected
+from triologue.messages import TextBlock, UserBody, UserMessage
+from triologue.options import Overlap
+from triologue.session import inputs as on
+from triologue.session.mailbox import Mailbox, Waiting
+
+STOP = ["send 1: Interrupt g1_2 cancel_queued=True", "timer interrupt 1", "-: interrupting"]
+
+
+def order(box: Mailbox) -> list[str]:
+    return [waiting.turn_id for waiting in box.clear()]
+
+
+# A policy in each state of the session.
+
+
+@pytest.mark.parametrize("overlap", ["queue", "reject", "interrupt", "steer", "collect"])
+def test_where_nothing_runs_every_policy_begins_a_turn(overlap: Overlap) -> None:
+    stage = Stage(peer=STEERABLE)
+    assert stage.submit("a", overlap) == ["a: TurnAccepted", "start 1: as it began", "-: starting"]
+    stage.begin()
+    stage.hear(lifecycle("a", "started"), result("a"))
+    assert stage.submit("b", overlap) == ["b: TurnAccepted", "b: TurnStarted", "prompt 1: b", "-: running"]
+
+
+def test_queue_waits() -> None:
+    assert running("a").submit("b") == ["b: TurnAccepted"]
+
+
+def test_reject_takes_nothing_in_while_anything_runs_or_waits() -> None:
+    starting, stopping = Stage(), running("a")
+    starting.submit("a")
+    stopping.receive(on.StopTurn(1))
+    held = Stage()
+    held.receive(on.Gate("the usage limit is reached"))
+    held.submit("a")
+    for stage in (starting, running("a"), stopping, held):
+        with pytest.raises(TurnRejected) as caught:
+            stage.submit("b", "reject")
+        assert caught.value.reason == "busy"
+        assert stage.session.mailbox.position("b") is None
+
+
+def test_interrupt_stops_what_runs_and_goes_before_what_waits() -> None:
+    stage = running("a", "b")
+    assert stage.submit("c", "interrupt") == ["c: TurnAccepted", *STOP]
+    assert [stage.session.mailbox.position(each) for each in "cb"] == [0, 1]
+    stage.submit("d", "interrupt")
+    assert [stage.session.mailbox.position(each) for each in "dcb"] == [0, 1, 2]
+
+
+def test_interrupt_ends_a_turn_that_waits_for_its_agent() -> None:
+    stage = Stage()
+    stage.submit("a")
+    assert stage.submit("b", "interrupt") == [
+        "b: TurnAccepted",
+        "a: TurnEnded interrupted",
+        "settle a: interrupted TurnInterrupted",
+    ]
+    assert stage.begin()[1:3] == ["b: TurnStarted", "prompt 1: b"]
+
+
+def test_interrupt_leaves_a_turn_of_the_agents_own_alone() -> None:
+    stage = ready("a")
+    stage.hear(lifecycle("a", "started"), result("a"), init())
+    assert stage.submit("b", "interrupt") == ["b: TurnAccepted", "b: TurnStarted", "prompt 1: b", "-: running"]
+
+
+@pytest.mark.parametrize("overlap", ["queue", "interrupt", "steer", "collect"])
+def test_while_the_agent_leaves_a_message_waits_for_the_next_one(overlap: Overlap) -> None:
+    stage = running("a", peer=STEERABLE)
+    stage.hear(result("a"))
+    stage.receive(on.Rest(1))
+    assert stage.submit("b", overlap) == ["b: TurnAccepted", "-: restarting"]
+    assert f"start 2: resume {SESSION_ID}" in stage.gone()
+    assert stage.begin()[1:3] == ["b: TurnStarted", "prompt 2: b"]
+
+
+def test_collect_merges_into_the_collect_that_waits_right_before() -> None:
+    stage = running("a")
+    assert stage.submit("b", "collect") == ["b: TurnAccepted"]
+    assert stage.submit("c", "collect") == ["c: TurnAccepted", "c: TurnEnded merged", "settle c: merged"]
+    assert stage.hear(result("a"))[-2:] == ["b: TurnStarted", "prompt 1: b\n\nc"]
+
+
+def test_collect_does_not_reach_over_others_nor_into_one_that_runs() -> None:
+    stage = running("a")
+    for text, overlap in (("b", "collect"), ("c", "queue"), ("d", "collect")):
+        assert stage.submit(text, overlap) == [f"{text}: TurnAccepted"]  # type: ignore[arg-type]
+    stage = Stage()
+    stage.submit("a", "collect")
+    assert stage.submit("b", "collect") == ["b: TurnAccepted"]
+
+
+def test_cancelling_the_oldest_of_those_that_were_merged_cancels_all_that_went_into_it() -> None:
+    stage = running("a")
+    stage.submit("b", "collect")
+    stage.submit("c", "collect")
+    assert stage.receive(on.Withdraw("c")) == []  # it is over
+    assert stage.receive(on.Withdraw("b")) == ["b: TurnEnded cancelled", "settle b: cancelled TurnCancelled"]
+
+
+# The box itself.
+
+
+def test_texts_are_joined_by_an_empty_line_and_blocks_by_their_order() -> None:
+    image = TextBlock(text="a block")
+    box = Mailbox(10)
+    box.put(Waiting("a", prompt("one"), "collect"))
+    assert box.put(Waiting("b", prompt("two"), "collect")) == "a"
+    assert box.put(Waiting("c", UserMessage(message=UserBody(content=[image])), "collect")) == "a"
+    merged = box.take()
+    assert merged is not None
+    assert merged.prompt == UserMessage(
+        message=UserBody(content=[TextBlock(text="one\n\ntwo"), image]), uuid="one", parent_tool_use_id=None
+    )
+    assert merged.parts == 3
+
+
+def test_its_bound_counts_prompts_and_not_turns() -> None:
+    box = Mailbox(2)
+    box.put(Waiting("a", prompt("a"), "collect"))
+    box.put(Waiting("b", prompt("b"), "collect"))
+    assert len(box) == 1
+    with pytest.raises(MailboxFull) as caught:
+        box.put(Waiting("c", prompt("c"), "interrupt"))
+    assert str(caught.value) == (
+        "2 prompts wait in this session already, and its limit is 2 (Limits.mailbox); "
+        "wait for some of them, or raise the limit"
+    )
+    assert box.remove("a")
+    assert box.put(Waiting("c", prompt("c"))) is None
+
+
+def test_what_comes_back_stands_behind_those_that_interrupt_and_those_that_came_back_before() -> None:
+    box = Mailbox(10)
+    for name, overlap in (("q", "queue"), ("i", "interrupt")):
+        box.put(Waiting(name, prompt(name), overlap))  # type: ignore[arg-type]
+    box.put_back([Waiting("s", prompt("s"), is_begun=True)])
+    box.put_back([Waiting("t", prompt("t"), is_begun=True), Waiting("u", prompt("u"), is_begun=True)])
+    assert [box.position(each) for each in ("i", "s", "t", "u", "q", "x")] == [0, 1, 2, 3, 4, None]
+    assert order(box) == ["i", "s", "t", "u", "q"]
+
+
+def test_what_comes_back_comes_back_also_into_a_full_box() -> None:
+    box = Mailbox(1)
+    box.put(Waiting("q", prompt("q")))
+    box.put_back([Waiting("s", prompt("s"), is_begun=True)])
+    with pytest.raises(MailboxFull):
+        box.put(Waiting("x", prompt("x")))
+    assert order(box) == ["s", "q"]
+
+
+def test_an_interrupted_turn_is_followed_by_the_one_that_interrupted_it() -> None:
+    stage = running("a", "b")
+    stage.submit("c", "interrupt")
+    assert stage.hear(
+        success("g1_2", {"cancelled": []}), result("a", is_error=True, terminal_reason="aborted_streaming")
+    )[-3:] == ["c: TurnStarted", "prompt 1: c", "-: running"]

@@ -1,0 +1,216 @@
+"""The deadlines of a turn: when each runs, when it means nothing, and what it ends in."""
+
+import pytest
+
+from tests.properties.model_agent import ModelAgent
+from tests.support.frames import aborted, assistant, init, lifecycle, partial, result, success
+from tests.unit.session.stage import Stage, ready, running
+from triologue.errors import AgentCrashed, TurnFailed, TurnTimeout
+from triologue.messages import CanUseTool, ControlRequest, HookCallback, PermissionResultAllow, TurnEnded
+from triologue.session import FIRST_EVENT, IDLE, INTERRUPT, MAX_AGE, SILENCE, TOOL, TURN, effects as do, inputs as on
+
+ALL = frozenset({FIRST_EVENT, SILENCE, TOOL, TURN, IDLE, MAX_AGE})
+INTERRUPTED = ["send 1: Interrupt g1_2 cancel_queued=True", "timer interrupt 1", "-: interrupting"]
+BASH = CanUseTool(tool_name="Bash", input={}, tool_use_id="t1")
+
+
+def watched() -> tuple[Stage, ModelAgent]:
+    """A turn in which the model has said something."""
+    stage, agent = running("a", timed=ALL), ModelAgent(1, {}, "early", running="a")
+    stage.hear(assistant("x"))
+    return stage, agent
+
+
+def deadline_of(stage: Stage, *messages: object) -> str:
+    """Whatever the agent says to its interrupt, the turn failed for this deadline."""
+    effects = stage.session.receive(on.Heard(1, list(messages)))  # type: ignore[arg-type]
+    outcome = next(effect.outcome for effect in effects if isinstance(effect, do.Settle))
+    assert isinstance(outcome.error, TurnFailed)
+    assert isinstance(outcome.error.__cause__, TurnTimeout)
+    assert (outcome.kind, outcome.reason) == ("failed", outcome.error.__cause__.phase)
+    return outcome.error.__cause__.phase
+
+
+def test_timers_run_from_the_prompt_to_the_first_word_and_from_there_on() -> None:
+    stage = Stage(timed=ALL)
+    stage.submit("a")
+    assert stage.begin() == [
+        "clear start",
+        "timer max_age 1",
+        "a: TurnStarted",
+        "timer first_event 1",
+        "timer turn 1",
+        "prompt 1: a",
+        "-: running",
+    ]
+    assert stage.hear(lifecycle("a", "started"), init()) == [
+        "-: CommandLifecycle",
+        "timer first_event 1",  # it counts from where the agent takes the prompt up
+        "a: InitMessage",
+    ]
+    assert stage.hear(partial("h")) == ["clear first_event", "timer silence 1", "a: StreamEvent"]
+    assert stage.hear(partial("i")) == ["a: StreamEvent"]  # words set no timers
+    assert stage.hear(result("a")) == [
+        "a: ResultMessage",
+        "clear first_event",
+        "clear silence",
+        "clear turn",
+        "a: TurnEnded answered",
+        "settle a: answered",
+        "timer idle 1",
+        "-: idle",
+    ]
+
+
+@pytest.mark.parametrize("timer", [FIRST_EVENT, TURN])
+def test_an_agent_that_says_nothing_is_interrupted(timer: str) -> None:
+    stage = ready("a", timed=ALL)
+    assert stage.expire(timer) == ["clear first_event", "clear silence", "clear turn", *INTERRUPTED]
+    assert deadline_of(stage, success("g1_2", {"cancelled": ["a"]})) == timer
+
+
+def test_a_silent_agent_is_interrupted() -> None:
+    stage, _ = watched()
+    assert stage.expire(SILENCE)[-3:] == INTERRUPTED
+    assert deadline_of(stage, success("g1_2"), aborted("a")) == SILENCE
+
+
+def test_a_turn_of_the_agents_own_is_no_late_first_word_as_long_as_it_goes_on() -> None:
+    stage = ready("a", timed=ALL)
+    assert stage.hear(init(), assistant("something of its own")) == ["-: InitMessage, AssistantMessage"]
+    assert stage.expire(FIRST_EVENT) == ["timer first_event 1"]
+    assert stage.expire(FIRST_EVENT)[-3:] == INTERRUPTED  # it has said nothing since then
+
+
+def test_a_tool_that_runs_is_no_silence_but_has_a_deadline_of_its_own() -> None:
+    stage, agent = watched()
+    assert stage.hear(agent.call_tool("t1")) == ["timer tool 1 t1", "a: AssistantMessage"]
+    assert stage.expire(SILENCE) == ["timer silence 1"]
+    assert stage.expire(TOOL, about="t1")[3:] == ["clear tool t1", *INTERRUPTED]
+    assert deadline_of(stage, success("g1_2"), aborted("a", terminal_reason="aborted_tools")) == TOOL
+
+
+def test_a_tool_that_is_done_is_waited_for_no_longer() -> None:
+    stage, agent = watched()
+    stage.hear(agent.call_tool("t1"))
+    assert stage.hear(agent.end_tool()) == ["clear tool t1", "a: UserMessage"]
+    assert stage.expire(SILENCE)[-3:] == INTERRUPTED
+
+
+def test_a_permission_stops_the_clocks_and_the_tools_begins_anew() -> None:
+    stage, agent = watched()
+    stage.hear(agent.call_tool("t1"))
+    assert stage.asks("r1", BASH) == [
+        "a: asked p-1",
+        "timer permission 1 p-1",
+        "pause turn",
+        "clear tool t1",
+        "ask 1: r1 p-1 a Bash",
+    ]
+    assert stage.expire(SILENCE) == ["timer silence 1"]
+    assert stage.receive(on.Decide(None, "p-1", PermissionResultAllow())) == [
+        "send 1: to r1 {'behavior': 'allow', 'updatedInput': {}}",
+        "clear permission p-1",
+        "resume turn",
+        "timer silence 1",
+        "timer tool 1 t1",
+        "a: answered p-1 allow",
+        "settled p-1: allow",
+    ]
+
+
+def test_a_tool_that_is_told_of_after_its_permission_was_asked_for_does_not_run_yet() -> None:
+    stage, agent = watched()
+    stage.asks("r1", BASH)
+    assert stage.hear(agent.call_tool("t1")) == ["a: AssistantMessage"]
+    assert "timer tool 1 t1" in stage.receive(on.Decide(None, "p-1", PermissionResultAllow()))
+
+
+def test_the_clock_goes_on_when_the_last_permission_is_settled() -> None:
+    stage, _ = watched()
+    assert "pause turn" in stage.asks("r1")
+    assert "pause turn" not in stage.asks("r2")
+    assert "resume turn" not in stage.receive(on.Decide(None, "p-1", PermissionResultAllow()))
+    assert "resume turn" in stage.receive(on.Decide(None, "p-2", PermissionResultAllow()))
+
+
+def test_a_permission_that_waits_when_the_prompt_goes_out_stops_the_clock_too() -> None:
+    stage = ready("a", timed=ALL)
+    stage.hear(lifecycle("a", "started"), result("a"), init())
+    stage.asks("r1")
+    assert stage.submit("b")[2:5] == ["timer first_event 1", "timer turn 1", "pause turn"]
+    assert "resume turn" in stage.receive(on.Decide(None, "p-1", PermissionResultAllow()))
+
+
+def test_a_callback_of_ours_is_no_silence_and_its_end_begins_it_anew() -> None:
+    stage, _ = watched()
+    stage.hear(ControlRequest(request_id="h1", request=HookCallback(callback_id="h", input={})))
+    assert stage.expire(SILENCE) == ["timer silence 1"]
+    assert stage.receive(on.Served(1, "h1", {})) == ["timer silence 1", "send 1: to h1 {}"]
+    assert stage.expire(SILENCE)[-3:] == INTERRUPTED
+
+
+def test_an_answer_that_crosses_a_deadline_is_an_answer() -> None:
+    stage, _ = watched()
+    stage.expire(TURN)
+    assert stage.receive(on.StopTurn(7)) == []
+    assert stage.hear(result("a"))[1:4] == ["answer 7: 'already_done'", "a: TurnEnded answered", "settle a: answered"]
+
+
+def test_one_that_does_not_stop_is_killed_and_the_deadline_is_the_cause() -> None:
+    stage, _ = watched()
+    stage.expire(SILENCE)
+    assert stage.receive(on.StopTurn(7)) == []
+    assert stage.expire(INTERRUPT) == [
+        "answer 7: 'killed'",
+        "a: TurnEnded failed",
+        "settle a: failed TurnFailed by TurnTimeout",
+        "stop 1: at once",
+        "-: hibernated",
+    ]
+
+
+def test_one_that_dies_of_the_interrupt_failed_for_the_deadline() -> None:
+    stage, _ = watched()
+    stage.expire(SILENCE)
+    assert "settle a: failed TurnFailed by TurnTimeout" in stage.gone(AgentCrashed("it died", exit_code=1))
+
+
+def test_the_outcome_says_which_deadline_it_was() -> None:
+    stage, _ = watched()
+    stage.expire(SILENCE)
+    effects = stage.session.receive(on.Heard(1, [success("g1_2"), aborted("a")]))
+    ended = next(
+        message
+        for effect in effects
+        if isinstance(effect, do.Publish)
+        for message in effect.messages
+        if isinstance(message, TurnEnded)
+    )
+    assert str(ended.outcome.error) == "the turn failed (silence): Deadlines.silence passed"
+
+
+def test_without_deadlines_there_are_no_timers() -> None:
+    stage = running("a")
+    assert stage.hear(assistant("x"), result("a")) == [
+        "a: AssistantMessage, ResultMessage",
+        "a: TurnEnded answered",
+        "settle a: answered",
+        "-: idle",
+    ]
+
+
+# An agent at rest.
+
+
+def test_an_agent_that_had_nothing_to_do_for_long_is_let_go() -> None:
+    stage = running("a", timed=ALL)
+    stage.hear(result("a"))
+    assert stage.expire(IDLE) == ["stop 1: end of input", "clear idle", "-: hibernated"]
+
+
+def test_an_old_agent_goes_between_two_turns() -> None:
+    stage = running("a", "b", timed=ALL)
+    assert stage.expire(MAX_AGE) == []
+    assert stage.hear(result("a"))[-2:] == ["stop 1: end of input", "-: restarting"]
+    assert stage.gone()[-2:] == ["start 2: resume 5e551011-0000-4000-8000-000000000001", "-: starting"]
