@@ -131,8 +131,18 @@ def synthetic_frame(
     )
 
 
-def result_message(conversation: Conversation, tally: Tally, ending: Ending, prompt: UserMessage) -> ResultMessage:
-    """The frame that ends the turn. Costs and `model_usage` count on; `usage` and the times are this turn's."""
+def result_message(
+    conversation: Conversation, tally: Tally, ending: Ending, prompt: UserMessage, uuids: list[str]
+) -> ResultMessage:
+    """The frame that ends the turn. Costs and `model_usage` count on; `usage` and the times are this turn's.
+
+    Args:
+        conversation: whose turn it is.
+        tally: what it took.
+        ending: how it ends.
+        prompt: what began it.
+        uuids: of all the prompts that it answers.
+    """
     usage: dict[str, Any] = {
         "input_tokens": tally.input_tokens,
         "output_tokens": tally.output_tokens,
@@ -160,7 +170,7 @@ def result_message(conversation: Conversation, tally: Tally, ending: Ending, pro
         origin=prompt.origin,
         uuid=conversation.new_id(),
         user_message_uuid=prompt.uuid,
-        user_message_uuids=[prompt.uuid] if prompt.uuid else None,
+        user_message_uuids=uuids or None,
         queued_turn_count=len(conversation.queue),
         result_index=conversation.results,
     )

@@ -36,14 +36,23 @@ class Loop:
         tally: counts what it takes.
         settle: awaited before each model call and after each tool.
         answers: the prompts that the first reply answers.
+        fold: called before each further model call: prompts that came meanwhile may go into the transcript.
     """
 
-    def __init__(self, thread: Thread, tally: Tally, settle: Settle, answers: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        thread: Thread,
+        tally: Tally,
+        settle: Settle,
+        answers: list[str] | None = None,
+        fold: Callable[[], None] = lambda: None,
+    ) -> None:
         self._thread = thread
         self._conversation = thread.conversation
         self._tally = tally
         self._settle = settle
         self._answers = answers
+        self._fold = fold
         self._stream: ReplyStream | None = None
         self._open_uses: list[ToolUseBlock] = []
         self._is_in_tools = False
@@ -72,6 +81,7 @@ class Loop:
             ending = await self._act(reply)
             if ending is not None:
                 return ending
+            self._fold()
 
     def abort(self) -> Ending:
         """It was interrupted: say how far it came, and leave the conversation fit for the next prompt."""

@@ -33,7 +33,8 @@ async def serve(
     """Be the agent of one connection.
 
     Ends when `inbox` is closed and every prompt that came has its result. Cancelling it stops at once, and what was
-    said so far stays in the transcript. A prompt that comes while a turn runs waits; prompts are never merged.
+    said so far stays in the transcript. A prompt that comes while a turn runs waits for a turn of its own; one of the
+    priority `next` goes into the turn that runs, before its next model call, if there is one.
 
     Args:
         inbox: batches of frames from the host.

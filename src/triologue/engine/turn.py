@@ -23,7 +23,9 @@ class Turn:
         self._answers = [prompt.uuid] if prompt.uuid else None
         self._tally = Tally()
         self._thread = Thread(conversation)
-        self._loop = Loop(self._thread, self._tally, settle, self._answers)
+        self._loop = Loop(self._thread, self._tally, settle, self._answers, self._fold)
+        self._folded: list[UserMessage] = []
+        """Prompts that went into this turn while it ran."""
 
     async def run(self, scope: trio.CancelScope) -> None:
         """Run it to its result. Cancelling `scope`, also before this is called, interrupts it."""
@@ -48,15 +50,32 @@ class Turn:
 
     def _end(self, ending: Ending) -> None:
         conversation = self._conversation
-        conversation.transcript.prompts |= dict.fromkeys(self._answers or (), ending.state)
+        uuids = [prompt.uuid for prompt in (self._prompt, *self._folded) if prompt.uuid]
+        conversation.transcript.prompts |= dict.fromkeys(uuids, ending.state)
         conversation.keep(conversation.transcript)
         if conversation.unkept is not None:
             ending = unkept(conversation.unkept)
         conversation.last_failed = ending.is_error
-        result = result_message(conversation, self._tally, ending, self._prompt)
+        result = result_message(conversation, self._tally, ending, self._prompt, uuids)
         conversation.results += 1
         conversation.recent_usage = {}
-        conversation.say(result, *conversation.lifecycle(self._prompt, ending.state))
+        # Those that were folded come before the result, as in Claude Code, and the turn's own after it.
+        folded = [told for prompt in self._folded for told in conversation.lifecycle(prompt, ending.state)]
+        conversation.say(*folded, result, *conversation.lifecycle(self._prompt, ending.state))
+
+    def _fold(self) -> None:
+        """Take into this turn what was sent to steer it. Where a hook looks at prompts, each is a turn of its own."""
+        conversation = self._conversation
+        if "UserPromptSubmit" in conversation.hooks:
+            return
+        folded = [each for each in conversation.queue if each.priority == "next" and find_command(each) is None]
+        conversation.queue = [each for each in conversation.queue if each not in folded]
+        for prompt in folded:
+            uuid = prompt.uuid or conversation.new_id()
+            conversation.say(*conversation.lifecycle(prompt, "started"))
+            conversation.transcript.add("user", _plain(prompt), [uuid])
+            conversation.transcript.prompts[uuid] = "started"
+        self._folded += folded
 
     async def _converse(self) -> Ending:
         conversation = self._conversation

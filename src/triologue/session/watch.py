@@ -104,6 +104,8 @@ class Watch:
 
     def note_tools(self, batch: Sequence[Message]) -> None:
         """See which tools begin and end in it."""
+        if not self.is_on:  # the turn is being stopped
+            return
         contents = map(_content_of, compress(batch, map(_HAS_CONTENT.__contains__, map(type, batch))))
         blocks: list[ContentBlock] = list(chain.from_iterable(filter(list.__instancecheck__, contents)))
         for block in compress(blocks, map(_IS_OF_TOOL.__contains__, map(type, blocks))):

@@ -214,3 +214,13 @@ def test_an_old_agent_goes_between_two_turns() -> None:
     assert stage.expire(MAX_AGE) == []
     assert stage.hear(result("a"))[-2:] == ["stop 1: end of input", "-: restarting"]
     assert stage.gone()[-2:] == ["start 2: resume 5e551011-0000-4000-8000-000000000001", "-: starting"]
+
+
+def test_a_tool_that_begins_while_the_turn_is_being_stopped_is_not_watched_nor_remembered() -> None:
+    stage, agent = watched()
+    stage.receive(on.StopTurn(1))
+    assert stage.hear(agent.call_tool("t1")) == ["a: AssistantMessage"]
+    stage.hear(success("g1_2"), aborted("a"))
+    stage.submit("b")
+    stage.hear(lifecycle("b", "started"), assistant("x"))
+    assert stage.expire(SILENCE)[-1] == "-: interrupting"
