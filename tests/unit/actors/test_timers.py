@@ -83,3 +83,22 @@ async def test_a_timer_may_set_another(autojump_clock: MockClock) -> None:
         timers.set("again", 1, again)
         await trio.sleep(10)
     assert fired == [1.0, 2.0, 3.0]
+
+
+async def test_ten_thousand_that_fall_together_let_others_run_in_between(autojump_clock: MockClock) -> None:
+    timers, rung, seen = Timers(), [0], set[int]()
+
+    def ring() -> None:
+        rung[0] += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(timers.run)
+        for n in range(10_000):
+            timers.set(n, 5, ring)
+        await trio.sleep(5)
+        while rung[0] < 10_000:
+            seen.add(rung[0])
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert len(seen) > 50  # a slice is a hundred
+    assert len(timers) == 0

@@ -1,0 +1,106 @@
+"""Deadlines, as callers meet them: a time-out says which, a stall is no wall clock, and the conversation goes on."""
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import triologue as tri
+from tests.support.frames import assistant, partial
+from tests.unit.manager.stage import answer, scripted
+from triologue.messages import CanUseTool, KeepAlive, McpStatus
+from triologue.options import Deadlines
+
+
+async def phase_of(turn: object) -> str:
+    """The deadline that a turn failed for."""
+    outcome = await turn.wait()  # type: ignore[attr-defined]
+    assert outcome.kind == "failed"
+    with pytest.raises(tri.TurnFailed) as caught:
+        outcome.unwrap()
+    assert isinstance(caught.value.__cause__, tri.TurnTimeout)
+    assert outcome.reason == caught.value.__cause__.phase
+    return str(outcome.reason)
+
+
+@pytest.mark.parametrize(
+    ("deadlines", "phase"), [(Deadlines(first_event=60), "first_event"), (Deadlines(turn=60), "turn")]
+)
+async def test_an_agent_that_says_nothing_fails_its_turn_and_serves_the_next(
+    autojump_clock: MockClock, deadlines: Deadlines, phase: str
+) -> None:
+    async with scripted(deadlines=deadlines) as (session, agent, _):
+        turn = await session.send("silent")
+        assert (await phase_of(turn), trio.current_time()) == (phase, 60)
+        assert await answer(session, "b") == "2. b"
+        assert len(agent.links) == 1
+
+
+async def test_one_that_does_not_stop_is_killed_and_another_goes_on(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=Deadlines(turn=60, interrupt=5)) as (session, agent, _):
+        turn = await session.send("deaf")
+        assert (await phase_of(turn), trio.current_time()) == ("turn", 65)
+        assert await answer(session, "b") == "2. b"
+        assert len(agent.links) == 2
+
+
+async def test_a_trickle_keeps_a_turn_alive_and_sets_no_timers(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=Deadlines(silence=10)) as (session, agent, manager):
+        turn = await session.send("silent")
+        await wait_all_tasks_blocked()
+        agent.link.say(assistant("ha"))
+        timers = manager.statistics().timers
+        for _ in range(20):
+            await trio.sleep(9)
+            agent.link.say(partial("ha"))
+            assert manager.statistics().timers == timers
+        assert turn.outcome is None
+        assert (await phase_of(turn), trio.current_time()) == ("silence", 190)
+
+
+async def test_what_we_say_and_a_keep_alive_are_no_sign_of_life(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=Deadlines(silence=10)) as (session, agent, _):
+        turn = await session.send("silent")
+        await wait_all_tasks_blocked()
+        agent.link.say(assistant("ha"))
+        agent.ignores = {McpStatus}
+        await trio.sleep(6)
+        agent.link.say(KeepAlive())
+        with trio.move_on_after(1):
+            await session.control(McpStatus())
+        assert (await phase_of(turn), trio.current_time()) == ("silence", 10)
+
+
+async def test_a_permission_that_waits_stops_the_turns_clock(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=Deadlines(turn=60, silence=20), on_permission=lambda request: None) as (
+        session,
+        agent,
+        manager,
+    ):
+        turn = await session.send("silent")
+        await wait_all_tasks_blocked()
+        agent.link.say(assistant("ha"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(agent.link.ask, CanUseTool(tool_name="Bash", input={}))
+            await trio.sleep(1000)
+            assert turn.outcome is None
+            await manager.permissions()[0].allow()
+        assert (await phase_of(turn), trio.current_time()) == ("silence", 1020)
+
+
+async def test_an_idle_agent_hibernates_and_the_next_message_wakes_it(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=Deadlines(idle=600)) as (session, agent, manager):
+        await session.ask("a")
+        await trio.sleep(599)
+        assert session.state == "idle"
+        await trio.sleep(2)
+        assert (session.state, manager.statistics().live) == ("hibernated", 0)
+        assert await answer(session, "b") == "2. b"
+        assert len(agent.links) == 2
+
+
+async def test_an_old_agent_is_replaced_between_two_turns(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=Deadlines(max_age=100)) as (session, agent, _):
+        turn, after = await session.send("wait 150"), await session.send("b")
+        assert (await turn.wait()).kind == "answered"
+        assert (await after.wait()).unwrap().result == "2. b"
+        assert len(agent.links) == 2

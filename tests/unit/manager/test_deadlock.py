@@ -1,0 +1,125 @@
+"""Tools and callbacks that wait for sessions: what could never end is refused, and nothing else is."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+import triologue as tri
+from tests.unit.engine.stage import said
+from triologue.engine import Transcripts
+from triologue.messages import ToolUseBlock
+
+
+@asynccontextmanager
+async def acting(**acts: Callable[[tri.SessionManager], Awaitable[str]]) -> AsyncGenerator[tri.SessionManager]:
+    """Sessions by these names, whose prompts call a tool that does this; every other one answers at once."""
+    opened: list[tri.SessionManager] = []
+
+    async def do(name: str) -> str:
+        """Do it."""
+        try:
+            return await acts[name](opened[0])
+        except tri.WouldDeadlock as error:
+            return f"WouldDeadlock: {error}"
+
+    class Model:
+        name = "acting"
+
+        async def reply(self, request: tri.ModelRequest, emit: Callable[[str], None]) -> tri.ModelReply:
+            await trio.lowlevel.checkpoint()
+            last = request.messages[-1]
+            if "tool_result" in str(last):
+                return said(str(last))
+            name = next((each for each in acts if f"be {each}" in str(last)), None)
+            return said(ToolUseBlock(id=f"t{name}", name="do", input={"name": name})) if name else said("hello")
+
+    async with tri.open_manager(tri.Embedded(model=Model(), transcripts=Transcripts(), tools=[do])) as manager:
+        opened.append(manager)
+        yield manager
+
+
+async def ask(key: str, prompt: str, manager: tri.SessionManager) -> str:
+    return (await manager.session(key).ask(prompt)).result or ""
+
+
+async def said_by(manager: tri.SessionManager, key: str) -> str:
+    with trio.fail_after(60):
+        return await ask(key, f"be {key}", manager)
+
+
+async def iterate(manager: tri.SessionManager) -> str:
+    turn = await manager.session("a").send("hello")
+    return "".join([tri.text(message) async for message in turn])
+
+
+async def scoped(manager: tri.SessionManager) -> str:
+    async with manager.session("a").turn("hello") as turn:
+        return str(await turn.wait())
+
+
+async def hibernate(manager: tri.SessionManager) -> str:
+    await manager.session("a").hibernate()
+    return "hibernated"
+
+
+async def wait(manager: tri.SessionManager) -> str:
+    return str(await (await manager.session("a").send("hello")).wait())
+
+
+@pytest.mark.parametrize("act", [partial(ask, "a", "hello"), iterate, scoped, hibernate, wait])
+async def test_a_tool_that_waits_for_its_own_session_is_told_so(
+    autojump_clock: MockClock, act: Callable[[tri.SessionManager], Awaitable[str]]
+) -> None:
+    async with acting(a=act) as manager:
+        assert "callback of the session 'a' waits for a turn of that session" in await said_by(manager, "a")
+        assert await ask("a", "hello", manager) == "hello"
+
+
+async def test_so_is_one_that_does_it_through_another_session(autojump_clock: MockClock) -> None:
+    async with acting(a=partial(ask, "b", "be b"), b=partial(ask, "a", "hello")) as manager:
+        assert "by way of the session 'b'" not in await said_by(manager, "other")
+        assert "WouldDeadlock" in await said_by(manager, "a")
+
+
+async def test_two_that_ask_each_other_do_not_both_hang(autojump_clock: MockClock) -> None:
+    async with acting(a=partial(ask, "b", "hello"), b=partial(ask, "a", "hello")) as manager:
+        answers: list[str] = []
+
+        async def say(key: str) -> None:
+            answers.append(await said_by(manager, key))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(say, "a")
+            nursery.start_soon(say, "b")
+        assert sum("WouldDeadlock" in each for each in answers) == 1, answers
+
+
+async def test_a_tool_may_ask_another_session_and_send_to_its_own(autojump_clock: MockClock) -> None:
+    async def send(manager: tri.SessionManager) -> str:
+        await manager.session("b").send("hello")
+        return await ask("c", "hello", manager)
+
+    async with acting(b=send) as manager:
+        assert "hello" in await said_by(manager, "b")
+
+
+async def test_a_task_of_the_programs_own_may_wait(autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        later: list[str] = []
+
+        async def follow_up(manager: tri.SessionManager) -> None:
+            later.append(await ask("a", "hello", manager))
+
+        async def act(manager: tri.SessionManager) -> str:
+            nursery.start_soon(follow_up, manager)
+            return "begun"
+
+        async with acting(a=act) as manager:
+            assert "begun" in await said_by(manager, "a")
+            while not later:
+                await trio.sleep(1)
+    assert later == ["hello"]

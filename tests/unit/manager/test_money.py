@@ -1,0 +1,67 @@
+"""What sessions may cost: a warning, then an end for what waits, and a refusal for what comes."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import triologue as tri
+from tests.support.frames import result
+from tests.unit.engine.stage import Scripted, said
+from tests.unit.manager.stage import scripted
+from triologue.engine import Transcripts
+from triologue.messages import CostWarning
+from triologue.options import Limits
+
+
+@asynccontextmanager
+async def paid(limits: Limits, *, answers: int, cost_usd: float = 0.5) -> AsyncGenerator[tri.SessionManager]:
+    """A manager whose model takes so much for each answer."""
+    model = Scripted(*(said(f"answer {n}", cost_usd=cost_usd) for n in range(answers)))
+    async with tri.open_manager(tri.Embedded(model=model, transcripts=Transcripts()), limits=limits) as manager:
+        yield manager
+
+
+async def test_a_session_is_warned_and_what_waits_when_the_money_is_spent_ends_with_that(
+    autojump_clock: MockClock,
+) -> None:
+    async with paid(Limits(max_cost_usd_per_session=2.0), answers=8, cost_usd=0.25) as manager:
+        session = manager.session("k")
+        async with session.subscribe() as events:
+            turns = [await session.send(f"prompt {n}") for n in range(10)]
+            kinds = [(await turn.wait()).kind for turn in turns]
+            assert kinds == ["answered"] * 8 + ["cancelled"] * 2
+            async for event in events:
+                if isinstance(event.message, CostWarning):
+                    assert event.message == CostWarning(cost_usd=1.75, limit_usd=2.0)
+                    break
+        with pytest.raises(tri.BudgetExceeded) as caught:
+            (await turns[9].wait()).unwrap()
+        assert (caught.value.cost_usd, caught.value.limit_usd) == (2.0, 2.0)
+        with pytest.raises(tri.BudgetExceeded, match="max_cost_usd_per_session is 2 US dollars, and 2 were spent"):
+            await session.ask("more")
+
+
+async def test_what_one_session_spends_of_the_whole_ends_what_waits_in_others(autojump_clock: MockClock) -> None:
+    async with paid(Limits(max_cost_usd=1.0), answers=2) as manager:
+        await manager.session("a").ask("one")
+        await manager.session("a").ask("two")
+        with pytest.raises(tri.BudgetExceeded, match="max_cost_usd is 1"):
+            await manager.session("b").ask("three")
+
+
+async def test_no_session_begins_a_turn_when_another_one_has_just_spent_the_last(autojump_clock: MockClock) -> None:
+    async with scripted(limits=Limits(max_cost_usd=1.0)) as (session, agent, manager):
+        other = manager.session("other")
+        running, waiting = await session.send("silent"), await session.send("b")
+        theirs, behind = await other.send("silent"), await other.send("b")
+        await wait_all_tasks_blocked()
+        for turn, link in ((running, agent.links[0]), (theirs, agent.links[1])):
+            link.say(result(turn.id, total_cost_usd=1.0))
+        assert [(await turn.wait()).kind for turn in (running, waiting, theirs, behind)] == [
+            "answered",
+            "cancelled",
+            "answered",
+            "cancelled",
+        ]

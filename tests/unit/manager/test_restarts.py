@@ -1,0 +1,83 @@
+"""Agents that die: restarts under a budget, and sessions that give up, each for itself."""
+
+from itertools import pairwise
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+import triologue as tri
+from tests.support.scripted_agent import ScriptedAgent
+from tests.unit.manager.stage import answer, scripted
+from triologue.messages import StateChanged, TurnEnded
+from triologue.options import RestartPolicy
+
+
+async def die(session: tri.Session) -> BaseException | None:
+    with pytest.raises(tri.TurnFailed) as caught:
+        await session.ask("die")
+    return caught.value.__cause__
+
+
+async def test_a_session_whose_agents_die_too_often_fails_and_opens_again(autojump_clock: MockClock) -> None:
+    policy = RestartPolicy(max_restarts=1, within=60, backoff=0, max_backoff=0)
+    async with scripted(restart=policy) as (session, _, manager):
+        assert isinstance(await die(session), tri.AgentCrashed)
+        assert await answer(session, "b") == "2. b"
+        async with session.subscribe() as events:
+            running, waiting = await session.send("die"), await session.send("c")
+            assert isinstance((await running.wait()).error, tri.TurnFailed)
+            failed = (await waiting.wait()).error
+            assert isinstance(failed, tri.TurnFailed)
+            assert isinstance(failed.__cause__, tri.SessionFailed)
+            async for event in events:
+                if isinstance(event.message, StateChanged) and event.message.state == "failed":
+                    break
+        assert session.state == "failed"
+        with pytest.raises(tri.SessionFailed) as caught:
+            await session.ask("d")
+        assert caught.value.retry_at == 60
+        assert await answer(manager.session("other"), "hello") == "1. hello"
+        await trio.sleep(60)
+        assert session.state == "hibernated"
+        assert await answer(session, "d") == "4. d"
+
+
+async def test_restarts_are_put_off_also_where_the_session_slept_between(autojump_clock: MockClock) -> None:
+    agent = ScriptedAgent()
+    starts: list[float] = []
+    agent.connecting = lambda: starts.append(trio.current_time())
+    async with scripted(agent, restart=RestartPolicy(max_restarts=9, within=600, backoff=10, max_backoff=40)) as (
+        session,
+        _,
+        _,
+    ):
+        for _ in range(5):
+            await die(session)
+    waited = [later - earlier for earlier, later in pairwise(starts)]
+    assert waited[0] == 0  # the first restart comes at once
+    assert all(low <= each <= 2 * low for low, each in zip([5, 10, 20], waited[1:], strict=True)), waited
+
+
+async def test_a_turn_is_run_again_where_the_policy_says_so(autojump_clock: MockClock) -> None:
+    policy = RestartPolicy(max_restarts=2, retry_turn=True)
+    async with scripted(restart=policy) as (session, agent, _):
+        async with session.subscribe() as events:
+            assert isinstance(await die(session), tri.AgentCrashed)
+            ends = 0
+            async for event in events:
+                if isinstance(event.message, TurnEnded):
+                    ends += 1
+                    break
+        assert (ends, len(agent.links)) == (1, 3)
+        uuids = [message.uuid for link in agent.links for message in link.sent if isinstance(message, tri.UserMessage)]
+        assert len(set(uuids)) == 3
+
+
+async def test_a_slash_command_that_is_run_again_is_still_one(autojump_clock: MockClock) -> None:
+    async with scripted(restart=RestartPolicy(retry_turn=True)) as (session, agent, _):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.command, "/compact")
+            agent.opening = lambda link: link.die(1) if len(agent.links) == 1 else None
+        sent = [message for link in agent.links for message in link.sent if isinstance(message, tri.UserMessage)]
+        assert [message.client_composed for message in sent] == [False]
