@@ -481,7 +481,7 @@ class SessionLaws(RuleBasedStateMachine):
         self.receive(on.Gate(self.gate))
 
     @rule(is_spent=st.booleans(), is_told_at_once=st.booleans())
-    def money(self, is_spent: bool, is_told_at_once: bool) -> None:
+    def money_runs_out(self, is_spent: bool, is_told_at_once: bool) -> None:
         self.money = SPENT if is_spent else None
         if is_told_at_once or self.money is None:
             self.tell_money()
