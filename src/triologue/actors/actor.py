@@ -163,7 +163,7 @@ class Actor:
     def _report(self) -> None:
         """Tell who watches over all what has become of this one."""
         session, oversight = self.session, self._world.oversight
-        if session.is_idle is not self._rests:
+        if session.rests is not self._rests:
             self._rests = not self._rests
             oversight.rests(self.conversation, session.link.generation, is_idle=self._rests)
         if session.waits_at_gate is not self._waits_at_gate:

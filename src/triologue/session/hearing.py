@@ -66,8 +66,10 @@ class Hearing:
 
     def is_plain(self, batch: list[Message]) -> bool:
         """Does nothing in this batch need a decision? Then it is published as it came, and not given to `take_in`."""
-        watch = self._session.watch
-        if watch.waits_for_output or self._is_unsure():
+        session, watch = self._session, self._session.watch
+        run = session.run
+        is_unsure = run is not None and run.phase is Phase.SENT and not session.link.tells_lifecycle
+        if watch.waits_for_output or is_unsure:
             return False
         types = set(map(type, batch))
         if self._looked_at.isdisjoint(types):
@@ -75,7 +77,7 @@ class Hearing:
         is_plain = self._notable.keys().isdisjoint(types) and _refused_account(batch) is None
         if not is_plain or watch.times_tools:
             return False
-        if self._session.owner is not None:
+        if session.owner is not None:
             watch.note_tools(batch)
         return True
 
@@ -95,6 +97,9 @@ class Hearing:
     def _hear_sure(self, batch: list[Message]) -> None:
         """The quick way: what lies between two notable messages is taken at once."""
         notable, done = self._notable, 0
+        if len(batch) == 1:
+            self._hear(batch[0])
+            return
         for place in compress(count(), map(notable.__contains__, map(type, batch))):
             self._pass_on(batch[done:place])
             notable[type(batch[place])](batch[place])

@@ -78,7 +78,6 @@ class Losing:
             if run.phase is not Phase.PENDING:  # it is where no prompt went out yet, because the start failed
                 run.move(Phase.PENDING)
             run.is_noticed, run.prompt = False, renewed(run.prompt)
-            session.watch.end()
         else:
             session.end_run(run.stopped("the agent went away") if run.is_stopping else failed_by(error))
 
@@ -88,7 +87,6 @@ class Losing:
         if run is not None and run.was_left_alone_by(error):
             run.move(Phase.PENDING)
             run.is_repeated = True
-            session.watch.end()
             return True
         is_missing = isinstance(error, SessionNotFound) and session.session_id is not None
         is_first_try = run is None or run.phase is Phase.PENDING
@@ -126,6 +124,7 @@ class Losing:
     def _give_up_all(self, error: TriologueError) -> None:
         """Nobody is there any more for what either end still wants of the other."""
         session = self._session
+        session.watch.end()
         for timer in (START, INTERRUPT):
             session.effect(do.ClearTimer(timer))
         if MAX_AGE in session.timed:

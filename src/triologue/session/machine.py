@@ -71,7 +71,8 @@ class Session(Ground):
         self._rest_tickets: list[int] = []
         self._leaves: list[on.Leave] = []
         self._shown: SessionState = self.state
-        self._was_idle = False
+        self.rests = False
+        """It was idle after the last input."""
         self.is_metered, self.doubtful = is_metered, dict(doubtful or {})
         self._questions = Questions(self)
         self._serving = Serving(self)
@@ -116,7 +117,8 @@ class Session(Ground):
 
         One that may pass is not given to `receive`.
         """
-        return self.link.is_current(generation) and self._hearing.is_plain(batch)
+        link = self.link  # not by way of `is_current`: this is asked for every read
+        return generation == link.generation and link.state is not LinkState.ABSENT and self._hearing.is_plain(batch)
 
     def receive(self, event: on.Input) -> list[do.Effect]:
         """Take in one input; return what is to be done, in order.
@@ -126,10 +128,10 @@ class Session(Ground):
         """
         self._handle(event)
         self._go_on()
-        if self.is_idle != self._was_idle:
-            self._was_idle = not self._was_idle
+        if (self.run is None and self.is_idle) is not self.rests:
+            self.rests = not self.rests
             if IDLE in self.timed:
-                self.effect(do.SetTimer(IDLE, self.link.generation) if self._was_idle else do.ClearTimer(IDLE))
+                self.effect(do.SetTimer(IDLE, self.link.generation) if self.rests else do.ClearTimer(IDLE))
         if self.state != self._shown and not self.is_accounting:  # else it may begin the next turn at once
             self._shown = self.state
             self.publish(None, [StateChanged(state=self._shown, reason=self._why())])
@@ -204,17 +206,17 @@ class Session(Ground):
             self._questions.send()
         if self.link.is_old and self._is_at_rest:
             self.close_link(eof=True)
-        self._begin_next()
+        if self.run is None:
+            self._begin_next()
         if self.run is not None:
             self._advance(self.run)
-            if not self.is_held and self.gate is None and not self.is_accounting:
+            if len(self.mailbox) > 0 and not self.is_held and self.gate is None and not self.is_accounting:
                 self.steering.hand_over()
         else:
             self._go_on_without_turn()
 
     def _begin_next(self) -> None:
-        if self.run is None and len(self.steering) > 0:
-            self.steering.begin_next()
+        self.steering.begin_next()
         if self.run is None and self._may_begin() and (waiting := self.mailbox.take()) is not None:
             self.run = Run(waiting.turn_id, waiting.prompt)
             self.run.is_begun = waiting.is_begun

@@ -82,9 +82,9 @@ class Watch:
         """The turn is over."""
         if not self.is_on:
             return
+        self._clear(FIRST_EVENT if self.waits_for_output else SILENCE)  # one of them runs, never both
+        self._clear(TURN)
         self.is_on = self.waits_for_output = False
-        for timer in (FIRST_EVENT, SILENCE, TURN):
-            self._clear(timer)
         for tool_use_id in self.tools:
             self._clear(TOOL, tool_use_id)
         self.tools, self._permissions = {}, {}

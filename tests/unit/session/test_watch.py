@@ -52,7 +52,6 @@ def test_timers_run_from_the_prompt_to_the_first_word_and_from_there_on() -> Non
     assert stage.hear(partial("i")) == ["a: StreamEvent"]  # words set no timers
     assert stage.hear(result("a")) == [
         "a: ResultMessage",
-        "clear first_event",
         "clear silence",
         "clear turn",
         "a: TurnEnded answered",
@@ -65,7 +64,7 @@ def test_timers_run_from_the_prompt_to_the_first_word_and_from_there_on() -> Non
 @pytest.mark.parametrize("timer", [FIRST_EVENT, TURN])
 def test_an_agent_that_says_nothing_is_interrupted(timer: str) -> None:
     stage = ready("a", timed=ALL)
-    assert stage.expire(timer) == ["clear first_event", "clear silence", "clear turn", *INTERRUPTED]
+    assert stage.expire(timer) == ["clear first_event", "clear turn", *INTERRUPTED]
     assert deadline_of(stage, success("g1_2", {"cancelled": ["a"]})) == timer
 
 
@@ -86,7 +85,7 @@ def test_a_tool_that_runs_is_no_silence_but_has_a_deadline_of_its_own() -> None:
     stage, agent = watched()
     assert stage.hear(agent.call_tool("t1")) == ["timer tool 1 t1", "a: AssistantMessage"]
     assert stage.expire(SILENCE) == ["timer silence 1"]
-    assert stage.expire(TOOL, about="t1")[3:] == ["clear tool t1", *INTERRUPTED]
+    assert stage.expire(TOOL, about="t1")[2:] == ["clear tool t1", *INTERRUPTED]
     assert deadline_of(stage, success("g1_2"), aborted("a", terminal_reason="aborted_tools")) == TOOL
 
 
