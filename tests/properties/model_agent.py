@@ -54,7 +54,7 @@ class ModelAgent:
 
     @property
     def does_nothing(self) -> bool:
-        return self.running is None and not self.queue and not self.tasks and not self.waits_for
+        return self.running is None and not self.queue and not self.tasks
 
     def take_up(self, *, merged: int = 0) -> list[Message]:
         """The next prompt's turn begins, if none runs, with some of those behind it in it."""

@@ -463,16 +463,21 @@ class SessionLaws(RuleBasedStateMachine):
 
     @rule(is_current=st.booleans())
     def evict(self, is_current: bool) -> None:
-        agent, ticket = self.agent, self.ticket()
+        agent = self.agent
         generation = self.last_generation if is_current else self.last_generation - 1
         is_open = any(each not in self.outcomes for each in self.accepted) or bool(self.asking)
-        self.receive(on.Evict(ticket, generation))
-        if self.replies[ticket]:
+        is_owed = len(self.session.duties) > 0
+        was_told = agent is not None and agent.is_told_to_stop
+        effects = self.receive(on.Evict(generation))
+        if agent is not None and agent.is_told_to_stop and not was_told:
             assert is_current
-            assert agent is not None
-            assert agent.is_told_to_stop
-            assert agent.does_nothing
+            assert agent.does_nothing, agent
             assert not is_open
+            assert not is_owed
+        elif is_current and agent is not None:
+            assert effects == [do.Stay(generation)]
+        else:
+            assert effects == []
 
     @rule(is_closed=st.booleans())
     def usage_limit(self, is_closed: bool) -> None:

@@ -192,7 +192,7 @@ def test_a_setting_whose_next_agent_lives_is_kept() -> None:
 def test_an_idle_agent_goes_and_the_next_message_starts_another() -> None:
     stage = running("a")
     stage.hear(result("a"))
-    assert stage.receive(on.Evict(1, 1)) == ["stop 1: end of input", "answer 1: True", "-: hibernated"]
+    assert stage.receive(on.Evict(1)) == ["stop 1: end of input", "-: hibernated"]
     assert stage.submit("b") == ["b: TurnAccepted", "-: restarting"]
     assert stage.gone() == [*GONE, RESUMED, "-: starting"]
 
@@ -214,8 +214,8 @@ def test_one_that_is_needed_stays() -> None:
     held_back.submit("f")
     starting = Stage()
     starting.submit("g")
-    for stage in (at_work, asked, in_background, by_itself, held_back, starting, Stage()):
-        assert stage.receive(on.Evict(1, stage.generation)) == ["answer 1: False"]
+    for stage in (at_work, asked, in_background, by_itself, held_back, starting):
+        assert stage.receive(on.Evict(1)) == ["stay 1"]
 
 
 def test_an_eviction_of_an_agent_before_this_one_is_refused() -> None:
@@ -224,8 +224,8 @@ def test_an_eviction_of_an_agent_before_this_one_is_refused() -> None:
     stage.submit("b")
     stage.begin()
     stage.hear(result("b"))
-    assert stage.receive(on.Evict(1, 1)) == ["answer 1: False"]
-    assert stage.receive(on.Evict(2, 2))[1] == "answer 2: True"
+    assert stage.receive(on.Evict(1)) == []
+    assert stage.receive(on.Evict(2))[0] == "stop 2: end of input"
 
 
 # Money and limits.
