@@ -68,7 +68,7 @@ class Watch:
             self._works_otherwise = False
             self._set(FIRST_EVENT)
 
-    def heard_otherwise(self, batch: Iterable[Message]) -> None:
+    def heard_otherwise(self, batch: Sequence[Message]) -> None:
         """The agent said this in no turn of ours."""
         if self.waits_for_output and not _OUTPUT.isdisjoint(map(type, batch)):
             self._works_otherwise = True
