@@ -138,6 +138,8 @@ class Holding:
             self._hear(generation, batch)
             place.leave()  # it speaks, so it has started
 
+        if world.starting.available_tokens > 0:  # else it is under way when it comes to its place in the line
+            place.admit()
         opening = world.oversight.connect(self._conversation, generation, options, sink=sink, carrier=place)
         try:
             async with opening as connection:

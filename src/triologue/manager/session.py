@@ -281,6 +281,9 @@ class Session(Controls):
         Raises:
             WouldDeadlock: a tool or a callback of this session waits for its end.
         """
+        if self._registry.get(self._key) is None:  # nor does it begin by that
+            await trio.lowlevel.checkpoint()
+            return
         with self._intake.waiting():
             await self._leave(on.Rest)
 

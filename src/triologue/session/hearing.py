@@ -183,8 +183,8 @@ class Hearing:
         session.is_accounting = session.is_metered
         run = session.run
         if run is None or not run.is_answered_by(message):
-            self._chunk.append(message)
             self._flush()
+            session.publish(None, [message])  # of a turn of the agent's own, whichever runs now
             return
         if run.was_hit_by_mistake(message) and session.watch.waits_for_output and not run.has_others:
             self._flush()

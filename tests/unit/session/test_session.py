@@ -226,7 +226,7 @@ def test_a_result_for_another_prompt_ends_nothing() -> None:
     stage.hear(result("a"), lifecycle("a", "completed"))
     assert stage.hear(result("a")) == ["-: ResultMessage"]
     stage.hear(lifecycle("b", "started"))
-    assert stage.hear(result("a")) == ["b: ResultMessage"]
+    assert stage.hear(result("a")) == ["-: ResultMessage"]
     assert stage.session.run is not None
 
 
