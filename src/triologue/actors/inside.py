@@ -1,6 +1,6 @@
 """Who waits for whom: a callback that waits for its own session, straight or through others, would wait for ever."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import final
 
@@ -27,7 +27,7 @@ class Home:
     def reaches(self, other: "Home") -> bool:
         """Does it wait for the other one, itself or through others?"""
         seen: set[Home] = set()
-        left = [self]
+        left: list[Home] = [self]
         while left:
             home = left.pop()
             if home is other:
@@ -44,7 +44,7 @@ _homes: dict[trio.lowlevel.Task, Home] = {}
 
 
 @contextmanager
-def at_home(home: Home) -> Iterator[None]:
+def at_home(home: Home) -> Generator[None]:
     """This task holds a connection of that session."""
     task = trio.lowlevel.current_task()
     _homes[task] = home
@@ -67,7 +67,7 @@ def current_home() -> Home | None:
 
 
 @contextmanager
-def waiting_for(target: Home, asker: Home | None) -> Iterator[None]:
+def waiting_for(target: Home, asker: Home | None) -> Generator[None]:
     """A callback of `asker` waits for a turn of `target` in this block.
 
     Raises:

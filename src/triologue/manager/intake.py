@@ -33,7 +33,7 @@ class Intake:
         self._registry = directory.registry
         self._key = key
         self._conversation = conversation
-        self._overlap = overlap
+        self._overlap: Overlap | None = overlap
 
     async def send(
         self,
@@ -46,8 +46,8 @@ class Intake:
     ) -> Turn:
         """Send a prompt; return when it is accepted. With `is_read`, its first iteration misses no partial."""
         self._directory.refuse_if_closed()
-        overlap = overlap or self._overlap or self._directory.overlap
-        check_overlap(overlap)
+        policy: Overlap = overlap or self._overlap or self._directory.overlap
+        check_overlap(policy)
         check_labels(id, meta)
         conversation = self._conversation()
         # An agent takes a prompt's uuid as its identity too: the second prompt of that uuid is not answered.
@@ -62,7 +62,7 @@ class Intake:
         turn = conversation.new_turn(turn_id, meta or {}, withdraw=self._withdraw, position=self._position)
         if is_read:
             turn.reserve()
-        accepted = self._registry.post(conversation, on.Submit(turn_id, prompt, turn.meta, overlap))
+        accepted = self._registry.post(conversation, on.Submit(turn_id, prompt, turn.meta, policy))
         if chosen is not None:
             conversation.remember(prompt, turn, accepted)
         try:

@@ -90,7 +90,7 @@ def check_limits(limits: Limits, deadlines: Deadlines) -> None:
     for name in deadlines.__struct_fields__:
         value = getattr(deadlines, name)
         is_endless = value is None and name not in _BOUNDED
-        if not is_endless and (not _is_number(value) or not value >= 0):
+        if not is_endless and (value is None or not _is_number(value) or not value >= 0):
             raise InvalidOption(f"Deadlines({name}={brief(value)}) is no number of seconds, 0 or more")
 
 

@@ -81,7 +81,10 @@ class Mailbox:
 
     def remove(self, turn_id: str) -> bool:
         """Remove one turn, wherever it stands; False when it does not wait here."""
-        return turn_id in self._turns and self._removed(turn_id) is not None
+        if turn_id not in self._turns:
+            return False
+        self._removed(turn_id)
+        return True
 
     def clear(self) -> list[Waiting]:
         """Remove all, in order."""
