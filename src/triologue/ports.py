@@ -35,6 +35,16 @@ class Exit(Struct, frozen=True, kw_only=True):
     """The end of what it wrote to stderr, at most 64 KiB."""
 
 
+class Account(Struct, frozen=True, kw_only=True):
+    """An OS user, with all that makes a process that user's and nobody else's."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    """All groups of the user: none of this process's own stays."""
+
+
 class Command(Struct, frozen=True, kw_only=True):
     """A program to run as an agent."""
 
@@ -43,6 +53,8 @@ class Command(Struct, frozen=True, kw_only=True):
     """The whole environment; nothing is inherited."""
     cwd: str | None = None
     stderr: Callable[[str], None] | None = None
+    account: Account | None = None
+    """Who it runs as; None: the user of this process."""
     grace: float | None = None
     """Seconds for it to leave by itself at the end of its input, where that is less than its carrier gives."""
 

@@ -32,16 +32,13 @@ EVERY_AGENT_HAS = frozenset(IDENTITY) | {
     "setting_sources",
     "stderr",
     "system_prompt",
+    "user",
     "verbatim_prompts",
 }
 """The options that all vendors' programs have."""
 
 # Nothing in one of these asks for something all the same: no tools, no settings, another prompt.
 EMPTY_SAYS_SOMETHING = ("setting_sources", "skills", "system_prompt", "tools")
-
-USER_HINT = (
-    "agents run as the user of this program; name by cli_path a script that changes the user (`exec sudo -u bot ...`)"
-)
 
 # What `extra_args` may not say: the protocol rests on the first two, and the others are options of their own, which
 # have to be known here because they tell which conversation is meant.
@@ -79,19 +76,42 @@ def check_conversation(options: Options) -> None:
         )
 
 
-def check_surroundings(options: Options) -> None:
-    """Refuse a folder, a variable or a sub-agent that cannot be."""
+def check_surroundings(options: Options, *, takes_away: bool = False) -> None:
+    """Refuse a folder, a variable, a user or a sub-agent that cannot be.
+
+    Args:
+        options: what is asked for.
+        takes_away: a variable that is None is left out of the environment; else it cannot be.
+    """
     if options.cwd == "":
         raise InvalidOption("cwd='' is no folder; leave it out for the current one")
-    for name, value in options.env.items():
-        if not isinstance(value, str) or not name or "=" in name or "\0" in name + value:
-            raise InvalidOption(f"env[{brief(name)}] cannot be a variable: name and value are str without NUL")
+    _check_variables(options.env, takes_away=takes_away)
+    _check_user(options.user)
     for name, agent in (options.agents or {}).items():
         # The programs drop what they cannot read without a word.
         if not isinstance(agent, Mapping) or not all(
             isinstance(agent.get(key), str) for key in ("description", "prompt")
         ):
             raise InvalidOption(f"agents[{brief(name)}]={brief(agent)} is no dict with a description and a prompt")
+
+
+def _check_variables(variables: Mapping[str, str | None], *, takes_away: bool) -> None:
+    for name, value in variables.items():
+        if value is None and not takes_away:
+            raise InvalidOption(
+                f"env[{brief(name)}]=None cannot be: only the Qoder CLI has variables taken away; "
+                "give the agent an `environ` without it"
+            )
+        text = "" if value is None else value
+        if not isinstance(name, str) or not isinstance(text, str) or not name or "=" in name or "\0" in name + text:
+            raise InvalidOption(f"env[{brief(name)}] cannot be a variable: name and value are str without NUL")
+
+
+def _check_user(user: str | int | None) -> None:
+    is_id = isinstance(user, int) and not isinstance(user, bool) and user >= 0
+    is_name = isinstance(user, str) and bool(user) and "\0" not in user
+    if user is not None and not is_id and not is_name:
+        raise InvalidOption(f"user={brief(user)} is neither the name nor the id of a user of this machine")
 
 
 def refuse_nul(words: list[str]) -> list[str]:

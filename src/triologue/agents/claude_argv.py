@@ -49,7 +49,6 @@ _HINTS = {
     "no_mcp": "give strict_mcp_config=True, and no mcp_servers",
     "plan_mode": "give permission_mode='plan'",
     "proxy": "give env={'HTTPS_PROXY': ...}",
-    "user": argv.USER_HINT,
 }
 
 PERMISSION_MODES = ("default", "acceptEdits", "auto", "bypassPermissions", "dontAsk", "manual", "plan")

@@ -11,9 +11,10 @@ import msgspec
 import trio
 
 from triologue.agents import claude_argv, claude_faults, claude_requests
+from triologue.agents.accounts import find_account
 from triologue.agents.argv import described_agents
 from triologue.agents.discovery import CLAUDE, find_program
-from triologue.agents.launching import working_folder
+from triologue.agents.launching import changed, working_folder
 from triologue.agents.replies import permission_reply
 from triologue.agents.settings import read_settings
 from triologue.agents.skills import listed_skills
@@ -103,7 +104,7 @@ class ClaudeCode:
         """What `connect` starts. Asks the file system.
 
         Raises:
-            AgentNotFound, AgentStartError: there is no CLI, or no folder to start it in.
+            AgentNotFound, AgentStartError: there is no CLI, no folder to start it in, or no such user.
             InvalidOption: the settings file cannot be read.
         """
         base = self._base()
@@ -116,6 +117,7 @@ class ClaudeCode:
             env=environment(options, base, cwd),
             cwd=cwd,
             stderr=options.stderr,
+            account=find_account(options.user),
         )
 
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
@@ -147,4 +149,4 @@ def environment(options: Options, base: Mapping[str, str], cwd: str) -> dict[str
     env.setdefault("CLAUDE_CODE_SDK_READS_SESSION_STATE", "1")
     if options.enable_file_checkpointing:
         env["CLAUDE_CODE_ENABLE_SDK_FILE_CHECKPOINTING"] = "true"
-    return {**env, **options.env, "PWD": cwd}
+    return {**changed(env, options.env), "PWD": cwd}

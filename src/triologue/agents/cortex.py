@@ -9,9 +9,10 @@ import msgspec
 import trio
 
 from triologue.agents import cortex_argv, cortex_faults, cortex_requests
+from triologue.agents.accounts import find_account
 from triologue.agents.argv import described_agents
 from triologue.agents.discovery import CORTEX, find_program
-from triologue.agents.launching import working_folder
+from triologue.agents.launching import changed, working_folder
 from triologue.agents.replies import permission_reply
 from triologue.errors import TriologueError
 from triologue.hosting import declared_servers, local_servers, tool_definitions, wire_hooks
@@ -104,7 +105,7 @@ class CortexCode:
         """What `connect` starts. Asks the file system.
 
         Raises:
-            AgentNotFound, AgentStartError: there is no CLI, or no folder to start it in.
+            AgentNotFound, AgentStartError: there is no CLI, no folder to start it in, or no such user.
         """
         base = self._base()
         program = find_program(CORTEX, options, base)
@@ -114,6 +115,7 @@ class CortexCode:
             env=environment(options, base, cwd),
             cwd=cwd,
             stderr=options.stderr,
+            account=find_account(options.user),
             grace=GRACE,
         )
 
@@ -131,4 +133,4 @@ def environment(options: Options, base: Mapping[str, str], cwd: str) -> dict[str
     if cortex_argv.sandbox_is_asked_for(options):
         env["ENABLE_COCO_CNG_SANDBOX"] = "1"
     # Says who asks; the vendor's SDKs name themselves there.
-    return {**env, **options.env, "CORTEX_CODE_ENTRYPOINT": "triologue", "PWD": cwd}
+    return {**changed(env, options.env), "CORTEX_CODE_ENTRYPOINT": "triologue", "PWD": cwd}

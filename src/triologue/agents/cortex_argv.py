@@ -33,7 +33,6 @@ _HINTS = {
     "resume_drops_turn": "give resume_session_at without it",
     "sandbox": "give snowflake_sandbox={'enabled': True}",
     "tools": "take tools away by disallowed_tools",
-    "user": argv.USER_HINT,
     "verbatim_prompts": "it reads slash commands in a prompt, and cannot be told not to",
 }
 

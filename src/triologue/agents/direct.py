@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 import trio
 
@@ -20,6 +20,7 @@ from triologue.agents.marks import HAS_PROC
 from triologue.agents.spawner import SWEEP_PATIENCE, Launch
 from triologue.agents.warden_process import COOKIE, Seen, Table, below, kill, look_around, read_cookies, with_cookie
 from triologue.errors import AgentStartError
+from triologue.ports import Account
 
 LOOK_AGAIN = 0.01
 
@@ -56,6 +57,7 @@ class DirectSpawner:
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
+                **identity(launch.account),
             )
             child = DirectChild(process, cookie)
             self._running.add(child)
@@ -111,6 +113,13 @@ class DirectChild:
     async def sweep(self) -> list[int]:
         """Kill it and what it left; see `Child.sweep`."""
         return await trio.to_thread.run_sync(sweep_by_cookie, self._cookie, SWEEP_PATIENCE)
+
+
+def identity(account: Account | None) -> dict[str, Any]:
+    """What makes a new process this user's, as `subprocess.Popen` takes it."""
+    if account is None:
+        return {}
+    return {"user": account.uid, "group": account.gid, "extra_groups": list(account.groups)}
 
 
 def sweep_by_cookie(cookie: str, patience: float) -> list[int]:

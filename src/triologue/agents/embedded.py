@@ -83,6 +83,7 @@ _HINTS = {
     "extra_args": "it has no command line",
     "mcp_servers": "it reaches only servers that live in this program; see create_sdk_mcp_server",
     "tools": "its tools are the functions that Embedded(tools=[...]) was given",
+    "user": "it runs in this process, as the user of this process",
 }
 
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from triologue.agents.spawner import Launch
@@ -23,9 +24,14 @@ def working_folder(options: Options) -> str:
         raise AgentStartError("the current folder was deleted; choose one by Options(cwd=...)") from None
 
 
+def changed(environ: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    """An environment with these variables; None takes one away."""
+    return {name: value for name, value in {**environ, **changes}.items() if value is not None}
+
+
 def plan(command: Command, fds: tuple[int, int, int]) -> Launch:
     """What to start, in a folder that means the same to everybody. Raises `OSError` if there is no current one."""
-    return Launch(command.argv, command.env, str(Path(command.cwd or ".").absolute()), fds)
+    return Launch(command.argv, command.env, str(Path(command.cwd or ".").absolute()), fds, command.account)
 
 
 def open_pipes() -> tuple[tuple[int, int, int], tuple[int, int, int]]:
@@ -57,10 +63,12 @@ def explain(error: OSError | ValueError, command: Command) -> AgentError:
             )
         place = "there is no such file" if "/" in program else "it is in none of the folders of PATH"
         return AgentNotFound(f"{what}: {place}; install it, or give its full path")
+    who = "this user" if command.account is None else f"the user {command.account.name!r}"
     advice = {
         errno.ENOENT: "create the folder, or choose another cwd",
         errno.ENOTDIR: "choose a cwd that is a folder",
-        errno.EACCES: "allow this user to execute the file and to enter the folder",
+        errno.EACCES: f"allow {who} to execute the file, and to enter its folder and the cwd",
+        errno.EPERM: f"allow this program to become {who} (CAP_SETUID and CAP_SETGID), or leave Options.user out",
         errno.ENOEXEC: "give a program, or a script whose first line names its interpreter",
         errno.E2BIG: "pass less by arguments and environment",
         errno.EMFILE: "raise the limit of open files (ulimit -n), or keep fewer agents alive",

@@ -10,9 +10,10 @@ import msgspec
 import trio
 
 from triologue.agents import qoder_argv, qoder_faults, qoder_requests
+from triologue.agents.accounts import find_account
 from triologue.agents.argv import described_agents
 from triologue.agents.discovery import QODER, find_program
-from triologue.agents.launching import working_folder
+from triologue.agents.launching import changed, working_folder
 from triologue.agents.qoder_auth import (
     AUTH_KINDS,
     JobTokens,
@@ -154,9 +155,9 @@ class Qoder:
         Raises:
             NotLoggedIn: the variable that holds the account is not set.
         """
-        told = payload(self._auth, {**self._base(), **options.env})
+        told = payload(self._auth, changed(self._base(), options.env))
         command = await trio.to_thread.run_sync(self.command, options, abandon_on_cancel=True)
-        with payload_file(told) as path:
+        with payload_file(told, command.account) as path:
             command.env["QODER_SDK_AUTH_PAYLOAD_FILE"] = str(path)
             async with carrier.spawn(command, sink=sink) as connection:
                 yield connection
@@ -165,7 +166,7 @@ class Qoder:
         """What `connect` starts, but for the file that says how to log in. Asks the file system.
 
         Raises:
-            AgentNotFound, AgentStartError: there is no CLI, or no folder to start it in.
+            AgentNotFound, AgentStartError: there is no CLI, no folder to start it in, or no such user.
             InvalidOption: the settings file cannot be read.
         """
         base = self._base()
@@ -178,6 +179,7 @@ class Qoder:
             env=environment(options, base, cwd, without=credential_variables(self._auth)),
             cwd=cwd,
             stderr=options.stderr,
+            account=find_account(options.user),
         )
 
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
@@ -195,6 +197,8 @@ def environment(
 ) -> dict[str, str]:
     """The whole environment of an agent's process. `options.env` comes after `base`, and before what the protocol needs.
 
+    A variable that it has as None is taken away.
+
     Args:
         options: `env` and `vpc_endpoint` are read.
         base: what there is already.
@@ -203,7 +207,7 @@ def environment(
     """
     env = {name: value for name, value in base.items() if name != "QODER"}  # the mark of a CLI around this program
     env.setdefault("QODER_ENTRYPOINT", "triologue")
-    env.update(options.env)
+    env = changed(env, options.env)
     # Any value makes it speak the protocol, and read the file that says how to log in.
     env["QODER_AGENT_SDK_ENTRYPOINT"] = "triologue"
     env["QODER_SDK_VERSION"] = env["QODER_AGENT_SDK_VERSION"] = VENDOR_SDK

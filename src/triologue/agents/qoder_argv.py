@@ -48,7 +48,6 @@ _HINTS = {
     "max_budget_usd": "bound what a prompt may do with max_turns",
     "no_mcp": "give strict_mcp_config=True, and no mcp_servers",
     "sandbox": "give settings={...}",
-    "user": argv.USER_HINT,
 }
 
 PERMISSION_MODES = ("default", "acceptEdits", "auto", "bypassPermissions", "dontAsk", "plan", "yolo")
@@ -74,7 +73,7 @@ def check(options: Options) -> None:
     memory_config(options.memory)
     evolution_config(options.evolution)
     argv.check_conversation(options)
-    argv.check_surroundings(options)
+    argv.check_surroundings(options, takes_away=True)
     _check_what_goes_elsewhere(options)
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from triologue.errors import AgentStartError, InvalidOption, NotLoggedIn, brief
+from triologue.ports import Account
 
 ACCESS_TOKEN_VARIABLE = "QODER_PERSONAL_ACCESS_TOKEN"
 SERVICE_ACCOUNT_VARIABLE = "QODER_SERVICE_ACCOUNT_KEY"
@@ -171,10 +172,14 @@ def payload(auth: QoderAuth, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def payload_file(content: Mapping[str, str]) -> Generator[Path]:
-    """A file that only this user can read, in a folder of its own; both are gone when the block is left.
+def payload_file(content: Mapping[str, str], account: Account | None = None) -> Generator[Path]:
+    """A file that only one user can read, in a folder of its own; both are gone when the block is left.
 
     The CLI removes the file as soon as it has read it.
+
+    Args:
+        content: what is told.
+        account: who the CLI runs as; None: the user of this program.
 
     Raises:
         AgentStartError: it cannot be written.
@@ -188,6 +193,9 @@ def payload_file(content: Mapping[str, str]) -> Generator[Path]:
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
                 json.dump(content, file)
+            if account is not None:
+                for mine in (path, folder):
+                    os.chown(mine, account.uid, account.gid)
         except OSError as error:
             raise AgentStartError(f"the Qoder CLI cannot be told how to log in, by a file: {error}") from None
         yield path

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from triologue.ports import Account
+
 SWEEP_PATIENCE = 5.0
 """Seconds for what an agent left behind to be gone after SIGKILL."""
 
@@ -14,6 +16,7 @@ class Launch(NamedTuple):
     env: dict[str, str]
     cwd: str
     fds: tuple[int, int, int]
+    account: Account | None = None
 
 
 class Child(Protocol):

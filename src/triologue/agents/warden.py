@@ -15,7 +15,7 @@ from typing import Any, final
 import trio
 
 from triologue.agents import warden_process
-from triologue.agents.direct import sweep_by_cookie
+from triologue.agents.direct import identity, sweep_by_cookie
 from triologue.agents.ledger import Ledger
 from triologue.agents.spawner import SWEEP_PATIENCE, Launch
 from triologue.errors import AgentStartError
@@ -152,6 +152,7 @@ class WardenLink:
             "argv": [to_wire(argument) for argument in launch.argv],
             "env": {to_wire(name): to_wire(value) for name, value in launch.env.items()},
             "cwd": to_wire(launch.cwd),
+            "identity": identity(launch.account),
         }
         self._last_id += 1
         child = self._last_id

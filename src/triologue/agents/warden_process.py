@@ -4,7 +4,8 @@ It runs as a file of its own (`python -I -S -E warden_process.py <host pid> <tok
 library only. Its standard input is a stream socket to the host, with one JSON object to a line in both directions:
 
     host to warden                                          warden to host
-    {"id", "do": "spawn", "argv", "env", "cwd"} + 3 fds     {"id", "pid"} or {"id", "errno", "strerror", "filename"}
+    {"id", "do": "spawn", "argv", "env", "cwd",             {"id", "pid"} or {"id", "errno", "strerror", "filename"}
+        "identity"} + 3 fds
     {"id", "do": "signal", "child", "number"}               {"id"}
     {"id", "do": "descendants", "child"}                    {"id", "pids"}
     {"id", "do": "sweep", "child", "patience"}              {"id", "pids"}: what could not be killed
@@ -12,7 +13,7 @@ library only. Its standard input is a stream socket to the host, with one JSON o
                                                             {"fatal": traceback}: the last words
 
 A child's number is the id of the request that spawned it. Text that came from the operating system (argv, env, cwd)
-travels as its bytes, read as latin-1. When the host's end closes, or the host is gone, everything below is killed.
+travels as its bytes, read as latin-1; `identity` is what `subprocess.Popen` takes to make it another user's. When the host's end closes, or the host is gone, everything below is killed.
 """
 
 import array
@@ -100,13 +101,31 @@ def below(roots: Iterable[int], table: Table) -> list[Seen]:
 def read_cookies(pid: int) -> list[str]:
     """The cookies in a process's environment: one for each host that it is below of. Empty if it cannot be read."""
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            entries = file.read().split(b"\0")
+        entries = read_environ(f"/proc/{pid}/environ").split(b"\0")
     except OSError:
         return []
     name = f"{COOKIE}=".encode()
     values = b" ".join(entry.removeprefix(name) for entry in entries if entry.startswith(name))
     return values.decode("latin-1").split()
+
+
+def read_environ(path: str) -> bytes:
+    """The environment of a process. Raises OSError."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except PermissionError:
+        # Another user's, and a root without the right to trace (in a container) cannot look: that user can. Both
+        # calls are about this thread alone, and do nothing for who is not root.
+        owner, libc = os.stat(path), ctypes.CDLL(None)
+        libc.setfsgid(owner.st_gid)
+        libc.setfsuid(owner.st_uid)
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        finally:
+            libc.setfsuid(os.geteuid())
+            libc.setfsgid(os.getegid())
 
 
 def with_cookie(env: dict[str, str], cookie: str) -> dict[str, str]:
@@ -288,6 +307,7 @@ class Warden:
             stderr=fds[2],
             # A group of its own: an agent that signals its group must hit neither the warden nor another agent.
             start_new_session=True,
+            **request["identity"],
         )
         # `_reap` waits for every child alike; a Popen that thinks it must would steal the status of another.
         process.returncode = 0

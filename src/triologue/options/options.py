@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # options are data; only the type of one of them is trio's
     import trio
 
 SystemPrompt: TypeAlias = "str | dict[str, Any] | None"
+# Not only the last of them: a checker takes no dict[str, str] for it, because we might write a None into that.
+Variables: TypeAlias = "dict[str, str] | dict[str, None] | dict[str, str | None]"
 
 
 class Options(Struct, kw_only=True):
@@ -113,10 +115,11 @@ class Options(Struct, kw_only=True):
     # Where.
     cwd: str | Path | None = None
     add_dirs: list[str | Path] = field(default_factory=list)
-    env: dict[str, str] = field(default_factory=dict)
-    """Added to the environment that the agent's process gets."""
-    user: str | None = None
-    """The OS user that the agent's process runs as."""
+    env: Variables = field(default_factory=dict[str, str])
+    """Added to the environment that the agent's process gets; None takes a variable away (Qoder)."""
+    user: str | int | None = None
+    """The OS user that the agent's process runs as, by name or id; for programs that run as root. `HOME` and the
+    rest of the environment stay as they are."""
     cli_path: str | Path | None = None
     connection: str | None = None
     """The Snowflake connection by name (Cortex Code)."""

@@ -214,6 +214,17 @@ def test_the_environment_has_the_protocols_word_last_and_no_credentials() -> Non
         "QODER_VPC_ENDPOINT": "new",
     }
     assert environment(Options(vpc_endpoint=" "), base, "/w", without=without) == ours
+    unwanted = {"QODER_VPC_ENDPOINT": None, "QODER_SDK_VERSION": None, "QODER_ENTRYPOINT": None, "NEVER_THERE": None}
+    wanted = {name: value for name, value in ours.items() if name != "QODER_ENTRYPOINT"}
+    assert environment(Options(env=unwanted), base, "/w", without=without) == wanted
+
+
+async def test_an_account_that_was_taken_out_of_the_environment_is_none() -> None:
+    agent = Qoder(auth=access_token_from_env("MY_TOKEN"), environ={"MY_TOKEN": SECRET})
+    async with open_carrier() as carrier:
+        with pytest.raises(NotLoggedIn, match="the variable MY_TOKEN is not set"):
+            async with agent.connect(Options(env={"MY_TOKEN": None}), sink=Ear(), carrier=carrier):
+                pass
 
 
 def test_credentials_that_are_told_by_the_file_are_in_no_environment(tmp_path: Path) -> None:

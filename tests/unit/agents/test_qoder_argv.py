@@ -196,6 +196,9 @@ def test_the_command_line(options: Options, words: list[str]) -> None:
             Options(mcp_servers={"#": {"tools": [{"name": "x", "permission_policy": "always_ask"}]}}),
             "leaves nothing to name in a rule",
         ),
+        (Options(env={"": None}), "env[''] cannot be a variable"),
+        (Options(env={"A": 1}), "env['A'] cannot be a variable"),  # type: ignore[arg-type]
+        (Options(user=""), "user='' is neither the name nor the id of a user"),
         (Options(memory={"mode": "other"}), "memory['mode']='other' is none of native, custom"),
         (Options(skills=["a,b"]), "skills: 'a,b' has a bracket, a comma"),
         (Options(hooks={"Stop": [HookMatcher(timeout=0)]}), "timeout=0 is no number of seconds"),
@@ -214,7 +217,6 @@ def test_what_cannot_be_is_refused_before_anything_starts(options: Options, said
     [
         (Options(max_budget_usd=1), "bound what a prompt may do with max_turns"),
         (Options(sandbox={"enabled": True}), "give settings={...}"),
-        (Options(user="bot"), "agents run as the user of this program"),
         (Options(connection="c"), "leave it out"),
         (Options(output_format={"type": "json_schema", "schema": {}}), "leave it out"),
         (Options(effort="high"), "leave it out"),

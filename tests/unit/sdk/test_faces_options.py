@@ -62,7 +62,6 @@ def test_what_has_no_effect_is_taken(vendor: str) -> None:
     [
         ("claude", {"session_store": object()}),
         ("claude", {"load_timeout_ms": 1}),
-        ("claude", {"user": "bot"}),
         ("claude", {"system_prompt": {"type": "preset", "exclude_dynamic_sections": True}}),
         ("qoder", {"session_store": object()}),
         ("qoder", {"experimental_cloud_agent": {}}),

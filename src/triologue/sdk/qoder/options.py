@@ -1,6 +1,5 @@
 """The options of Qoder's SDK, and what they are to the Qoder CLI."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,6 @@ class QoderAgentOptions(Options, kw_only=True):
     mcp_servers: dict[str, Any] | str | Path | None = field(default_factory=dict[str, Any])
     verbatim_prompts: bool | None = False
     env: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Added to the environment of the CLI; None takes a variable away."""
     evolution: Any = None
     """`EvolutionOptions` or a dict."""
     enable_file_checkpointing: Any = None
@@ -113,15 +111,12 @@ def settled(options: QoderAgentOptions) -> tuple[Options, Qoder]:
     check_face(options, QoderAgentOptions)
     refuse_what_is_set("qoder", options, _REFUSED)
     auth = settled_auth(options.auth, options.env)
-    taken_away = {name for name, value in options.env.items() if value is None}
-    base = {name: value for name, value in os.environ.items() if name not in taken_away} if taken_away else None
-    agent = Qoder(auth=auth, environ=base)
+    agent = Qoder(auth=auth)
     on_status = options.on_mcp_status_change
     plain = plain_options(
         options,
         # None is no prompt at all at this vendor, and not the CLI's own.
         system_prompt="" if options.system_prompt is None else options.system_prompt,
-        env={name: value for name, value in options.env.items() if value is not None},
         evolution=_without_none(options.evolution),
         enable_file_checkpointing=bool(options.enable_file_checkpointing),
         on_mcp_status_change=None if on_status is None else lambda change: on_status(change.data),
