@@ -165,6 +165,15 @@ class LivesInside(Protocol):
         ...
 
 
+@runtime_checkable
+class ConcludesSessions(Protocol):
+    """An agent that has something to do before it is let go (Qoder); for others it is not there."""
+
+    def conclusions(self, options: Options) -> Sequence[Request]:
+        """What it is asked for then, in order; nothing that it does not announce, and nobody minds if it refuses."""
+        ...
+
+
 class ToolSpec(Struct, frozen=True, kw_only=True):
     """A tool as a model is told about it."""
 

@@ -62,6 +62,7 @@ from triologue.messages import (
 )
 from triologue.options import Overlap, RestartPolicy
 from triologue.session import (
+    CONCLUDE,
     CONTROL,
     FIRST_EVENT,
     IDLE,
@@ -87,6 +88,8 @@ SPENT = BudgetExceeded("max_cost_usd", cost_usd=2.0, limit_usd=1.0)
 # What ends much happens less often than what goes on.
 SELDOM = st.sampled_from([False, False, False, True])
 QUESTIONS: list[Request] = [McpStatus(), SetGoal(), Interrupt()]
+# The second one is nothing that these agents announce.
+CONCLUSIONS: tuple[Request, ...] = (McpStatus(), SetGoal(), McpStatus())
 TOOL = CanUseTool(tool_name="Bash", input={})
 DEMANDS: list[AnyRequest] = [
     TOOL,
@@ -534,21 +537,22 @@ class SessionLaws(RuleBasedStateMachine):
         self.receive(on.Admitted(self.agent.generation))
 
     @precondition(lambda self: self.agent is not None and self.agent.is_admitted and not self.agent.is_linked)
-    @rule()
-    def link(self) -> None:
+    @rule(concludes=st.booleans())
+    def link(self, concludes: bool) -> None:
         assert self.agent is not None
         self.agent.is_linked = True
-        self.receive(on.Linked(self.agent.generation, Initialize()))
+        last = CONCLUSIONS if concludes else ()
+        self.receive(on.Linked(self.agent.generation, Initialize(), conclusions=last))
 
     @precondition(lambda self: self.session.link.state is LinkState.STARTING)
-    @rule()
-    def bring_up(self) -> None:
+    @rule(concludes=st.booleans())
+    def bring_up(self, concludes: bool) -> None:
         """All of it at once, so that more happens on links that are up."""
         assert self.agent is not None
         if not self.agent.is_admitted:
             self.admit()
         if not self.agent.is_linked:
-            self.link()
+            self.link(concludes)
         if self.agent.requests:
             self.agent_answers(refuses=False)
 
@@ -781,6 +785,7 @@ class SessionLaws(RuleBasedStateMachine):
             on.Expired(START, generation),
             on.Expired(INTERRUPT, generation),
             on.Expired(CONTROL, generation, f"g{generation}_2"),
+            on.Expired(CONCLUDE, generation),
             on.Expired(PERMISSION, generation, "p-1"),
             on.Served(generation, f"theirs{self.count}", {}),
             on.Failed(generation, f"theirs{self.count}", "late"),
@@ -838,6 +843,15 @@ class SessionLaws(RuleBasedStateMachine):
             assert state is not LinkState.READY
         if state is LinkState.STARTING and self.agent is not None and self.agent.is_admitted:
             assert (START, "") in self.timers
+
+    @invariant()
+    def an_agent_that_is_let_go_has_something_to_do_and_a_deadline_for_it(self) -> None:
+        link = self.session.link
+        if link.state is LinkState.READY and self.leaving and self.session.run is None:
+            assert link.concluding() is not None
+            assert (CONCLUDE, "") in self.timers
+        if link.state is not LinkState.READY:
+            assert (CONCLUDE, "") not in self.timers
 
     @invariant()
     def only_the_conversation_it_has_is_known(self) -> None:

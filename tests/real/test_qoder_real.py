@@ -255,3 +255,23 @@ async def test_an_end_of_input_ends_it_cleanly(place: Place, alone: Path) -> Non
         async with agent.connect(place.options(cli_path=alone), sink=lambda batch: None, carrier=carrier) as connection:
             pass
         assert (await connection.wait_exit()).code == 0
+
+
+async def test_it_writes_its_memory_down_before_it_leaves(
+    place: Place, alone: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = Qoder(auth=job_token(lambda request: "a token that nobody sees"), environ=place.env)
+    memory = {"mode": "native", "generation": {"on_result": print}, "consumption": {"on_result": print}}
+    evolution = {"skill": {"mode": "native", "generation": {"on_result": print}}}
+    options = place.options(cli_path=alone, memory=memory, evolution=evolution)
+    caplog.set_level("INFO", "triologue.session")
+    async with tri.open_manager(agent, options=options) as manager:
+        session = manager.session("chat")
+        told = await session.get_server_info()
+        assert told.memory is not None
+        assert (told.memory["enabled"], told.memory["requester"]) == (True, "sdk")
+        await session.flush_memory()
+        await session.flush_skill_evolution()
+    # It was asked for both once more, and granted them: a refusal, and an answer that is too late, are noted.
+    assert caplog.messages == []
+    await wait_none_with(place.env[MARKER])

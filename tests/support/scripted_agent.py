@@ -74,6 +74,8 @@ class ScriptedAgent:
         self.requests: Mapping[type[Request], str | None] = {McpStatus: None, SetGoal: "goal_v1"}
         self.greeting: dict[str, Any] = LIFECYCLE
         """What it answers to the handshake."""
+        self.concludes: tuple[Request, ...] = ()
+        """What it is to be asked before it is let go."""
         self.ignores: set[type[Request]] = set()
         """Requests that it never answers."""
         self.pid: int | None = None
@@ -95,6 +97,9 @@ class ScriptedAgent:
 
     def initialize(self, options: Options) -> AnyRequest:
         return Initialize()
+
+    def conclusions(self, options: Options) -> tuple[Request, ...]:
+        return self.concludes
 
     def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
         return permission_reply(request, result)

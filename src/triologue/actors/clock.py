@@ -7,7 +7,7 @@ import trio
 
 from triologue.actors.timers import Timers
 from triologue.options import Deadlines
-from triologue.session import SILENCE, effects as do, inputs as on
+from triologue.session import CONCLUDE, SILENCE, effects as do, inputs as on
 
 # Those that a session must be told of, so that it does not ask for timers that nobody wants.
 _TIMED = ("first_event", "silence", "tool", "turn", "idle", "max_age")
@@ -39,7 +39,7 @@ class Clock:
 
     def set(self, effect: do.SetTimer) -> None:
         """Let a deadline run from now on."""
-        seconds = getattr(self._deadlines, effect.timer)
+        seconds = self._seconds(effect.timer)
         if seconds is not None:
             self._start(
                 (effect.timer, effect.about), seconds, on.Expired(effect.timer, effect.generation, effect.about)
@@ -87,6 +87,12 @@ class Clock:
         if left is not None and timer == SILENCE and self._deadlines.silence is not None:
             left = max(left, self.heard_at + self._deadlines.silence - trio.current_time())
         return left
+
+    def _seconds(self, timer: str) -> float | None:
+        if timer == CONCLUDE:  # never without end: whoever lets an agent go waits for it
+            return self._deadlines.close if self._deadlines.control is None else self._deadlines.control
+        seconds: float | None = getattr(self._deadlines, timer)
+        return seconds
 
     def _start(self, which: tuple[str, str], seconds: float, expired: on.Expired) -> None:
         self._running[which] = expired

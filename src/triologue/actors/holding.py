@@ -17,7 +17,7 @@ from triologue.errors import TriologueError
 from triologue.hosting import open_service
 from triologue.messages import Message
 from triologue.options import Options
-from triologue.ports import Connection, PreparesSessions, ProvidesTokens
+from triologue.ports import ConcludesSessions, Connection, PreparesSessions, ProvidesTokens
 from triologue.session import Session, effects as do, inputs as on
 
 
@@ -147,7 +147,8 @@ class Holding:
                 self._send_unsent()
                 place.admit()
                 steps = tuple(agent.preparations(options)) if isinstance(agent, PreparesSessions) else ()
-                self._apply(on.Linked(generation, agent.initialize(options), steps))
+                last = tuple(agent.conclusions(options)) if isinstance(agent, ConcludesSessions) else ()
+                self._apply(on.Linked(generation, agent.initialize(options), steps, last))
                 gone = await connection.wait_exit()
                 self._has_left = True
             # Nothing of it is alive; but callbacks and MCP servers, which are ended next, may take their time.

@@ -7,10 +7,14 @@ from typing import Any, final
 
 import trio
 
+from triologue.hosting import result_callbacks, result_of, run_callback
 from triologue.messages import AssistantMessage, AuthStatus, McpStatusChange, Message
 from triologue.options import Options
 
 logger = logging.getLogger("triologue.session")
+
+# What may wait behind a callback that takes its time: an agent says a handful of such things.
+MAX_WAITING = 1_000
 
 # How Qoder's CLI leaves when its account is no longer good.
 EXIT_AUTH_EXPIRED = 41
@@ -24,10 +28,10 @@ class Notices:
         self._on_mcp_status = options.on_mcp_status_change
         self._on_auth_expired = options.on_auth_expired
         self._key = key
-        # Without a bound: what comes in is what the agent says of itself, a handful for each connection.
-        self._post, self._inbox = trio.open_memory_channel[Callable[[], Any]](float("inf"))
+        self._on_result = result_callbacks(options)
+        self._post, self._inbox = trio.open_memory_channel[Callable[[], Any]](MAX_WAITING)
         self._over = trio.Event()
-        self.is_wanted = self._on_mcp_status is not None or self._on_auth_expired is not None
+        self.is_wanted = bool(self._on_mcp_status or self._on_auth_expired or self._on_result)
 
     def look(self, batch: list[Message]) -> None:
         """Look through what one read gave. Never waits."""
@@ -35,6 +39,8 @@ class Notices:
             kind = type(message)
             if kind is McpStatusChange:
                 self._tell_mcp_status(message)
+            elif kind in self._on_result:
+                self._tell_result(message)
             elif (kind is AuthStatus or kind is AssistantMessage) and _is_logged_out(message):
                 self._tell_auth_expired()
 
@@ -64,12 +70,23 @@ class Notices:
     def _tell_mcp_status(self, message: Message) -> None:
         tell = self._on_mcp_status
         if tell is not None:
-            self._post.send_nowait(lambda: tell(message))
+            self._put(lambda: tell(message))
+
+    def _tell_result(self, message: Message) -> None:
+        tell = self._on_result[type(message)]
+        self._put(lambda: run_callback(tell, result_of(message)))
 
     def _tell_auth_expired(self) -> None:
         tell, self._on_auth_expired = self._on_auth_expired, None  # once
         if tell is not None:
-            self._post.send_nowait(tell)
+            self._put(tell)
+
+    def _put(self, call: Callable[[], Any]) -> None:
+        if self._post.statistics().current_buffer_used < MAX_WAITING:
+            self._post.send_nowait(call)
+        else:
+            told = {"session_key": self._key}
+            logger.error("%d calls of the session %r wait already; one is dropped", MAX_WAITING, self._key, extra=told)
 
 
 def _is_logged_out(message: Message) -> bool:

@@ -36,6 +36,8 @@ from triologue.messages import (
     CanUseTool,
     FetchJobToken,
     FetchServiceAccountToken,
+    FlushMemory,
+    FlushSkillEvolution,
     PermissionResult,
     PermissionResultDeny,
     Request,
@@ -120,6 +122,11 @@ class Qoder:
     def preparations(self, options: Options) -> Sequence[Request]:
         """Plan mode is no part of `initialize`, and on at the first prompt all the same."""
         return () if options.plan_mode is None else (SetPlanMode(active=options.plan_mode),)
+
+    def conclusions(self, options: Options) -> Sequence[Request]:
+        """Before it is let go it writes down what it is to remember, and ends the review of skills that is due."""
+        memory: tuple[Request, ...] = (FlushMemory(),) if memory_config(options.memory) else ()
+        return (*memory, FlushSkillEvolution()) if evolution_config(options.evolution) else memory
 
     @property
     def requests(self) -> Mapping[type[Request], str | None]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
-from triologue.errors import InvalidOption, UnsupportedOption, brief
+from triologue.errors import InvalidOption, brief
 from triologue.hosting.gates import EVOLUTION_GATE, MEMORY_GATE
 
 Check: TypeAlias = Callable[[str, Any], Any]
@@ -16,7 +16,6 @@ def memory_config(memory: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
     Raises:
         InvalidOption: something in it cannot be.
-        UnsupportedOption: it has a callback for results, which are messages of the session.
     """
     if not memory:
         return None
@@ -49,27 +48,26 @@ def _skill(what: str, skill: Any) -> dict[str, Any] | None:
     mode = skill.get("mode", "native")
     fields = _fields(_NATIVE_EVOLUTION if mode == "native" else _CUSTOM_EVOLUTION)
     sent: dict[str, Any] = fields(what, {"mode": mode, **skill})
+    if not sent.get("generation"):  # all that it says stays here
+        sent.pop("generation", None)
     return sent
 
 
 def _fields(known: Mapping[str, tuple[str, Check]], defaults: Mapping[str, Any] | None = None) -> Check:
-    """A dict with these fields: their names on the wire, and what each has to be."""
+    """A dict with these fields: their names on the wire, or "" for what stays here; and what each has to be."""
 
     def check(what: str, given: Any) -> dict[str, Any]:
         if not isinstance(given, Mapping):
             raise InvalidOption(f"{what}={brief(given)} is no dict")
         sent = dict(defaults or {})
         for name, value in given.items():
-            if name == "on_result":
-                option = what.partition("[")[0]
-                raise UnsupportedOption(
-                    "qoder", option, value, f"{what}[{name!r}]: the session's messages tell results"
-                )
             if name not in known:
                 raise InvalidOption(f"{what}: {brief(name)} is none of {', '.join(known) or 'nothing'}")
             if value is not None:
                 wire, field = known[name]
-                sent[wire] = field(f"{what}[{name!r}]", value)
+                checked = field(f"{what}[{name!r}]", value)
+                if wire:
+                    sent[wire] = checked
         return sent
 
     return check
@@ -116,6 +114,12 @@ def _callback(callback_id: str) -> Check:
     return check
 
 
+def _function(what: str, value: Any) -> Any:
+    if not callable(value):
+        raise InvalidOption(f"{what} is no function")
+    return value
+
+
 def _path_inside(what: str, value: Any) -> Any:
     path = PurePosixPath(_text(what, value).replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
@@ -138,6 +142,7 @@ def _list_of(entry: Check) -> Check:
     return check
 
 
+_ON_RESULT = {"on_result": ("", _function)}
 _GATE = {
     "enabled": ("enabled", _bool),
     "on_gate_error": ("onGateError", _choice("skip", "report_failed")),
@@ -155,12 +160,14 @@ _AFTER_A_TURN = {
     "timeout_ms": ("timeoutMs", _above_0(whole=False)),
 }
 _GENERATION = {
+    **_ON_RESULT,
     "enabled": ("enabled", _bool),
     "roots": ("roots", _list_of(_fields(_ROOT))),
     "prompt": ("prompt", _text),
     "turn_complete": ("turnComplete", _fields(_AFTER_A_TURN, {"enabled": True})),
 }
 _CONSUMPTION = {
+    **_ON_RESULT,
     "enabled": ("enabled", _bool),
     "files": ("files", _list_of(_fields(_FILE, {"required": False}))),
     "max_tokens": ("maxTokens", _above_0()),
@@ -172,7 +179,7 @@ _MEMORY = {
     "project_scope": ("projectScope", _bool),
     "user_scope": ("userScope", _bool),
 }
-_NATIVE_MEMORY = {**_MEMORY, "generation": ("generation", _fields({})), "consumption": ("consumption", _fields({}))}
+_NATIVE_MEMORY = {**_MEMORY, "generation": ("", _fields(_ON_RESULT)), "consumption": ("", _fields(_ON_RESULT))}
 _CUSTOM_MEMORY = {
     **_MEMORY,
     "generation": ("generation", _fields(_GENERATION, {"enabled": True})),
@@ -185,12 +192,17 @@ _REVIEW = {
     "timeout_ms": ("timeoutMs", _above_0()),
 }
 _SUGGESTIONS = {
+    **_ON_RESULT,
     "enabled": ("enabled", _bool),
     "prompt": ("prompt", _text),
     "max_suggestions": ("maxSuggestions", _above_0(10)),
     "turn_complete": ("turnComplete", _fields(_REVIEW, {"enabled": True})),
 }
-_NATIVE_REVIEW = {"turn_complete": ("turnComplete", _fields({"review_threshold": _REVIEW["review_threshold"]}))}
+_NATIVE_REVIEW = {
+    **_ON_RESULT,
+    "enabled": ("", _bool),
+    "turn_complete": ("turnComplete", _fields({"review_threshold": _REVIEW["review_threshold"]})),
+}
 _NATIVE_EVOLUTION = {"mode": ("mode", _choice("native")), "generation": ("generation", _fields(_NATIVE_REVIEW))}
 _CUSTOM_EVOLUTION = {
     "mode": ("mode", _choice("native", "custom")),

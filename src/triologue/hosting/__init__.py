@@ -8,6 +8,7 @@ from triologue.hosting.callbacks import (
 )
 from triologue.hosting.gates import EVOLUTION_GATE as EVOLUTION_GATE, MEMORY_GATE as MEMORY_GATE, Tokens as Tokens
 from triologue.hosting.hooks import wire_hooks as wire_hooks
+from triologue.hosting.results import result_callbacks as result_callbacks, result_of as result_of
 from triologue.hosting.servers import (
     McpServer as McpServer,
     create_sdk_mcp_server as create_sdk_mcp_server,

@@ -39,12 +39,12 @@ _EVOLUTION_INPUT = {
 
 def memory_gate(options: Options) -> Any:
     """`should_generate` of `Options.memory`."""
-    return _callback(options.memory, "generation", "turn_complete", "should_generate")
+    return setting(options.memory, "generation", "turn_complete", "should_generate")
 
 
 def evolution_gate(options: Options) -> Any:
     """`should_review` of `Options.evolution`."""
-    return _callback(options.evolution, "skill", "generation", "turn_complete", "should_review")
+    return setting(options.evolution, "skill", "generation", "turn_complete", "should_review")
 
 
 def check_gates(options: Options) -> None:
@@ -127,7 +127,7 @@ def _decision(given: dict[str, Any]) -> dict[str, Any]:
     return {"run": given["run"], **({"reason": reason} if isinstance(reason, str) else {})}
 
 
-def _callback(settings: Any, *path: str) -> Any:
+def setting(settings: Any, *path: str) -> Any:
     """What is found under these names; the vendor's settings are dicts, or objects of its own."""
     for name in path:
         settings = _part(settings, name)

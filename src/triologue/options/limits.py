@@ -57,7 +57,8 @@ class Deadlines(Struct, frozen=True, kw_only=True):
     permission: float | None = 3600
     """From a permission request to its answer; then it is denied, with this as the reason."""
     control: float | None = 60
-    """From a control request of ours to the agent's answer; then it is withdrawn."""
+    """From a control request of ours to the agent's answer; then it is withdrawn. What Qoder does before it leaves,
+    which is to write its memory down, has this time too (without end it has `close`)."""
     interrupt: float = 10
     """From an interrupt to the end of the turn; then the agent is killed. A turn whose deadline passed is interrupted."""
     idle: float | None = 600

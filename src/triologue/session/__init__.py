@@ -1,6 +1,7 @@
 """The lifecycle of a session as small machines; pure: inputs go in, effects come out."""
 
 from triologue.session.ground import (
+    CONCLUDE as CONCLUDE,
     CONTROL as CONTROL,
     IDLE as IDLE,
     INTERRUPT as INTERRUPT,

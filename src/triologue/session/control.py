@@ -6,7 +6,7 @@ from triologue.errors import AgentStartError
 from triologue.messages import ControlCancel, ControlRequest, ControlResponse, KeepAlive
 from triologue.session import effects as do
 from triologue.session.ground import CONTROL, Ground
-from triologue.session.link import Asking, Changing, Handshake, Interrupting, LinkState, Recalling
+from triologue.session.link import Asking, Changing, Concluding, Handshake, Interrupting, LinkState, Recalling
 from triologue.session.questions import Questions
 from triologue.session.serving import Serving
 from triologue.session.steering import Steering
@@ -50,6 +50,8 @@ class Control:
                     self._go_on_with_handshake(response)
             case Interrupting():
                 self._interrupted(_strings(response.get("cancelled")))
+            case Concluding():
+                pass  # what it does next follows from where things stand
             case Recalling(uuid=uuid):
                 session.effect(do.ClearTimer(CONTROL, request_id))
                 self._steering.recalled(uuid, is_dropped=response.get("cancelled") is True)
@@ -58,10 +60,14 @@ class Control:
                 session.effect(do.Answer(ticket, response))
             case Changing() as change:
                 session.effect(do.ClearTimer(CONTROL, request_id))
-                session.link.applied[change.setting] = change.value
-                session.agree(change)
-                if change.ticket is not None:
-                    session.effect(do.Answer(change.ticket, change.value))
+                self._changed(change)
+
+    def _changed(self, change: Changing) -> None:
+        session = self._session
+        session.link.applied[change.setting] = change.value
+        session.agree(change)
+        if change.ticket is not None:
+            session.effect(do.Answer(change.ticket, change.value))
 
     def _interrupted(self, dropped: list[str]) -> None:
         for uuid in dropped:
@@ -91,6 +97,8 @@ class Control:
             case Interrupting():
                 session.effect(do.Note(f"the agent refused to be interrupted: {error}"))
                 session.interrupt_answered([])
+            case Concluding():
+                session.effect(do.Note(f"the agent refused what it does before it goes: {error}"))
             case Recalling():  # then it stays where it is
                 session.effect(do.ClearTimer(CONTROL, request_id))
             case Asking() | Changing() as purpose:

@@ -26,6 +26,7 @@ START = "start"
 INTERRUPT = "interrupt"
 PERMISSION = "permission"
 CONTROL = "control"
+CONCLUDE = "conclude"
 IDLE = "idle"
 MAX_AGE = "max_age"
 
@@ -137,9 +138,16 @@ class Ground:
         is_open = self.link.state in (LinkState.STARTING, LinkState.READY)
         if is_open or (self.link.state is LinkState.CLOSING and not eof):
             self.link.move(LinkEvent.CLOSE)
+            self.end_conclusion()
             self.drop_duties("the connection is being closed")
             self.keep_changes()
             self.effect(do.Stop(self.link.generation, eof))
+
+    def end_conclusion(self) -> None:
+        """The agent goes, or is wanted again: what it does before it goes is for another time."""
+        if self.link.to_conclude is not None and self.link.conclusions:
+            self.effect(do.ClearTimer(CONCLUDE))
+        self.link.to_conclude = None
 
     def apply(self, change: Changing) -> None:
         """Tell the agent of a setting."""

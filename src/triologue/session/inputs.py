@@ -129,11 +129,15 @@ class Admitted(Struct, frozen=True):
 
 
 class Linked(Struct, frozen=True):
-    """The connection is open; the handshake begins with `hello`, and goes on with what prepares the agent."""
+    """The connection is open; the handshake begins with `hello`, and goes on with what prepares the agent.
+
+    The `conclusions` are asked of it before it is let go.
+    """
 
     generation: int
     hello: Request
     preparations: tuple[Request, ...] = ()
+    conclusions: tuple[Request, ...] = ()
 
 
 class Heard(Struct, frozen=True):

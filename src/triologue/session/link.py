@@ -51,6 +51,10 @@ class Interrupting(Struct, frozen=True):
     """We wait for the answer to an interrupt."""
 
 
+class Concluding(Struct, frozen=True):
+    """The agent does something before it is let go."""
+
+
 class Asking(Struct, frozen=True):
     """A caller waits for the agent's answer."""
 
@@ -79,7 +83,7 @@ class Recalling(Struct, frozen=True):
     uuid: str
 
 
-Purpose: TypeAlias = Handshake | Interrupting | Asking | Changing | Recalling
+Purpose: TypeAlias = Handshake | Interrupting | Concluding | Asking | Changing | Recalling
 
 
 @final
@@ -110,6 +114,10 @@ class Link:
         """It is as old as it may get, and goes as soon as it has nothing to do."""
         self.preparations: list[Request] = []
         """What is still to be asked of it before it is ready."""
+        self.conclusions: tuple[Request, ...] = ()
+        """What it is asked for before it is let go."""
+        self.to_conclude: list[Request] | None = None
+        """What is left of that; None: it is not being let go."""
         self.dialogue = Dialogue()
         self._purposes: dict[str, Purpose] = {}
 
@@ -130,6 +138,7 @@ class Link:
         self.tells_lifecycle = False
         self._greeting, self.capabilities = b"", frozenset()
         self.version, self.has_introduced_itself = None, False
+        self.conclusions, self.to_conclude = (), None
         self.is_working, self.background, self.is_old = False, frozenset(), False
         self.dialogue = Dialogue(prefix=f"g{self.generation}_")
         self._purposes = {}
@@ -181,6 +190,10 @@ class Link:
     def is_asked(self) -> bool:
         """Does anything that we asked wait for its answer?"""
         return bool(self._purposes)
+
+    def concluding(self) -> str | None:
+        """The id of the request that the agent is still to answer before it is let go."""
+        return next((id for id, purpose in self._purposes.items() if isinstance(purpose, Concluding)), None)
 
     def asking(self, ticket: int) -> str | None:
         """The id of the request that this caller waits for."""

@@ -129,6 +129,7 @@ class Losing:
             session.effect(do.ClearTimer(timer))
         if MAX_AGE in session.timed:
             session.effect(do.ClearTimer(MAX_AGE))
+        session.end_conclusion()
         session.drop_duties(f"the agent went away: {error}")
         session.keep_changes()
         self._steering.lost()

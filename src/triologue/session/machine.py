@@ -16,9 +16,10 @@ from triologue.messages import (
 )
 from triologue.options import RestartPolicy
 from triologue.session import effects as do, inputs as on
+from triologue.session.conclusion import Conclusion
 from triologue.session.control import Control
 from triologue.session.duties import Duties
-from triologue.session.ground import CONTROL, IDLE, INTERRUPT, MAX_AGE, PERMISSION, START, Ground
+from triologue.session.ground import CONCLUDE, CONTROL, IDLE, INTERRUPT, MAX_AGE, PERMISSION, START, Ground
 from triologue.session.hearing import Hearing
 from triologue.session.link import Asking, Changing, Handshake, Interrupting, LinkState
 from triologue.session.losing import Losing
@@ -76,6 +77,7 @@ class Session(Ground):
         self.is_metered, self.doubtful = is_metered, dict(doubtful or {})
         self._questions = Questions(self)
         self._serving = Serving(self)
+        self._conclusion = Conclusion(self)
         self.steering = Steering(self, self.mailbox)
         control = Control(self, self._questions, self._serving, self.steering)
         self._hearing = Hearing(self, control, self.steering)
@@ -185,7 +187,7 @@ class Session(Ground):
                     self.effect(do.SetTimer(START, event.generation))
             case on.Linked():
                 if self.link.is_current(event.generation) and self.link.state is LinkState.STARTING:
-                    self.link.preparations = list(event.preparations)
+                    self.link.preparations, self.link.conclusions = list(event.preparations), event.conclusions
                     self.send_request(event.hello, Handshake())
             case on.Lost():
                 if self.link.is_current(event.generation):
@@ -205,7 +207,7 @@ class Session(Ground):
         if self.asks and self.link.state is LinkState.READY and not self._leaves:
             self._questions.send()
         if self.link.is_old and self._is_at_rest:
-            self.close_link(eof=True)
+            self._conclusion.let_go()
         if self.run is None:
             self._begin_next()
         if self.run is not None:
@@ -223,7 +225,7 @@ class Session(Ground):
 
     def _go_on_without_turn(self) -> None:
         if self._leaves or (self._rest_tickets and not self._is_wanted):
-            self.close_link(eof=True)
+            self._conclusion.let_go()
             if self.link.state is LinkState.ABSENT:
                 self._settle_rest()
                 self._go_on()  # what came in while the agent left begins now
@@ -240,8 +242,10 @@ class Session(Ground):
             return False
         if len(self.steering) > 0:  # what the agent was handed before goes first, also where it comes back
             return False
-        # An interrupt that is still under way must not hit the next turn; on a link that closes it cannot.
-        return not (self.link.state is LinkState.READY and self.link.waits_for(Interrupting))
+        # An interrupt that is still under way must not hit the next turn; on a link that closes it cannot. And an old
+        # one that does the last things it has to do goes then.
+        is_going = self.link.is_old and self.link.to_conclude is not None
+        return not (self.link.state is LinkState.READY and (is_going or self.link.waits_for(Interrupting)))
 
     def _advance(self, run: Run) -> None:
         if run.is_unwanted and not run.is_stopping:
@@ -252,6 +256,7 @@ class Session(Ground):
             self._start()
         elif self.link.state is LinkState.READY:
             run.move(Phase.SENT)
+            self.end_conclusion()
             if not run.is_begun:
                 run.is_begun = True
                 self.publish(run.turn_id, [TurnStarted()])
@@ -316,7 +321,7 @@ class Session(Ground):
         if not self.link.is_current(event.generation):
             return  # it is gone, or goes
         if self.is_idle:
-            self.close_link(eof=True)
+            self.link.is_old = True
         else:
             self.effect(do.Stay(event.generation))
 
@@ -360,6 +365,8 @@ class Session(Ground):
             )
         elif event.timer == PERMISSION:
             self._serving.expired(event.about)
+        elif event.timer == CONCLUDE:
+            self._conclusion.expired()
         elif event.timer == CONTROL:
             self._questions.expired(event.about)
         elif event.timer == INTERRUPT:

@@ -32,13 +32,14 @@ from triologue.errors import (
     SessionIdInUse,
     SessionNotFound,
     TriologueError,
-    UnsupportedOption,
 )
 from triologue.messages import (
     CanUseTool,
     ControlRequest,
     FetchJobToken,
     FetchServiceAccountToken,
+    FlushMemory,
+    FlushSkillEvolution,
     PermissionResultAllow,
     PermissionResultDeny,
     ResultMessage,
@@ -46,7 +47,7 @@ from triologue.messages import (
     UserMessage,
 )
 from triologue.options import HookMatcher, Options
-from triologue.ports import Agent, Exit
+from triologue.ports import Agent, ConcludesSessions, Exit
 from triologue.wire import encode
 
 ID = "688c0727-6f95-4d66-8683-e80df56b0870"
@@ -373,6 +374,11 @@ def test_memory_and_evolution_under_their_names_on_the_wire() -> None:
             Options(evolution={"skill": {"mode": "custom", "generation": {"turn_complete": {"should_review": "x"}}}}),
             "is no function",
         ),
+        (
+            Options(memory={"mode": "native", "generation": {"on_result": 1}}),
+            "memory['generation']['on_result'] is no function",
+        ),
+        (Options(memory={"mode": "native", "on_result": print}), "memory: 'on_result' is none of"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -382,9 +388,67 @@ def test_memory_and_evolution_that_cannot_be(options: Options, said: str) -> Non
     assert said in str(caught.value)
 
 
-def test_results_of_memory_are_messages() -> None:
-    with pytest.raises(UnsupportedOption, match="the session's messages tell results"):
-        AGENT.check(Options(memory={"mode": "native", "generation": {"on_result": print}}))
+NOTING: dict[str, Any] = {"on_result": print}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            Options(memory={"mode": "native", "generation": NOTING, "consumption": NOTING}),
+            {"memory": {"requester": "sdk", "mode": "native"}},
+        ),
+        (
+            Options(memory={"mode": "custom", "generation": NOTING, "consumption": NOTING}),
+            {
+                "memory": {
+                    "requester": "sdk",
+                    "mode": "custom",
+                    "generation": {"enabled": True},
+                    "consumption": {"enabled": True},
+                }
+            },
+        ),
+        (
+            Options(evolution={"skill": {"generation": {**NOTING, "enabled": True}}}),
+            {"evolution": {"skill": {"requester": "sdk", "mode": "native"}}},
+        ),
+        (
+            Options(evolution={"skill": {"mode": "custom", "generation": NOTING}}),
+            {
+                "evolution": {
+                    "skill": {
+                        "requester": "sdk",
+                        "mode": "custom",
+                        "generation": {"enabled": True, "maxSuggestions": 3},
+                    }
+                }
+            },
+        ),
+    ],
+    ids=["native memory", "custom memory", "native evolution", "custom evolution"],
+)
+def test_who_is_told_of_results_stays_here(options: Options, told: dict[str, Any]) -> None:
+    AGENT.check(options)
+    body = sent(AGENT.initialize(options))
+    assert {name: body[name] for name in ("memory", "evolution") if name in body} == told
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        (Options(), []),
+        (Options(memory={}, evolution={}), []),
+        (Options(memory={"mode": "native"}), [FlushMemory]),
+        (Options(evolution={"skill": {"generation": {"enabled": False}}}), []),
+        (Options(memory={"mode": "custom"}, evolution={"skill": {}}), [FlushMemory, FlushSkillEvolution]),
+    ],
+    ids=str,
+)
+def test_what_it_does_before_it_leaves(options: Options, kinds: list[type[Any]]) -> None:
+    agent = Qoder(environ={})
+    assert isinstance(agent, ConcludesSessions)
+    assert [type(request) for request in agent.conclusions(options)] == kinds
 
 
 def test_a_prompt_is_a_turn_of_its_own_with_its_business_ids() -> None:

@@ -175,10 +175,10 @@ class Stage:
     def hear(self, *messages: Message) -> list[str]:
         return self.receive(on.Heard(self.generation, list(messages)))
 
-    def begin(self, *, lifecycle: bool = True) -> list[str]:
+    def begin(self, *, lifecycle: bool = True, conclusions: tuple[Request, ...] = ()) -> list[str]:
         """From a start that was asked for to the answer of the handshake."""
         self.receive(on.Admitted(self.generation))
-        self.receive(on.Linked(self.generation, Initialize()))
+        self.receive(on.Linked(self.generation, Initialize(), conclusions=conclusions))
         return self.hear(success(f"g{self.generation}_1", LIFECYCLE if lifecycle else None))
 
     def gone(self, error: Any = None, at: float = 0.0) -> list[str]:

@@ -44,7 +44,7 @@ class SkillEvolutionTurnCompleteOptions(Struct):
 
 
 class SkillEvolutionGenerationOptions(Struct):
-    """How suggestions are made. `on_result` is refused: results are messages of the conversation."""
+    """How suggestions are made, and who is told what came of it."""
 
     enabled: bool | None = None
     prompt: str | None = None

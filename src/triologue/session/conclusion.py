@@ -1,0 +1,48 @@
+"""What an agent does before it is let go: Qoder writes down what it is to remember."""
+
+from typing import final
+
+from triologue.session import effects as do
+from triologue.session.ground import CONCLUDE, Ground
+from triologue.session.link import Concluding, LinkState
+
+
+@final
+class Conclusion:
+    """Asks for one thing after the other. All together they have one deadline, so that an agent always goes."""
+
+    def __init__(self, session: Ground) -> None:
+        self._session = session
+
+    def let_go(self) -> None:
+        """Let the agent go, as soon as it has done what it does before."""
+        if not self._is_under_way():
+            self._session.close_link(eof=True)
+
+    def _is_under_way(self) -> bool:
+        """Has it something to do? It is asked for what comes next."""
+        session, link = self._session, self._session.link
+        if link.state is not LinkState.READY:
+            return False
+        if link.to_conclude is None:
+            link.to_conclude = list(link.conclusions)
+            if link.conclusions:
+                session.effect(do.SetTimer(CONCLUDE, link.generation))
+        while link.to_conclude and link.concluding() is None:
+            request = link.to_conclude.pop(0)
+            capability = session.peer.requests.get(type(request))
+            if capability is None or capability in link.capabilities:
+                session.send_request(request, Concluding())
+        return link.concluding() is not None
+
+    def expired(self) -> None:
+        """It took too long: it goes without."""
+        session, link = self._session, self._session.link
+        if link.to_conclude is None:
+            return
+        link.to_conclude = []
+        request_id = link.concluding()
+        withdrawn = link.withdraw(request_id) if request_id is not None else None
+        if withdrawn is not None:
+            session.effect(do.Send(link.generation, withdrawn[0]))
+            session.effect(do.Note("the agent did not do within Deadlines.control what it does before it goes"))
