@@ -123,11 +123,16 @@ async def hear_until(client: Any, *kinds: str) -> list[Any]:
     return messages
 
 
-async def prompts(*contents: str, pause: float = 0.02) -> AsyncIterator[dict[str, Any]]:
-    """Prompts as a program streams them, with waits in between."""
-    for content in contents:
-        yield {"type": "user", "message": {"role": "user", "content": content}, "parent_tool_use_id": None}
-        await asyncio.sleep(pause)
+async def prompts(first: str, *others: str, answered: asyncio.Semaphore) -> AsyncIterator[dict[str, Any]]:
+    """Prompts as a program streams them that waits for each answer before it goes on."""
+    yield _prompt(first)
+    for content in others:
+        await answered.acquire()
+        yield _prompt(content)
+
+
+def _prompt(content: str) -> dict[str, Any]:
+    return {"type": "user", "message": {"role": "user", "content": content}, "parent_tool_use_id": None}
 
 
 def use(tool: str, **given: Any) -> Rule:

@@ -245,8 +245,8 @@ async def hook_raises(sdk: Sdk, place: Place) -> None:
     assert files(place) == {"a.txt": "A"}  # a hook that fails decides nothing
 
 
-def server(sdk: Sdk) -> dict[str, Any]:
-    """Options with the tools of the host."""
+def server(sdk: Sdk, begun: asyncio.Event | None = None) -> dict[str, Any]:
+    """Options with the tools of the host; `begun` is set when the one is called that never ends."""
 
     @sdk.tool("add", "Add two numbers", {"a": int, "b": int})
     async def add(given: dict[str, Any]) -> dict[str, Any]:
@@ -271,7 +271,9 @@ def server(sdk: Sdk) -> dict[str, Any]:
 
     @sdk.tool("wait", "Never end", {})
     async def wait(given: dict[str, Any]) -> dict[str, Any]:
-        await asyncio.sleep(3600)
+        if begun is not None:
+            begun.set()
+        await asyncio.Event().wait()
         return {}
 
     tools = [add, shout, fail, refuse, paint, wait]
@@ -321,10 +323,11 @@ async def tool_gives_an_image(sdk: Sdk, place: Place) -> None:
 
 async def tool_is_interrupted(sdk: Sdk, place: Place) -> None:
     rule = {"prompt": "go", "reply": [use("mcp__house__wait")]}
-    async with sdk.talk(place, rule, **server(sdk)) as client:
+    begun = asyncio.Event()
+    async with sdk.talk(place, rule, **server(sdk, begun)) as client:
         await client.query("go")
         await hear_until(client, "AssistantMessage")
-        await asyncio.sleep(0.05)
+        await begun.wait()
         await client.interrupt()
         reply = await hear(client)
         again = await ask(client, 'Use the tool mcp__house__add with {"a": 1, "b": 2}')
@@ -433,9 +436,9 @@ async def requests_while_nobody_reads(sdk: Sdk, place: Place) -> None:
     rule = {"prompt": "much", "reply": [{"words": 80, "delay": 0.001}]}
     async with sdk.talk(place, rule, include_partial_messages=True) as client:
         await client.query("much")
-        await asyncio.sleep(0.05)
+        begun = await hear_until(client, "StreamEvent")
         assert _servers(await client.get_mcp_status()) == {}
-        reply: Reply = await hear(client)
+        reply = Reply(begun + (await hear(client)).messages)
     assert reply.deltas == reply.text
     assert reply.text.endswith("word80")
 

@@ -35,9 +35,14 @@ async def several_turns(sdk: Sdk, place: Place) -> None:
 
 
 async def streamed_input(sdk: Sdk, place: Place) -> None:
+    answered = asyncio.Semaphore(0)
     async with sdk.talk(place) as client:
-        await client.query(prompts("Remember: I like tea", "What do I like?"))
-        replies = [await hear(client), await hear(client)]
+        stream = prompts("Remember: I like tea", "What do I like?", answered=answered)
+        writing = asyncio.create_task(client.query(stream))
+        replies = [await hear(client)]
+        answered.release()
+        replies.append(await hear(client))
+        await writing
     assert [reply.text for reply in replies] == ["I will remember that you like tea.", "You like tea."]
 
 

@@ -1,5 +1,6 @@
 """Turns with `cortex_code_agent_sdk` on our agent."""
 
+import asyncio
 from typing import Any
 
 import cortex_code_agent_sdk
@@ -27,7 +28,7 @@ show_turns(SDK)
 @SUITE.shows("streamed-input")
 async def query_with_a_stream(place: Place) -> None:
     # `query()` ends with the first result, whatever else is in the stream.
-    reply = await SDK.one_shot(place, prompts("Count to 3"))
+    reply = await SDK.one_shot(place, prompts("Count to 3", answered=asyncio.Semaphore(0)))
     assert reply.text == "1 2 3"
 
 

@@ -137,17 +137,16 @@ async def a_token_that_the_host_cannot_fetch(place: Place) -> None:
 
 @SUITE.shows("auth")
 async def nobody_is_logged_in(place: Place) -> None:
-    expired = []
+    expired = asyncio.Event()
 
     async def on_auth_expired() -> None:
-        expired.append(True)
+        expired.set()
 
     variables = {"TRIOLOGUE_LOGIN": "missing"}
     options = SDK.options(place, auth=qodercli_auth(), env=variables, on_auth_expired=on_auth_expired)
     client = QoderSDKClient(options)
     connecting = asyncio.create_task(client.connect())
-    while not expired:
-        await asyncio.sleep(0.01)
+    await expired.wait()
     # The exit code 41 is told by the callback alone: the SDK waits on for an answer to its `initialize`.
     connecting.cancel()
     with pytest.raises(asyncio.CancelledError):

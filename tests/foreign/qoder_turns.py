@@ -1,5 +1,6 @@
 """Turns with `qoder_agent_sdk` on our agent."""
 
+import asyncio
 from typing import Any
 
 import qoder_agent_sdk
@@ -21,8 +22,13 @@ show_turns(SDK)
 
 @SUITE.shows("streamed-input")
 async def query_with_a_stream(place: Place) -> None:
-    reply = await SDK.one_shot(place, prompts("Remember: I like tea", "What do I like?"))
-    results = [message.result for message in reply.of("ResultMessage")]
+    answered = asyncio.Semaphore(0)
+    stream = prompts("Remember: I like tea", "What do I like?", answered=answered)
+    results = []
+    async for message in qoder_agent_sdk.query(prompt=stream, options=SDK.options(place)):
+        if isinstance(message, qoder_agent_sdk.ResultMessage):
+            results.append(message.result)
+            answered.release()
     assert results == ["I will remember that you like tea.", "You like tea."]
 
 

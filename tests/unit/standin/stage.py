@@ -89,9 +89,12 @@ class Program:
     async def stop_reading(self) -> None:
         await self._stdout.aclose()
 
+    async def end_input(self) -> None:
+        await self._stdin.aclose()
+
     async def end(self) -> tuple[list[dict[str, Any]], int, str]:
         """Close the input, and wait for the end: the last frames, the exit code and what is on stderr."""
-        await self._stdin.aclose()
+        await self.end_input()
         return await self.wait()
 
     async def wait(self) -> tuple[list[dict[str, Any]], int, str]:
@@ -106,6 +109,14 @@ class Program:
         with trio.fail_after(PATIENCE):
             stderr = b"".join([piece async for piece in self._process.stderr])
             return await self._process.wait(), stderr.decode()
+
+
+async def wait_written(path: Path) -> str:
+    """Wait until a tool has made this file; its content."""
+    with trio.fail_after(PATIENCE):
+        while not path.exists():
+            await trio.sleep(0.002)
+    return path.read_text().strip()
 
 
 @asynccontextmanager

@@ -3,12 +3,10 @@
 import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
-import trio
 
-from tests.unit.standin.stage import CLAUDE, CORTEX, PATIENCE, QODER, kinds, open_program
+from tests.unit.standin.stage import CLAUDE, CORTEX, QODER, kinds, open_program, wait_written
 
 A = "5f0f4e4a-6a3e-4d6e-9b3c-0a1b2c3d4e5f"
 B = "6f0f4e4a-6a3e-4d6e-9b3c-0a1b2c3d4e5f"
@@ -283,19 +281,18 @@ async def test_sigint_ends_the_turn_and_then_the_program(tmp_path: Path) -> None
 
 
 async def test_sigint_after_the_end_of_the_input(tmp_path: Path) -> None:
-    async with open_program(tmp_path) as program:
-        await program.prompt("Wait 60 seconds")
-        await program.until("system")
-        async with trio.open_nursery() as nursery:
-            ended: list[Any] = []
-
-            async def end() -> None:
-                ended.append(await program.end())
-
-            nursery.start_soon(end)
-            await trio.sleep(0.2)  # the end of the input reaches it
-            program.signal(signal.SIGINT)
-    frames, code, _ = ended[0]
+    script = tmp_path / "script.json"
+    writes = {"tool": "Write", "input": {"file_path": str(tmp_path / "a.txt"), "content": "A"}}
+    rule = {"prompt": "write it, and wait", "replies": [[writes], [{"hang": True}]]}
+    script.write_text(json.dumps({"rules": [rule]}))
+    words = [*CLAUDE, "--permission-prompt-tool", "stdio", "--script", str(script)]
+    async with open_program(tmp_path, words) as program:
+        await program.prompt("write it, and wait")
+        await program.until("control_request")  # whether it may write
+        await program.end_input()
+        await program.until("user")  # nobody is left to answer that: so the end of the input has reached it
+        program.signal(signal.SIGINT)
+        frames, code, _ = await program.wait()
     assert (kinds(frames)[-1], frames[-1]["terminal_reason"], code) == ("result", "aborted_streaming", 0)
 
 
@@ -319,14 +316,11 @@ async def test_sigterm_takes_what_a_tool_has_started(tmp_path: Path) -> None:
     words = [*CLAUDE, "--permission-mode", "bypassPermissions"]
     async with open_program(tmp_path, words, PATH="/usr/bin:/bin") as program:
         await program.prompt('Use the tool Bash with {"command": "sleep 61 & echo $! > part; mv part pid; wait"}')
-        written = tmp_path / "pid"
-        with trio.fail_after(PATIENCE):
-            while not written.exists():
-                await trio.sleep(0.01)
+        pid = await wait_written(tmp_path / "pid")
         program.signal(signal.SIGTERM)
         _, code, _ = await program.wait()
         assert code == 143
-    status = Path(f"/proc/{written.read_text().strip()}/status")
+    status = Path(f"/proc/{pid}/status")
     assert not status.exists() or "State:\tZ" in status.read_text()
 
 

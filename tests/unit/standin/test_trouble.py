@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
-from tests.unit.standin.stage import CLAUDE, PATIENCE, QODER, SOURCE, kinds, open_program
+from tests.unit.standin.stage import CLAUDE, PATIENCE, QODER, SOURCE, kinds, open_program, wait_written
 
 FREE = (*CLAUDE, "--permission-mode", "bypassPermissions")
 
@@ -85,19 +84,18 @@ async def test_paths_that_cannot_be(path: str, mode: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_second_signal_leaves_no_process_behind(number: signal.Signals, tmp_path: Path) -> None:
-    command = "trap '' TERM; (trap '' TERM; sleep 62) & echo $! > part; mv part pid; wait"
+    child = "(trap '' TERM; sleep 62) & echo $! > part; mv part pid"
+    command = f"trap 'touch stopping' TERM; {child}; while :; do wait; done"
     async with open_program(tmp_path, FREE, PATH="/usr/bin:/bin") as program:
         await program.prompt(f"Use the tool Bash with {json.dumps({'command': command})}")
-        written = tmp_path / "pid"
-        with trio.fail_after(PATIENCE):
-            while not written.exists():
-                await trio.sleep(0.01)
-        for _ in range(3):
+        pid = await wait_written(tmp_path / "pid")
+        program.signal(number)
+        await wait_written(tmp_path / "stopping")  # what is done about the first has begun, and takes its time
+        for _ in range(2):
             program.signal(number)
-            await trio.sleep(0.1)
         _, code, _ = await program.wait()
     assert code == (143 if number == signal.SIGTERM else 130)
-    status = Path(f"/proc/{written.read_text().strip()}/status")
+    status = Path(f"/proc/{pid}/status")
     assert not status.exists() or "State:\tZ" in status.read_text()
 
 
