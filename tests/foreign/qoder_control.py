@@ -164,4 +164,8 @@ async def system_prompts(place: Place) -> None:
         assert told in reply.text
 
 
-SUITE.fails("stop-task", "the SDK wants the capability `background_tasks_v1` for it, which our agent does not have")
+SUITE.fails(
+    "stop-task",
+    "our agent stops sub-agents (see the other columns), but the SDK asks only one with the capability "
+    "`background_tasks_v1`, which also promises that running tools can be moved into the background; ours cannot",
+)

@@ -244,6 +244,7 @@ class Actor:
             post=self.post,
             apply=self._apply,
             hear=self._hear,
+            fail=self._break,
         )
         self._nursery.start_soon(self._hold, self.holding, effect.generation)
 
@@ -265,17 +266,18 @@ class Actor:
             else:
                 self._apply(on.Heard(generation, batch))
         except Exception as error:  # noqa: BLE001 - a bug ends this conversation, and not the reading of the others
-            self._break(error, generation)
+            self._break(error)
 
     def _ring(self, expired: on.Expired) -> None:
         try:
             self._apply(expired)
         except Exception as error:  # noqa: BLE001 - nor the timers of the others
-            self._break(error, expired.generation)
+            self._break(error)
 
-    def _break(self, error: Exception, generation: int) -> None:
+    def _break(self, error: Exception) -> None:
+        """Raise it from the task, which is woken by an input that is about no agent."""
         self._failure = error
-        self.post(on.Expired("failure", generation))
+        self.post(on.Expired("failure", 0))
 
     async def _watch_abort(self) -> None:
         if self._abort is not None:

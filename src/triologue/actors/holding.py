@@ -12,9 +12,9 @@ from triologue.actors.desk import Desk
 from triologue.actors.inside import at_home
 from triologue.actors.notices import Notices
 from triologue.actors.place import Place
+from triologue.actors.serving import Servants
 from triologue.actors.world import World
 from triologue.errors import TriologueError
-from triologue.hosting import open_service
 from triologue.messages import Message
 from triologue.options import Options
 from triologue.ports import ConcludesSessions, Connection, PreparesSessions, ProvidesTokens
@@ -34,6 +34,7 @@ class Holding:
         post: gives an input to the session, behind others.
         apply: gives it one at once.
         hear: takes what the agent says.
+        fail: takes what is a bug, here or in a replaceable part.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Holding:
         post: Callable[[on.Input], None],
         apply: Callable[[on.Input], None],
         hear: Callable[[int, list[Message]], None],
+        fail: Callable[[Exception], None],
     ) -> None:
         self._start = start
         self._conversation = conversation
@@ -56,6 +58,7 @@ class Holding:
         self._post = post
         self._apply = apply
         self._hear = hear
+        self._fail = fail
         # Made here, so that a stop finds it also before the task has made its first step.
         self._scope = trio.CancelScope()
         self._has_left = False
@@ -110,15 +113,10 @@ class Holding:
     async def _serve(self, options: Options) -> TriologueError | None:
         agent = self._conversation.agent
         tokens = agent.tokens if isinstance(agent, ProvidesTokens) else None
-        async with open_service(options, tokens=tokens) as service, trio.open_nursery() as nursery:
-            self.callbacks = Callbacks(nursery, service, self._post, self._conversation.key)
-            notices = Notices(options, self._conversation.key)
-            if notices.is_wanted:
-                nursery.start_soon(notices.run)
-            error = await self._connect(options, notices)
-            nursery.cancel_scope.cancel()
-            return error
-        raise AssertionError("neither of these swallows an exception")
+        servants = Servants(self._world, self._conversation, post=self._post, fail=self._fail)
+        async with servants.open(options, tokens) as (self.callbacks, notices):
+            return await self._connect(options, notices)
+        raise AssertionError("this swallows no exception")
 
     def _launch_options(self) -> Options:
         start = self._start

@@ -38,7 +38,7 @@ class Home:
         return False
 
 
-# By the task that holds a connection. Whatever a connection's callbacks and tools do, they do in tasks below it; what
+# By the tasks that hold a connection and what serves it. Whatever a connection's callbacks and tools do, they do in tasks below it; what
 # they have started elsewhere, in a nursery of the program's own, can end when it likes, and nothing waits for it.
 _homes: dict[trio.lowlevel.Task, Home] = {}
 

@@ -78,6 +78,8 @@ class Tally(Struct):
 class World(Struct, frozen=True):
     """What all actors of a manager share."""
 
+    nursery: trio.Nursery
+    """Where the actors run, and what serves their connections."""
     carrier: Carrier
     timers: Timers
     starting: trio.CapacityLimiter

@@ -169,6 +169,7 @@ def _compose(terms: Terms, nursery: trio.Nursery, carrier: Carrier, timers: Time
     if terms.limits.max_rss_bytes is not None:
         nursery.start_soon(overseer.watch_memory)
     world = World(
+        nursery=nursery,
         carrier=carrier,
         timers=timers,
         starting=trio.CapacityLimiter(terms.limits.max_starting),

@@ -20,6 +20,9 @@ from triologue.messages import (
 # Answers that come too late hear what the answer was; those of one chat button come soon, or never.
 REMEMBERED_ANSWERS = 100
 
+# Requests of an agent that may be open at once: many tools run side by side, but not without end.
+MAX_OPEN = 1_000
+
 _OF_A_TURN = (CanUseTool, HookCallback, Elicitation, McpToolCall, RequestUserDialog)
 
 
@@ -62,6 +65,11 @@ class Duties:
 
     def __iter__(self) -> Iterator[Duty]:
         return iter(list(self._open.values()))
+
+    @property
+    def is_full(self) -> bool:
+        """Are there as many as there may be?"""
+        return len(self._open) >= MAX_OPEN
 
     def add(self, request_id: str, request: AnyRequest, turn_id: str | None) -> Duty:
         """The agent asks."""

@@ -37,6 +37,9 @@ class Serving:
         """The agent asks."""
         session = self._session
         link = session.link
+        if session.duties.is_full:
+            self._refuse_one_too_many(request_id, request)
+            return
         duty = session.duties.add(request_id, request, session.owner)
         if session.run is not None and duty.ends_with_turn:
             session.run.is_noticed = True  # it may be the prompt that this is about
@@ -54,6 +57,14 @@ class Serving:
             )
         else:
             session.effect(do.Serve(link.generation, request_id, request))
+
+    def _refuse_one_too_many(self, request_id: str, request: AnyRequest) -> None:
+        session = self._session
+        error = f"{len(session.duties)} requests of the agent are open already; this one is refused"
+        reply = session.link.dialogue.refuse(request_id, error, code="too_many_requests")
+        if reply is not None and session.link.state in (LinkState.STARTING, LinkState.READY):
+            session.effect(do.Send(session.link.generation, reply))
+        session.publish(session.owner, [CallbackFailed(request=subtype_of(request), error=error)])
 
     def withdrawn(self, request_id: str) -> None:
         """The agent takes a request back."""

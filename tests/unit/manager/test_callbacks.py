@@ -9,6 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.support.frames import assistant
 from tests.support.scripted_agent import ScriptedAgent
 from tests.unit.manager.stage import answer, scripted
+from triologue.actors.notices import Notices
 from triologue.errors import AgentProtocolError, NotLoggedIn, TurnFailed, UnsupportedRequest
 from triologue.manager import PermissionRequest
 from triologue.messages import (
@@ -26,6 +27,7 @@ from triologue.messages import (
     SetPermissionMode,
 )
 from triologue.options import Deadlines, HookMatcher, Options
+from triologue.session import duties
 
 HOOK = HookCallback(callback_id="hook_0", input={"hook_event_name": "PreToolUse"})
 
@@ -227,16 +229,22 @@ async def test_a_tool_is_cancelled_by_what_came_in_the_same_read(autojump_clock:
         assert "ran" not in ended
 
 
-async def test_an_agent_that_died_ends_its_turn_before_a_slow_callback_is_done(autojump_clock: MockClock) -> None:
+def ending_slowly(seconds: float) -> Any:
+    """A hook that is waited for, and when it is cancelled takes so long to end."""
+
     async def slow(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
         try:
             await trio.sleep_forever()
         finally:
             with trio.CancelScope(shield=True):
-                await trio.sleep(50)
+                await trio.sleep(seconds)
         raise AssertionError
 
-    async with scripted(options=hooked(slow)) as (session, agent, _):
+    return slow
+
+
+async def test_an_agent_that_died_ends_its_turn_before_a_slow_callback_is_done(autojump_clock: MockClock) -> None:
+    async with scripted(options=hooked(ending_slowly(5))) as (session, agent, _):
         turn = await session.send("silent")
         await wait_all_tasks_blocked()
         agent.link.say(ControlRequest(request_id="x", request=HOOK))
@@ -246,7 +254,80 @@ async def test_an_agent_that_died_ends_its_turn_before_a_slow_callback_is_done(a
         assert (trio.current_time(), session.state) == (0, "hibernated")
         # Nothing is sent to what is dead already.
         assert await answer(session, "two") == "2. two"
-        assert (trio.current_time(), len(agent.links)) == (50, 2)
+        assert (trio.current_time(), len(agent.links)) == (5, 2)
+
+
+async def test_a_callback_that_shields_itself_holds_up_only_itself(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with scripted(options=hooked(ending_slowly(1000))) as (session, agent, _):
+        turn = await session.send("silent")
+        await wait_all_tasks_blocked()
+        agent.link.say(ControlRequest(request_id="x", request=HOOK))
+        await wait_all_tasks_blocked()
+        await session.close()
+        assert ((await turn.wait()).kind, trio.current_time()) == ("interrupted", 10)
+        assert await answer(session, "two") == "2. two"
+        await session.close()
+        assert trio.current_time() == 10
+        assert [record.message for record in caplog.records] == [
+            "a callback of the session 'k' shields itself from its cancellation; it is waited for no longer"
+        ]
+    # It runs below the manager's block, which no task outlives.
+    assert trio.current_time() == 1000
+    assert "x" not in agent.links[0].replies
+
+
+async def test_a_bug_in_what_serves_a_connection_breaks_only_its_conversation(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(self: Notices) -> None:
+        raise LookupError("a bug")
+
+    options = Options(on_mcp_status_change=print)
+    async with scripted() as (other, _, manager):
+        await other.ask("hi")
+        monkeypatch.setattr(Notices, "run", broken)
+        session = manager.session("broken", options=options)
+        with pytest.raises(TurnFailed, match="broke"):
+            await session.ask("silent")
+        assert await answer(other, "two") == "2. two"
+    assert "the session 'broken' broke" in [record.message for record in caplog.records]
+
+
+async def test_an_agent_that_asks_too_much_at_once_is_refused_the_rest(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duties, "MAX_OPEN", 2)
+
+    async def slow(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+        await trio.sleep(5)
+        return {}
+
+    async with scripted(options=hooked(slow)) as (session, agent, _), session.subscribe() as events:
+        turn = await session.send("wait 10")
+        await wait_all_tasks_blocked()
+        answers: dict[int, Any] = {}
+
+        async def ask(number: int) -> None:
+            answers[number] = await agent.link.ask(HOOK)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(3):
+                nursery.start_soon(ask, number)
+                await wait_all_tasks_blocked()
+            assert len(answers) == 1
+        assert sorted(map(str, answers.values())) == [
+            "2 requests of the agent are open already; this one is refused",
+            "{}",
+            "{}",
+        ]
+        assert await agent.link.ask(HOOK) == {}
+        assert (await turn.wait()).kind == "answered"
+        async for event in events:
+            if isinstance(event.message, CallbackFailed):
+                assert (event.turn_id, event.message.request) == (turn.id, "hook_callback")
+                break
 
 
 async def test_servers_that_the_agent_did_not_take_leave_those_that_it_has(autojump_clock: MockClock) -> None:
