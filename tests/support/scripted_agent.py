@@ -12,10 +12,13 @@ first word        what it does
 ``fail``          an error result
 ``use Bash``      asks whether it may use this tool, with the input ``{"n": 1}``, and answers what became of that
 ``logout``        says that it has no account, and gives an error result
+``exceed 60``     says that a usage limit is reached, until so many seconds from now, and gives an error result
+``cost 0.5``      answers, for so many US dollars
 anything else     answers ``n. prompt``, where n counts the prompts of the conversation
 ================  =====================================================================
 """
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal, final
@@ -40,6 +43,7 @@ from triologue.messages import (
     McpStatus,
     Message,
     PermissionResult,
+    RateLimitEvent,
     Request,
     ResultMessage,
     SetGoal,
@@ -66,6 +70,14 @@ class ScriptedAgent:
         """One for each connection, oldest first."""
         self.prompts: dict[str, list[str]] = {}
         """What was said, by session id."""
+        self.begun: list[tuple[float, str]] = []
+        """When each prompt was taken up, and which, oldest first."""
+        self.live = self.most_live = 0
+        """Connections that are open or being opened or closed: now, and at most so far."""
+        self.closing = 0.0
+        """Seconds that it takes to leave."""
+        self.costs: dict[str, float] = {}
+        """What was spent, by session id."""
         self.handshake: Literal["answers", "refuses", "dies"] | None = "answers"
         self.refuses: set[str | None] = set()
         """Settings that it refuses."""
@@ -113,6 +125,18 @@ class ScriptedAgent:
 
     @asynccontextmanager
     async def _connect(self, options: Options, sink: Sink) -> AsyncIterator[Connection]:
+        self.live += 1
+        self.most_live = max(self.live, self.most_live)
+        try:
+            async with self._open(options, sink) as link:
+                yield link
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(self.closing)
+            self.live -= 1
+
+    @asynccontextmanager
+    async def _open(self, options: Options, sink: Sink) -> AsyncIterator["ScriptedLink"]:
         if self.connecting is not None:
             await wait_all_tasks_blocked()
             self.connecting()
@@ -263,6 +287,7 @@ class ScriptedLink:
         self._running, self._turn_scope = (uuid, word), trio.CancelScope()
         history = self._agent.prompts.setdefault(self._session_id, [])
         history.append(said)
+        self._agent.begun.append((trio.current_time(), said))
         self.say(lifecycle(uuid, "queued"), lifecycle(uuid, "started"), init(self._session_id))
         with self._turn_scope:
             match word:
@@ -277,6 +302,9 @@ class ScriptedLink:
                     self.say(assistant("Please run /login", error="authentication_failed"))
                     self._finish(uuid, "Please run /login", is_error=True)
                     return
+                case "exceed":
+                    self._exceed(uuid, float(rest))
+                    return
                 case "die":
                     self.say(assistant("ha"))
                     self.die(1)
@@ -286,7 +314,8 @@ class ScriptedLink:
                         self.say(assistant("more"))
                 case _:
                     pass
-            self._finish(uuid, f"{len(history)}. {said}", is_error=word == "fail")
+            cost = float(rest) if word == "cost" else 0.0
+            self._finish(uuid, f"{len(history)}. {said}", is_error=word == "fail", cost=cost)
 
     async def _use(self, uuid: str, tool: str) -> None:
         request = CanUseTool(tool_name=tool, input={"n": 1}, tool_use_id="tool1")
@@ -304,7 +333,16 @@ class ScriptedLink:
         else:
             self._finish(uuid, f"{tool}: {said}", is_error=False)
 
-    def _finish(self, uuid: str, answer: str, *, is_error: bool) -> None:
+    def _exceed(self, uuid: str, seconds: float) -> None:
+        limits = {"status": "rejected", "rateLimitType": "five_hour", "resetsAt": time.time() + seconds}
+        self.say(RateLimitEvent(limits=limits))
+        self._finish(uuid, "You have reached your limit", is_error=True, api_error_status=429)
+
+    def _finish(self, uuid: str, answer: str, *, is_error: bool, cost: float = 0.0, **more: Any) -> None:
         self._running = None
-        answered = result(uuid, session_id=self._session_id, result=answer, is_error=is_error)
+        costs = self._agent.costs
+        total = costs[self._session_id] = costs.get(self._session_id, 0.0) + cost
+        answered = result(
+            uuid, session_id=self._session_id, result=answer, is_error=is_error, total_cost_usd=total, **more
+        )
         self.say(assistant(answer), answered, lifecycle(uuid, "completed"))

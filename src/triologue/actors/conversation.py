@@ -32,6 +32,7 @@ class Conversation:
         agent: who holds it.
         options: how; its options of identity say how the conversation begins.
         limits: what of its log is kept in memory.
+        group: which sessions it shares `Limits.max_live_per_group` with.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class Conversation:
         "doubtful",
         "ended",
         "failure",
+        "group",
         "home",
         "is_confirmed",
         "key",
@@ -54,8 +56,9 @@ class Conversation:
         "turns",
     )
 
-    def __init__(self, key: str, agent: Agent, options: Options, *, limits: Limits) -> None:
+    def __init__(self, key: str, agent: Agent, options: Options, *, limits: Limits, group: str = "") -> None:
         self.key = key
+        self.group = group
         self.agent = agent
         self.options = options
         self._remembered: dict[str, tuple[bytes, Turn, Reply]] = {}

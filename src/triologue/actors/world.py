@@ -57,6 +57,10 @@ class Oversight(Protocol):
         """The agent told what something cost, or how much is left."""
         ...
 
+    def forget(self, key: str) -> None:
+        """The conversation of that key is not known any more."""
+        ...
+
     def gate(self, conversation: "Conversation") -> str | None:
         """Why its turns must wait, where they must; when that changes, its actor is told."""
         ...

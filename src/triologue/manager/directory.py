@@ -75,8 +75,8 @@ class Directory:
             self.refuse_if_closed()
             who, how = agent or self.agent, self.merged(key, options)
             self.check(who, how)
-            check_group(self.world.limits, key)
-            conversation = Conversation(key, who, how, limits=self.world.limits)
+            limits = self.world.limits
+            conversation = Conversation(key, who, how, limits=limits, group=group_of(limits, key))
             self.registry.add(conversation)
         return conversation
 
@@ -92,8 +92,8 @@ class Directory:
         if self.registry.get(key) is not None:
             raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
         self.check(agent, options)
-        check_group(self.world.limits, key)
-        self.registry.add(Conversation(key, agent, options, limits=self.world.limits))
+        limits = self.world.limits
+        self.registry.add(Conversation(key, agent, options, limits=limits, group=group_of(limits, key)))
 
     def statistics_of(self, conversation: Conversation) -> SessionStatistics:
         """One conversation, as it stands."""
@@ -211,14 +211,21 @@ def check_agent(agent: Agent) -> None:
         raise InvalidOption(f"agent={brief(agent)} is no agent; give an object, as in ClaudeCode() or Embedded()")
 
 
-def check_group(limits: Limits, key: str) -> None:
-    """Refuse a key that has no group, where groups are bounded.
+def group_of(limits: Limits, key: str) -> str:
+    """The group of a key; the empty one where there are no groups.
 
     Raises:
-        InvalidOption: the function gave no str for it.
+        InvalidOption: the function gave no str for it, or failed.
     """
-    if limits.group is not None and not isinstance(group := limits.group(key), str):
+    if limits.group is None:
+        return ""
+    try:
+        group: object = limits.group(key)
+    except Exception as error:
+        raise InvalidOption(f"Limits.group failed for the key {brief(key)}: {error!r}") from error
+    if not isinstance(group, str):
         raise InvalidOption(f"Limits.group gave {brief(group)} for the key {brief(key)}, and not the name of a group")
+    return group
 
 
 def check_key(key: str) -> None:

@@ -103,8 +103,11 @@ class Draining:
 
     def _running_turn(self, conversation: Conversation) -> Turn | None:
         actor = self._registry.awake(conversation.key)
-        run = actor.session.run if actor is not None else None
-        return conversation.turns.get(run.turn_id) if run is not None else None
+        if actor is None or actor.session.run is None:
+            return None
+        # Who waits for room would only take what the others leave.
+        is_in_line = actor.holding is not None and actor.holding.waits_for is not None
+        return conversation.turns.get(actor.session.run.turn_id) if not is_in_line else None
 
 
 def but_closed(error: BaseException) -> BaseException | None:

@@ -18,7 +18,7 @@ from triologue.manager.permissions import PermissionCallback, PermissionRequest,
 from triologue.manager.sessions import SessionManager
 from triologue.manager.status import StatusSocket
 from triologue.options import Deadlines, Limits, Overlap, RestartPolicy, check_limits, check_overlap, check_restart
-from triologue.ports import Agent, Carrier
+from triologue.ports import Agent, Carrier, LivesInside
 from triologue.supervision import Overseer, Prewarming, Registry
 
 logger = logging.getLogger("triologue.manager")
@@ -69,7 +69,8 @@ async def open_manager(
         restart: what becomes of a conversation whose agent died.
         overlap: what happens to a message that comes while another one is worked on, where it does not say itself.
         prewarm: agents that are started ahead for the next new conversations with the manager's options, as long as
-            there is room; they count among those that live, and are the first to make room.
+            there is room; they count among those that live, and are the first to make room. None where the agent runs
+            inside this program.
         on_permission: is called with a `PermissionRequest` when an agent asks whether a tool may run; sync or async,
             a task of that agent's connection, cancelled when the request is withdrawn. The request is answered by its
             methods, then or later. It takes the place of `Options.can_use_tool`.
@@ -182,7 +183,7 @@ def _compose(terms: Terms, nursery: trio.Nursery, carrier: Carrier, timers: Time
     )
     registry = Registry(nursery, world)
     directory = Directory(terms.agent, terms.options, registry, world, overlap=terms.overlap)
-    if terms.prewarm:
+    if terms.prewarm and not isinstance(terms.agent, LivesInside):  # such a one is there at once anyway
         overseer.prewarming = Prewarming(
             terms.prewarm,
             terms.agent,

@@ -98,12 +98,13 @@ class SessionManager:
         return Session(self._directory, key, agent, wanted, conversation, overlap=overlap)
 
     async def delete(self, key: str) -> None:
-        """Close the conversation of a key, as `Session.close` does, and forget it."""
+        """Close the conversation of a key, as `Session.close` does, and forget it, and what it has cost."""
         session = self.session(key)
         await session.close()
         while self._registry.awake(key) is not None:  # a prompt came in while the agent went away
             await session.close()
         self._registry.remove(key)
+        self._world.oversight.forget(key)
 
     def sessions(self) -> list[SessionStatistics]:
         """Every conversation, as it stands."""

@@ -99,6 +99,8 @@ class Link:
         """The agent says when it takes up a prompt, so that its own turns can be told from ours."""
         self.is_untried = False
         """The agent has not answered the handshake: what it says may be a refusal, and is never a turn's."""
+        self.is_admitted = False
+        """The start is under way, and waits in no line behind others."""
         self._greeting = b""
         self.capabilities: frozenset[str] = frozenset()
         """What this generation has announced so far."""
@@ -135,7 +137,7 @@ class Link:
         self.move(LinkEvent.START)
         self.generation += 1
         self.applied = dict(settings)
-        self.tells_lifecycle = False
+        self.tells_lifecycle = self.is_admitted = False
         self._greeting, self.capabilities = b"", frozenset()
         self.version, self.has_introduced_itself = None, False
         self.conclusions, self.to_conclude = (), None

@@ -98,7 +98,8 @@ class Session(Ground):
     @property
     def is_idle(self) -> bool:
         """There is an agent, and it has nothing to do: it could be let go, and nobody would notice."""
-        return len(self.mailbox) == 0 and not self._leaves and self._is_at_rest
+        waits_for_it = len(self.mailbox) > 0 and not self.waits_at_gate  # a usage limit may last for days
+        return not waits_for_it and not self._leaves and self._is_at_rest
 
     @property
     def _is_at_rest(self) -> bool:
@@ -184,6 +185,7 @@ class Session(Ground):
                 self.is_held = True
             case on.Admitted():
                 if self.link.is_current(event.generation) and self.link.state is LinkState.STARTING:
+                    self.link.is_admitted = True
                     self.effect(do.SetTimer(START, event.generation))
             case on.Linked():
                 if self.link.is_current(event.generation) and self.link.state is LinkState.STARTING:
@@ -231,6 +233,8 @@ class Session(Ground):
                 self._go_on()  # what came in while the agent left begins now
         elif self.asks and self.link.state is LinkState.ABSENT:
             self._start()
+        elif self.link.state is LinkState.STARTING and not (self.link.is_admitted or self._is_wanted):
+            self.close_link(eof=False)  # it waits in line for nobody
 
     @property
     def _is_wanted(self) -> bool:
@@ -314,11 +318,13 @@ class Session(Ground):
                 self._cancel_waiting(error)
 
     def _cancel_waiting(self, error: Exception | None) -> None:
+        if self.run is not None and self.run.phase is Phase.PENDING and not self.run.is_begun:
+            self.end_run(never_ran(error))
         for waiting in self.mailbox.clear():
             self.settle_turn(waiting.turn_id, never_ran(error))
 
     def _evict(self, event: on.Evict) -> None:
-        if not self.link.is_current(event.generation):
+        if not self.link.is_current(event.generation) or self.link.state is LinkState.CLOSING:
             return  # it is gone, or goes
         if self.is_idle:
             self.link.is_old = True

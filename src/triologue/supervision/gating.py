@@ -47,9 +47,10 @@ class Gating:
         """The agent said something that may be about a limit."""
         credential, limit = credential_of(conversation), limit_of(message)
         if limit is not None:
+            if credential not in self._closed:  # many hit it together, and more than once
+                logger.warning("%s: %s; turns wait", conversation.agent.name, limit.reason)
             self._close(credential, limit.reason)
             self._execute(self._quota.limited(credential, conversation.key, limit, now=self._now()))
-            logger.warning("%s: %s; turns wait", conversation.agent.name, limit.reason)
         elif isinstance(message, ResultMessage) and not message.is_error:
             self._execute(self._quota.passed(credential, conversation.key, now=self._now()))
         elif isinstance(message, ResultMessage):
@@ -63,9 +64,14 @@ class Gating:
     def waits(self, conversation: Conversation, *, is_waiting: bool) -> None:
         """A turn of it waits at the gate from now on, or none does any more."""
         credential, key = credential_of(conversation), conversation.key
-        (self._waiting.add if is_waiting else self._waiting.discard)(key)
-        act = self._quota.ask if is_waiting else self._quota.withdraw
-        self._execute(act(credential, key, now=self._now()))
+        if is_waiting:
+            self._waiting.add(key)
+            self._execute(self._quota.ask(credential, key, now=self._now()))
+            return
+        self._waiting.discard(key)
+        actor = self._find(key)
+        if actor is None or actor.session.run is None:  # else it was let through, and begins
+            self._execute(self._quota.withdraw(credential, key, now=self._now()))
 
     def why(self, conversation: Conversation) -> Held | None:
         """Why its turn waits; None where it is not the gate that it waits for."""

@@ -1,12 +1,11 @@
 """Room for live agents: who waits gets a place in order, and who has nothing to do is asked to make room."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import final
 
 import trio
 
-from triologue.actors import Actor
 from triologue.agents import measure_trees
 from triologue.options import Limits
 from triologue.ports import Agent, LivesInside
@@ -39,20 +38,33 @@ class Housing:
         self._entering: dict[tuple[str, int], trio.Event] = {}
         self._evicting: dict[tuple[str, int], Callable[[], None]] = {}
 
-    async def enter(self, key: str, generation: int, agent: Agent, *, evict: Callable[[], None]) -> None:
+    async def enter(
+        self, key: str, generation: int, agent: Agent, *, group: str | None, evict: Callable[[], None]
+    ) -> None:
         """Wait for a place, in line behind those who came before.
 
         Args:
             key: of the session that wants it.
             generation: of its agent.
             agent: which kind of place.
+            group: of the session; None: of no group.
             evict: asks it to make room. It `closes`, or it `stays`.
         """
         event = self._entering[key, generation] = trio.Event()
         self._evicting[key, generation] = evict
-        kind, group = self._kind(agent), self._group(key)
-        self._execute(self.residency.want(key, generation, kind=kind, group=group, now=trio.current_time()))
+        now = trio.current_time()
+        self._execute(self.residency.want(key, generation, kind=self._kind(agent), group=group, now=now))
         await event.wait()
+
+    def hand_over(
+        self, key: str, generation: int, *, to: tuple[str, int], group: str | None, evict: Callable[[], None]
+    ) -> bool:
+        """Give a place to another one, which need not wait for it then. False: its group has no room."""
+        if not self.residency.hand_over(key, generation, to=to, group=group, now=trio.current_time()):
+            return False
+        self._evicting.pop((key, generation), None)
+        self._evicting[to] = evict
+        return True
 
     def leave(self, key: str, generation: int) -> None:
         """The place is free, or is not wanted any more."""
@@ -60,10 +72,11 @@ class Housing:
         self._evicting.pop((key, generation), None)
         self._execute(self.residency.left(key, generation, now=trio.current_time()))
 
-    def rests(self, key: str, generation: int, *, is_idle: bool) -> None:
-        """It could make room from now on, or cannot any more."""
+    def rests(self, key: str, generation: int, *, is_idle: bool, is_spare: bool = False) -> None:
+        """It could make room from now on, before all others if it is a spare one; or cannot any more."""
         if is_idle:
-            self._execute(self.residency.idle(key, generation, now=trio.current_time()))
+            now = float("-inf") if is_spare else trio.current_time()
+            self._execute(self.residency.idle(key, generation, now=now))
         else:
             self.residency.busy(key, generation)
 
@@ -76,23 +89,28 @@ class Housing:
         self._execute(self.residency.refused(key, generation, now=trio.current_time()))
 
     def has_room(self, agent: Agent) -> bool:
-        """Is a place free that nobody waits for?"""
-        kind, now = self._kind(agent), self.residency.statistics()
-        return now.waiting == 0 and now.live.get(kind, 0) < self._bounds[kind]
+        """Is a place free that nobody waits for, and memory left?"""
+        kind, now, most = self._kind(agent), self.residency.statistics(), self._limits.max_rss_bytes
+        return now.waiting == 0 and now.live[kind] < self._bounds[kind] and (most is None or now.rss_bytes <= most)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Does anybody wait for a place?"""
+        return self.residency.statistics().waiting > 0
 
     def why(self, key: str) -> Wait | None:
         """Why this key waits for a place; None where it does not."""
         return self.residency.why(key)
 
-    async def watch_memory(self, actors: Callable[[], Iterable[Actor]]) -> None:
-        """Look what the agents weigh, again and again, where that can be seen; for a bound on it."""
+    async def watch_memory(self, processes: Callable[[], dict[int, tuple[str, int]]]) -> None:
+        """Look what the agents weigh, again and again, where that can be seen; for a bound on it.
+
+        Args:
+            processes: the key and the generation of each, by its pid.
+        """
         while True:
             await trio.sleep(MEASURE_EVERY)
-            live = {
-                actor.pid: (actor.conversation.key, actor.session.link.generation)
-                for actor in actors()
-                if actor.pid is not None
-            }
+            live = processes()
             sizes = await trio.to_thread.run_sync(measure_trees, live) if live else {}
             if sizes is None:  # a system where nothing is measured
                 return
@@ -102,9 +120,6 @@ class Housing:
     def _kind(self, agent: Agent) -> str:
         # A bound that was given is one for all, whatever they are.
         return INSIDE if isinstance(agent, LivesInside) and self._limits.max_live is None else PROCESS
-
-    def _group(self, key: str) -> str:
-        return self._limits.group(key) if self._limits.group is not None else ""
 
     def _execute(self, effects: list[Effect]) -> None:
         for effect in effects:

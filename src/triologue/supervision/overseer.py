@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import final
 
+import trio
+
 from triologue.actors import Actor, Conversation, Timers
 from triologue.errors import LimitError
 from triologue.messages import CostWarning, RateLimitEvent, ResultMessage
@@ -46,16 +48,21 @@ class Overseer:
 
     async def watch_memory(self) -> None:
         """Look what the agents weigh, for the bound on it, until cancelled."""
-        await self.housing.watch_memory(self._awake)
+        await self.housing.watch_memory(self._processes)
 
     # What actors ask and tell; see `Oversight`.
 
     async def enter(self, conversation: Conversation, generation: int, options: Options) -> None:
         """Wait for room for one more live agent."""
-        key, agent = conversation.key, conversation.agent
-        if self.prewarming is not None:
-            self.prewarming.claim(key, generation, agent, options)
-        await self.housing.enter(key, generation, agent, evict=lambda: self._evict(key, generation))
+        key, agent, group = conversation.key, conversation.agent, conversation.group
+
+        def evict() -> None:
+            self._evict(key, generation)
+
+        if self.prewarming is not None and self.prewarming.claim(conversation, generation, options, evict=evict):
+            await trio.lowlevel.checkpoint()
+        else:
+            await self.housing.enter(key, generation, agent, group=group, evict=evict)
 
     def connect(
         self, conversation: Conversation, generation: int, options: Options, *, sink: Sink, carrier: Carrier
@@ -103,6 +110,15 @@ class Overseer:
     def refusal(self, conversation: Conversation) -> LimitError | None:
         """Why it may take nothing in, where that is so."""
         return self.purse.refusal(conversation.key)
+
+    def forget(self, key: str) -> None:
+        """The conversation of that key is not known any more."""
+        self.purse.forget(key)
+
+    def _processes(self) -> dict[int, tuple[str, int]]:
+        live = [(actor.pid, actor.conversation.key, actor.session.link.generation) for actor in self._awake()]
+        of_sessions = {pid: (key, generation) for pid, key, generation in live if pid is not None}
+        return of_sessions | (self.prewarming.processes() if self.prewarming is not None else {})
 
     def _evict(self, key: str, generation: int) -> None:
         actor = self._find(key)

@@ -94,6 +94,8 @@ class Place:
         if not self.is_leaving:
             for pool in self.pools:
                 pool.idle[self.key] = self
+                if now == float("-inf"):
+                    pool.idle.move_to_end(self.key, last=False)
 
     def work(self) -> None:
         """The connection is busy, and not to be asked to leave."""

@@ -3,13 +3,13 @@
 import itertools
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import final
 
 import trio
 
-from triologue.actors import Place
+from triologue.actors import Conversation, Place
 from triologue.errors import TriologueError
 from triologue.messages import Message
 from triologue.options import Options
@@ -30,6 +30,8 @@ class Warm:
         self.key = key
         self.scope = trio.CancelScope()
         self.connection: Connection | None = None
+        self.is_gone = False
+        """It went away, and the rest of it is being put away."""
         self.closed = trio.Event()
         self._sink: Sink | None = None
         self._said: list[list[Message]] = []
@@ -51,7 +53,7 @@ class Warm:
 
 @final
 class Prewarming:
-    """Keeps so many agents ready as there is room for. They are the first to make room for others.
+    """Keeps so many agents ready as there is room for. They are the first to make room for others, and in no group.
 
     Args:
         count: how many.
@@ -82,6 +84,7 @@ class Prewarming:
         self._ready: deque[Warm] = deque()
         self._claimed: dict[tuple[str, int], Warm] = {}
         self._wanted = trio.Event()
+        self._has_warned = False
 
     async def run(self) -> None:
         """Start one after the other, until cancelled."""
@@ -95,19 +98,35 @@ class Prewarming:
                 with trio.move_on_after(LOOK_AGAIN):
                     await self._wanted.wait()
 
-    def claim(self, key: str, generation: int, agent: Agent, options: Options) -> None:
-        """This conversation is about to ask for a place: one that is ready becomes its own, if it starts like that."""
-        if self._ready and agent is self._agent and options == self._options:
-            warm = self._ready.popleft()
-            self._claimed[key, generation] = warm
-            self._housing.leave(warm.key, 0)  # and the conversation gets that place
-            self._wanted.set()
+    def processes(self) -> dict[int, tuple[str, int]]:
+        """Those that are ready, by pid: under which name and generation they have their places."""
+        pids = [(warm.connection.pid, warm.key) for warm in self._ready if warm.connection is not None]
+        return {pid: (key, 0) for pid, key in pids if pid is not None}
+
+    def claim(
+        self, conversation: Conversation, generation: int, options: Options, *, evict: Callable[[], None]
+    ) -> bool:
+        """A conversation wants a place: one that is ready becomes its own, with its place, if it starts like that.
+
+        Not where others wait, since it would come before them.
+        """
+        fits = conversation.agent is self._agent and options == self._options
+        if not self._ready or not fits or self._housing.is_waited_for:
+            return False
+        warm, to = self._ready[0], (conversation.key, generation)
+        if not self._housing.hand_over(warm.key, 0, to=to, group=conversation.group, evict=evict):
+            return False
+        self._claimed[to] = self._ready.popleft()
+        self._wanted.set()
+        return True
 
     def disclaim(self, key: str, generation: int) -> None:
-        """It will not be used after all."""
+        """It will not be used after all, and is ready again: it was told nothing."""
         warm = self._claimed.pop((key, generation), None)
-        if warm is not None:
-            warm.scope.cancel()
+        if warm is not None and not warm.is_gone:
+            self._housing.hand_over(key, generation, to=(warm.key, 0), group=None, evict=lambda: self._let_go(warm))
+            self._ready.appendleft(warm)
+            self._housing.rests(warm.key, 0, is_idle=True, is_spare=True)
 
     @asynccontextmanager
     async def connect(
@@ -115,6 +134,9 @@ class Prewarming:
     ) -> AsyncGenerator[Connection]:
         """Open a connection: the one that was claimed, or a new one."""
         warm = self._claimed.pop((key, generation), None)
+        if warm is not None and warm.is_gone:
+            await warm.closed.wait()
+            warm = None
         if warm is None or warm.connection is None:
             async with agent.connect(options, sink=sink, carrier=carrier) as connection:
                 yield connection
@@ -132,22 +154,27 @@ class Prewarming:
         is_started = False
         try:
             with warm.scope:
-                await self._housing.enter(warm.key, 0, self._agent, evict=lambda: self._let_go(warm))
+                await self._housing.enter(warm.key, 0, self._agent, group=None, evict=lambda: self._let_go(warm))
                 place = Place(self._carrier, self._starting, _nothing)
                 try:
                     async with self._agent.connect(self._options, sink=warm.hear, carrier=place) as connection:
                         place.leave()
-                        warm.connection, is_started = connection, True
+                        warm.connection, is_started, self._has_warned = connection, True, False
                         self._ready.append(warm)
-                        self._housing.rests(warm.key, 0, is_idle=True)
+                        self._housing.rests(warm.key, 0, is_idle=True, is_spare=True)
                         task_status.started(True)
                         await connection.wait_exit()
+                        self._gone(warm)
                 finally:
                     place.leave()
         except TriologueError as error:
-            logger.warning("an agent that was to be started ahead did not start: %s", error)
+            level = logging.DEBUG if self._has_warned else logging.WARNING  # it is tried again and again
+            logger.log(level, "an agent that was to be started ahead did not start: %s", error)
+            self._has_warned = True
         finally:
-            self._forget(warm)
+            self._gone(warm)
+            warm.closed.set()
+            self._housing.leave(warm.key, 0)
             if not is_started:
                 task_status.started(False)
 
@@ -157,11 +184,10 @@ class Prewarming:
             self._ready.remove(warm)
             warm.scope.cancel()
 
-    def _forget(self, warm: Warm) -> None:
-        warm.closed.set()
+    def _gone(self, warm: Warm) -> None:
+        warm.is_gone = True
         if warm in self._ready:
             self._ready.remove(warm)
-        self._housing.leave(warm.key, 0)
 
 
 def _nothing() -> None:

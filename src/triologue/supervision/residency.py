@@ -61,8 +61,8 @@ class Residency:
         # How many wait for each combination of pools: where one of them cannot be served, none of its like can.
         self._alike: Counter[tuple[Pool, ...]] = Counter()
 
-    def want(self, key: str, generation: int, *, kind: str, group: str = "", now: float) -> list[Effect]:
-        """Ask for a place: it is granted now or later, unless `left` withdraws it.
+    def want(self, key: str, generation: int, *, kind: str, group: str | None = "", now: float) -> list[Effect]:
+        """Ask for a place: it is granted now or later, unless `left` withdraws it. Without a group none bounds it.
 
         Raises:
             ValueError: the key waits already, or has a place that it has not left; or there is no bound for this kind.
@@ -75,8 +75,35 @@ class Residency:
         # Only this one is new, and where its pool is stuck nothing can be done for it.
         return [] if any(pool.is_stuck for pool in waiter.pools) else self._settle(now)
 
+    def hand_over(self, key: str, generation: int, *, to: tuple[str, int], group: str | None = "", now: float) -> bool:
+        """Its place, with the connection in it, belongs to another key and generation from now on, and is busy.
+
+        Returns:
+            False where nothing was changed, as the other one's group is full, or there is no such place.
+
+        Raises:
+            ValueError: the other key waits already, or has a place.
+        """
+        if to[0] in self._waiting or to[0] in self._places:
+            raise ValueError(f"{to[0]!r} has a place already, or waits for one")
+        place = self._at(key, generation)
+        if place is None:
+            return False
+        pools = self._pools(place.pools[0].key, group)
+        if any(pool.room < 1 for pool in pools if pool not in place.pools):
+            return False
+        del self._places[key]
+        place.free()
+        self._places[to[0]] = moved = Place(*to, pools, now)
+        moved.size = place.size
+        self._forget_unused(place.pools)
+        return True
+
     def idle(self, key: str, generation: int, *, now: float) -> list[Effect]:
-        """The connection has nothing to do from now on, and may be evicted; said again, it was used again meanwhile."""
+        """The connection has nothing to do from now on, and may be evicted; said again, it was used again meanwhile.
+
+        With a `now` of minus infinity it was never used, and is evicted before all others.
+        """
         place = self._at(key, generation)
         if place is None:
             return []
@@ -160,10 +187,10 @@ class Residency:
         place = self._places.get(key)
         return place if place is not None and place.generation == generation else None
 
-    def _pools(self, kind: str, group: str) -> tuple[Pool, ...]:
+    def _pools(self, kind: str, group: str | None) -> tuple[Pool, ...]:
         if kind not in self._kinds:
             raise ValueError(f"there is no bound for agents of the kind {kind!r}, only for {sorted(self._kinds)}")
-        if self._max_per_group is None:
+        if self._max_per_group is None or group is None:
             return (self._kinds[kind],)
         if group not in self._groups:
             self._groups[group] = Pool("max_live_per_group", self._max_per_group, group)

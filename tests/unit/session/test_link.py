@@ -53,7 +53,7 @@ def test_an_agent_that_is_dead_gets_no_prompt_while_what_it_left_behind_is_put_i
         "settle a: failed TurnFailed by AgentCrashed",
         "-: restarting",
     ]
-    assert stage.receive(on.Leave(1))[0] == "b: TurnEnded interrupted"
+    assert stage.receive(on.Leave(1))[0] == "b: TurnEnded cancelled"
     stage.submit("c")
     assert stage.gone(DIED)[-3:] == ["answer 1: None", f"start 2: resume {SESSION_ID}", "-: restarting"]
 
@@ -299,6 +299,12 @@ def test_leave_cancels_what_waits_and_interrupts_what_runs() -> None:
     assert stage.gone() == ["clear start", "clear interrupt", "answer 1: None"]
 
 
+def test_an_eviction_of_one_that_leaves_already_means_nothing() -> None:
+    stage = idle()
+    stage.receive(on.Rest(1))
+    assert stage.receive(on.Evict(1)) == []
+
+
 def test_leave_of_a_silent_agent_ends_with_the_interrupts_deadline() -> None:
     stage = running("a")
     stage.receive(on.Leave(1))
@@ -310,8 +316,8 @@ def test_leave_while_the_agent_starts() -> None:
     stage = Stage()
     stage.submit("a")
     assert stage.receive(on.Leave(1)) == [
-        "a: TurnEnded interrupted",
-        "settle a: interrupted TurnInterrupted",
+        "a: TurnEnded cancelled",
+        "settle a: cancelled TurnCancelled",
         "stop 1: end of input",
         "-: hibernated",
     ]

@@ -385,8 +385,17 @@ def test_withdraw_a_waiting_turn() -> None:
 def test_withdraw_a_turn_before_it_went_out() -> None:
     stage = Stage()
     stage.submit("a")
+    stage.receive(on.Admitted(1))
     assert stage.receive(on.Withdraw("a")) == ["a: TurnEnded cancelled", "settle a: cancelled TurnCancelled"]
     assert stage.begin() == ["clear start", "-: idle"]
+
+
+def test_a_start_that_waits_in_line_for_a_turn_that_was_withdrawn_is_given_up() -> None:
+    stage = Stage()
+    stage.submit("a")
+    assert stage.receive(on.Withdraw("a"))[-2:] == ["stop 1: at once", "-: hibernated"]
+    stage.submit("b")
+    assert stage.gone()[-2:] == ["start 2: as it began", "-: starting"]
 
 
 def test_withdraw_a_running_turn_interrupts_it() -> None:
