@@ -5,6 +5,7 @@ from hypothesis import given, strategies as st
 from trio.testing import MockClock
 
 from tests.support.scripted_agent import ScriptedAgent, ScriptedLink
+from tests.unit.supervision.stage import Outside
 from triologue.actors import Turn
 from triologue.errors import SessionFailed, TriologueError
 from triologue.manager import SessionManager, open_manager
@@ -12,7 +13,7 @@ from triologue.messages import BackgroundTasksMessage
 from triologue.options import Deadlines, Limits, RestartPolicy
 
 KEYS = ["x:1", "x:2", "y:1", "y:2", "z:1"]
-PROMPTS = ["hi", "wait 3", "wait 30", "die", "fail", "silent", "use Bash", "unread"]
+PROMPTS = ["hi", "wait 3", "wait 30", "die", "fail", "silent", "use Bash", "unread", "exceed 20"]
 
 steps = st.lists(
     st.one_of(
@@ -25,7 +26,7 @@ steps = st.lists(
         st.tuples(st.just("sleep"), st.just(""), st.sampled_from(["0", "0.5", "5", "50"])),
     ),
     min_size=5,
-    max_size=30,
+    max_size=20,
 )
 
 
@@ -87,9 +88,10 @@ def happen(link: ScriptedLink, what: str) -> None:
     per_group=st.none() | st.integers(1, 2),
     closing=st.sampled_from([0.0, 2.0]),
     retry=st.booleans(),
+    prewarm=st.integers(0, 2),
 )
 def test_live_agents_never_exceed_the_cap_and_everyone_is_served(
-    steps: list[tuple[str, str, str]], max_live: int, per_group: int | None, closing: float, retry: bool
+    steps: list[tuple[str, str, str]], max_live: int, per_group: int | None, closing: float, retry: bool, prewarm: int
 ) -> None:
     agent = ScriptedAgent()
     agent.closing = closing
@@ -98,8 +100,9 @@ def test_live_agents_never_exceed_the_cap_and_everyone_is_served(
     async def main() -> None:
         async with (
             open_manager(
-                agent,
+                Outside(agent),
                 limits=limits,
+                prewarm=prewarm,
                 deadlines=Deadlines(turn=40, permission=20, idle=300),
                 restart=RestartPolicy(max_restarts=2, within=60, retry_turn=retry),
                 on_permission=lambda request: None,

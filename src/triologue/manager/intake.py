@@ -102,4 +102,10 @@ class Intake:
 
     def _position(self, turn_id: str) -> int | None:
         actor = self._registry.awake(self._key)
-        return actor.session.mailbox.position(turn_id) if actor is not None else None
+        if actor is None:
+            return None
+        run, place = actor.session.run, actor.session.mailbox.position(turn_id)
+        if run is None or run.is_begun:
+            return place
+        # That one waits too: for its agent, or for room.
+        return 0 if run.turn_id == turn_id else place + 1 if place is not None else None

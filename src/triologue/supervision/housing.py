@@ -16,8 +16,6 @@ INSIDE = "inside"
 PROCESS = "process"
 MAX_INSIDE = 10_000
 """Agents inside this program that live at the same time, where `Limits.max_live` does not say."""
-MEASURE_EVERY = 5.0
-"""Seconds between two looks at what the agents weigh: one takes about a millisecond for each of their processes."""
 
 
 @final
@@ -102,20 +100,18 @@ class Housing:
         """Why this key waits for a place; None where it does not."""
         return self.residency.why(key)
 
-    async def watch_memory(self, processes: Callable[[], dict[int, tuple[str, int]]]) -> None:
-        """Look what the agents weigh, again and again, where that can be seen; for a bound on it.
+    async def weigh(self, live: dict[int, tuple[str, int]]) -> bool:
+        """Look what the agents weigh, for the bound on it; False on a system where nothing is measured.
 
         Args:
-            processes: the key and the generation of each, by its pid.
+            live: the key and the generation of each, by its pid.
         """
-        while True:
-            await trio.sleep(MEASURE_EVERY)
-            live = processes()
-            sizes = await trio.to_thread.run_sync(measure_trees, live) if live else {}
-            if sizes is None:  # a system where nothing is measured
-                return
-            measured = {live[pid]: size for pid, size in sizes.items()}
-            self._execute(self.residency.measured(measured, now=trio.current_time()))
+        sizes = await trio.to_thread.run_sync(measure_trees, live) if live else {}
+        if sizes is None:
+            return False
+        measured = {live[pid]: size for pid, size in sizes.items()}
+        self._execute(self.residency.measured(measured, now=trio.current_time()))
+        return True
 
     def _kind(self, agent: Agent) -> str:
         # A bound that was given is one for all, whatever they are.

@@ -79,7 +79,7 @@ async def test_close_right_after_send_lets_go(autojump_clock: MockClock) -> None
         async with scripted() as (session, _, manager):
             turn = await session.send("one")
             await session.close()
-            assert (await turn.wait()).kind == "interrupted"
+            assert (await turn.wait()).kind == "cancelled"
             assert (session.state, manager.statistics().live) == ("new", 0)
 
 
@@ -282,11 +282,11 @@ async def test_a_start_that_waits_in_line_can_be_closed(tmp_path: Path) -> None:
             while manager.statistics().starts_waiting != 1:
                 await trio.lowlevel.checkpoint()
         await second.close()
-        assert (await waiting.wait()).kind == "interrupted"
+        assert (await waiting.wait()).kind == "cancelled"
         assert manager.statistics().starts_waiting == 0
         assert second.pid is None
         await session.close()
-        assert (await first.wait()).kind == "interrupted"
+        assert (await first.wait()).kind == "cancelled"
 
 
 async def test_late_words_of_an_agent_reach_no_turn(autojump_clock: MockClock) -> None:

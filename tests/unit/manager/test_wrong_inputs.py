@@ -111,7 +111,7 @@ async def test_a_prompt_that_comes_while_its_session_is_deleted_gets_its_outcome
         nursery.start_soon(manager.delete, "k")
         await trio.lowlevel.checkpoint()
         late = await session.send("wait 600 seconds")
-        assert (await running.wait()).kind == "interrupted"
+        assert (await running.wait()).kind in ("cancelled", "interrupted")
         with trio.fail_after(5):
             assert (await late.wait()).kind in ("cancelled", "interrupted")
             await wait_all_tasks_blocked()

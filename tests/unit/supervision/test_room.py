@@ -226,7 +226,7 @@ async def test_a_start_that_fails_gives_its_place_back(autojump_clock: MockClock
                 await manager.session(key).ask("hi")
         agent.connecting = None
         for handshake in ("refuses", "dies"):
-            agent.handshake = handshake  # type: ignore[assignment]
+            agent.handshake = handshake
             with pytest.raises(TurnFailed):
                 await manager.session(handshake).ask("hi")
         agent.handshake = "answers"
@@ -326,7 +326,9 @@ async def test_what_is_said_of_a_wait(autojump_clock: MockClock) -> None:
     async with sharing(1) as (manager, agent):
         await manager.session("a").send("wait 100")
         turn = await manager.session("b").send("hi")
+        behind = await manager.session("b").send("ho")
         await settled()
         assert manager.session("b").state == "starting"
+        assert [(each.state, each.position) for each in (turn, behind)] == [("waiting", 0), ("waiting", 1)]
         assert link_of(agent, "wait 100") is agent.link
         await turn.wait()
