@@ -282,11 +282,13 @@ class Session(Ground):
         )
 
     def _settle_rest(self) -> None:
-        if any(leave.forget for leave in self._leaves):
-            self.session_id, self.is_confirmed, self.total_cost_usd = None, False, 0.0
-        for ticket in (*self._rest_tickets, *(leave.ticket for leave in self._leaves)):
+        for ticket in self._rest_tickets:
             self.effect(do.Answer(ticket))
         self._rest_tickets.clear()
+        if any(leave.forget for leave in self._leaves):
+            self.session_id, self.is_confirmed, self.total_cost_usd = None, False, 0.0
+        for leave in self._leaves:
+            self.effect(do.Answer(leave.ticket))
         self._leaves.clear()
         self.is_leaving, self.leaves_for = False, None
 

@@ -208,14 +208,20 @@ def test_one_that_is_needed_stays() -> None:
     )
     by_itself = running("d")
     by_itself.hear(result("d"), SessionStateMessage(subtype="session_state_changed", state="running"))
-    held_back = ready("e")
-    held_back.hear(result("e"))
-    held_back.receive(on.Gate("the usage limit is reached"))
-    held_back.submit("f")
     starting = Stage()
     starting.submit("g")
-    for stage in (at_work, asked, in_background, by_itself, held_back, starting):
+    for stage in (at_work, asked, in_background, by_itself, starting):
         assert stage.receive(on.Evict(1)) == ["stay 1"]
+
+
+def test_one_whose_turn_waits_for_a_usage_limit_makes_room() -> None:
+    stage = ready("a")
+    stage.hear(result("a"))
+    stage.receive(on.Gate("the usage limit is reached"))
+    stage.submit("b")
+    assert stage.receive(on.Evict(1)) == ["stop 1: end of input", "-: hibernated"]
+    assert not [each for each in stage.gone() if each.startswith("start")]
+    assert stage.receive(on.Gate(None))[-1] == "-: starting"
 
 
 def test_an_eviction_of_an_agent_before_this_one_is_refused() -> None:
