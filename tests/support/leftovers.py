@@ -21,6 +21,7 @@ STAFF_OF_ROOT = {
     "triologue.actors.timers.Timers.run",
     "triologue.agents.process._serve",
     "triologue.agents.pump.Pump.run",
+    "triologue.agents.pump.TaskPerPipe._serve",
     "triologue.agents.warden.WardenLink.run",
     "triologue.manager.draining.Draining.run",
     "triologue.manager.opening._serve",

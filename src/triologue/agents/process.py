@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import NamedTuple, final
 
@@ -14,7 +14,8 @@ import trio
 from triologue.agents.direct import DirectSpawner
 from triologue.agents.launching import explain, open_pipes, plan
 from triologue.agents.leftovers import Leftovers, reap_leftovers
-from triologue.agents.pump import PipeReader, PipeWriter, Pump
+from triologue.agents.pipes import PipeReader, PipeWriter, Watcher
+from triologue.agents.pump import HAS_PUMP, start_watcher
 from triologue.agents.spawner import Child, Spawner
 from triologue.agents.stderr import ErrorOutput
 from triologue.agents.warden import Warden
@@ -37,6 +38,7 @@ async def open_carrier(
     grace: float = 5.0,
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
     direct: bool = sys.platform != "linux",
+    shared_reader: bool = HAS_PUMP,
 ) -> AsyncGenerator["ProcessCarrier"]:
     """Open a carrier of agents' processes; leaving the block kills what is left of them.
 
@@ -47,22 +49,23 @@ async def open_carrier(
         max_message_bytes: a longer line of an agent becomes an `OversizeMessage`.
         direct: start processes from the host itself, without a warden: for systems that have no subreaper. What runs
             when the host is killed then goes on.
+        shared_reader: one task reads what all agents say; or else each pipe has its own, for systems without epoll.
+            They differ in what they cost, and in nothing else.
     """
     error: Exception | None = None
     leftovers = await reap_leftovers()
-    with closing(Pump()) as pump:
-        async with trio.open_nursery() as nursery:
-            services = await _open_services(nursery)
-            services.start_soon(pump.run)
-            spawner: Spawner = DirectSpawner(services) if direct else Warden(services)
-            carrier = ProcessCarrier(spawner, Terms(pump, services, grace, max_message_bytes), leftovers)
-            try:
-                yield carrier
-            except Exception as caught:  # noqa: BLE001 - raised below, as it is instead of in a group
-                error = caught
-            finally:
-                await carrier.aclose()
-                services.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        services = await _open_services(nursery)
+        watcher = start_watcher(services, is_shared=shared_reader)
+        spawner: Spawner = DirectSpawner(services) if direct else Warden(services)
+        carrier = ProcessCarrier(spawner, Terms(watcher, services, grace, max_message_bytes), leftovers)
+        try:
+            yield carrier
+        except Exception as caught:  # noqa: BLE001 - raised below, as it is instead of in a group
+            error = caught
+        finally:
+            await carrier.aclose()
+            services.cancel_scope.cancel()
     if error is not None:
         try:
             raise error
@@ -91,7 +94,7 @@ async def _serve(task_status: trio.TaskStatus[trio.Nursery]) -> None:
 class Terms(NamedTuple):
     """What all processes of a carrier have in common."""
 
-    pump: Pump
+    watcher: Watcher
     services: trio.Nursery
     grace: float
     max_message_bytes: int
@@ -153,9 +156,9 @@ class Process:
         self._terms = terms
         self._decoder = Reader(terms.max_message_bytes)
         self._errors = ErrorOutput(command.stderr)
-        self._stdin = PipeWriter(terms.pump, fds[0])
-        self._stdout = PipeReader(terms.pump, fds[1], self._take, self._take_rest)
-        self._stderr = PipeReader(terms.pump, fds[2], self._errors.feed, self._errors.close)
+        self._stdin = PipeWriter(terms.watcher, fds[0])
+        self._stdout = PipeReader(terms.watcher, fds[1], self._take, self._take_rest)
+        self._stderr = PipeReader(terms.watcher, fds[2], self._errors.feed, self._errors.close)
         self._child: Child | None = None
         self._is_deaf = False
         self._exit: Exit | None = None

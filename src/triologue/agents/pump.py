@@ -1,199 +1,100 @@
-"""The pump: one task that serves the pipes of all agents.
+"""Who watches the pipes of all agents: the pump, one task for all of them; or, without an epoll, a task for each.
 
-A wake-up of a task costs more than decoding what it was woken for. So the pipes are watched by a selector of our own,
-whose descriptor is all that trio waits for; one wake-up then serves every pipe that is ready, without a task for any.
+A wake-up of a task costs more than decoding what it was woken for. So the pump watches the pipes by a selector of its
+own, whose descriptor is all that trio waits for; one wake-up then serves every pipe that is ready.
 """
 
 import logging
-import os
 import selectors
-from collections import deque
+import sys
 from collections.abc import Callable
 from typing import final
 
 import trio
 
+from triologue.agents.pipes import Watcher
+
 logger = logging.getLogger(__name__)
 
-CHUNK = 64 * 1024
-"""Bytes of one read."""
-READS = 4
-"""Reads of one pipe in one round, so that none of them holds up the others."""
+HAS_PUMP = sys.platform == "linux"
+"""An epoll can be watched by another one. A kqueue should do as well, but was never tried."""
 PIPES = 4
 """Pipes that are served before who reads their messages has a turn, while what was read is still in the cache."""
-MAX_PIPE = 1024 * 1024
-"""Bytes that a pipe can hold at most, where the system administrator has not said otherwise."""
+
+
+def start_watcher(services: trio.Nursery, *, is_shared: bool) -> Watcher:
+    """Start to watch pipes, until this nursery is cancelled; all of them have to be forgotten before.
+
+    Args:
+        services: where it runs.
+        is_shared: one task serves all pipes; or else each pipe has its own, as any system can do it.
+    """
+    if not is_shared:
+        return TaskPerPipe(services)
+    pump = Pump()
+    services.start_soon(pump.run)
+    return pump
 
 
 @final
 class Pump:
-    """Calls back for pipes that are ready; the callbacks never wait."""
+    """Watches pipes by one task. `run` must be running."""
 
     def __init__(self) -> None:
-        # The selectors that have a descriptor themselves: epoll, kqueue.
-        self._selector: selectors.EpollSelector = selectors.DefaultSelector()  # type: ignore[assignment]
+        self._selector = selectors.EpollSelector()
 
     def watch(self, fd: int, event: int, on_ready: Callable[[], object]) -> None:
-        """Call `on_ready` whenever `fd` is ready for `event` (`selectors.EVENT_READ` or `EVENT_WRITE`).
-
-        It may come once more after `forget`, in the round that is under way.
-        """
+        """See `Watcher.watch`."""
         self._selector.register(fd, event, on_ready)
 
     def forget(self, fd: int) -> None:
-        """Stop watching; before the descriptor is closed."""
+        """See `Watcher.forget`."""
         self._selector.unregister(fd)
 
     async def run(self) -> None:
-        """Serve until cancelled."""
-        while True:
-            # Ready or not, this gives the other tasks their turn: one checkpoint a round.
-            await trio.lowlevel.wait_readable(self._selector.fileno())
-            for served, (key, _) in enumerate(self._selector.select(0), 1):
-                self._call(key.data)
-                if served % PIPES == 0:
-                    await trio.lowlevel.checkpoint()
-
-    def close(self) -> None:
-        """Watch nothing any more; after `run` has ended."""
-        self._selector.close()
-
-    def _call(self, on_ready: Callable[[], object]) -> None:
-        try:
-            on_ready()
-        except Exception:
-            # A fault in the service of one pipe must not stop all the others.
-            logger.exception("error in the service of a pipe")
+        """Serve until cancelled; nothing can be watched afterwards."""
+        with self._selector as selector:
+            while True:
+                # Ready or not, this gives the other tasks their turn: one checkpoint a round.
+                await trio.lowlevel.wait_readable(selector.fileno())
+                for served, (key, _) in enumerate(selector.select(0), 1):
+                    _call(key.data)
+                    if served % PIPES == 0:
+                        await trio.lowlevel.checkpoint()
 
 
 @final
-class PipeReader:
-    """The host's end of a pipe that an agent writes to. It is always read, whatever becomes of the data.
+class TaskPerPipe:
+    """Watches each pipe by a task of its own.
 
     Args:
-        on_chunk: gets what was read.
-        on_end: called once, after the last chunk.
+        nursery: where these run.
     """
 
-    def __init__(self, pump: Pump, fd: int, on_chunk: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
-        os.set_blocking(fd, False)
-        self._pump = pump
-        self._fd = fd
-        self._on_chunk = on_chunk
-        self._on_end = on_end
-        self.is_closed = False
-        pump.watch(fd, selectors.EVENT_READ, self._read_round)
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._scopes: dict[int, trio.CancelScope] = {}
 
-    def close(self) -> None:
-        """Take what is in the pipe, and close it.
+    def watch(self, fd: int, event: int, on_ready: Callable[[], object]) -> None:
+        """See `Watcher.watch`."""
+        scope = self._scopes[fd] = trio.CancelScope()
+        self._nursery.start_soon(self._serve, fd, event, on_ready, scope)
 
-        Once the agent has exited, that is all it ever wrote; who else holds the other end open is not waited for.
-        """
-        taken = 0
-        while not self.is_closed and taken < MAX_PIPE and (size := self._read()):
-            taken += size
-        self._end()
+    def forget(self, fd: int) -> None:
+        """See `Watcher.forget`."""
+        self._scopes.pop(fd).cancel()
 
-    def _read_round(self) -> None:
-        for _ in range(READS):
-            if self._read() < CHUNK:  # a short read has emptied the pipe
-                break
-
-    def _read(self) -> int:
-        if self.is_closed:
-            return 0
-        try:
-            chunk = os.read(self._fd, CHUNK)
-        except BlockingIOError:
-            return 0
-        except OSError:
-            chunk = b""  # what cannot be read has no more to say
-        if chunk:
-            self._on_chunk(chunk)
-        else:
-            self._end()
-        return len(chunk)
-
-    def _end(self) -> None:
-        if not self.is_closed:
-            self.is_closed = True
-            self._pump.forget(self._fd)
-            os.close(self._fd)
-            self._on_end()
+    async def _serve(self, fd: int, event: int, on_ready: Callable[[], object], scope: trio.CancelScope) -> None:
+        wait_ready = trio.lowlevel.wait_readable if event == selectors.EVENT_READ else trio.lowlevel.wait_writable
+        with scope:
+            # Forgotten, its number may be another pipe's before this task hears of it.
+            while not scope.cancel_called:
+                await wait_ready(fd)
+                _call(on_ready)
 
 
-@final
-class PipeWriter:
-    """The host's end of a pipe that an agent reads from: what does not fit now follows in order.
-
-    Attributes:
-        waiting: bytes that were taken and are not written yet.
-    """
-
-    def __init__(self, pump: Pump, fd: int) -> None:
-        os.set_blocking(fd, False)
-        self._pump = pump
-        self._fd = fd
-        self._queue: deque[memoryview] = deque()
-        self._is_watched = False
-        self._is_ending = False
-        self.is_closed = False
-        self.waiting = 0
-
-    def write(self, data: bytes) -> None:
-        """Write, now or later. Without effect after `end` or `close`, or when nobody reads any more."""
-        if self._is_ending or self.is_closed:
-            return
-        self._queue.append(memoryview(data))
-        self.waiting += len(data)
-        if not self._is_watched:
-            self._write()
-
-    def end(self) -> None:
-        """Close once all is written: the agent sees the end of its input."""
-        self._is_ending = True
-        if not self._queue:
-            self.close()
-
-    def close(self) -> None:
-        """Close at once, and drop what waits."""
-        if not self.is_closed:
-            self.is_closed = True
-            self._watch(is_wanted=False)
-            os.close(self._fd)
-            self._queue.clear()
-            self.waiting = 0
-
-    def _write(self) -> None:
-        if self.is_closed:
-            return
-        try:
-            self._fill()
-        except BlockingIOError:
-            pass
-        except OSError:  # EPIPE: the agent has closed its input, or is gone
-            self.close()
-            return
-        self._watch(is_wanted=bool(self._queue))
-        if self._is_ending and not self._queue:
-            self.close()
-
-    def _fill(self) -> None:
-        """Write until the pipe is full, but not for ever where somebody empties it as fast."""
-        written = 0
-        while self._queue and written < CHUNK:
-            head = self._queue[0]
-            size = os.write(self._fd, head)
-            written += size
-            self.waiting -= size
-            if size < len(head):
-                self._queue[0] = head[size:]
-                return
-            self._queue.popleft()
-
-    def _watch(self, *, is_wanted: bool) -> None:
-        if is_wanted and not self._is_watched:
-            self._pump.watch(self._fd, selectors.EVENT_WRITE, self._write)
-        elif self._is_watched and not is_wanted:
-            self._pump.forget(self._fd)
-        self._is_watched = is_wanted
+def _call(on_ready: Callable[[], object]) -> None:
+    try:
+        on_ready()
+    except Exception:
+        logger.exception("error in the service of a pipe")

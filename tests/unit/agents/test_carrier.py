@@ -1,4 +1,4 @@
-"""The process carrier, on real processes; with a warden and without."""
+"""The process carrier, on real processes; with a warden and without, with either reader."""
 
 import os
 import resource
@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import trio
@@ -16,7 +17,7 @@ from triologue.agents import process as process_module
 from triologue.agents.process import ProcessCarrier, open_carrier
 from triologue.agents.warden_process import COOKIE
 from triologue.errors import AgentNotFound, AgentProtocolError, AgentStartError
-from triologue.messages import Message
+from triologue.messages import Message, OversizeMessage, StrayText
 from triologue.ports import Command, Exit
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX processes")
@@ -25,25 +26,36 @@ CAT = Command(argv=["cat"], env=ENV)
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('ready', flush=True)\ntime.sleep(1000)"
 
 
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs a subreaper, or an epoll")
+
+
+class Kind(NamedTuple):
+    """How agents are started, and how they are read."""
+
+    direct: bool
+    shared_reader: bool
+
+
 @pytest.fixture(
     params=[
-        pytest.param(False, id="warden", marks=pytest.mark.skipif(sys.platform != "linux", reason="needs a subreaper")),
-        pytest.param(True, id="direct"),
+        pytest.param(Kind(direct=False, shared_reader=True), id="warden, pump", marks=LINUX),
+        pytest.param(Kind(direct=True, shared_reader=False), id="direct, task per pipe"),
     ]
 )
-def direct(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    found: Kind = request.param
+    return found
 
 
 @pytest.fixture
-async def carrier(direct: bool) -> AsyncGenerator[ProcessCarrier]:
-    async with open_carrier(direct=direct, grace=PATIENCE) as carrier:
+async def carrier(kind: Kind) -> AsyncGenerator[ProcessCarrier]:
+    async with open_carrier(**kind._asdict(), grace=PATIENCE) as carrier:
         yield carrier
 
 
 @pytest.fixture
-async def impatient(direct: bool) -> AsyncGenerator[ProcessCarrier]:
-    async with open_carrier(direct=direct, grace=0.01) as carrier:
+async def impatient(kind: Kind) -> AsyncGenerator[ProcessCarrier]:
+    async with open_carrier(**kind._asdict(), grace=0.01) as carrier:
         yield carrier
 
 
@@ -77,6 +89,19 @@ async def test_a_big_answer(carrier: ProcessCarrier) -> None:
     script = "sys.stdout.write('x' * 10_000_000 + '\\n' + 'y\\n' * 100_000)"
     ended, texts = await run(carrier, python(script))
     assert (ended.code, len(texts[0]), texts[1:]) == (0, 10_000_000, ["y"] * 100_000)
+
+
+async def test_a_line_over_the_limit_is_told_by_its_size_and_the_rest_goes_on(kind: Kind) -> None:
+    ear = Ear()
+    script = "print('before\\n' + 'x' * 1_000_000 + '\\nafter')"
+    async with open_carrier(**kind._asdict(), max_message_bytes=10_000) as carrier:
+        async with carrier.spawn(python(script), sink=ear) as connection:
+            await connection.wait_exit()
+    assert ear.messages == [
+        StrayText(text="before"),
+        OversizeMessage(size=1_000_000, head=b"x" * 1024),
+        StrayText(text="after"),
+    ]
 
 
 async def test_a_big_prompt_for_a_slow_reader_holds_nobody_up(carrier: ProcessCarrier) -> None:
@@ -382,7 +407,7 @@ async def test_an_error_leaves_the_block_as_it_is() -> None:
             raise ValueError("mine")
 
 
-async def test_closing_the_carrier_kills_what_others_hold_open(direct: bool) -> None:
+async def test_closing_the_carrier_kills_what_others_hold_open(kind: Kind) -> None:
     ear, ended = Ear(), list[Exit]()
 
     async def hold(carrier: ProcessCarrier) -> None:
@@ -390,7 +415,7 @@ async def test_closing_the_carrier_kills_what_others_hold_open(direct: bool) -> 
             ended.append(await connection.wait_exit())
 
     async with trio.open_nursery() as nursery:
-        async with open_carrier(direct=direct, grace=1000) as carrier:
+        async with open_carrier(**kind._asdict(), grace=1000) as carrier:
             nursery.start_soon(hold, carrier)
             await ear.wait_texts(1)
         with pytest.raises(AgentStartError, match="closed"):

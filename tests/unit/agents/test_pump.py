@@ -1,8 +1,7 @@
-"""The pump and its pipes, without any process."""
+"""The pipes, and who watches them: the pump, or a task for each. Without any process."""
 
 import os
 from collections.abc import AsyncGenerator
-from contextlib import closing
 from functools import partial
 
 import pytest
@@ -10,16 +9,20 @@ import trio
 import trio.testing
 
 from tests.unit.agents.programs import PATIENCE, wait_until
-from triologue.agents.pump import CHUNK, PipeReader, PipeWriter, Pump
+from triologue.agents.pipes import CHUNK, PipeReader, PipeWriter, Watcher
+from triologue.agents.pump import HAS_PUMP, start_watcher
 
 
-@pytest.fixture
-async def pump() -> AsyncGenerator[Pump]:
-    with closing(Pump()) as pump:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(pump.run)
-            yield pump
-            nursery.cancel_scope.cancel()
+@pytest.fixture(
+    params=[
+        pytest.param(True, id="pump", marks=pytest.mark.skipif(not HAS_PUMP, reason="needs an epoll")),
+        pytest.param(False, id="task per pipe"),
+    ]
+)
+async def watcher(request: pytest.FixtureRequest) -> AsyncGenerator[Watcher]:
+    async with trio.open_nursery() as nursery:
+        yield start_watcher(nursery, is_shared=request.param)
+        nursery.cancel_scope.cancel()
 
 
 class Received:
@@ -33,11 +36,11 @@ class Received:
         self.ends += 1
 
 
-async def test_what_is_written_is_read_and_then_the_end(pump: Pump) -> None:
+async def test_what_is_written_is_read_and_then_the_end(watcher: Watcher) -> None:
     theirs, ours = os.pipe()
     received = Received()
-    reader = PipeReader(pump, theirs, received.chunks.append, received.end)
-    writer = PipeWriter(pump, ours)
+    reader = PipeReader(watcher, theirs, received.chunks.append, received.end)
+    writer = PipeWriter(watcher, ours)
     data = os.urandom(1_000_000)
     writer.write(data[:10])
     writer.write(data[10:])
@@ -51,7 +54,7 @@ async def test_what_is_written_is_read_and_then_the_end(pump: Pump) -> None:
     assert writer.waiting == 0
 
 
-async def test_one_pipe_does_not_hold_up_the_others(pump: Pump) -> None:
+async def test_one_pipe_does_not_hold_up_the_others(watcher: Watcher) -> None:
     order: list[str] = []
     pipes = [os.pipe() for _ in range(2)]
     for _, ours in pipes:
@@ -60,7 +63,7 @@ async def test_one_pipe_does_not_hold_up_the_others(pump: Pump) -> None:
     loud, quiet = pipes
     os.read(quiet[0], CHUNK - 1)  # what is left there is one byte more than nothing
     readers = [
-        PipeReader(pump, theirs, partial(note, order, name), nothing)
+        PipeReader(watcher, theirs, partial(note, order, name), nothing)
         for (theirs, _), name in zip(pipes, ("loud", "quiet"), strict=True)
     ]
     async with trio.open_nursery() as nursery:
@@ -87,32 +90,32 @@ async def keep_full(fd: int) -> None:
         os.write(fd, b"x" * CHUNK)
 
 
-async def test_closing_takes_what_is_in_the_pipe_and_does_not_wait_for_its_end(pump: Pump) -> None:
+async def test_closing_takes_what_is_in_the_pipe_and_does_not_wait_for_its_end(watcher: Watcher) -> None:
     theirs, ours = os.pipe()
     received = Received()
     os.write(ours, b"x" * CHUNK)
-    reader = PipeReader(pump, theirs, received.chunks.append, received.end)
+    reader = PipeReader(watcher, theirs, received.chunks.append, received.end)
     reader.close()
     reader.close()
     assert (received.chunks, received.ends) == ([b"x" * CHUNK], 1)
     os.close(ours)
 
 
-async def test_what_cannot_be_read_has_ended(pump: Pump) -> None:
+async def test_what_cannot_be_read_has_ended(watcher: Watcher) -> None:
     theirs, ours = os.pipe()
     received = Received()
-    PipeReader(pump, ours, received.chunks.append, received.end).close()
+    PipeReader(watcher, ours, received.chunks.append, received.end).close()
     assert (received.chunks, received.ends) == ([], 1)
     os.close(theirs)
 
 
-async def test_a_pipe_that_is_exactly_full(pump: Pump) -> None:
+async def test_a_pipe_that_is_exactly_full(watcher: Watcher) -> None:
     theirs, ours = os.pipe()
     os.set_blocking(ours, False)
     with pytest.raises(BlockingIOError):
         while True:
             os.write(ours, b"x" * 4096)
-    writer = PipeWriter(pump, ours)
+    writer = PipeWriter(watcher, ours)
     writer.write(b"y")
     assert writer.waiting == 1
     writer.close()
@@ -121,9 +124,9 @@ async def test_a_pipe_that_is_exactly_full(pump: Pump) -> None:
     os.close(theirs)
 
 
-async def test_a_closed_reader_ends_the_writer(pump: Pump) -> None:
+async def test_a_closed_reader_ends_the_writer(watcher: Watcher) -> None:
     theirs, ours = os.pipe()
-    writer = PipeWriter(pump, ours)
+    writer = PipeWriter(watcher, ours)
     writer.write(b"x" * 1_000_000)
     os.close(theirs)
     with trio.fail_after(PATIENCE):
@@ -133,15 +136,15 @@ async def test_a_closed_reader_ends_the_writer(pump: Pump) -> None:
     writer.end()
 
 
-async def test_a_callback_that_raises_stops_nobody(pump: Pump, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_callback_that_raises_stops_nobody(watcher: Watcher, caplog: pytest.LogCaptureFixture) -> None:
     pipes = [os.pipe() for _ in range(2)]
     received = Received()
 
     def fail(chunk: bytes) -> None:
         raise ValueError(chunk)
 
-    bad = PipeReader(pump, pipes[0][0], fail, nothing)
-    good = PipeReader(pump, pipes[1][0], received.chunks.append, received.end)
+    bad = PipeReader(watcher, pipes[0][0], fail, nothing)
+    good = PipeReader(watcher, pipes[1][0], received.chunks.append, received.end)
     for _, ours in pipes:
         os.write(ours, b"x")
     await wait_until(lambda: bool(received.chunks))
@@ -152,7 +155,7 @@ async def test_a_callback_that_raises_stops_nobody(pump: Pump, caplog: pytest.Lo
         os.close(ours)
 
 
-async def test_what_was_closed_in_this_round_is_not_served(pump: Pump) -> None:
+async def test_what_was_closed_in_this_round_is_not_served(watcher: Watcher) -> None:
     """Two pipes are ready, and the callback of either closes the other."""
     pipes = [os.pipe() for _ in range(2)]
     readers: list[PipeReader] = []
@@ -164,7 +167,7 @@ async def test_what_was_closed_in_this_round_is_not_served(pump: Pump) -> None:
             readers[1 - index].close()
 
     for index, (theirs, ours) in enumerate(pipes):
-        readers.append(PipeReader(pump, theirs, partial(close_other, index), nothing))
+        readers.append(PipeReader(watcher, theirs, partial(close_other, index), nothing))
         os.write(ours, b"x")
     await wait_until(lambda: bool(closed))
     await trio.testing.wait_all_tasks_blocked()
@@ -172,3 +175,25 @@ async def test_what_was_closed_in_this_round_is_not_served(pump: Pump) -> None:
     for reader, (_, ours) in zip(readers, pipes, strict=True):
         reader.close()
         os.close(ours)
+
+
+async def test_the_number_of_a_closed_pipe_may_be_the_next_ones_at_once(watcher: Watcher) -> None:
+    """The callback closes its own pipe and opens another, which gets the same descriptors."""
+    pipe = os.pipe()
+    received = Received()
+    readers: list[PipeReader] = []
+
+    def begin_anew(chunk: bytes) -> None:
+        readers[0].close()
+        os.close(pipe[1])
+        assert os.pipe() == pipe
+        readers.append(PipeReader(watcher, pipe[0], received.chunks.append, received.end))
+        os.write(pipe[1], b"new")
+
+    readers.append(PipeReader(watcher, pipe[0], begin_anew, nothing))
+    os.write(pipe[1], b"old")
+    await wait_until(lambda: bool(received.chunks))
+    os.write(pipe[1], b"more")
+    os.close(pipe[1])
+    await wait_until(lambda: readers[1].is_closed)
+    assert (b"".join(received.chunks), received.ends) == (b"newmore", 1)
