@@ -2,7 +2,9 @@
  *
  *   PLAYER_TURNS     files with the turns, separated by ':'; the n-th prompt gets the n-th, later ones the last
  *   PLAYER_INIT      file with the JSON object that answers `initialize`
- *   PLAYER_MODE      burst: a turn is one write;  line: a write a line;  trickle: a line every PLAYER_INTERVAL ms;
+ *   PLAYER_MODE      burst: a turn is one write;  line: a write a line;  trickle: a line every PLAYER_INTERVAL ms,
+ *                    beginning at any time within the first, and the last twelve digits of its uuid are the microseconds
+ *                    of CLOCK_MONOTONIC at which it was written;
  *                    hold: as burst, but the result comes only after an interrupt
  *
  * As the real CLI does: a prompt with a uuid is followed by `command_lifecycle` frames, and named by the result; without one, neither.
@@ -48,8 +50,9 @@ static Prompt queue[MAX_QUEUED], current;
 static int queued;
 static Turn *playing;     /* NULL: idle */
 static size_t next_line;  /* of playing */
+static size_t next_uuid;  /* trickle: the first one that no line before had */
 static unsigned played;   /* turns begun */
-static long long due_ms;  /* trickle: when the next line goes out */
+static long long due_us;  /* trickle: when the next line goes out */
 
 static void die(const char *what) {
     fprintf(stderr, "player: %s: %s\n", what, errno ? strerror(errno) : "failed");
@@ -137,10 +140,18 @@ static void stamp(Turn *t) {
     for (size_t i = 0; i < t->uuids.len; i++) memcpy(t->text.data + t->uuids.at[i], counter, 8);
 }
 
-static long long now_ms(void) {
+static long long now_us(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Writes the time into the uuids of a line that goes out. */
+static void date(Turn *t, size_t end) {
+    char text[13];
+    snprintf(text, sizeof text, "%012llx", (unsigned long long)now_us());
+    for (; next_uuid < t->uuids.len && t->uuids.at[next_uuid] < end; next_uuid++)
+        memcpy(t->text.data + t->uuids.at[next_uuid] + UUID - 12, text, 12);
 }
 
 static void lifecycle(const Prompt *p, const char *state) {
@@ -156,8 +167,9 @@ static void begin(void) {
     memmove(queue, queue + 1, (size_t)--queued * sizeof *queue);
     playing = &turns[played < (unsigned)turn_files ? played : (unsigned)turn_files - 1];
     played++;
-    next_line = 0;
-    due_ms = now_ms();
+    next_line = next_uuid = 0;
+    /* Turns that were asked for at once do not go on in step. */
+    due_us = now_us() + (mode == TRICKLE ? getpid() * 7919LL % (interval_ms * 1000) : 0);
     stamp(playing);
     lifecycle(&current, "started");
 }
@@ -183,9 +195,10 @@ static void end_interrupted(void) {
 static void play(void) {
     const size_t *lines = playing->lines.at, count = playing->lines.len - 1;
     size_t until = mode == BURST ? count : mode == HOLD ? count - 1 : next_line + 1;
+    if (mode == TRICKLE) date(playing, lines[until]);
     if (next_line < until) append(&out, playing->text.data + lines[next_line], lines[until] - lines[next_line]);
     next_line = until;
-    due_ms += interval_ms;
+    due_us += interval_ms * 1000;
     if (next_line == count) finish();
 }
 
@@ -286,13 +299,17 @@ static void run(void) {
     for (bool open = true;;) {
         bool held = playing && mode == HOLD && next_line > 0;
         if (!open && written == out.len && (held || (!playing && !queued))) return;
-        int wait = -1;
+        long long wait = -1;
         if (!playing && queued) begin();
-        if (playing && !held && written == out.len) wait = mode == TRICKLE && due_ms > now_ms() ? (int)(due_ms - now_ms()) : 0;
+        if (playing && !held && written == out.len) {
+            wait = mode == TRICKLE ? due_us - now_us() : 0;
+            if (wait < 0) wait = 0;
+        }
+        struct timespec until = {wait / 1000000, wait % 1000000 * 1000};
         struct pollfd fds[] = {{open ? STDIN_FILENO : -1, POLLIN, 0}, {written < out.len ? STDOUT_FILENO : -1, POLLOUT, 0}};
-        if (poll(fds, 2, wait) < 0 && errno != EINTR) die("poll");
+        if (ppoll(fds, 2, wait < 0 ? NULL : &until, NULL) < 0 && errno != EINTR) die("poll");
         if (fds[0].revents) open = read_input();
-        if (wait >= 0 && playing && (mode != TRICKLE || now_ms() >= due_ms)) play();
+        if (wait >= 0 && playing && (mode != TRICKLE || now_us() >= due_us)) play();
         flush();
     }
 }

@@ -115,8 +115,9 @@ class Cursor:
         self._turn_id = turn_id
         self._missed = missed
         self._came: list[Batch] = []
-        # A memory channel costs twice as much, where all that came is taken at once.
-        self._readers = trio.lowlevel.ParkingLot()
+        # A memory channel or a parking lot costs twice as much, where all that came is taken at once.
+        self._news: trio.Event | None = None
+        """What readers wait for; None while nobody does."""
         self._is_finished = False
         self._aside: Records | None = None
         """What came while `CURSOR_BATCHES` waited; None while fewer do."""
@@ -128,7 +129,9 @@ class Cursor:
             return
         if self._aside is None:
             if len(self._came) < CURSOR_BATCHES:
-                self._put(batch)
+                self._came.append(batch)
+                if self._news is not None:
+                    self._tell()
                 return
             self._aside = self._log.new_records()
         for message in batch.messages:
@@ -140,12 +143,13 @@ class Cursor:
     def wake(self) -> None:
         """Let the reader look again at what it waits for: it receives an empty batch."""
         if not self._came and not self._is_finished:  # what came wakes it too
-            self._put(Batch(self._turn_id, [], 0))
+            self._came.append(Batch(self._turn_id, [], 0))
+            self._tell()
 
-    def _put(self, batch: Batch) -> None:
-        self._came.append(batch)
-        if self._readers:
-            self._readers.unpark_all()
+    def _tell(self) -> None:
+        news, self._news = self._news, None
+        if news is not None:
+            news.set()
 
     @property
     def is_drained(self) -> bool:
@@ -155,7 +159,7 @@ class Cursor:
     def finish(self) -> None:
         """Nothing follows."""
         self._is_finished = True
-        self._readers.unpark_all()
+        self._tell()
 
     def close(self) -> None:
         """Nobody reads here any more."""
@@ -174,7 +178,9 @@ class Cursor:
             if self._is_finished:
                 await trio.lowlevel.checkpoint_if_cancelled()
                 raise trio.EndOfChannel
-            await self._readers.park()
+            if self._news is None:
+                self._news = trio.Event()
+            await self._news.wait()
         if must_wait:
             return self._take_all()
         await trio.lowlevel.checkpoint_if_cancelled()

@@ -212,12 +212,11 @@ class _TurnMessages:
         with waiting_for(self._turn.home, self._asker if cursor.is_drained else None):
             batches = await cursor.receive()
         for batch in batches:
-            types = set(map(type, batch.messages))
-            if types.isdisjoint(_OURS):
+            if _OURS.isdisjoint(map(type, batch.messages)):
                 ready += batch.messages
             else:
                 ready += compress(batch.messages, map(not_, map(_OURS.__contains__, map(type, batch.messages))))
-                is_end = is_end or TurnEnded in types
+                is_end = is_end or TurnEnded in map(type, batch.messages)
         self._ready = iter(ready)
         if is_end or (was_over and cursor.is_drained):  # or its end is older than what the log keeps
             self._close()

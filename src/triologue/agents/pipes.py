@@ -4,7 +4,7 @@ import os
 import selectors
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, final
+from typing import Protocol, TypeAlias, final
 
 CHUNK = 64 * 1024
 """Bytes of one read."""
@@ -14,13 +14,17 @@ MAX_PIPE = 1024 * 1024
 """Bytes that a pipe can hold at most, where the system administrator has not said otherwise."""
 
 
+OnReady: TypeAlias = Callable[[], int]
+"""Serves a pipe that is ready, without waiting; returns how many bytes it moved."""
+
+
 class Watcher(Protocol):
-    """Calls back for pipes that are ready, until it is told to forget them; the callbacks never wait.
+    """Calls back for pipes that are ready, until it is told to forget them.
 
     What a callback raises is logged: a fault in the service of one pipe must not stop all the others.
     """
 
-    def watch(self, fd: int, event: int, on_ready: Callable[[], object]) -> None:
+    def watch(self, fd: int, event: int, on_ready: OnReady) -> None:
         """Call `on_ready` whenever `fd` is ready for `event` (`selectors.EVENT_READ` or `EVENT_WRITE`).
 
         It may come once more after `forget`, in the round that is under way.
@@ -62,10 +66,14 @@ class PipeReader:
             taken += size
         self._end()
 
-    def _read_round(self) -> None:
+    def _read_round(self) -> int:
+        taken = 0
         for _ in range(READS):
-            if self._read() < CHUNK:  # a short read has emptied the pipe
+            size = self._read()
+            taken += size
+            if size < CHUNK:  # a short read has emptied the pipe
                 break
+        return taken
 
     def _read(self) -> int:
         if self.is_closed:
@@ -132,19 +140,22 @@ class PipeWriter:
             self._queue.clear()
             self.waiting = 0
 
-    def _write(self) -> None:
+    def _write(self) -> int:
         if self.is_closed:
-            return
+            return 0
+        before = self.waiting
         try:
             self._fill()
         except BlockingIOError:
             pass
         except OSError:  # EPIPE: the agent has closed its input, or is gone
             self.close()
-            return
+            return 0
+        written = before - self.waiting
         self._watch(is_wanted=bool(self._queue))
         if self._is_ending and not self._queue:
             self.close()
+        return written
 
     def _fill(self) -> None:
         """Write until the pipe is full, but not for ever where somebody empties it as fast."""

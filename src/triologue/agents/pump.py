@@ -7,19 +7,25 @@ own, whose descriptor is all that trio waits for; one wake-up then serves every 
 import logging
 import selectors
 import sys
-from collections.abc import Callable
 from typing import final
 
 import trio
 
-from triologue.agents.pipes import Watcher
+from triologue.agents.pipes import OnReady, Watcher
 
 logger = logging.getLogger(__name__)
 
 HAS_PUMP = sys.platform == "linux"
 """An epoll can be watched by another one. A kqueue should do as well, but was never tried."""
-PIPES = 4
-"""Pipes that are served before who reads their messages has a turn, while what was read is still in the cache."""
+BYTES = 256 * 1024
+"""What is read before who reads the messages has a turn, while they are still in the cache ..."""
+PIPES = 64
+"""... and from how many pipes, where each has little."""
+PAUSE = 0.005
+"""Seconds from one round to the next where many agents speak at a time: each round costs as much as serving ten pipes,
+and what it may wait for is not seen by people, who get sixty pictures a second."""
+CROWD = 16
+"""So many agents that spoke within a `PAUSE` are many."""
 
 
 def start_watcher(services: trio.Nursery, *, is_shared: bool) -> Watcher:
@@ -42,8 +48,9 @@ class Pump:
 
     def __init__(self) -> None:
         self._selector = selectors.EpollSelector()
+        self._crowd = Crowd()
 
-    def watch(self, fd: int, event: int, on_ready: Callable[[], object]) -> None:
+    def watch(self, fd: int, event: int, on_ready: OnReady) -> None:
         """See `Watcher.watch`."""
         self._selector.register(fd, event, on_ready)
 
@@ -57,10 +64,39 @@ class Pump:
             while True:
                 # Ready or not, this gives the other tasks their turn: one checkpoint a round.
                 await trio.lowlevel.wait_readable(selector.fileno())
-                for served, (key, _) in enumerate(selector.select(0), 1):
-                    _call(key.data)
-                    if served % PIPES == 0:
-                        await trio.lowlevel.checkpoint()
+                began = trio.current_time()
+                ready = selector.select(0)
+                self._crowd.add(began, [key.fd for key, _ in ready])
+                await self._serve([key.data for key, _ in ready])
+                if self._crowd.is_here:
+                    await trio.sleep_until(began + PAUSE)
+
+    async def _serve(self, ready: list[OnReady]) -> None:
+        moved = served = 0
+        for on_ready in ready:
+            moved += _call(on_ready)
+            served += 1
+            if moved >= BYTES or served >= PIPES:
+                moved = served = 0
+                await trio.lowlevel.checkpoint()
+
+
+@final
+class Crowd:
+    """Tells whether many pipes were ready lately; a few that are ready again and again are not many."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._seen: set[int] = set()
+        self.is_here = False
+
+    def add(self, now: float, fds: list[int]) -> None:
+        """These were ready."""
+        if now - self._since >= PAUSE:
+            self.is_here = len(self._seen) >= CROWD
+            self._seen.clear()
+            self._since = now
+        self._seen.update(fds)
 
 
 @final
@@ -75,7 +111,7 @@ class TaskPerPipe:
         self._nursery = nursery
         self._scopes: dict[int, trio.CancelScope] = {}
 
-    def watch(self, fd: int, event: int, on_ready: Callable[[], object]) -> None:
+    def watch(self, fd: int, event: int, on_ready: OnReady) -> None:
         """See `Watcher.watch`."""
         scope = self._scopes[fd] = trio.CancelScope()
         self._nursery.start_soon(self._serve, fd, event, on_ready, scope)
@@ -84,7 +120,7 @@ class TaskPerPipe:
         """See `Watcher.forget`."""
         self._scopes.pop(fd).cancel()
 
-    async def _serve(self, fd: int, event: int, on_ready: Callable[[], object], scope: trio.CancelScope) -> None:
+    async def _serve(self, fd: int, event: int, on_ready: OnReady, scope: trio.CancelScope) -> None:
         wait_ready = trio.lowlevel.wait_readable if event == selectors.EVENT_READ else trio.lowlevel.wait_writable
         with scope:
             # Forgotten, its number may be another pipe's before this task hears of it.
@@ -93,8 +129,9 @@ class TaskPerPipe:
                 _call(on_ready)
 
 
-def _call(on_ready: Callable[[], object]) -> None:
+def _call(on_ready: OnReady) -> int:
     try:
-        on_ready()
+        return on_ready()
     except Exception:
         logger.exception("error in the service of a pipe")
+        return 0

@@ -46,6 +46,8 @@ class Framer:
         if end < 0:
             self._put_aside(chunk)
             return []
+        if end == len(chunk) - 1 <= self._limit and not self._size:  # one line and nothing else, as tokens come
+            return [chunk[:-1]]
         # What belongs to a line in several chunks is copied once, when it is joined.
         view = memoryview(chunk)
         lines: list[bytes | LongLine] = []

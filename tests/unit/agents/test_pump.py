@@ -7,10 +7,11 @@ from functools import partial
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from tests.unit.agents.programs import PATIENCE, wait_until
 from triologue.agents.pipes import CHUNK, PipeReader, PipeWriter, Watcher
-from triologue.agents.pump import HAS_PUMP, start_watcher
+from triologue.agents.pump import CROWD, HAS_PUMP, PAUSE, Crowd, start_watcher
 
 
 @pytest.fixture(
@@ -197,3 +198,39 @@ async def test_the_number_of_a_closed_pipe_may_be_the_next_ones_at_once(watcher:
     os.close(pipe[1])
     await wait_until(lambda: readers[1].is_closed)
     assert (b"".join(received.chunks), received.ends) == (b"newmore", 1)
+
+
+@pytest.mark.skipif(not HAS_PUMP, reason="needs an epoll")
+@pytest.mark.parametrize(("agents", "waits"), [(CROWD - 1, False), (CROWD, True)], ids=["a few", "many"])
+async def test_where_many_speak_they_are_heard_together(mock_clock: MockClock, agents: int, waits: bool) -> None:
+    """A round begins no sooner than a pause after the last one; where a few speak it begins at once."""
+    pipes = [os.pipe() for _ in range(agents)]
+    heard: list[bytes] = []
+    async with trio.open_nursery() as nursery:
+        watcher = start_watcher(nursery, is_shared=True)
+        readers = [PipeReader(watcher, theirs, heard.append, nothing) for theirs, _ in pipes]
+        for said in (b"1", b"2"):
+            mock_clock.jump(PAUSE)
+            for _, ours in pipes:
+                os.write(ours, said)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        os.write(pipes[0][1], b"3")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        at_once = heard.count(b"3")
+        mock_clock.jump(PAUSE)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert (at_once, heard.count(b"3")) == (0 if waits else 1, 1)
+        for reader, (_, ours) in zip(readers, pipes, strict=True):
+            reader.close()
+            os.close(ours)
+        nursery.cancel_scope.cancel()
+
+
+def test_a_few_that_speak_all_the_time_are_no_crowd() -> None:
+    crowd = Crowd()
+    story = [(0, CROWD - 1), (0.5, CROWD - 1), (2, CROWD), (4, 1), (4.5, 1), (6, 0)]
+    shown = []
+    for pauses, ready in story:
+        crowd.add(pauses * PAUSE, list(range(ready)))
+        shown.append(crowd.is_here)
+    assert shown == [False, False, False, True, True, False]
