@@ -127,8 +127,7 @@ class Conversation:
 
     def settle_turn(self, turn_id: str, outcome: Outcome) -> None:
         """It has its outcome, and is remembered by its id without its messages."""
-        turn = self.turns.pop(turn_id, None)
-        self.commands.discard(turn_id)
+        turn = self._take_out(turn_id)
         if turn is None:
             return
         self.ended += 1
@@ -148,9 +147,16 @@ class Conversation:
 
     def drop_turn(self, turn_id: str) -> None:
         """It was not accepted, and is no turn."""
-        self.turns.pop(turn_id, None)
-        self.commands.discard(turn_id)
+        self._take_out(turn_id)
         self._remembered.pop(turn_id, None)
+
+    def _take_out(self, turn_id: str) -> Turn | None:
+        turn = self.turns.pop(turn_id, None)
+        self.commands.discard(turn_id)
+        self.log.let_go(turn_id)
+        if not self.turns:
+            self.turns = {}  # one that had something keeps its room
+        return turn
 
     def remember(self, prompt: UserMessage, turn: Turn, accepted: Reply) -> None:
         """Its caller chose its id, and may send it again."""

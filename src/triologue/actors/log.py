@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import final
-from weakref import WeakValueDictionary
 
 import trio
 
@@ -21,8 +20,8 @@ _BEGINNINGS = frozenset({TurnAccepted, TurnStarted})
 class Log:
     """Records in order, with a gapless `seq` from 1.
 
-    A tail of them is kept for who comes late; and each turn's own for as long as somebody holds that turn. Partial
-    text is not recorded: it passes by the cursors that are open.
+    A tail of them is kept for who comes late, and each turn's own beside it, for who holds that turn. Partial text is
+    not recorded: it passes by the cursors that are open.
 
     Args:
         limit: records that the tail keeps at most.
@@ -30,10 +29,13 @@ class Log:
         held_bytes: what a held turn, or a reader that is behind, may keep.
     """
 
+    __slots__ = ("_cursors", "_held", "_held_bytes", "_is_finished", "_tail", "last")
+
     def __init__(self, limit: int, limit_bytes: int, held_bytes: int) -> None:
         self._tail = Records(limit, limit_bytes)
         self._held_bytes = held_bytes
-        self._held: WeakValueDictionary[str, Records] = WeakValueDictionary()
+        self._held: dict[str, Records] = {}
+        """Of the turns that have not ended, by id."""
         self.last = 0
         """The `seq` of the newest record."""
         # Replaced and never changed, because a reader may be closed by the garbage collector while it is gone through.
@@ -60,9 +62,15 @@ class Log:
                 cursor.offer(batch)
 
     def hold(self, turn_id: str) -> Records:
-        """Keep a turn's records for as long as somebody has what this returns."""
+        """Keep a turn's records in what this returns, until `let_go`."""
         held = self._held[turn_id] = self.new_records()
         return held
+
+    def let_go(self, turn_id: str) -> None:
+        """Nothing more will come of this turn: its records are now only with who holds it."""
+        self._held.pop(turn_id, None)
+        if not self._held:
+            self._held = {}  # one that had something keeps its room
 
     def new_records(self) -> Records:
         """Room for what one reader, or the holder of one turn, keeps."""
@@ -109,6 +117,8 @@ class Cursor:
     Some batches wait for their reader. When there are too many it is slow: from then on its records are put aside for
     it within a bound, as the lines they came in, and of the partials since the newest record only their sum.
     """
+
+    __slots__ = ("__weakref__", "_aside", "_came", "_is_finished", "_late", "_log", "_missed", "_news", "_turn_id")
 
     def __init__(self, log: Log, turn_id: str | None, missed: list[Batch]) -> None:
         self._log = log

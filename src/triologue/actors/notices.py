@@ -29,9 +29,10 @@ class Notices:
         self._on_auth_expired = options.on_auth_expired
         self._key = key
         self._on_result = result_callbacks(options)
-        self._post, self._inbox = trio.open_memory_channel[Callable[[], Any]](MAX_WAITING)
-        self._over = trio.Event()
         self.is_wanted = bool(self._on_mcp_status or self._on_auth_expired or self._on_result)
+        if self.is_wanted:
+            self._post, self._inbox = trio.open_memory_channel[Callable[[], Any]](MAX_WAITING)
+            self._over = trio.Event()
 
     def look(self, batch: list[Message]) -> None:
         """Look through what one read gave. Never waits."""

@@ -209,8 +209,11 @@ class _TurnMessages:
         was_over = self._turn.outcome is not None
         ready: list[Message] = []
         is_end = False
-        with waiting_for(self._turn.home, self._asker if cursor.is_drained else None):
+        if self._asker is None or not cursor.is_drained:
             batches = await cursor.receive()
+        else:
+            with waiting_for(self._turn.home, self._asker):
+                batches = await cursor.receive()
         for batch in batches:
             if _OURS.isdisjoint(map(type, batch.messages)):
                 ready += batch.messages

@@ -1,7 +1,6 @@
 """The built-in agent, in this process: the engine over two memory channels."""
 
 import logging
-import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, final
@@ -21,6 +20,7 @@ from triologue.engine.identity import (
     is_uuid,
     working_directory,
 )
+from triologue.engine.inbox import Inbox
 from triologue.engine.permissions import PERMISSION_MODES
 from triologue.engine.structured import schema_of, structured_output_tool
 from triologue.engine.subagents import read_agents
@@ -180,14 +180,13 @@ class Embedded:
         Leaving the block normally lets a running turn go on for `GRACE` seconds; leaving it by an exception or a
         cancellation stops it at once. No JSON is written or read.
         """
-        options = options.copy()
-        options.mcp_servers = declared_servers(options.mcp_servers)
+        if options.mcp_servers:
+            options = options.copy()
+            options.mcp_servers = declared_servers(options.mcp_servers)
         setup = EngineSetup(model=self._model, options=options, transcripts=self._transcripts, tools=self._tools)
-        # Unbounded, because `send` never waits; the engine takes in whatever is there at its next step.
-        outbox, inbox = trio.open_memory_channel[list[Message]](math.inf)
-        connection = EmbeddedConnection(outbox)
+        connection = EmbeddedConnection()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(connection.run, inbox, sink, setup)
+            nursery.start_soon(connection.run, sink, setup)
             left_by: BaseException | None = None
             try:
                 yield connection
@@ -226,10 +225,10 @@ class Embedded:
 class EmbeddedConnection:
     """A link to one engine."""
 
-    __slots__ = ("_exit", "_gone", "_outbox", "_scope")
+    __slots__ = ("_exit", "_gone", "_inbox", "_scope")
 
-    def __init__(self, outbox: trio.MemorySendChannel[list[Message]]) -> None:
-        self._outbox = outbox
+    def __init__(self) -> None:
+        self._inbox = Inbox()
         # Shielded, so that the engine ends only by `stop`, and whoever leaves the block sees it end.
         self._scope = trio.CancelScope(shield=True)
         self._gone = trio.Event()
@@ -242,10 +241,7 @@ class EmbeddedConnection:
 
     def send(self, message: Message) -> None:
         """Send one frame."""
-        try:
-            self._outbox.send_nowait([message])
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # it is gone, and `wait_exit` says so
+        self._inbox.put([message])
 
     async def wait_exit(self) -> Exit:
         """Wait until the engine has ended."""
@@ -254,20 +250,21 @@ class EmbeddedConnection:
 
     def stop(self, *, eof: bool) -> None:
         """End the input, so that it finishes what waits; or cancel it."""
-        self._outbox.close()
+        self._inbox.close()
         if not eof:
             self._scope.cancel()
 
-    async def run(self, inbox: trio.MemoryReceiveChannel[list[Message]], sink: Sink, setup: EngineSetup) -> None:
+    async def run(self, sink: Sink, setup: EngineSetup) -> None:
         """Be the engine until it ends; runs as a task of `connect`."""
         try:
-            with self._scope, inbox:
-                self._exit = await serve(inbox, sink, setup=setup)
+            with self._scope:
+                self._exit = await serve(self._inbox, sink, setup=setup)
         except Exception:
             # The sink failed on the very first frame; the host hears of it as a crash.
             logger.exception("an embedded agent failed")
             self._exit = Exit(code=1, stderr_tail="the built-in agent failed before it began\n")
         finally:
+            self._inbox.close()
             self._gone.set()
         _tell(self._exit.stderr_tail, setup.options.stderr)
 

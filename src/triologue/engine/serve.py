@@ -1,7 +1,7 @@
 """The agent side of the protocol: prompts and control requests in, frames out, until the input ends."""
 
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import final
 
 import trio
@@ -23,7 +23,7 @@ STDERR_TAIL = 64 * 1024
 
 
 async def serve(
-    inbox: trio.MemoryReceiveChannel[list[Message]],
+    inbox: AsyncIterable[list[Message]],
     emit: Sink,
     *,
     setup: EngineSetup,
@@ -32,7 +32,7 @@ async def serve(
 ) -> Exit:
     """Be the agent of one connection.
 
-    Ends when `inbox` is closed and every prompt that came has its result. Cancelling it stops at once, and what was
+    Ends when `inbox` does and every prompt that came has its result. Cancelling it stops at once, and what was
     said so far stays in the transcript. A prompt that comes while a turn runs waits for a turn of its own; one of the
     priority `next` goes into the turn that runs, before its next model call, if there is one.
 
@@ -93,7 +93,7 @@ class _Server:
         self._prompt: UserMessage | None = None  # the one whose turn runs, or is about to
         self._fault = ""
 
-    async def run(self, inbox: trio.MemoryReceiveChannel[list[Message]]) -> Exit:
+    async def run(self, inbox: AsyncIterable[list[Message]]) -> Exit:
         conversation = self._conversation
         async with trio.open_nursery() as nursery:
             is_working = False

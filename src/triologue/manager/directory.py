@@ -50,6 +50,7 @@ class Directory:
         """The manager's block is being left: nothing new is taken in."""
         self._options_for = options if callable(options) else None
         self._options = Options() if options is None or callable(options) else options.copy()
+        self._latest = self._options
 
     def check(self, agent: Agent, options: Options) -> None:
         """Refuse options that a session of this manager could not be started with.
@@ -112,7 +113,7 @@ class Directory:
         )
 
     def merged(self, key: str, options: Options | None) -> Options:
-        """The options of a key: the manager's, with these on top."""
+        """The options of a key: the manager's, with these on top. Not to be changed, for many keys may share them."""
         base = self._options
         if self._options_for is not None:
             base = self._options_for(key)
@@ -120,10 +121,12 @@ class Directory:
                 # By its type, because the value may hold secrets.
                 raise InvalidOption(f"the function for options gave {type(base)} for {brief(key)}, and not Options")
             _refuse_identity(base)
-        if options is None:
-            return base.copy()
-        check_kinds(options)
-        return options.over(base)
+        if options is not None:
+            check_kinds(options)
+        merged = base.copy() if options is None else options.over(base)
+        if merged != self._latest:
+            self._latest = merged
+        return self._latest
 
     def amend(self, conversation: Conversation, agent: Agent | None, options: Options | None) -> None:
         """Other options are wanted for a conversation that there is already.
