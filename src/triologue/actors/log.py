@@ -15,6 +15,9 @@ CURSOR_BATCHES = 64
 # What tells a subscriber that a turn begins; who reads the turn itself need not be woken for it.
 _BEGINNINGS = frozenset({TurnAccepted, TurnStarted})
 
+# One for all logs that nobody reads.
+_NOBODY: "frozenset[Cursor]" = frozenset()
+
 
 @final
 class Log:
@@ -39,7 +42,7 @@ class Log:
         self.last = 0
         """The `seq` of the newest record."""
         # Replaced and never changed, because a reader may be closed by the garbage collector while it is gone through.
-        self._cursors: frozenset[Cursor] = frozenset()
+        self._cursors: frozenset[Cursor] = _NOBODY
         self._is_finished = False
 
     def __repr__(self) -> str:
@@ -96,7 +99,7 @@ class Log:
     def finish(self) -> None:
         """Nothing follows: who waits for more is told so."""
         self._is_finished = True
-        cursors, self._cursors = self._cursors, frozenset()
+        cursors, self._cursors = self._cursors, _NOBODY
         for cursor in cursors:
             cursor.finish()
 
@@ -107,7 +110,7 @@ class Log:
 
     def close(self, cursor: "Cursor") -> None:
         """Forget a reader."""
-        self._cursors -= {cursor}
+        self._cursors = (self._cursors - {cursor}) or _NOBODY
 
 
 @final

@@ -84,6 +84,11 @@ class Requests:
         else:
             self._reply(asked.request_id, reply)
 
+    @property
+    def has_jobs(self) -> bool:
+        """Is there something for `take_jobs`?"""
+        return bool(self._jobs)
+
     def take_jobs(self) -> list[Job]:
         """What is to be done beside the conversation for the requests that were heard."""
         jobs, self._jobs = self._jobs, []

@@ -1,7 +1,7 @@
 """The agent side of the protocol: prompts and control requests in, frames out, until the input ends."""
 
 import traceback
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import final
 
 import trio
@@ -84,7 +84,7 @@ def prepare(conversation: Conversation) -> None:
 class _Server:
     """Reads while a turn runs, so that an interrupt never waits behind it."""
 
-    __slots__ = ("_conversation", "_fault", "_prompt", "_requests", "_settle")
+    __slots__ = ("_conversation", "_fault", "_is_working", "_listening", "_prompt", "_requests", "_settle")
 
     def __init__(self, conversation: Conversation, settle: Settle) -> None:
         self._conversation = conversation
@@ -92,29 +92,56 @@ class _Server:
         self._settle = settle
         self._prompt: UserMessage | None = None  # the one whose turn runs, or is about to
         self._fault = ""
+        self._is_working = False
+        self._listening: trio.CancelScope
 
     async def run(self, inbox: AsyncIterable[list[Message]]) -> Exit:
-        conversation = self._conversation
-        async with trio.open_nursery() as nursery:
-            is_working = False
-            try:
-                async for batch in inbox:
-                    is_working = conversation.scope is not None
-                    for message in batch:
-                        self._hear(message)
-                    self._begin_waiting(nursery)
-                    if self._fault or conversation.ended:
-                        break
-                    if conversation.scope is not None and not is_working:
-                        nursery.start_soon(self._guarded, self._work, nursery.cancel_scope)
-            except Exception as error:  # noqa: BLE001 - a fault of this conversation must not reach the others
-                self._fault = _told(error)
-            conversation.host.close()
-            if self._fault or conversation.ended:
-                nursery.cancel_scope.cancel()
+        batches = aiter(inbox)
+        is_open = True
+        while is_open and not self._is_over:
+            # Ten thousand of them wait here: a nursery, which weighs as much as all else of this task, comes with the work.
+            is_open = await self._listen(batches)
+            if self._has_work and not self._is_over:
+                is_open = await self._work_and_listen(batches)
+        self._conversation.host.close()
         if self._fault:
             return Exit(code=1, stderr_tail=self._fault[-STDERR_TAIL:])
-        return Exit(code=1 if conversation.last_failed and not conversation.ended else 0)
+        return Exit(code=1 if self._conversation.last_failed and not self._conversation.ended else 0)
+
+    @property
+    def _is_over(self) -> bool:
+        return bool(self._fault) or self._conversation.ended
+
+    @property
+    def _has_work(self) -> bool:
+        conversation = self._conversation
+        return conversation.scope is not None or conversation.servers.is_waiting or self._requests.has_jobs
+
+    async def _listen(self, batches: AsyncIterator[list[Message]]) -> bool:
+        """Hear one batch; False when there are no more."""
+        try:
+            for message in await anext(batches):
+                self._hear(message)
+        except StopAsyncIteration:
+            return False
+        except Exception as error:  # noqa: BLE001 - a fault of this conversation must not reach the others
+            self._fault = _told(error)
+        return True
+
+    async def _work_and_listen(self, batches: AsyncIterator[list[Message]]) -> bool:
+        """Do what there is to do, and hear what comes meanwhile; False when the input has ended."""
+        is_open = True
+        async with trio.open_nursery() as nursery:
+            while is_open and not self._is_over:
+                self._begin(nursery)
+                if not nursery.child_tasks:
+                    return True
+                with trio.CancelScope() as self._listening:
+                    is_open = await self._listen(batches)
+            self._conversation.host.close()
+            if self._is_over:
+                nursery.cancel_scope.cancel()
+        return is_open
 
     def _hear(self, message: Message) -> None:
         match message:
@@ -127,20 +154,25 @@ class _Server:
             case _:
                 pass  # frames that say nothing to an agent are passed over, as Claude Code does
 
-    def _begin_waiting(self, nursery: trio.Nursery) -> None:
-        """Start what the batch wants done beside the conversation, before the turn that it may begin."""
+    def _begin(self, nursery: trio.Nursery) -> None:
+        """Start what the batch wants done beside the conversation, then the turn that it may begin."""
         for job in self._requests.take_jobs():
-            nursery.start_soon(self._guarded, job, nursery.cancel_scope)
+            nursery.start_soon(self._guarded, job, nursery)
         if self._conversation.servers.is_waiting:
-            nursery.start_soon(self._guarded, self._conversation.servers.connect, nursery.cancel_scope)
+            nursery.start_soon(self._guarded, self._conversation.servers.connect, nursery)
+        if self._conversation.scope is not None and not self._is_working:
+            self._is_working = True
+            nursery.start_soon(self._guarded, self._work, nursery)
 
-    async def _guarded(self, job: Callable[[], Awaitable[None]], connection: trio.CancelScope) -> None:
+    async def _guarded(self, job: Callable[[], Awaitable[None]], nursery: trio.Nursery) -> None:
         """A fault of this conversation must not reach the others."""
         try:
             await job()
         except Exception as error:  # noqa: BLE001 - as it says
             self._fault = _told(error)
-            connection.cancel()
+            nursery.cancel_scope.cancel()
+        if len(nursery.child_tasks) == 1:  # the last one
+            self._listening.cancel()
 
     def _take(self, prompt: UserMessage) -> None:
         """Take in a prompt: at once when nothing runs, so that an interrupt behind it finds its turn."""
@@ -177,6 +209,7 @@ class _Server:
                 raise conversation.unkept
             self._prompt = conversation.queue.pop(0) if conversation.queue else None
             conversation.scope = trio.CancelScope() if self._prompt is not None else None
+        self._is_working = False
 
 
 def _told(error: Exception) -> str:

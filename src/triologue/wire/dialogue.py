@@ -70,7 +70,7 @@ class Dialogue:
         self._prefix = prefix
         self._count = 0
         self._ours: dict[str, None] = {}  # in the order in which they were asked
-        self._theirs: set[str] = set()
+        self._theirs: dict[str, None] = {}  # no set, which takes four times as much while there are none
         self._closed = False
 
     @property
@@ -107,20 +107,20 @@ class Dialogue:
         """The frame that answers a request of theirs; None when it was answered, withdrawn, or they are gone."""
         if request_id not in self._theirs:
             return None
-        self._theirs.remove(request_id)
+        del self._theirs[request_id]
         return ControlResponse(response=ControlSuccess(request_id=request_id, response=response))
 
     def refuse(self, request_id: str, error: str, *, code: str | None = None) -> ControlResponse | None:
         """The frame that refuses a request of theirs; None as for `answer`."""
         if request_id not in self._theirs:
             return None
-        self._theirs.remove(request_id)
+        del self._theirs[request_id]
         # Claude Code reads the one name of the code, Qoder the other.
         return ControlResponse(response=ControlError(request_id=request_id, error=error, error_code=code, code=code))
 
     def forget(self, request_id: str) -> None:
         """A request of theirs needs no answer any more: what it was for was stopped."""
-        self._theirs.discard(request_id)
+        self._theirs.pop(request_id, None)
 
     def hear(self, frame: ControlFrame) -> Heard:
         """Take in a control frame of theirs."""
@@ -132,12 +132,12 @@ class Dialogue:
                     return Ignored("closed")
                 if request_id in self._theirs:
                     return Ignored(f"request id {request_id!r} is in use")
-                self._theirs.add(request_id)
+                self._theirs[request_id] = None
                 return Asked(request_id, request)
             case ControlCancel(request_id=request_id):
                 if request_id not in self._theirs:
                     return Ignored(f"nothing to cancel under {request_id!r}")
-                self._theirs.remove(request_id)
+                del self._theirs[request_id]
                 return Withdrawn(request_id)
             case KeepAlive():
                 return Ignored("keep-alive")
