@@ -22,6 +22,10 @@ from triologue.agents.runtime import VARIABLE
 pytestmark = pytest.mark.real_cli
 
 HOST = Path(__file__).parent / "host_program.py"
+BUSY_HOST = Path(__file__).parent / "busy_host_program.py"
+
+SOON = 2.0
+"""Seconds in which everything is gone when the host was killed."""
 
 
 @asynccontextmanager
@@ -67,7 +71,7 @@ async def test_killed(place: CleanPlace) -> None:
     async with open_host(place) as host:
         host.kill()
         assert await host.wait() == -signal.SIGKILL
-        await wait_none_with(place.marker)
+        await wait_none_with(place.marker, patience=SOON)
     assert (await next_run(place)).runs == 1
 
 
@@ -84,6 +88,27 @@ async def test_killed_with_its_warden(place: CleanPlace) -> None:
         assert found.processes >= 2
         await wait_none_with(place.marker)
         assert await next_run(place) == tri.Leftovers()
+
+
+@pytest.mark.slow
+async def test_killed_while_many_are_at_work(place: CleanPlace) -> None:
+    """Turns that run, agents that start and stop, a `python3 -c` that a Bash tool has started and that never ends."""
+    env = {**place.env, "PYTHONPATH": str(Path(tri.__file__).parent.parent)}
+    async with open_signpost(place.home) as post:
+        argv = [str(BUSY_HOST), str(find_claude()), str(place.cwd), "6", bash(post.sleeper)]
+        host = await trio.lowlevel.open_process(
+            [sys.executable, *argv], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert host.stdout is not None
+        async with host.stdout:
+            with trio.fail_after(240):
+                assert await host.stdout.receive_some() == b"ready\n"
+                await post.wait_reached()
+            assert len(sleepers(place.marker)) == 1
+            host.kill()
+            assert await host.wait() == -signal.SIGKILL
+            await wait_none_with(place.marker, patience=SOON)
+    assert (await next_run(place)).runs == 1
 
 
 async def next_run(place: CleanPlace) -> tri.Leftovers:
