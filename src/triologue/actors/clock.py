@@ -32,6 +32,7 @@ class Clock:
         self._timers = timers
         self._deadlines = deadlines
         self._ring = ring
+        self._token = id(self)
         self._running: dict[tuple[str, str], on.Expired] = {}
         self._paused: dict[tuple[str, str], tuple[float, on.Expired]] = {}
         self.heard_at = 0.0
@@ -49,12 +50,12 @@ class Clock:
         """It no longer matters."""
         self._running.pop((timer, about), None)
         self._paused.pop((timer, about), None)
-        self._timers.clear((id(self), timer, about))
+        self._timers.clear((self._token, timer, about))
 
     def pause(self, timer: str) -> None:
         """It stands still."""
         expired = self._running.get((timer, ""))
-        left = self._timers.remaining((id(self), timer, ""))
+        left = self._timers.remaining((self._token, timer, ""))
         if expired is not None and left is not None:
             self.clear(timer)
             self._paused[timer, ""] = (left, expired)
@@ -68,7 +69,7 @@ class Clock:
     def close(self) -> None:
         """None of them will be needed again."""
         for timer, about in {*self._running, *((timer, "") for timer in _TIMED)}:
-            self._timers.forget((id(self), timer, about))
+            self._timers.forget((self._token, timer, about))
         self._running.clear()
         self._paused.clear()
 
@@ -83,7 +84,7 @@ class Clock:
         return min(running, key=lambda each: each[2], default=None)
 
     def _remaining(self, timer: str, about: str) -> float | None:
-        left = self._timers.remaining((id(self), timer, about))
+        left = self._timers.remaining((self._token, timer, about))
         if left is not None and timer == SILENCE and self._deadlines.silence is not None:
             left = max(left, self.heard_at + self._deadlines.silence - trio.current_time())
         return left
@@ -96,7 +97,7 @@ class Clock:
 
     def _start(self, which: tuple[str, str], seconds: float, expired: on.Expired) -> None:
         self._running[which] = expired
-        self._timers.set((id(self), *which), seconds, lambda: self._passed(which, expired))
+        self._timers.set((self._token, *which), seconds, lambda: self._passed(which, expired))
 
     def _passed(self, which: tuple[str, str], expired: on.Expired) -> None:
         if expired.timer == SILENCE and self._deadlines.silence is not None:

@@ -63,8 +63,8 @@ class Watch:
         self._set(TURN)
 
     def taken_up(self) -> None:
-        """The agent begins to work on it, perhaps after a turn of its own."""
-        if self.waits_for_output:
+        """The agent begins to work on it; after a turn of its own, that is when its time begins."""
+        if self.waits_for_output and self._works_otherwise:
             self._works_otherwise = False
             self._set(FIRST_EVENT)
 

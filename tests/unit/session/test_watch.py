@@ -45,7 +45,6 @@ def test_timers_run_from_the_prompt_to_the_first_word_and_from_there_on() -> Non
     ]
     assert stage.hear(lifecycle("a", "started"), init()) == [
         "-: CommandLifecycle",
-        "timer first_event 1",  # it counts from where the agent takes the prompt up
         "a: InitMessage",
     ]
     assert stage.hear(partial("h")) == ["clear first_event", "timer silence 1", "a: StreamEvent"]
