@@ -93,7 +93,8 @@ class Control:
         session = self._session
         match session.link.purpose_of(request_id):
             case Handshake():
-                session.refuse_start(AgentStartError(f"the agent refused the handshake: {error}"))
+                if session.link.state is LinkState.STARTING:  # else it was given up before, and the turn is another one
+                    session.refuse_start(AgentStartError(f"the agent refused the handshake: {error}"))
             case Interrupting():
                 session.effect(do.Note(f"the agent refused to be interrupted: {error}"))
                 session.interrupt_answered([])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.frames import SESSION_ID, result
+from tests.support.frames import SESSION_ID, refusal, result
 from tests.unit.session.stage import Stage, ready, running
 from triologue.errors import (
     AgentCrashed,
@@ -13,7 +13,7 @@ from triologue.errors import (
     SessionFailed,
     TriologueError,
 )
-from triologue.messages import BackgroundTasksMessage, SessionStateMessage
+from triologue.messages import BackgroundTasksMessage, Initialize, SessionStateMessage
 from triologue.options import RestartPolicy
 from triologue.session import INTERRUPT, START, Restarts, inputs as on
 
@@ -95,6 +95,17 @@ def test_an_agent_that_does_not_start_counts() -> None:
     assert "settle a: failed TurnFailed by AgentStartError" in stage.expire(START)
     stage.gone()
     assert stage.session.state == "failed"
+
+
+def test_what_an_agent_says_that_was_given_up_is_nothing_to_the_next_turn() -> None:
+    stage = Stage()
+    for text in "ab":
+        stage.submit(text)
+    stage.receive(on.Admitted(1))
+    stage.receive(on.Linked(1, Initialize()))
+    assert stage.expire(START)[:2] == ["a: TurnEnded failed", "settle a: failed TurnFailed by AgentStartError"]
+    assert stage.hear(refusal("g1_1")) == []
+    assert stage.gone() == [*GONE, "start 2: as it began"]
 
 
 @pytest.mark.parametrize("error", [NotLoggedIn("no account"), AgentNotFound("no program"), InvalidOption("no")])
