@@ -2,7 +2,7 @@
 
 from typing import final
 
-from triologue.errors import AgentProtocolError, ManagerClosed
+from triologue.errors import AgentProtocolError, ManagerClosed, SessionFailed
 from triologue.messages import FlushSkillEvolution, Request, SideQuestion, UnknownRequest
 from triologue.session import effects as do
 from triologue.session.ground import CONTROL, Ground
@@ -27,6 +27,8 @@ class Questions:
         if session.is_held:
             closed = ManagerClosed("the manager's block is being left, so nothing new is taken in")
             session.effect(do.Answer(ticket, error=closed))
+        elif isinstance(session.refuses, SessionFailed):  # money does not matter: this costs none
+            session.effect(do.Answer(ticket, error=session.refuses))
         elif type(request) not in session.peer.requests and not isinstance(request, UnknownRequest):
             session.effect(do.Answer(ticket, error=session.unsupported(request, "it has no such request")))
         else:

@@ -13,7 +13,7 @@ from triologue.errors import (
     SessionFailed,
     TriologueError,
 )
-from triologue.messages import BackgroundTasksMessage, Initialize, SessionStateMessage
+from triologue.messages import BackgroundTasksMessage, Initialize, McpStatus, SessionStateMessage
 from triologue.options import RestartPolicy
 from triologue.session import INTERRUPT, START, Restarts, inputs as on
 
@@ -64,6 +64,19 @@ def test_a_crash_too_many_fails_what_waits_and_what_comes() -> None:
         stage.submit("c")
     assert (str(caught.value), caught.value.reason, caught.value.retry_at) == (why, "it died", 70.0)
     assert stage.session.is_quiet
+
+
+def test_a_session_that_failed_starts_no_agent_for_a_request_either() -> None:
+    stage = running("a", restarts=under(0))
+    stage.gone(DIED)
+    assert stage.receive(on.Ask(1, McpStatus())) == ["answer 1: SessionFailed"]
+    assert stage.session.is_quiet
+
+
+def test_one_without_money_still_answers_requests() -> None:
+    stage = Stage()
+    stage.receive(on.Refuse(SPENT))
+    assert stage.receive(on.Ask(1, McpStatus())) == ["start 1: as it began", "-: starting"]
 
 
 def test_it_opens_again_for_who_looks_later() -> None:
