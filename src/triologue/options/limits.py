@@ -12,7 +12,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """How much there may be, and what happens beyond it."""
 
     mailbox: int = 100
-    """Prompts that may wait in one session; one more raises `MailboxFull`."""
+    """Prompts that may wait in one session; one more raises `MailboxFull`. An agent that works is handed as many steers
+    at most before it has said what it makes of them."""
     max_live: int | None = None
     """Agents that live at the same time; over it the one that was idle for longest hibernates, and where none is idle
     the turn waits. None: twice the cores for agents that are processes, and 10,000 for those inside this program."""

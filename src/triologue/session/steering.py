@@ -44,7 +44,8 @@ class Steering:
         run, link = self._session.run, self._session.link
         is_running = run is not None and run.phase is Phase.STARTED and not run.is_stopping and run.put_aside is None
         is_open = link.state is LinkState.READY and not link.waits_for(Interrupting)
-        return is_running and is_open and link.tells_lifecycle
+        has_room = len(self._handed) < self._mailbox.limit  # else one that does not fold would take any number
+        return is_running and is_open and has_room and link.tells_lifecycle
 
     def waits(self, turn_id: str) -> bool:
         """Is this turn with the agent, and nothing known of it?"""

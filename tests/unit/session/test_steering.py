@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.frames import aborted, assistant, init, lifecycle, refusal, result, success
 from tests.unit.session.stage import STEERABLE, Stage, running
-from triologue.errors import AgentCrashed, BudgetExceeded, TurnRejected
+from triologue.errors import AgentCrashed, BudgetExceeded, MailboxFull, TurnRejected
 from triologue.session import CONTROL, INTERRUPT, inputs as on
 
 DIED = AgentCrashed("it died", exit_code=1)
@@ -133,6 +133,19 @@ def test_it_waits_while_a_usage_limit_holds_and_when_the_turn_is_being_stopped()
     assert stage.receive(on.Gate(None)) == ["s: TurnStarted", "prompt 1: s"]
     stage.receive(on.StopTurn(1))
     assert stage.submit("t", "steer") == ["t: TurnAccepted"]
+
+
+def test_the_agent_is_handed_no_more_than_may_wait_and_then_the_mailbox_fills() -> None:
+    stage = steered(*"stuvwx")
+    assert (len(stage.session.steering), len(stage.session.mailbox)) == (3, 3)
+    with pytest.raises(MailboxFull):
+        stage.submit("y", "steer")
+    assert stage.hear(lifecycle("s", "started"))[1:] == [
+        "s: TurnEnded merged",
+        "settle s: merged",
+        "v: TurnStarted",
+        "prompt 1: v",
+    ]
 
 
 def test_while_one_is_with_the_agent_the_session_is_busy() -> None:
