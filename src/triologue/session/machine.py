@@ -338,7 +338,7 @@ class Session(Ground):
             self.steering.recall(turn_id)
         elif self.run is not None and self.run.turn_id == turn_id:
             if self.run.phase is Phase.PENDING:
-                self.end_run(cancelled("withdrawn"))
+                self.end_run(self.run.withdrawn())
             else:
                 self._stopping.stop_turn(None)
 

@@ -49,6 +49,8 @@ class Run:
         """It was told that it began."""
         self.is_repeated = False
         """An agent left alone with the prompt; it goes out once more at most for that."""
+        self.is_retried = False
+        """An agent died with it, which may have done a part of it; it is to run again (`RestartPolicy.retry_turn`)."""
         self.is_unwanted = False
         """Its caller withdrew it while nobody could tell what the agent makes of it; it is to be stopped."""
         self.is_exposed = False
@@ -100,6 +102,10 @@ class Run:
     def was_hit_by_mistake(self, result: ResultMessage) -> bool:
         """Did that interrupt stop this turn?"""
         return self.is_exposed and not self.is_stopping and result.is_error and result.terminal_reason in _ABORTED
+
+    def withdrawn(self) -> Outcome:
+        """The outcome of a turn that nobody wants any more while it waits for an agent."""
+        return interrupted("before it ran again") if self.is_retried else cancelled("withdrawn")
 
     def stopped(self, reason: str) -> Outcome:
         """The outcome of a turn that was stopped and gave no result: for the deadline that passed, if one did."""

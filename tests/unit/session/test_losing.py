@@ -163,6 +163,15 @@ def test_so_is_one_whose_agent_died_before_it_was_ready() -> None:
     assert stage.gone(DIED) == [*GONE, "start 2: as it began", "-: restarting"]
 
 
+def test_one_that_is_withdrawn_before_it_runs_again_did_run() -> None:
+    stage = running("a", restarts=under(5, retry_turn=True))
+    stage.gone(DIED)
+    assert stage.receive(on.Withdraw("a"))[:2] == [
+        "a: TurnEnded interrupted",
+        "settle a: interrupted TurnInterrupted",
+    ]
+
+
 def test_one_that_is_being_stopped_is_not_run_again() -> None:
     stage = running("a", restarts=under(1, retry_turn=True))
     stage.receive(on.StopTurn(1))
