@@ -18,6 +18,8 @@ from triologue.supervision.housing import Housing
 
 logger = logging.getLogger("triologue.supervision")
 
+NAME_LENGTH = 600
+"""Characters of the names of those that wait: more than a session's key may have, so that none is a session's too."""
 LOOK_AGAIN = 30.0
 """Seconds until another one is tried, where there was no room, or one did not start, or went away by itself."""
 
@@ -92,7 +94,7 @@ class Prewarming:
             while True:
                 self._wanted = trio.Event()
                 while len(self._ready) < self._count and self._housing.has_room(self._agent):
-                    warm = Warm(f"prewarmed {next(self._names)}")
+                    warm = Warm(f"prewarmed {next(self._names)}".ljust(NAME_LENGTH))
                     if not await nursery.start(self._keep, warm):
                         break
                 with trio.move_on_after(LOOK_AGAIN):

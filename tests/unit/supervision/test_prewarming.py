@@ -13,8 +13,9 @@ from tests.support.scripted_agent import ScriptedAgent
 from tests.unit.supervision.stage import Outside, live, settled
 from triologue.errors import AgentNotFound
 from triologue.manager import SessionManager, open_manager
+from triologue.manager.directory import MAX_KEY_LENGTH
 from triologue.options import Limits, Options
-from triologue.supervision.prewarming import LOOK_AGAIN
+from triologue.supervision.prewarming import LOOK_AGAIN, NAME_LENGTH
 
 
 @asynccontextmanager
@@ -50,6 +51,13 @@ async def test_who_goes_on_or_wants_something_else_starts_its_own(autojump_clock
         await manager.session("other", options=Options(model="m")).ask("hi")
         assert ready.sent == []
         assert agent.most_live == 3
+
+
+async def test_a_session_may_have_any_key(autojump_clock: MockClock) -> None:
+    async with prewarmed() as (manager, _):
+        for key in ("prewarmed 1", "prewarmed 2"):
+            assert (await manager.session(key, options=Options(model="m")).ask("hi")).result == "1. hi"
+    assert NAME_LENGTH > MAX_KEY_LENGTH
 
 
 async def test_they_count_among_those_that_live_and_make_room_first(autojump_clock: MockClock) -> None:
