@@ -169,16 +169,20 @@ class Prewarming:
                         self._gone(warm)
                 finally:
                     place.leave()
-        except TriologueError as error:
-            level = logging.DEBUG if self._has_warned else logging.WARNING  # it is tried again and again
-            logger.log(level, "an agent that was to be started ahead did not start: %s", error)
-            self._has_warned = True
+        except Exception as error:  # noqa: BLE001 - a bug of the agent's too: it must not end the manager and its sessions
+            self._tell(error)
         finally:
             self._gone(warm)
             warm.closed.set()
             self._housing.leave(warm.key, 0)
             if not is_started:
                 task_status.started(False)
+
+    def _tell(self, error: Exception) -> None:
+        level = logging.DEBUG if self._has_warned else logging.WARNING  # it is tried again and again
+        trace = None if isinstance(error, TriologueError) else error
+        logger.log(level, "an agent that was to be started ahead did not start: %s", error, exc_info=trace)
+        self._has_warned = True
 
     def _let_go(self, warm: Warm) -> None:
         if warm in self._ready:

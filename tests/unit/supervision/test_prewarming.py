@@ -127,6 +127,20 @@ async def test_one_that_does_not_start_is_told_of_once(
         assert (await manager.session("a").ask("hi")).result == "1. hi"
 
 
+async def test_a_bug_of_the_agents_harms_nobody(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
+    agent = ScriptedAgent()
+
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    agent.connecting = fail
+    async with prewarmed(1, agent) as (manager, _):
+        await trio.sleep(LOOK_AGAIN / 2)
+        agent.connecting = None
+        assert (await manager.session("a").ask("hi")).result == "1. hi"
+        assert "an agent that was to be started ahead did not start: a bug" in caplog.messages
+
+
 async def test_a_turn_that_is_given_up_gives_back_what_was_ready(autojump_clock: MockClock) -> None:
     for _ in range(20):  # the order of tasks is random
         async with prewarmed(1, max_live=1) as (manager, agent):
