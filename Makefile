@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 # Most tests wait for processes; more workers than cores only make them late.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: help demo test slow coverage check bench docs format lock clean
+.PHONY: help demo test laws slow coverage check bench docs format lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -22,6 +22,12 @@ demo: $(VENV)/run.stamp ## 200 conversations at once on the built-in agent; no k
 
 test: $(VENV)/dev.stamp ## the default test suite
 	$(BIN)/python -m pytest -q $(PARALLEL)
+
+LAW_EXAMPLES ?= 10000
+
+laws: $(VENV)/dev.stamp ## every law of the design with 10,000 programs (LAW_EXAMPLES=2000 for fewer)
+	LAW_EXAMPLES=$(LAW_EXAMPLES) $(BIN)/python -m pytest -q $(PARALLEL) -o timeout=7200 -o faulthandler_timeout=7100 \
+		--durations=0 --durations-min=0.5 tests/laws
 
 slow: $(VENV)/dev.stamp ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow --durations=5
