@@ -17,7 +17,6 @@ from triologue.testing import Operation, Program
 
 Check: TypeAlias = Callable[..., None]
 Breaks: TypeAlias = Callable[[pytest.MonkeyPatch], None]
-C = TypeVar("C", bound=Callable[..., None])
 B = TypeVar("B", bound=Breaks)
 
 FOLDER = Path(__file__).parents[1] / "laws"
@@ -68,10 +67,10 @@ class Law:
         self._check: Check | None = None
         self._cases: st.SearchStrategy[Any] = st.nothing()
 
-    def holds(self, cases: st.SearchStrategy[Any]) -> Callable[[C], C]:
+    def holds(self, cases: st.SearchStrategy[Any]) -> Callable[[Check], Check]:
         """Make a function the law's test: it is called with one case after another, and fails where the law is broken."""
 
-        def make(check: C) -> C:
+        def make(check: Check) -> Check:
             self.test, self.told = check.__name__, inspect.getdoc(check) or ""
             self._check, self._cases = check, cases
             return settings(max_examples=EXAMPLES, deadline=None)(given(cases)(check))
