@@ -71,7 +71,11 @@ def nothing_is_orphaned(history: History) -> Iterator[str]:
         if turn_id is not None or not isinstance(message, laws.TALK):
             continue
         running = [id for id in history.outcomes() if id not in ended]
-        owners = [id for id in running if history.agent.causes.get(message.uuid or "") and history.is_caused(message.uuid or "", id)]
+        owners = [
+            id
+            for id in running
+            if history.agent.causes.get(message.uuid or "") and history.is_caused(message.uuid or "", id)
+        ]
         if owners:
             yield f"{message!r} is attributed to no turn, and {owners} caused it"
 

@@ -92,6 +92,8 @@ class History:
         """By session key."""
         self.left: float | None = None
         """When the manager's block began to be left by itself; None: it ended before the program."""
+        self.closed: float | None = None
+        """When that was done, however the block was left."""
         self.agents_left = 0
         """Connections that were alive after the manager's block."""
         self.remains: ManagerStatistics | None = None

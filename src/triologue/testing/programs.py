@@ -123,6 +123,8 @@ class _Run:
                     await self._use_manager(readers, callers, scope, options)
                 except _Left:
                     pass
+                finally:
+                    self._history.closed = trio.current_time()
         self._history.agents_left = self._agent.live
 
     async def _use_manager(
