@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, final
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
-from triologue.testing import Operation, Program
+from triologue.actors import Actor
+from triologue.testing import Operation, Program, Stage
 
 Check: TypeAlias = Callable[..., None]
 Breaks: TypeAlias = Callable[[pytest.MonkeyPatch], None]
@@ -127,6 +128,11 @@ def programs_of(
         seed=st.integers(0, 2**16),
         **fields,
     )
+
+
+def actor_of(stage: Stage, number: int) -> Actor | None:
+    """The actor of a program's n-th session, if that is awake: for laws about what no caller can do."""
+    return stage.manager._directory.registry.awake(stage.key(number))
 
 
 def load_laws() -> list[Law]:

@@ -6,6 +6,7 @@ fixtures are in `triologue.testing.plugin`; both need the extra `testing`.
 
 from triologue.testing.agent_state import (
     AgentStart as AgentStart,
+    AgentStop as AgentStop,
     HeardPrompt as HeardPrompt,
     KeptConversation as KeptConversation,
 )

@@ -40,6 +40,22 @@ class AgentStart(Struct, frozen=True, kw_only=True):
     """On trio's clock, when it was asked for."""
 
 
+class AgentStop(Struct, frozen=True, kw_only=True):
+    """The host lets a connection go."""
+
+    connection: int
+    """Its number, from 1."""
+    session_id: str
+    eof: bool
+    """By the end of input; else at once."""
+    was_running: bool
+    """It worked on a prompt, or waited for an answer of the host."""
+    background: int
+    """So much ran on in its background."""
+    time: float
+    """On trio's clock."""
+
+
 class KeptConversation(Struct):
     """What the agent keeps of a conversation between its connections."""
 
@@ -79,6 +95,8 @@ class AgentState:
         """What it was told, in order."""
         self.starts: list[AgentStart] = []
         """Each time that it was started."""
+        self.stops: list[AgentStop] = []
+        """Each time that its host let one go that was there."""
         self.conversations: dict[str, KeptConversation] = {}
         """By session id."""
         self.causes: dict[str, tuple[str, ...]] = {}

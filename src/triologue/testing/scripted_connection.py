@@ -22,7 +22,7 @@ from triologue.messages import (
 from triologue.options import Options
 from triologue.ports import Exit, Sink
 from triologue.testing import speech
-from triologue.testing.agent_state import AgentState, HeardPrompt
+from triologue.testing.agent_state import AgentState, AgentStop, HeardPrompt
 from triologue.testing.script import Background, Script, Step, Unread
 from triologue.testing.turn import AgentTurn, Waiting
 from triologue.testing.voice import Voice
@@ -88,6 +88,17 @@ class ScriptedConnection:
 
     def stop(self, *, eof: bool) -> None:
         """Leave, when the turn that runs has ended, or at once."""
+        if not self.is_gone and not self._has_eof:
+            self._state.stops.append(
+                AgentStop(
+                    connection=self.number,
+                    session_id=self.session_id,
+                    eof=eof,
+                    was_running=self.turn is not None and self.turn.is_wanted,
+                    background=len(self._background),
+                    time=trio.current_time(),
+                )
+            )
         if not eof:
             self.die(-15)
         else:

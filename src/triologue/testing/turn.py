@@ -102,6 +102,11 @@ class AgentTurn:
         return [prompt.uuid or "" for prompt in (*self.prompts, *self.folded)]
 
     @property
+    def is_wanted(self) -> bool:
+        """Does somebody wait for it: who sent a prompt, or who is to answer what it asks?"""
+        return bool(self.prompts or self._open_requests)
+
+    @property
     def text(self) -> str:
         """What was said to it."""
         return "\n".join(text(prompt) for prompt in self.prompts)
