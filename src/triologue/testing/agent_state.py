@@ -1,6 +1,7 @@
 """What a scripted agent was told to do, what it heard, and what it keeps between its connections."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -38,6 +39,8 @@ class AgentStart(Struct, frozen=True, kw_only=True):
     session_id: str
     time: float
     """On trio's clock, when it was asked for."""
+    is_refused: bool = False
+    """There is no such conversation, or the id for a new one is taken."""
 
 
 class AgentStop(Struct, frozen=True, kw_only=True):
@@ -108,7 +111,9 @@ class AgentState:
         self._name = name
         self._scripts: list[tuple[str, Script, list[None] | None]] = []
         self._numbers = itertools.count(1)
-        self._alive: set[int] = set()
+        self._alive: dict[int, str | None] = {}
+        """By the numbers of the connections: the conversations that they write to."""
+        self._written: Counter[str | None] = Counter()
 
     @property
     def name(self) -> str:
@@ -148,12 +153,19 @@ class AgentState:
     def came_alive(self, start: AgentStart) -> None:
         """A connection is being opened."""
         self.starts.append(start)
-        self._alive.add(start.number)
+        written = self._alive[start.number] = None if start.is_refused else start.session_id
+        self._written[written] += 1
+        if written is not None and self._written[written] > 1:
+            self.complaints.append(f"the conversation {written} has more than one agent at once")
         self.max_live = max(self.max_live, self.live)
 
     def ended(self, number: int) -> None:
         """A connection is gone."""
-        self._alive.discard(number)
+        if number in self._alive:
+            written = self._alive.pop(number)
+            self._written[written] -= 1
+            if not self._written[written]:
+                del self._written[written]
 
     def next_number(self) -> int:
         """A number that was not used yet."""

@@ -113,7 +113,13 @@ class ScriptedAgent(AgentState):
         number = len(self.starts) + 1
         session_id, trouble = self._identify(options)
         self.came_alive(
-            AgentStart(number=number, options=options.copy(), session_id=session_id, time=trio.current_time())
+            AgentStart(
+                number=number,
+                options=options.copy(),
+                session_id=session_id,
+                time=trio.current_time(),
+                is_refused=trouble is not None,
+            )
         )
         try:
             await trio.lowlevel.checkpoint()
@@ -122,7 +128,7 @@ class ScriptedAgent(AgentState):
             async with trio.open_nursery() as nursery:
                 await nursery.start(connection.run)
                 if trouble is not None:
-                    connection.die(1, trouble)
+                    connection.refuse(trouble, self.new_id())
                 try:
                     yield connection
                 finally:

@@ -124,6 +124,12 @@ class ScriptedConnection:
         """Ask the host something, and wait for its answer."""
         return await self._voice.ask(self._voice.new_request_id(), request)
 
+    def refuse(self, why: str, session_id: str) -> None:
+        """Go away instead of an answer to the handshake, with a result that names a conversation which there is not."""
+        told = speech.result(session_id, [], subtype="error_during_execution", is_error=True, errors=[why])
+        self.write(encode(told))
+        self.die(1, why)
+
     def die(self, code: int, stderr: str = "") -> None:
         """Go away."""
         self._voice.die(code, stderr)
