@@ -138,7 +138,7 @@ async def measure_triologue(cell: Cell) -> dict[str, Any]:
         opening.open_carrier = partial(opening.open_carrier, shared_reader=False)
     meter = Meter(cell, our_kinds(), trio.Event)
     options = tri.Options(cli_path=cell["player"], env=cell["environment"], include_partial_messages=True)
-    limits = tri.Limits(max_starting=STARTING)
+    limits = tri.Limits(max_starting=STARTING, max_live=cell["sessions"])
     async with tri.open_manager(tri.ClaudeCode(), options=options, limits=limits) as manager:
 
         async def live(number: int, warm: trio.Event) -> None:
