@@ -56,7 +56,9 @@ def one_outcome(history: History) -> Iterator[str]:
 
 def order(history: History) -> Iterator[str]:
     """Turns of a session start in the order in which they were accepted; only what does not wait goes before others."""
-    overlaps = {call.turn_id: getattr(call.operation.inner, "overlap", None) for call in history.calls}
+    # Not of those who cancel a turn that another call has sent.
+    sent = [call for call in history.calls if hasattr(call.operation.inner, "overlap")]
+    overlaps = {call.turn_id: getattr(call.operation.inner, "overlap", None) for call in sent}
     for key in history.events:
         place: dict[str | None, int] = {}
         last: str | None = None

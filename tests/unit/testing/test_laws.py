@@ -12,6 +12,7 @@ from triologue.testing import (
     LAWS,
     AnswerPermission,
     Ask,
+    CancelTurn,
     ChangeModel,
     Complaint,
     History,
@@ -161,6 +162,14 @@ BREAKERS: dict[str, tuple[Callable[[History], None], ...]] = {
 def test_nothing_is_broken_by_itself() -> None:
     check_history(run_program(PROGRAM))
     assert {law.__name__.replace("_", " ") for law in LAWS} == BREAKERS.keys()
+
+
+def test_a_turn_that_interrupts_goes_first_whoever_cancels_it_later() -> None:
+    program = Program(
+        operations=(Send(0, (Stall(),)), Pause(), Send(0), Send(0, overlap="interrupt"), Pause(), CancelTurn()),
+        sessions=1,
+    )
+    check_history(run_program(program))
 
 
 @pytest.mark.parametrize(
