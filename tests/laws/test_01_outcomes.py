@@ -40,12 +40,12 @@ LAW = Law(
 # A session that works on long turns, into which prompts come.
 LONG = Send(0, (UseTool("Bash", seconds=3), UseTool("Bash", seconds=3)))
 BUSY = programs_of(
-    st.just(LONG),
+    st.builds(Send, st.just(0), st.sampled_from([(), LONG.script])),
     st.builds(Send, st.just(0), scripts(), st.sampled_from(["steer", "steer", "collect", "interrupt"])),
     st.builds(Pause, st.sampled_from([0.0, 1.0, 4.0])),
     st.just(CrashAgent(0)),
     st.builds(CancelTurn, st.just(0), st.integers(0, 2)),
-    first=(LONG, Pause()),
+    first=(LONG, Pause(), Pause(1), Send(0, (), "steer"), Pause()),
     leave=st.sampled_from(["normally", "by an error", "cancelled"]),
     retries=st.booleans(),
 )

@@ -45,7 +45,7 @@ PROGRAMS = programs_of(
     st.one_of(
         st.builds(CancelTurn, st.just(0), st.integers(0, 2)), st.just(InterruptSession(0)), st.just(CrashAgent(0))
     ),
-    first=(Send(0, (UseTool("Bash", seconds=3), Say("x"))), Pause()),
+    first=(Send(0, (UseTool("Bash", seconds=3), Say("x"))), Pause(), Send(0), Send(0)),
     most=10,
     folds=st.booleans(),
     tells_lifecycle=st.booleans(),

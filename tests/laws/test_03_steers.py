@@ -61,7 +61,7 @@ PROGRAMS = programs_of(
         st.just(Hibernate(0)),
     ),
     st.builds(Pause, st.sampled_from([0.0, 1.0, 2.0, 4.0])),
-    first=(Send(0, (TOOL, TOOL, TOOL)), Pause()),
+    first=(Send(0, (TOOL, TOOL, TOOL)), Pause(), Pause(1), Send(0, (), "steer"), Pause()),
     last=PROBE,
     folds=st.booleans(),
     tells_lifecycle=st.booleans(),
@@ -105,16 +105,3 @@ def one_dropped_steer_was_the_last(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(Steering, "dropped", remember)
     patch.setattr(Steering, "_can_steer", lambda self: not getattr(self, "has_failed", False) and can_steer(self))
-
-
-@LAW.broken_by
-def a_lost_steer_blocks_the_others(patch: pytest.MonkeyPatch) -> None:
-    """A steer that was lost with its agent is still waited for."""
-    lost = Steering.lost
-
-    def keep(self: Any) -> None:
-        kept = dict(self._handed)
-        lost(self)
-        self._handed.update(kept)
-
-    patch.setattr(Steering, "lost", keep)

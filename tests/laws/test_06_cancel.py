@@ -48,7 +48,7 @@ PROGRAMS = programs_of(
     st.builds(Cancelling, ASKS | STREAMS, at=st.integers(1, 4)),
     st.builds(CancelTurn, SESSION, st.integers(0, 3)),
     st.builds(Pause, st.sampled_from([0.0, 1.0, 2.0])),
-    first=(Send(0, (UseTool("Bash", seconds=3), Say("x"))), Pause()),
+    first=(Send(0, (UseTool("Bash", seconds=3), Say("x"))), Pause(), Pause(1), Send(0, (), "steer"), Pause()),
     last=(Pause(100),),
     sessions=2,
     folds=st.booleans(),

@@ -78,7 +78,7 @@ PROGRAMS = programs_of(
     st.builds(Send, st.integers(0, 1), st.just(ASKING)),
     st.builds(Pause, st.sampled_from([0.0, 0.0, 1.0, 24.0, 25.0])),
     st.sampled_from([InterruptSession(0), CrashAgent(0), CancelTurn(0), CloseSession(1)]),
-    first=(Send(0, ASKING), Pause(), Pause(1)),
+    first=(Send(0, ASKING), Pause(), Pause(1), Answer()),
     last=(Pause(60), Answer(0), Answer(1)),
     sessions=2,
     most=10,

@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parents[1] / "laws"
 EXAMPLES = int(os.environ.get("LAW_EXAMPLES") or 200)
 """So many each law is tried with; `make laws` has many more."""
 
-MUTANT_EXAMPLES = 300
+MUTANT_EXAMPLES = 1_000
 """A mutant is found with so many, always the same ones, or it is not found."""
 
 
