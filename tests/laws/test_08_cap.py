@@ -69,7 +69,7 @@ PROGRAMS = programs_of(
         st.builds(InterruptSession, SESSION),
         st.builds(CancelTurn, SESSION),
     ),
-    first=(Send(0), Send(1), Pause(), Pause(12)),
+    first=(Send(0), Send(1), Pause(), Pause(12), Send(2), Send(3)),
     sessions=4,
     most=12,
     max_live=st.integers(1, 3),
