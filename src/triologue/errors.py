@@ -125,7 +125,7 @@ class SessionExists(CallerError):
 
 
 class SessionIdInUse(CallerError):
-    """A conversation with this session id exists already."""
+    """A conversation with this session id exists already, or another key's agent is in it."""
 
 
 class ManagerClosed(CallerError):

@@ -151,6 +151,8 @@ class Actor:
         if session.is_accounting:
             for effect in session.receive(on.Refuse(self._world.oversight.refusal(conversation))):
                 self._execute(effect)
+        if session.session_id != conversation.session_id and self.holding is not None:
+            self._world.writers.told(conversation.key, session.session_id)
         conversation.session_id, conversation.is_confirmed = session.session_id, session.is_confirmed
         conversation.total_cost_usd, conversation.settings = session.total_cost_usd, session.wanted
         # Not earlier than an actor before this one has put it off to.

@@ -92,8 +92,9 @@ class Holding:
         with self._scope, at_home(self._conversation.home):
             try:
                 options = self._launch_options()
-                await self._wait_for_room(options)
-                error = await self._serve(options)
+                with self._world.writers.writing(self._conversation.key, options):
+                    await self._wait_for_room(options)
+                    error = await self._serve(options)
             except TriologueError as failure:
                 error = failure
             finally:

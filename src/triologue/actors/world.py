@@ -11,6 +11,7 @@ from msgspec import Struct
 from triologue.actors.desk import OnPermission
 from triologue.actors.permissions import Permissions
 from triologue.actors.timers import Timers
+from triologue.actors.writers import Writers
 from triologue.errors import LimitError
 from triologue.messages import OutcomeKind, RateLimitEvent, ResultMessage
 from triologue.options import Deadlines, Limits, Options, RestartPolicy
@@ -93,4 +94,5 @@ class World(Struct, frozen=True):
     oversight: Oversight
     restart: RestartPolicy = RestartPolicy()
     tally: Tally = msgspec.field(default_factory=Tally)
+    writers: Writers = msgspec.field(default_factory=Writers)
     on_permission: OnPermission | None = None

@@ -1,0 +1,43 @@
+"""Who writes to which conversation: two agents in one conversation would tear its history."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import final
+
+from triologue.errors import SessionIdInUse
+from triologue.options import Options
+
+
+@final
+class Writers:
+    """The conversations that agents of one manager write to, each with the key whose agent that is."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, str] = {}
+        self._ids: dict[str, list[str]] = {}
+
+    @contextmanager
+    def writing(self, key: str, options: Options) -> Generator[None]:
+        """In this block an agent of this key lives, or is on its way, that is started with these options.
+
+        Raises:
+            SessionIdInUse: an agent of another key writes to the conversation that they name.
+        """
+        session_id = options.session_id if options.fork_session else options.resume or options.session_id
+        if session_id is not None and (other := self._keys.get(session_id, key)) != key:
+            raise SessionIdInUse(
+                f"the agent of the key {other!r} writes to the conversation {session_id!r}, so the key {key!r} cannot: "
+                "close() that session first, or fork it"
+            )
+        self.told(key, session_id)
+        try:
+            yield
+        finally:
+            for written in self._ids.pop(key, ()):
+                del self._keys[written]
+
+    def told(self, key: str, session_id: str | None) -> None:
+        """The agent of this key says which conversation it has."""
+        if session_id is not None and session_id not in self._keys:
+            self._keys[session_id] = key
+            self._ids.setdefault(key, []).append(session_id)
