@@ -1,0 +1,208 @@
+"""Law 19: asking oneself never hangs."""
+
+import itertools
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import strategies as st
+from msgspec import Struct
+
+import triologue as tri
+from tests.support.laws import Law, Wild
+from triologue.actors import Home, Turn, holding
+from triologue.manager import Session
+from triologue.messages import HookCallback
+from triologue.options import Overlap
+from triologue.session import inputs as on
+from triologue.testing import AgentTurn, CallHost, Say, ScriptedAgent, UseTool, Wait, run_virtual
+
+LAW = Law(
+    19,
+    "Asking oneself never hangs.",
+    Wild(
+        "triologue, before its first release",
+        "a tool that asked its own session waited for the turn that waited for it",
+    ),
+)
+
+SESSIONS = 3
+ENDLESS = tri.Deadlines(
+    start=None, first_event=None, silence=None, tool=None, turn=None, permission=None, control=None, idle=None
+)
+"""No deadline ends what would hang."""
+
+ASKING = ("ask", "turn", "send and wait", "send and iterate", "send and cancel", "send")
+LEAVING = ("hibernate", "interrupt", "close", "reset", "set model", "status")
+
+
+class Act(Struct, frozen=True, repr_omit_defaults=True):
+    """What a callback of a turn does to a session, and what the callbacks of the turn do that it asks for."""
+
+    where: str
+    what: str
+    session: int
+    overlap: Overlap | None = None
+    after: float = 0.0
+    inner: tuple["Act", ...] = ()
+
+
+class Case(Struct, frozen=True):
+    """What comes from outside, all at once."""
+
+    acts: tuple[Act, ...]
+    tells_lifecycle: bool
+    folds: bool
+    seed: int
+
+
+def acts(depth: int) -> st.SearchStrategy[Act]:
+    """Acts that go so deep."""
+    places = st.sampled_from(["tool", "hook", "permission"]), st.sampled_from(ASKING), st.integers(0, SESSIONS - 1)
+    overlaps: Sequence[Overlap | None] = (None, None, "steer", "interrupt", "collect")
+    inner = st.lists(acts(depth - 1), max_size=2).map(tuple) if depth else st.just(())
+    ask = st.builds(Act, *places, st.sampled_from(overlaps), st.sampled_from([0.0, 0.0, 1.0]), inner)
+    return ask if depth > 2 else ask | ask | st.builds(Act, places[0], st.sampled_from(LEAVING), places[2])
+
+
+CASES = st.builds(
+    Case,
+    st.lists(acts(3), min_size=1, max_size=3).map(tuple),
+    tells_lifecycle=st.booleans(),
+    folds=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+
+
+@LAW.holds(CASES)
+def test_asking_oneself_never_hangs(case: Case) -> None:
+    """Tools, hooks and permission callbacks ask, read, cancel, hibernate, close ... their own and other sessions, in circles
+    too, without any deadline: each call gives something or raises one of our errors, and every turn ends."""
+    circle = Circle(case)
+    run_virtual(circle.main, seed=case.seed, max_seconds=10_000)
+    assert circle.wrong == []
+
+
+@LAW.broken_by
+def only_who_asks_itself_straight_is_refused(patch: pytest.MonkeyPatch) -> None:
+    """A circle by way of another session is not seen."""
+    patch.setattr(Home, "reaches", lambda self, other: self is other)
+
+
+@LAW.broken_by
+def callbacks_are_not_known_for_what_they_are(patch: pytest.MonkeyPatch) -> None:
+    """Whoever waits, it is taken for somebody from outside."""
+    patch.setattr(holding, "at_home", lambda _: nullcontext())
+
+
+@LAW.broken_by
+def hibernating_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    """A callback may wait until its own session has nothing to do."""
+    patch.setattr(Session, "hibernate", lambda self: self._leave(on.Rest))
+
+
+class Circle:
+    """Sessions whose callbacks use each other."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.agent = ScriptedAgent(tells_lifecycle=case.tells_lifecycle, folds=case.folds)
+        self.numbers = itertools.count()
+        self.acts: dict[int, Act] = {}
+        self.turns: list[Turn] = []
+        self.wrong: list[str] = []
+
+    async def main(self) -> None:
+        options = tri.Options(
+            mcp_servers={"host": [self.act]},
+            can_use_tool=self.permit,
+            hooks={"PreToolUse": [tri.HookMatcher(hooks=[self.hook])]},
+        )
+        async with tri.open_manager(self.agent, options=options, deadlines=ENDLESS) as self.manager:
+            async with trio.open_nursery() as nursery:
+                for act in self.case.acts:
+                    nursery.start_soon(self.perform, act)
+            for turn in self.turns:
+                await turn.wait()
+
+    async def act(self, number: int) -> str:
+        """Do it."""
+        await self.perform(self.acts[number])
+        return "done"
+
+    async def permit(self, _: str, tool_input: dict[str, Any], __: Any) -> tri.PermissionResult:
+        await self.act(tool_input["number"])
+        return tri.PermissionResultAllow()
+
+    async def hook(self, hook_input: Any, _: str | None, __: Any) -> dict[str, Any]:
+        await self.act(hook_input["number"])
+        return {}
+
+    async def perform(self, act: Act) -> None:
+        await trio.sleep(act.after)
+        try:
+            await self.use(self.manager.session(f"s{act.session}"), act)
+        except tri.TriologueError:
+            pass
+        except Exception as error:  # noqa: BLE001 - the law is broken
+            self.wrong.append(f"{act}: {error!r}")
+
+    async def use(self, session: Session, act: Act) -> None:
+        match act.what:
+            case "ask":
+                await session.ask(self.prompt(act), overlap=act.overlap)
+            case "turn":
+                async with session.turn(self.prompt(act), overlap=act.overlap) as turn:
+                    self.turns.append(turn)
+                    async for _ in turn:
+                        pass
+            case "hibernate":
+                await session.hibernate()
+            case "interrupt":
+                await session.interrupt()
+            case "close":
+                await session.close()
+            case "reset":
+                await session.reset()
+            case "set model":
+                await session.set_model("m")
+            case "status":
+                await session.get_mcp_status()
+            case _:
+                await self.hold(await session.send(self.prompt(act), overlap=act.overlap), act.what)
+
+    async def hold(self, turn: Turn, what: str) -> None:
+        self.turns.append(turn)
+        match what:
+            case "send and wait":
+                await turn.wait()
+            case "send and iterate":
+                async for _ in turn:
+                    pass
+            case "send and cancel":
+                await turn.cancel()
+            case _:
+                pass
+
+    def prompt(self, act: Act) -> str:
+        """A prompt at which the agent calls back for each of the inner acts."""
+        prompt = f"m{next(self.numbers)}."
+        self.agent.on(prompt, *(self.step(inner) for inner in act.inner), Wait(0.5), Say(prompt))
+        return prompt
+
+    def step(self, act: Act) -> Any:
+        number = next(self.numbers)
+        self.acts[number] = act
+
+        async def call_hook(turn: AgentTurn) -> None:
+            await turn.ask(HookCallback(callback_id="hook_0", input={"number": number}))
+
+        match act.where:
+            case "tool":
+                return CallHost("host", "act", {"number": number})
+            case "permission":
+                return UseTool("Bash", {"number": number}, asks=True)
+            case _:
+                return call_hook
