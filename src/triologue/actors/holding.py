@@ -137,14 +137,13 @@ class Holding:
             self._hear(generation, batch)
             place.leave()  # it speaks, so it has started
 
-        if world.starting.available_tokens > 0:  # else it is under way when it comes to its place in the line
-            place.admit()
-        opening = world.oversight.connect(self._conversation, generation, options, sink=sink, carrier=place)
         try:
+            place.take_if_free()
+            opening = world.oversight.connect(self._conversation, generation, options, sink=sink, carrier=place)
             async with opening as connection:
                 self.connection = connection
                 self._send_unsent()
-                place.admit()
+                place.opened()
                 steps = tuple(agent.preparations(options)) if isinstance(agent, PreparesSessions) else ()
                 last = tuple(agent.conclusions(options)) if isinstance(agent, ConcludesSessions) else ()
                 self._apply(on.Linked(generation, agent.initialize(options), steps, last))

@@ -11,7 +11,7 @@ from triologue.ports import Carrier, Command, Connection, Sink
 
 @final
 class Place:
-    """A place in the line of starts, as a carrier. It is taken with the first process, and given back once.
+    """A place in the line of starts, as a carrier. It is taken at once or with the first process, and given back once.
 
     Args:
         carrier: what runs the processes.
@@ -23,13 +23,26 @@ class Place:
         self._carrier = carrier
         self._starting = starting
         self._admitted = admitted
-        self._is_admitted = self._is_taken = False
+        self._is_admitted = self._is_taken = self._has_process = False
+
+    def take_if_free(self) -> None:
+        """Where nobody is in line the start is under way; else it is when this comes to its place there.
+
+        It is taken, and not only looked for, since others that look at the same moment would find it free too.
+        """
+        try:
+            self._starting.acquire_on_behalf_of_nowait(self)
+        except trio.WouldBlock:
+            return
+        self._is_taken = True
+        self.admit()
 
     @asynccontextmanager
     async def spawn(self, command: Command, *, sink: Sink) -> AsyncGenerator[Connection]:
         """Wait for a place, then start the program."""
-        await self._starting.acquire_on_behalf_of(self)
-        self._is_taken = True
+        if not self._is_taken:
+            await self._starting.acquire_on_behalf_of(self)
+        self._is_taken = self._has_process = True
         self.admit()
         async with self._carrier.spawn(command, sink=sink) as connection:
             yield connection
@@ -39,6 +52,12 @@ class Place:
         if not self._is_admitted:
             self._is_admitted = True
             self._admitted()
+
+    def opened(self) -> None:
+        """The connection is open; one without a process holds up no other start."""
+        self.admit()
+        if not self._has_process:
+            self.leave()
 
     def leave(self) -> None:
         """The start is over."""

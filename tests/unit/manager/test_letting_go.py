@@ -289,6 +289,23 @@ async def test_a_start_that_waits_in_line_can_be_closed(tmp_path: Path) -> None:
         assert (await first.wait()).kind == "cancelled"
 
 
+async def test_the_deadline_of_a_start_begins_when_it_has_its_place(tmp_path: Path) -> None:
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexec sleep 1000\n")
+    silent.chmod(0o755)
+    options = tri.Options(cli_path=silent, cwd=tmp_path)
+    limits, deadlines = Limits(max_starting=1, max_live=3), Deadlines(close=0.1)
+    async with tri.open_manager(tri.ClaudeCode(), options=options, limits=limits, deadlines=deadlines) as manager:
+        for key in "abc":  # at the same moment, when nobody is in line yet
+            await manager.session(key).send("one")
+        with trio.fail_after(10):
+            while manager.statistics().starts_waiting != 2:
+                await trio.lowlevel.checkpoint()
+        assert sorted(str(manager.explain(key).deadline) for key in "abc") == ["None", "None", "start"]
+        for key in "abc":
+            await manager.session(key).close()
+
+
 async def test_late_words_of_an_agent_reach_no_turn(autojump_clock: MockClock) -> None:
     async with scripted(deadlines=Deadlines(interrupt=1)) as (session, agent, _):
         turn = await session.send("deaf")
