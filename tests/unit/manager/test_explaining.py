@@ -154,17 +154,21 @@ async def test_an_unread_prompt(autojump_clock: MockClock) -> None:
 async def test_the_memory_of_an_agents_processes(autojump_clock: MockClock) -> None:
     agent = ScriptedAgent()
     with subprocess.Popen(["sh", "-c", "sleep 1000 & wait"], start_new_session=True) as process:
-        agent.pid = process.pid
-        async with scripted(agent) as (session, _, manager):
-            await session.ask("one")
-            said = manager.explain("k")
-            assert said.pid == process.pid
-            assert said.rss_bytes is not None
-            assert 10_000 < said.rss_bytes < 100_000_000
-            assert f"pid {process.pid}, " in str(said)
-            assert manager.statistics().rss_bytes is None
-            assert manager.statistics(rss=True).rss_bytes == said.rss_bytes
-        os.killpg(process.pid, signal.SIGKILL)
+        try:
+            agent.pid = process.pid
+            async with scripted(agent) as (session, _, manager):
+                await session.ask("one")
+                said = manager.explain("k")
+                assert said.pid == process.pid
+                assert said.rss_bytes is not None
+                assert 10_000 < said.rss_bytes < 100_000_000
+                assert f"pid {process.pid}, " in str(said)
+                assert manager.statistics().rss_bytes is None
+                of_all = manager.statistics(rss=True).rss_bytes
+                assert of_all is not None
+                assert 10_000 < of_all < 100_000_000  # not the same: with whom its pages are shared changes
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 async def test_a_manager_in_numbers(autojump_clock: MockClock) -> None:
