@@ -66,6 +66,10 @@ class Oversight(Protocol):
         """Why its turns must wait, where they must; when that changes, its actor is told."""
         ...
 
+    def why(self, conversation: "Conversation") -> str | None:
+        """What it waits for, room or a usage limit, in words for people; None where for neither."""
+        ...
+
     def refusal(self, conversation: "Conversation") -> LimitError | None:
         """Why it may take nothing in, where that is so."""
         ...

@@ -183,7 +183,8 @@ def _start(look: _Look) -> str | None:
         left = look.actor.conversation.start_after - trio.current_time()
         return f"the end of the back-off after a crash, in {max(0.0, left):.1f} s"
     if holding is not None and holding.waits_for == "room":
-        return f"room for one more live agent: {look.directory.registry.live_count()} live now"
+        why = look.directory.world.oversight.why(look.actor.conversation)
+        return "room for one more live agent" + (f": {why}" if why is not None else "")
     line = look.directory.world.starting.statistics()
     # A start has its deadline once it has its place.
     is_in_line = line.tasks_waiting > 0 and look.actor.clock.next() is None
@@ -230,8 +231,10 @@ def _tool(look: _Look) -> str | None:
 
 
 def _gate(look: _Look) -> str | None:
-    is_wanted = look.session.run is None and len(look.session.mailbox) > 0
-    return look.session.gate if is_wanted else None
+    session = look.session
+    if session.gate is None or session.run is not None or len(session.mailbox) == 0:
+        return None
+    return f"a usage limit: {look.directory.world.oversight.why(look.actor.conversation) or session.gate}"
 
 
 def _own_work(look: _Look) -> str | None:

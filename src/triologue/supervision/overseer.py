@@ -117,6 +117,11 @@ class Overseer:
         """Why its turns must wait, where they must."""
         return self.gating.gate(conversation)
 
+    def why(self, conversation: Conversation) -> str | None:
+        """What it waits for, in words."""
+        wait = self.housing.why(conversation.key) or self.gating.why(conversation)
+        return str(wait) if wait is not None else None
+
     def refusal(self, conversation: Conversation) -> LimitError | None:
         """Why it may take nothing in, where that is so."""
         return self.purse.refusal(conversation.key)

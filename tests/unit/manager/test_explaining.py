@@ -117,10 +117,25 @@ async def test_one_that_was_not_let_in_yet(autojump_clock: MockClock) -> None:
         await wait_all_tasks_blocked()
         await session.send("one")
         await wait_all_tasks_blocked()
-        assert waits_for(manager) == ("starting", "room for one more live agent: 1 live now", None)
-        assert str(manager.explain("k")).splitlines()[0] == (
-            "k: starting, waits for room for one more live agent: 1 live now"
+        await manager.session("behind").send("one")
+        await wait_all_tasks_blocked()
+        assert waits_for(manager) == ("starting", "room for one more live agent: 1 of 1 agents live, all busy", None)
+        assert str(manager.explain("behind")).splitlines()[0] == (
+            "behind: starting, waits for room for one more live agent: 1 of 1 agents live, all busy; 1 waits before it"
         )
+
+
+async def test_one_that_waits_for_a_usage_limit_says_until_when(autojump_clock: MockClock) -> None:
+    async with scripted() as (session, _, manager):
+        await (await session.send("exceed 3600")).wait()
+        await session.send("one")
+        await manager.session("behind").send("one")
+        await wait_all_tasks_blocked()
+        limit = "a usage limit: the limit 'five_hour' is reached; waits until "
+        for key, others in (("k", ""), ("behind", "; 1 waits before it")):
+            said = manager.explain(key).waits_for
+            assert said is not None
+            assert (said.startswith(limit), said.endswith(others)) == (True, True)
 
 
 async def test_one_whose_agents_die(autojump_clock: MockClock) -> None:
