@@ -87,7 +87,7 @@ class Registry:
             await actor.run()
         except Exception as error:  # whatever broke it, the other conversations go on
             logger.exception("the session %r broke", key, extra={"session_key": key})
-            cause = AgentCrashed(f"the session {key!r} broke: {error!r}")
+            cause = AgentCrashed(f"the session {key!r} broke: {_alone(error)!r}")
             cause.__cause__ = error
             actor.fail(cause)
         except BaseException:  # the manager is gone, and whoever waits for this session waits no longer
@@ -97,3 +97,10 @@ class Registry:
         finally:
             if self._actors.get(key) is actor:
                 del self._actors[key]
+
+
+def _alone(error: Exception) -> Exception:
+    """Out of the groups that nurseries make, where it is the only one."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

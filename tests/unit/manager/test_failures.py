@@ -106,6 +106,7 @@ async def test_a_bug_in_an_agent_harms_only_its_own_session(autojump_clock: Mock
                 with pytest.raises(TurnFailed) as caught:
                     (await broken.wait()).unwrap()
                 assert isinstance(caught.value.__cause__, AgentCrashed)
+                assert str(caught.value) == "the session 'k' broke: ZeroDivisionError('a bug')"
                 assert [message async for message in broken] == []
             ended = 0
             async for event in events:
