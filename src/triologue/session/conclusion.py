@@ -35,6 +35,14 @@ class Conclusion:
                 session.send_request(request, Concluding())
         return link.concluding() is not None
 
+    @property
+    def is_last(self) -> bool:
+        """Does an old agent do the last things it has to do, and go then? Not where it has begun something of its own."""
+        link = self._session.link
+        if not link.is_old or link.to_conclude is None:
+            return False
+        return link.concluding() is not None or not (link.is_working or link.background)
+
     def expired(self) -> None:
         """It took too long: it goes without."""
         session, link = self._session, self._session.link

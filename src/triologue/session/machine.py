@@ -246,10 +246,9 @@ class Session(Ground):
             return False
         if len(self.steering) > 0:  # what the agent was handed before goes first, also where it comes back
             return False
-        # An interrupt that is still under way must not hit the next turn; on a link that closes it cannot. And an old
-        # one that does the last things it has to do goes then.
-        is_going = self.link.is_old and self.link.to_conclude is not None
-        return not (self.link.state is LinkState.READY and (is_going or self.link.waits_for(Interrupting)))
+        # An interrupt that is still under way must not hit the next turn; on a link that closes it cannot.
+        is_taken = self._conclusion.is_last or self.link.waits_for(Interrupting)
+        return not (self.link.state is LinkState.READY and is_taken)
 
     def _advance(self, run: Run) -> None:
         if run.is_unwanted and not run.is_stopping:
@@ -260,6 +259,8 @@ class Session(Ground):
             self._start()
         elif self.link.state is LinkState.READY:
             run.move(Phase.SENT)
+            if self.link.is_old and self.link.to_conclude is not None:
+                self.effect(do.Stay(self.link.generation))  # where it was to make room, it does not now
             self.end_conclusion()
             if not run.is_begun:
                 run.is_begun = True

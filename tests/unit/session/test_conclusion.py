@@ -5,7 +5,7 @@ import pytest
 from tests.support.frames import init, lifecycle, refusal, result, success
 from tests.unit.session.stage import Stage
 from triologue.errors import AgentCrashed
-from triologue.messages import McpStatus, Request, SetGoal
+from triologue.messages import BackgroundTasksMessage, McpStatus, Request, SetGoal
 from triologue.session import inputs as on
 
 ONE: tuple[Request, ...] = (McpStatus(),)
@@ -102,3 +102,15 @@ def test_one_that_makes_room_or_is_old_does_it_too_and_no_turn_begins_before_it_
     assert stage.submit("b") == ["b: TurnAccepted"]
     assert stage.hear(success("g1_2")) == ["clear conclude", "stop 1: end of input", "-: restarting"]
     assert "start 2: resume " in " ".join(stage.gone())
+
+
+def test_one_that_begins_something_of_its_own_meanwhile_stays_and_takes_turns() -> None:
+    stage = idle(ONE)
+    stage.receive(on.Evict(1))
+    assert stage.submit("b") == ["b: TurnAccepted"]
+    stage.hear(BackgroundTasksMessage(subtype="background_tasks_changed", tasks=[{"task_id": "t"}]))
+    assert stage.hear(success("g1_2")) == ["stay 1", "clear conclude", "b: TurnStarted", "prompt 1: b", "-: running"]
+    stage.hear(lifecycle("b", "started"), init())
+    stage.hear(result("b"))
+    over = stage.hear(BackgroundTasksMessage(subtype="background_tasks_changed", tasks=[]))
+    assert over == ["-: BackgroundTasksMessage", "timer conclude 1", "send 1: McpStatus g1_3"]
