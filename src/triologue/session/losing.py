@@ -75,10 +75,7 @@ class Losing:
         if run is None:
             return
         if not is_failed and self._may_retry(run, error):
-            if run.phase is not Phase.PENDING:  # it is where no prompt went out yet, because the start failed
-                run.move(Phase.PENDING)
-                run.is_retried = True
-            run.is_noticed, run.prompt = False, renewed(run.prompt)
+            session.run = run.again(renewed(run.prompt))
         else:
             session.end_run(run.stopped("the agent went away") if run.is_stopping else failed_by(error))
 

@@ -23,8 +23,7 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.SENT, Phase.ENDED}),
     # Back to PENDING: the agent left without having taken the prompt up.
     Phase.SENT: frozenset({Phase.STARTED, Phase.ENDED, Phase.PENDING}),
-    # Or it died with it, and the turn is run again.
-    Phase.STARTED: frozenset({Phase.ENDED, Phase.PENDING}),
+    Phase.STARTED: frozenset({Phase.ENDED}),
     Phase.ENDED: frozenset(),
 }
 
@@ -102,6 +101,13 @@ class Run:
     def was_hit_by_mistake(self, result: ResultMessage) -> bool:
         """Did that interrupt stop this turn?"""
         return self.is_exposed and not self.is_stopping and result.is_error and result.terminal_reason in _ABORTED
+
+    def again(self, prompt: UserMessage) -> "Run":
+        """The same turn from its beginning, with nothing of what was learned of the agent that died with it."""
+        run = Run(self.turn_id, prompt)
+        run.is_begun, run.is_repeated = self.is_begun, self.is_repeated
+        run.is_retried = self.is_retried or self.phase is not Phase.PENDING
+        return run
 
     def withdrawn(self) -> Outcome:
         """The outcome of a turn that nobody wants any more while it waits for an agent."""

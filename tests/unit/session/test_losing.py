@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.frames import SESSION_ID, refusal, result
+from tests.support.frames import SESSION_ID, lifecycle, refusal, result
 from tests.unit.session.stage import Stage, ready, running
 from triologue.errors import (
     AgentCrashed,
@@ -161,6 +161,15 @@ def test_so_is_one_whose_agent_died_before_it_was_ready() -> None:
     stage = Stage(restarts=under(1, retry_turn=True))
     stage.submit("a")
     assert stage.gone(DIED) == [*GONE, "start 2: as it began", "-: restarting"]
+
+
+def test_what_the_dead_agent_said_of_it_is_forgotten() -> None:
+    stage = ready("a", restarts=under(5, retry_turn=True))
+    stage.hear(lifecycle("a", "discarded"))
+    stage.gone(DIED)
+    stage.begin()
+    stage.hear(lifecycle(uuid_of_run(stage), "started"))
+    assert stage.submit("s", "steer")[1:] == ["s: TurnStarted", "prompt 2: s"]
 
 
 def test_one_that_is_withdrawn_before_it_runs_again_did_run() -> None:
