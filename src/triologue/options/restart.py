@@ -15,7 +15,8 @@ class RestartPolicy(Struct, frozen=True, kw_only=True):
     within: float = 60.0
     """Seconds over which restarts are counted, and for which a failed session stays failed."""
     retry_turn: bool = False
-    """Run the turn again that was under way; without it that turn is `failed`, since nobody knows what it did."""
+    """Run the turn again that was under way, `max_restarts` times at most; without it that turn is `failed`, since
+    nobody knows what it did."""
     backoff: float = 0.5
     """Seconds before the second restart, twice as many before the next, and so on; the first comes at once."""
     max_backoff: float = 15.0

@@ -95,7 +95,9 @@ class Losing:
         return False
 
     def _may_retry(self, run: Run, error: TriologueError) -> bool:
-        may = self._restarts.policy.retry_turn and not isinstance(error, _NO_CRASHES)
+        policy = self._restarts.policy
+        # Counted by the turn too: one that takes longer than `within` to kill its agent would come back for ever.
+        may = policy.retry_turn and run.retries < policy.max_restarts and not isinstance(error, _NO_CRASHES)
         return may and not run.is_stopping and not self._session.is_leaving
 
     def _count_crash(self, event: on.Lost | on.Unlinked, error: TriologueError) -> bool:

@@ -50,6 +50,8 @@ class Run:
         """An agent left alone with the prompt; it goes out once more at most for that."""
         self.is_retried = False
         """An agent died with it, which may have done a part of it; it is to run again (`RestartPolicy.retry_turn`)."""
+        self.retries = 0
+        """How often it was to run again so far."""
         self.is_unwanted = False
         """Its caller withdrew it while nobody could tell what the agent makes of it; it is to be stopped."""
         self.is_exposed = False
@@ -106,7 +108,7 @@ class Run:
         """The same turn from its beginning, with nothing of what was learned of the agent that died with it."""
         run = Run(self.turn_id, prompt)
         run.is_begun, run.is_repeated = self.is_begun, self.is_repeated
-        run.is_retried = self.is_retried or self.phase is not Phase.PENDING
+        run.is_retried, run.retries = self.is_retried or self.phase is not Phase.PENDING, self.retries + 1
         return run
 
     def withdrawn(self) -> Outcome:

@@ -157,6 +157,18 @@ def test_it_is_run_again_until_the_budget_is_spent() -> None:
     assert stage.session.state == "failed"
 
 
+def test_one_that_kills_each_agent_after_a_long_while_is_not_run_again_for_ever() -> None:
+    stage = running("a", restarts=under(2, retry_turn=True))
+    for hour in (1, 2):
+        assert "settle a" not in " ".join(stage.gone(DIED, at=hour * 3600.0))
+        stage.begin()
+    assert stage.gone(DIED, at=3 * 3600.0)[2:4] == [
+        "a: TurnEnded failed",
+        "settle a: failed TurnFailed by AgentCrashed",
+    ]
+    assert stage.session.state == "hibernated"
+
+
 def test_so_is_one_whose_agent_died_before_it_was_ready() -> None:
     stage = Stage(restarts=under(1, retry_turn=True))
     stage.submit("a")
