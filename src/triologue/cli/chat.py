@@ -20,10 +20,11 @@ from triologue.options import Options, without_identity
 from triologue.ports import Agent
 
 HELP = """\
-/resume [ID]   go on with another conversation; without ID: list those of this chat, or, at its
-               beginning, go on with the latest one of the folder
+/resume ID     go on with another conversation
+/resume        list those of this chat; at its beginning: go
+               on with the latest one of the folder
 /fork          go on in a copy; the original stays as it is
-/model [NAME]  use another model from now on; without NAME: tell which one it is
+/model [NAME]  use another model, or tell which one it is
 /quit          leave (also Ctrl-D; Ctrl-C stops the answer)
 All other commands go to the agent."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -30,6 +31,18 @@ AGENTS: dict[str, Callable[[], Agent]] = {**KNOWN, "embedded": offline_agent}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 agent_type = click.Choice(list(AGENTS))
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds within bounds; `nan`, which is beyond none of them, is no number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As the command line has it, or refused."""
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return seconds
+
 
 RUN_ENDINGS = """\b
 Exit code:
@@ -97,7 +110,7 @@ def triologue() -> None:
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same conversations.")
 @click.option(
     "--pace",
-    type=click.FloatRange(0, 10),
+    type=Seconds(0, 10),
     default=0.04,
     show_default=True,
     help="Seconds between two words of the built-in agent.",
@@ -143,7 +156,7 @@ def chat(agent: str, **said: Any) -> int:
 @click.option("--session-id", metavar="UUID", help="The id that the new conversation, or the fork, gets.")
 @click.option("--fork", is_flag=True, help="With --resume or --continue: go on in a copy.")
 @click.option("--max-turns", type=click.IntRange(1), help="Round trips with the model, at most.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds; then the turn is interrupted.")
+@click.option("--timeout", type=Seconds(0, min_open=True), help="Seconds; then the turn is interrupted.")
 @click.option("--json", is_flag=True, help="Print one JSON object: the result and its outcome.")
 @click.option("--stream-json", is_flag=True, help="Print every message as it comes, one JSON a line.")
 def run(agent: str, prompt: str, json: bool, stream_json: bool, timeout: float | None, **said: Any) -> int:
@@ -198,7 +211,7 @@ def ps(key: str | None, all: bool, json: bool) -> int:
 @triologue.command(short_help="Watch what runs.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.1, 3600),
+    type=Seconds(0.1, 3600),
     default=1.0,
     show_default=True,
     help="Seconds between two looks.",

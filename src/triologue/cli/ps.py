@@ -21,7 +21,7 @@ FIGURES = ("QUEUE", "AGE", "PID", "RSS", "COST", "TURNS")
 NARROW_FIGURES = ("QUEUE", "AGE", "RSS")
 WIDE = 110
 """Characters of a line that has room for all columns."""
-PIPE_WIDTH = 400
+PIPE_WIDTH = 2_000
 """Characters of a line that nobody sees in a terminal."""
 
 
@@ -84,8 +84,9 @@ def _show(running: Running, console: Console, *, everything: bool) -> None:
     console.print(title_of(running.manager), soft_wrap=True)
     shown = [each for each in running.sessions if everything or each.state not in ASLEEP]
     if shown:
-        width = console.width if console.is_terminal else None
-        console.print(table_of(shown, width=width), width=width or PIPE_WIDTH)
+        if not console.is_terminal:
+            console.width = PIPE_WIDTH  # a width that is given to print() is cut to this one
+        console.print(table_of(shown, width=console.width if console.is_terminal else None))
     if hidden := len(running.sessions) - len(shown):
         console.print(f"{hidden} asleep (--all shows them)", style="bright_black")
 

@@ -1,6 +1,7 @@
 """`triologue top`: what runs, again and again, with the busiest on top; plain lines where there is no terminal."""
 
 import os
+import signal
 import sys
 import termios
 import time
@@ -17,7 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from triologue.cli.endings import ExitCode
-from triologue.cli.interrupting import on_interrupt
+from triologue.cli.interrupting import draining_on, on_interrupt
 from triologue.cli.ps import counted, megabytes, table_of, title_of
 from triologue.cli.running import Running, Silent, ask_all
 from triologue.manager.status import AskSessions, SessionStatus
@@ -42,15 +43,15 @@ class TopRequest(Struct, frozen=True, kw_only=True):
 
 
 async def watch_running(request: TopRequest, console: Console) -> ExitCode:
-    """Show until the user leaves."""
+    """Show until the user leaves; SIGTERM too gives the terminal back as it was."""
     scope = trio.CancelScope()
-    async with on_interrupt(scope.cancel):
+    async with draining_on(signal.SIGTERM) as ending, on_interrupt(scope.cancel):
         with scope:
             if console.is_terminal and sys.stdin.isatty():
                 await Screen(console, request).run(scope)
             else:
                 await _print_lines(console, request.interval)
-    return ExitCode.OK
+    return ending.code or ExitCode.OK
 
 
 async def _print_lines(console: Console, interval: float) -> None:
@@ -114,16 +115,22 @@ class Screen:
                 live.update(self._picture(), refresh=True)
 
     def _picture(self) -> RenderableType:
-        lines: list[RenderableType] = [Text(summary(self._running, self._silent), "bold", no_wrap=True)]
-        lines += [title_of(each.manager) for each in self._running]
+        lines: list[RenderableType] = [_one_line(Text(summary(self._running, self._silent), "bold"))]
+        lines += [_one_line(title_of(each.manager)) for each in self._running]
         sessions = [each for one in self._running for each in one.sessions]
         sessions.sort(key=SORTS[self._sort])
         room = max(1, self._console.height - len(lines) - 3)
         lines += [table_of(sessions[:room], width=self._console.width)]
         if len(sessions) > room:
             lines.append(Text(f"and {len(sessions) - room} more", "bright_black"))
-        lines.append(Text(f"sorted by {self._sort}: s sorts by something else, q leaves", "bright_black"))
+        lines.append(_one_line(Text(f"sorted by {self._sort}: s sorts by something else, q leaves", "bright_black")))
         return Group(*lines)
+
+
+def _one_line(text: Text) -> Text:
+    """Cut where the terminal ends: the picture is as many lines high as it counted."""
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
 
 
 @contextmanager

@@ -38,9 +38,9 @@ class SessionExplanation(Struct, frozen=True, kw_only=True):
     deadline_seconds: float | None
     """Seconds until then."""
     turn: TurnAge | None
-    """The turn that runs."""
+    """The turn that runs, or is the next to run and waits for its agent."""
     queue: list[TurnAge]
-    """The turns that wait, the next one first."""
+    """The turns behind it, the next one first."""
     pid: int | None
     rss_bytes: int | None
     """Of the agent's process and all below it, shared pages in parts (PSS); None where none runs, or nobody tells."""
@@ -99,7 +99,7 @@ def explain(directory: Directory, key: str, conversation: Conversation | None) -
         deadline=deadline[0] if deadline is not None else None,
         deadline_seconds=deadline[2] if deadline is not None else None,
         turn=_age(conversation.turns[running]) if running in conversation.turns else None,
-        queue=queue_of(conversation),
+        queue=_queue(conversation, running),
         pid=statistics.pid,
         rss_bytes=(measure_trees([statistics.pid]) or {}).get(statistics.pid) if statistics.pid is not None else None,
         cost_usd=statistics.total_cost_usd,
@@ -133,9 +133,9 @@ def _unknown(directory: Directory, key: str) -> SessionExplanation:
     )
 
 
-def queue_of(conversation: Conversation) -> list[TurnAge]:
-    """The turns that wait, the next one first."""
-    placed = [(turn.position, turn) for turn in conversation.turns.values()]
+def _queue(conversation: Conversation, running: str | None) -> list[TurnAge]:
+    """The turns that wait, the next one first; without the one that has its place and waits for its agent."""
+    placed = [(turn.position, turn) for turn in conversation.turns.values() if turn.id != running]
     waiting = sorted(((place, turn) for place, turn in placed if place is not None), key=lambda each: each[0])
     return [_age(turn) for _, turn in waiting]
 

@@ -88,6 +88,7 @@ def test_a_prompt_from_standard_input() -> None:
         (["run", "--cwd", "/nowhere", "x"], 2, "triologue run: Invalid value for '--cwd'"),
         (["run", "--agent", "embedded", "--session-id", "a", "x"], 2, "triologue: session_id='a' is not a UUID"),
         (["run", "--agent", "embedded", "--permission-mode", "a", "x"], 2, "triologue: permission_mode='a' is none of"),
+        (["demo", "--pace", "nan"], 2, "triologue demo: Invalid value for '--pace': 'nan' is no number of seconds"),
         (["demo", "--turns", "1"], 2, "triologue demo: Invalid value for '--turns': 1 is not in the range"),
         (["run", "--agent", "embedded", "Fail with 529: overloaded"], 1, "triologue: the turn failed"),
         (["run", "--agent", "embedded", "--resume", "a", "x"], 4, "triologue: no conversation has the session id 'a'"),

@@ -29,6 +29,7 @@ class Terminal:
     def __init__(self, process: subprocess.Popen[bytes], fd: int) -> None:
         self.process = process
         self._fd = fd
+        self.raw = ""
         self.shown = ""
         """All of it so far, without colours."""
         self._seen = 0
@@ -58,19 +59,20 @@ class Terminal:
             chunk = os.read(self._fd, 65_536)
         except OSError:  # how Linux says that nobody has the other end open any more
             return False
+        self.raw += chunk.decode(errors="replace")
         self.shown += _STYLE.sub("", chunk.decode(errors="replace")).replace("\r", "")
         return bool(chunk)
 
 
 @contextmanager
-def open_terminal(*arguments: str) -> Iterator[Terminal]:
+def open_terminal(*arguments: str, columns: int = 100, lines: int = 30) -> Iterator[Terminal]:
     master, slave = pty.openpty()
     # A session of its own, whose terminal this is: so that Ctrl-C is a key and not a call.
     login = (
         "import os, fcntl, termios, sys; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, "
     )
     login += "[sys.executable, '-m', 'triologue.cli', *sys.argv[1:]])"
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": str(lines)}
     process = subprocess.Popen(
         [sys.executable, "-c", login, *arguments], stdin=slave, stdout=slave, stderr=slave, env=environment
     )
@@ -84,6 +86,7 @@ def open_terminal(*arguments: str) -> Iterator[Terminal]:
 
 
 CTRL_C, CTRL_D = "\x03", "\x04"
+LEAVES_SCREEN = "\x1b[?1049l"
 
 
 def test_a_chat() -> None:
@@ -238,7 +241,13 @@ def test_top_in_a_terminal() -> None:
         top.wait("sorted by age")
         top.type("q")
         assert top.wait_end() == 0
-    with open_terminal("top") as top:
-        top.wait("0 managers, 0 sessions, $0.00")
-        top.type(CTRL_C)
-        assert top.wait_end() == 0
+        # However small the terminal is, the last line is seen.
+        with open_terminal("top", columns=40, lines=6) as small:
+            small.wait("python -m triologue.cli chat  pid ")
+            small.wait("sorted by age")
+    for stop in (interrupt, terminate):
+        with open_terminal("top") as top:
+            top.wait("0 managers, 0 sessions, $0.00")
+            code = stop(top)
+            assert top.wait_end() == (0 if stop is interrupt else code)
+            assert LEAVES_SCREEN in top.raw

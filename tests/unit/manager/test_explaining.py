@@ -138,6 +138,24 @@ async def test_one_that_waits_for_a_usage_limit_says_until_when(autojump_clock: 
             assert (said.startswith(limit), said.endswith(others)) == (True, True)
 
 
+async def test_one_that_has_to_wait_for_others_of_its_group(autojump_clock: MockClock) -> None:
+    limits = Limits(max_live=4, max_live_per_group=1, group=lambda key: key[0])
+    async with scripted(limits=limits) as (session, _, manager):
+        await manager.session("k2").send("silent")
+        await manager.session("k3").send("one")
+        await wait_all_tasks_blocked()
+        await session.send("one", id="t1")
+        await session.send("two", id="t2")
+        await wait_all_tasks_blocked()
+        said = manager.explain("k")
+        assert said.waits_for == (
+            "room for one more live agent: 1 of 1 agents live in its group, all busy; 1 waits before it"
+        )
+        assert said.turn is not None
+        assert (said.turn.id, [each.id for each in said.queue]) == ("t1", ["t2"]), "each of them once"
+        assert [(each.key, each.waiting) for each in manager.sessions()] == [("k2", 0), ("k3", 0), ("k", 1)]
+
+
 async def test_one_whose_agents_die(autojump_clock: MockClock) -> None:
     policy = RestartPolicy(max_restarts=2, within=60, backoff=8)
     async with scripted(restart=policy) as (session, _, manager):
