@@ -134,6 +134,6 @@ async def test_the_demo_loses_nothing(place: CleanPlace) -> None:
         name.strip(): value.strip()
         for name, _, value in (line.strip().partition("  ") for line in printed.splitlines())
     }
-    assert facts["conversations"] == "5, of them 1 forks; 1 hibernated and woken"
+    assert facts["conversations"] == "5, of them 1 fork; 1 hibernated and woken"
     assert facts["turns"].startswith("11 in ")
     assert (facts["lost turns"], facts["leaks"], facts["problems"]) == ("0", "none", "none")

@@ -27,10 +27,12 @@ def _default() -> Path:
 
 
 def make_runtime_folder() -> Path:
-    """Make it if it is not there; nobody else can look into it.
+    """Make it if it is not there; nobody else can look into it then.
+
+    One that is there keeps its mode, for it may be /tmp or a home. What is put there is this user's alone anyway.
 
     Raises:
-        OSError: it cannot be made, or is not this user's own.
+        OSError: it cannot be made, or others own it or may write in it.
     """
     folder = runtime_folder()
     try:
@@ -44,8 +46,11 @@ def make_runtime_folder() -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         # Below /tmp anybody may have made it first.
         raise PermissionError(f"{str(folder)!r} is no folder of this user; remove it, or set ${VARIABLE}")
-    if found.st_mode & 0o077:
-        folder.chmod(0o700)
+    if found.st_mode & 0o022:
+        mode = stat.S_IMODE(found.st_mode)
+        raise PermissionError(
+            f"others may write in {str(folder)!r} (mode {mode:04o}); make it 0700, or set ${VARIABLE}"
+        )
     return folder
 
 

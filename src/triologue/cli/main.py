@@ -80,5 +80,7 @@ def _calm_down() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
-    if not os.environ.get(DEBUG_VARIABLE):
+    if os.environ.get(DEBUG_VARIABLE):
+        logging.basicConfig(level=logging.INFO)
+    else:
         logging.getLogger("triologue").addHandler(logging.NullHandler())

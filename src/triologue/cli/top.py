@@ -47,7 +47,7 @@ async def watch_running(request: TopRequest, console: Console) -> ExitCode:
     scope = trio.CancelScope()
     async with draining_on(signal.SIGTERM) as ending, on_interrupt(scope.cancel):
         with scope:
-            if console.is_terminal and sys.stdin.isatty():
+            if console.is_terminal and not console.is_dumb_terminal and sys.stdin.isatty():
                 await Screen(console, request).run(scope)
             else:
                 await _print_lines(console, request.interval)

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -189,6 +190,21 @@ async def test_without_a_folder_of_ones_own_agents_start_all_the_same(
     assert "is no folder of this user; remove it, or set $TRIOLOGUE_RUNTIME_DIR" in caplog.text
 
 
+def test_a_folder_that_was_there_keeps_its_mode(own_runtime_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Who names /tmp, or a home, finds it afterwards as it was."""
+    own_runtime_folder.mkdir()
+    for mode, is_fit in ((0o755, True), (0o1777, False), (0o770, False)):
+        own_runtime_folder.chmod(mode)
+        ledger = Ledger.open("token", None)
+        assert (ledger is not None) == is_fit
+        if ledger is not None:
+            ledger.close(is_clean=True)
+        assert stat.S_IMODE(own_runtime_folder.stat().st_mode) == mode
+        assert list(own_runtime_folder.iterdir()) == []
+    assert "may write in" in caplog.text
+    assert "(mode 1777); make it 0700, or set $TRIOLOGUE_RUNTIME_DIR" in caplog.text
+
+
 async def test_a_carrier_that_starts_nothing_writes_nothing(own_runtime_folder: Path) -> None:
     async with open_carrier():
         pass
@@ -202,7 +218,7 @@ def test_a_ledger_says_what_a_later_run_needs(own_runtime_folder: Path) -> None:
     [path] = own_runtime_folder.iterdir()
     entry = msgspec.json.decode(path.read_bytes(), type=Entry)
     assert (entry.host, entry.warden, entry.token, entry.space) == (own_mark(), own_mark(), "token", pid_space())
-    assert own_runtime_folder.stat().st_mode & 0o777 == 0o700
+    assert path.stat().st_mode & 0o777 == 0o600
     ledger.close(is_clean=False)
     assert path.exists()
     again = Ledger.open("token", None)

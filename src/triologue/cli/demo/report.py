@@ -49,9 +49,10 @@ def report(console: Console, tally: Tally, measures: Measures) -> None:
 def _turns(tally: Tally, measures: Measures) -> list[tuple[str, str]]:
     outcomes = ", ".join(f"{count} {kind}" for kind, count in tally.outcomes().most_common())
     conversations = len({turn.key for turn in tally.turns})
+    forks = "fork" if tally.forks == 1 else "forks"
     rate = len(tally.turns) / measures.seconds if measures.seconds else 0
     return [
-        ("conversations", f"{conversations}, of them {tally.forks} forks; {tally.wakes} hibernated and woken"),
+        ("conversations", f"{conversations}, of them {tally.forks} {forks}; {tally.wakes} hibernated and woken"),
         ("turns", f"{len(tally.turns)} in {measures.seconds:.1f} s ({rate:.0f} a second)"),
         ("outcomes", outcomes or "none"),
         ("recalled", f"{tally.recalls} answers hold what was told before"),

@@ -41,7 +41,8 @@ class View(Protocol):
 
 def make_view(console: Console, manager: SessionManager, tally: Tally) -> View:
     """The view that suits where the output goes."""
-    return LiveView(console, manager, tally) if console.is_terminal else PlainView(console, manager, tally)
+    is_plain = not console.is_terminal or console.is_dumb_terminal
+    return PlainView(console, manager, tally) if is_plain else LiveView(console, manager, tally)
 
 
 @final
