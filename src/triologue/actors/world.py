@@ -62,12 +62,12 @@ class Oversight(Protocol):
         """The conversation of that key is not known any more."""
         ...
 
-    def gate(self, conversation: "Conversation") -> str | None:
-        """Why its turns must wait, where they must; when that changes, its actor is told."""
+    def held_up_by(self, conversation: "Conversation") -> str | None:
+        """What holds its turns up besides its agent, in words: no room, a usage limit, no money; None for nothing."""
         ...
 
-    def why(self, conversation: "Conversation") -> str | None:
-        """What it waits for, room or a usage limit, in words for people; None where for neither."""
+    def gate(self, conversation: "Conversation") -> str | None:
+        """Why its turns must wait, where they must; when that changes, its actor is told."""
         ...
 
     def refusal(self, conversation: "Conversation") -> LimitError | None:

@@ -1,5 +1,6 @@
 """How a command ends: its exit code, and the one line that says why."""
 
+import errno
 from enum import IntEnum
 
 from triologue.agents.discovery import PROGRAMS
@@ -52,6 +53,8 @@ def exit_code_of(error: BaseException) -> ExitCode:
             return ExitCode.INTERRUPTED
         case BrokenPipeError():
             return ExitCode.BROKEN_PIPE
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG):
+            return ExitCode.FAILED
         case CallerError():
             return ExitCode.USAGE
         case AgentNotFound() | AgentStartError() | NotLoggedIn():
@@ -72,6 +75,8 @@ def one_line(error: BaseException) -> str:
         # Its text lists every place that was looked at, and a screenful is no clear line.
         missing = next((each.missing for each in PROGRAMS.values() if said.startswith(each.title)), said.split("\n")[0])
         return f"{missing} (`triologue doctor` lists where it was looked for)"
+    if isinstance(error, OSError) and exit_code_of(error) is ExitCode.FAILED:
+        return f"the output cannot be written: {error.strerror}"
     if not isinstance(error, TriologueError):
         return f"a bug in triologue, please report it: {type(error).__name__}: {' '.join(said.split())}"
     return " ".join(said.split())

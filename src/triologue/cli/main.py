@@ -33,7 +33,7 @@ def _run(argv: list[str]) -> int:
 
     from triologue.cli.agent import agent
     from triologue.cli.commands import triologue
-    from triologue.cli.endings import ExitCode, exit_code_of, one_line
+    from triologue.cli.endings import ExitCode, exit_code_of, one_line, sole_error
 
     triologue.add_command(agent)
     try:
@@ -56,6 +56,8 @@ def _run(argv: list[str]) -> int:
             _drop_stdout()
         elif code is not ExitCode.INTERRUPTED:
             sys.stderr.write(f"triologue: {one_line(error)}\n")
+            if isinstance(sole_error(error), OSError):
+                _drop_stdout()
         return code
 
 
@@ -68,7 +70,7 @@ def _usage_error(error: "ClickException") -> str:
 
 
 def _drop_stdout() -> None:
-    """Whoever read our output is gone: what is left of it goes nowhere, quietly."""
+    """Whoever read our output is gone, or its disk is full: what is left of it goes nowhere, quietly."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -244,6 +244,6 @@ def check_key(key: str) -> None:
 def _refuse_identity(options: Options) -> None:
     if identity := sorted(set(options.named()) & set(IDENTITY)):
         raise InvalidOption(
-            f"{', '.join(identity)} name one conversation, and a manager has many; "
+            f"{' and '.join(identity)} would name one conversation, and a manager has many; "
             "give them to manager.session(key, options=...)"
         )

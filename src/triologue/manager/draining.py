@@ -93,7 +93,8 @@ class Draining:
             if self._registry.awake(conversation.key) is not None:
                 await self._registry.request(conversation, lambda ticket: on.Leave(ticket, error=closed)).wait()
         except TriologueError as error:  # it broke, which harms only itself
-            logger.warning("the session %r broke while it was closed: %s", conversation.key, error)
+            told = {"session_key": conversation.key}
+            logger.warning("the session %r broke while it was closed: %s", conversation.key, error, extra=told)
 
     async def _wait(self, turn: Turn) -> None:
         with trio.move_on_after(self._patience) as wait:

@@ -49,7 +49,7 @@ class SessionExplanation(Struct, frozen=True, kw_only=True):
     turns: int
     """Turns that have ended."""
     last_error: str | None
-    """Why the agent went away by itself, while it has not come back."""
+    """Why the agent went away by itself, while it has not come back; or why the session is `failed`."""
 
     def __str__(self) -> str:
         state = f"{self.state}, waits for {self.waits_for or 'nothing'}"
@@ -90,6 +90,7 @@ def explain(directory: Directory, key: str, conversation: Conversation | None) -
     deadline = _next_deadline(actor) if actor is not None else None
     running = session.run.turn_id if session is not None and session.run is not None else None
     error = session.last_error if session is not None else None
+    error = error or conversation.failure_at(trio.current_time())
     return SessionExplanation(
         key=key,
         agent=conversation.agent.name,
@@ -170,7 +171,7 @@ def waits_for(directory: Directory, conversation: Conversation) -> str | None:
         return f"the time when it may be tried again, in {failure.retry_at - now:.0f} s"
     actor = directory.registry.awake(conversation.key)
     if actor is None:
-        return None
+        return directory.world.oversight.held_up_by(conversation)
     look = _Look(actor.session, actor, directory)
     return next((said for reason in _REASONS if (said := reason(look)) is not None), None)
 
@@ -183,8 +184,7 @@ def _start(look: _Look) -> str | None:
         left = look.actor.conversation.start_after - trio.current_time()
         return f"the end of the back-off after a crash, in {max(0.0, left):.1f} s"
     if holding is not None and holding.waits_for == "room":
-        why = look.directory.world.oversight.why(look.actor.conversation)
-        return "room for one more live agent" + (f": {why}" if why is not None else "")
+        return _held_up(look) or "room for one more live agent"
     line = look.directory.world.starting.statistics()
     # A start has its deadline once it has its place.
     is_in_line = line.tasks_waiting > 0 and look.actor.clock.next() is None
@@ -230,11 +230,8 @@ def _tool(look: _Look) -> str | None:
     return f"the tool{'s' * (len(tools) > 1)} {', '.join(tools)}"
 
 
-def _gate(look: _Look) -> str | None:
-    session = look.session
-    if session.gate is None or session.run is not None or len(session.mailbox) == 0:
-        return None
-    return f"a usage limit: {look.directory.world.oversight.why(look.actor.conversation) or session.gate}"
+def _held_up(look: _Look) -> str | None:
+    return look.directory.world.oversight.held_up_by(look.actor.conversation)
 
 
 def _own_work(look: _Look) -> str | None:
@@ -273,6 +270,6 @@ _REASONS: tuple[_Reason, ...] = (
     _tool,
     _output,
     _answer,
-    _gate,
+    _held_up,
     _own_work,
 )

@@ -113,14 +113,18 @@ class Overseer:
             for crossing in self.purse.spend(conversation.key, message.cost_usd):
                 self._crossed(crossing, conversation)
 
+    def held_up_by(self, conversation: Conversation) -> str | None:
+        """What holds its turns up besides its agent, in words: no room, a usage limit, no money; None for nothing."""
+        if (wait := self.housing.why(conversation.key)) is not None:
+            return f"room for one more live agent: {wait}"
+        if (held := self.gating.why(conversation)) is not None:
+            return f"the end of a usage limit: {held}"
+        refusal = self.refusal(conversation)
+        return None if refusal is None else f"money: {refusal}"
+
     def gate(self, conversation: Conversation) -> str | None:
         """Why its turns must wait, where they must."""
         return self.gating.gate(conversation)
-
-    def why(self, conversation: Conversation) -> str | None:
-        """What it waits for, in words."""
-        wait = self.housing.why(conversation.key) or self.gating.why(conversation)
-        return str(wait) if wait is not None else None
 
     def refusal(self, conversation: Conversation) -> LimitError | None:
         """Why it may take nothing in, where that is so."""
@@ -142,13 +146,14 @@ class Overseer:
 
     def _crossed(self, crossing: Crossing, conversation: Conversation) -> None:
         whose = f"the session {crossing.key!r}" if crossing.key is not None else "all sessions of the manager"
+        told = {"session_key": crossing.key} if crossing.key is not None else {}
         if isinstance(crossing, Warn):
-            logger.warning("%s cost %.4g of %g US dollars", whose, crossing.cost_usd, crossing.limit_usd)
+            logger.warning("%s cost %.4g of %g US dollars", whose, crossing.cost_usd, crossing.limit_usd, extra=told)
             if crossing.key is not None:
                 warning = CostWarning(cost_usd=crossing.cost_usd, limit_usd=crossing.limit_usd)
                 conversation.log.publish(None, [warning])
             return
-        logger.warning("%s: %s", whose, crossing.error)
+        logger.warning("%s: %s", whose, crossing.error, extra=told)
         for actor in self._awake():
             if crossing.key in (None, actor.conversation.key):
                 actor.post(on.Refuse(crossing.error))

@@ -222,3 +222,14 @@ def command(*arguments: str, stdin: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "triologue.cli", *arguments], input=stdin, capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+def test_a_full_disk_is_told_of_in_one_line() -> None:
+    command = [sys.executable, "-m", "triologue.cli", "run", "--agent", "embedded", "Say hi"]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "triologue: the output cannot be written: No space left on device\n",
+    )

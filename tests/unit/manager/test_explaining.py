@@ -11,6 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.support.scripted_agent import ScriptedAgent
 from tests.unit.manager.stage import scripted
+from triologue.agents import Embedded
 from triologue.errors import InvalidOption
 from triologue.manager import SessionExplanation, SessionManager, TurnAge, open_manager
 from triologue.messages import AssistantBody, AssistantMessage, McpStatus, ToolUseBlock
@@ -131,7 +132,7 @@ async def test_one_that_waits_for_a_usage_limit_says_until_when(autojump_clock: 
         await session.send("one")
         await manager.session("behind").send("one")
         await wait_all_tasks_blocked()
-        limit = "a usage limit: the limit 'five_hour' is reached; waits until "
+        limit = "the end of a usage limit: the limit 'five_hour' is reached; waits until "
         for key, others in (("k", ""), ("behind", "; 1 waits before it")):
             said = manager.explain(key).waits_for
             assert said is not None
@@ -174,6 +175,8 @@ async def test_one_whose_agents_die(autojump_clock: MockClock) -> None:
         assert said.state == "failed"
         assert said.waits_for is not None
         assert said.waits_for.startswith("the time when it may be tried again, in 5")
+        assert said.last_error is not None
+        assert said.last_error.startswith("its agent died more than 2 times within 60 s (RestartPolicy)")
         assert manager.statistics().restarts == 2
 
 
@@ -230,3 +233,29 @@ async def test_a_key_that_cannot_be(autojump_clock: MockClock) -> None:
             manager.explain("")
         assert msgspec.to_builtins(manager.explain("unknown"))["state"] == "new"
         assert manager.sessions() == []
+
+
+async def test_a_session_whose_account_is_used_up_says_until_when(autojump_clock: MockClock) -> None:
+    async with open_manager(Embedded()) as manager:
+        await (await manager.session("k").send("Fail with 429: slow down")).wait()
+        for key in ("k", "late"):
+            await manager.session(key).send("Say hi")
+        await wait_all_tasks_blocked()
+        for key, rest in (("k", ""), ("late", "; 1 waits before it")):
+            said = manager.explain(key).waits_for
+            assert said is not None
+            assert said.startswith(
+                "the end of a usage limit: the API answered 429: API Error: 429 slow down; waits until 2"
+            )
+            assert said.endswith(rest)
+
+
+async def test_a_session_without_money_says_so_awake_and_asleep(autojump_clock: MockClock) -> None:
+    async with open_manager(Embedded(), limits=Limits(max_cost_usd_per_session=1e-9)) as manager:
+        session = manager.session("k")
+        await session.ask("Say hi")
+        said = manager.explain("k").waits_for
+        assert said is not None
+        assert said.startswith("money: Limits.max_cost_usd_per_session is 1e-09 US dollars, and ")
+        await session.hibernate()
+        assert manager.explain("k").waits_for == said
