@@ -33,7 +33,7 @@ def _run(argv: list[str]) -> int:
 
     from triologue.cli.agent import agent
     from triologue.cli.commands import triologue
-    from triologue.cli.endings import ExitCode, exit_code_of, one_line, sole_error
+    from triologue.cli.endings import ExitCode
 
     triologue.add_command(agent)
     try:
@@ -49,16 +49,21 @@ def _run(argv: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except BaseException as error:  # noqa: BLE001 - the last one who can tell the user about it in one line
-        if os.environ.get(DEBUG_VARIABLE):
-            traceback.print_exc()
-        code = exit_code_of(error)
-        if code is ExitCode.BROKEN_PIPE:
-            _drop_stdout()
-        elif code is not ExitCode.INTERRUPTED:
-            sys.stderr.write(f"triologue: {one_line(error)}\n")
-            if isinstance(sole_error(error), OSError):
-                _drop_stdout()
-        return code
+        return _tell(error)
+
+
+def _tell(error: BaseException) -> int:
+    """Say in one line what went wrong; return the exit code."""
+    from triologue.cli.endings import ExitCode, exit_code_of, one_line, sole_error
+
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exc()
+    code = exit_code_of(error)
+    if code not in (ExitCode.BROKEN_PIPE, ExitCode.INTERRUPTED):
+        sys.stderr.write(f"triologue: {one_line(error)}\n")
+    if isinstance(sole_error(error), OSError):  # the output may be what is broken
+        _drop_stdout()
+    return code
 
 
 def _usage_error(error: "ClickException") -> str:

@@ -30,12 +30,13 @@ class ManagerStatistics(Struct, frozen=True, kw_only=True):
     waiting: int
     """Turns in line behind others of their session."""
     live: int
-    """Of these, with a connection."""
+    """Conversations whose agent is there: those with a connection."""
     starting: int
     """Starts under way."""
     starts_waiting: int
     """Starts in line behind `Limits.max_starting`."""
     timers: int
+    """Deadlines that run, of all conversations."""
     permissions: int = 0
     """Permission requests that wait for an answer."""
     restarts: int = 0

@@ -9,10 +9,15 @@ from triologue.messages.message import Message
 from triologue.messages.requests import CanUseTool
 
 OutcomeKind: TypeAlias = Literal["answered", "failed", "interrupted", "cancelled", "merged", "lost"]
+"""`answered`: there is a result without an error. `failed`: an error result, a deadline that passed, or an agent that died.
+`interrupted`: stopped while it ran. `cancelled`: it never ran. `merged`: it went into another turn. `lost`: nobody can tell."""
 
 SessionState: TypeAlias = Literal[
     "new", "starting", "idle", "running", "interrupting", "restarting", "hibernated", "failed"
 ]
+"""`new`: nothing was said yet. `starting`, `restarting`: an agent is on its way, or waited for; the second after a crash.
+`idle`, `running`, `interrupting`: it is there, and has no turn, has one, or is to stop it. `hibernated`: it has none, and
+the next message wakes it. `failed`: its agents died too often, and for a while it takes nothing in."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
