@@ -123,10 +123,14 @@ class Prewarming:
         return True
 
     def disclaim(self, key: str, generation: int) -> None:
-        """It will not be used after all, and is ready again: it was told nothing."""
+        """It will not be used after all, and is ready again: it was told nothing. One that goes takes its place along."""
         warm = self._claimed.pop((key, generation), None)
-        if warm is not None and not warm.is_gone:
-            self._housing.hand_over(key, generation, to=(warm.key, 0), group=None, evict=lambda: self._let_go(warm))
+        if warm is None or warm.closed.is_set():
+            return
+        self._housing.hand_over(key, generation, to=(warm.key, 0), group=None, evict=lambda: self._let_go(warm))
+        if warm.is_gone:
+            self._housing.closes(warm.key, 0)
+        else:
             self._ready.appendleft(warm)
             self._housing.rests(warm.key, 0, is_idle=True, is_spare=True)
 
@@ -135,10 +139,11 @@ class Prewarming:
         self, key: str, generation: int, agent: Agent, options: Options, *, sink: Sink, carrier: Carrier
     ) -> AsyncGenerator[Connection]:
         """Open a connection: the one that was claimed, or a new one."""
-        warm = self._claimed.pop((key, generation), None)
+        warm = self._claimed.get((key, generation))
         if warm is not None and warm.is_gone:
-            await warm.closed.wait()
+            await warm.closed.wait()  # the place is its own until then, also where this is cancelled
             warm = None
+        self._claimed.pop((key, generation), None)
         if warm is None or warm.connection is None:
             async with agent.connect(options, sink=sink, carrier=carrier) as connection:
                 yield connection

@@ -150,6 +150,21 @@ async def test_a_turn_that_is_given_up_gives_back_what_was_ready(autojump_clock:
             assert agent.most_live == 1
 
 
+async def test_one_that_dies_as_it_is_wanted_keeps_its_place_until_it_is_gone(autojump_clock: MockClock) -> None:
+    for steps in range(10):  # at some of these it is claimed, and not taken over yet
+        agent = ScriptedAgent()
+        agent.closing = 3.0
+        async with prewarmed(1, agent, max_live=1) as (manager, _), trio.open_nursery() as nursery:
+            nursery.start_soon(manager.session("a").send, "hi")
+            for _ in range(steps):
+                await trio.lowlevel.checkpoint()
+            agent.link.die(9)
+            await trio.sleep(1)
+            await manager.session("a").close()
+            assert (await manager.session("b").ask("hi")).result == "1. hi"
+        assert agent.most_live == 1
+
+
 async def test_an_agent_inside_the_program_needs_none(autojump_clock: MockClock) -> None:
     agent = ScriptedAgent()
     async with open_manager(agent, prewarm=3) as manager:
