@@ -1,8 +1,10 @@
 """The manager: sessions by key, and what is to be seen of them."""
 
 from collections import Counter
+from contextlib import suppress
 from typing import final
 
+import trio
 from msgspec import Struct
 
 from triologue.agents import Leftovers, measure_trees
@@ -59,6 +61,7 @@ class SessionManager:
         self._leftovers = leftovers
         self._directory = directory
         self._draining = draining
+        self._token = trio.lowlevel.current_trio_token()
         self._registry = directory.registry
         self._world = directory.world
 
@@ -164,13 +167,17 @@ class SessionManager:
     # The end.
 
     def drain(self) -> None:
-        """Ask for the end, from anywhere, a turn of its own too; it comes by itself, and this waits for nothing.
+        """Ask for the end, from anywhere, a turn of its own or a thread too; it comes by itself, and this waits for nothing.
 
         From now on nothing new is taken in. Turns that run may go on for `Deadlines.drain`, then they are interrupted;
         when all agents are gone the manager's block is cancelled, and left as if it had come to its end. Asked for
         again, turns that still run are interrupted at once. It is what a signal in `open_manager(drain_on=...)` does.
         """
-        self._draining.ask()
+        if trio.lowlevel.in_trio_run():
+            self._draining.ask()
+            return
+        with suppress(trio.RunFinishedError):  # then it has ended already
+            self._token.run_sync_soon(self._draining.ask)
 
     def finish(self) -> None:
         """Nothing follows: tell those who still read."""

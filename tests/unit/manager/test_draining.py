@@ -118,6 +118,20 @@ async def test_a_drain_that_a_turn_asks_for_ends(autojump_clock: MockClock) -> N
     assert trio.current_time() == 3
 
 
+async def test_a_drain_that_a_plain_function_asks_for_in_its_thread_ends() -> None:
+    def shut_down() -> str:
+        """Stop the bot."""
+        manager.drain()
+        return "good night"
+
+    async with open_manager(Embedded(model=OfflineModel(), tools=[shut_down])) as manager:
+        turn = await manager.session("k").send("Call shut_down()")
+        with trio.fail_after(30):
+            await trio.sleep_forever()
+    assert (await turn.wait()).kind == "answered"
+    await trio.to_thread.run_sync(manager.drain)  # changes nothing any more
+
+
 @pytest.mark.parametrize("wrong", [signal.SIGTERM, "SIGTERM", (signal.SIGKILL,), ("SIGTERM",), (4711,)])
 async def test_only_signals_that_can_be_heard_drain(wrong: object) -> None:
     with pytest.raises(InvalidOption, match=r"drain_on=.*: give a tuple of signals"):
