@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent.parent / "examples"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 
 # Programs that bring an agent with tools of their own, because it is what they show.
-WITH_OWN_AGENT = {"limits", "permissions", "tools"}
+WITH_OWN_AGENT = {"limits", "permissions", "tenants", "tools"}
 # Abandoning a query is what it shows, and Python warns of that.
 WARNS = {"own_generator"}
 
@@ -59,7 +59,7 @@ ON_EMBEDDED = {
     """,
     "cost": """
         Remember: I like Python   $0.000189   in total $0.000189
-        What do I like?           $0.000162   in total $0.000351
+        What do I like?           $0.000162   in total $0.000151
         Say thanks                $0.000177   in total $0.000528
     """,
     "endless_input": """
@@ -153,6 +153,11 @@ ON_EMBEDDED = {
         Cyd: I pack an apple a book a cat
         Ada: I pack an apple a book a cat a drum
         Bob: I pack an apple a book a cat a drum an egg
+    """,
+    "tenants": """
+        acme:2 waits for room for one more live agent: 1 of 1 agents live in its group, all busy
+        acme:2 says: I waited
+        bolt:1 has cost more than $0.0001
     """,
     "tools": """
         I will use add and nap.
@@ -314,6 +319,11 @@ ON_CLAUDE = {
         Ada: I pack an apple a book a cat a drum
         Bob: I pack an apple a book a cat a drum an egg
     """,
+    "tenants": """
+        acme:2 waits for room for one more live agent: 1 of 1 agents live in its group, all busy
+        acme:2 says: echo[1]: Say I waited
+        bolt:1 has cost more than $0.0001
+    """,
     "tools": """
         I look around.
         Bash {'command': 'pwd'}
@@ -355,6 +365,7 @@ ARGUMENTS_ON_CLAUDE: dict[str, dict[str, Any]] = {
     "talking_agents": {"prompt": "[[say {}]]"},
     "overlapping": {"busy": LONG},
     "overnight": {"jobs": {"docs": "[[say the docs are fine]]"}},
+    "tenants": {"busy": LONG},
     "permissions": {
         "prompt": '[[tool Bash {"command": "touch old.txt"}]][[tool Bash {"command": "touch /etc/never"}]][[results]]'
     },

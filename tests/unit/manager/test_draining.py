@@ -126,8 +126,7 @@ async def test_a_drain_that_a_plain_function_asks_for_in_its_thread_ends() -> No
 
     async with open_manager(Embedded(model=OfflineModel(), tools=[shut_down])) as manager:
         turn = await manager.session("k").send("Call shut_down()")
-        with trio.fail_after(30):
-            await trio.sleep_forever()
+        await serve()
     assert (await turn.wait()).kind == "answered"
     await trio.to_thread.run_sync(manager.drain)  # changes nothing any more
 
