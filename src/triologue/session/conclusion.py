@@ -11,6 +11,8 @@ from triologue.session.link import Concluding, LinkState
 class Conclusion:
     """Asks for one thing after the other. All together they have one deadline, so that an agent always goes."""
 
+    __slots__ = ("_session",)
+
     def __init__(self, session: Ground) -> None:
         self._session = session
 

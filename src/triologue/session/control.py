@@ -17,6 +17,8 @@ from triologue.wire import Answered, Asked, Ignored, Refused, Withdrawn
 class Control:
     """Takes each of its frames to whom it concerns."""
 
+    __slots__ = ("_questions", "_serving", "_session", "_steering")
+
     def __init__(self, session: Ground, questions: Questions, serving: Serving, steering: Steering) -> None:
         self._session = session
         self._questions = questions

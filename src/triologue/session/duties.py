@@ -53,6 +53,8 @@ class Duties:
         tag: what the ids of permission requests begin with; at most 24 characters, unique in the manager.
     """
 
+    __slots__ = ("_answers", "_count", "_open", "_permissions", "_tag")
+
     def __init__(self, tag: str) -> None:
         self._tag = tag
         self._count = 0

@@ -34,6 +34,33 @@ MAX_AGE = "max_age"
 class Ground:
     """The link, the turn that runs, and what was learned of the conversation."""
 
+    __slots__ = (
+        "_effects",
+        "asks",
+        "changes",
+        "doubtful",
+        "duties",
+        "gate",
+        "is_accounting",
+        "is_confirmed",
+        "is_fresh",
+        "is_held",
+        "is_leaving",
+        "is_metered",
+        "last_error",
+        "leaves_for",
+        "link",
+        "peer",
+        "refusal",
+        "refuses",
+        "run",
+        "session_id",
+        "timed",
+        "total_cost_usd",
+        "wanted",
+        "watch",
+    )
+
     def __init__(
         self,
         session_id: str | None,

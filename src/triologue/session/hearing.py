@@ -2,7 +2,7 @@
 
 from itertools import compress, count
 from operator import attrgetter
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from triologue.errors import AgentProtocolError, NotLoggedIn, TriologueError
 from triologue.messages import (
@@ -44,25 +44,13 @@ _SIGNS_OF_A_TURN = frozenset((InitMessage, AssistantMessage, UserMessage, Stream
 class Hearing:
     """The agent's half of a session's inputs."""
 
+    __slots__ = ("_chunk", "_dialogue", "_session", "_steering")
+
     def __init__(self, session: Ground, control: Control, steering: Steering) -> None:
         self._session = session
         self._dialogue = control
         self._steering = steering
         self._chunk: list[Message] = []
-        self._notable: dict[type[Message], Any] = {
-            ResultMessage: self._result,
-            CommandLifecycle: self._lifecycle,
-            SessionStateMessage: self._agent_state,
-            BackgroundTasksMessage: self._background,
-            RateLimitEvent: self._limits,
-            InitMessage: self._init,
-            ConversationReset: self._reset,
-            ControlRequest: self._control,
-            ControlResponse: self._control,
-            ControlCancel: self._control,
-            KeepAlive: self._control,
-        }
-        self._looked_at = frozenset({*self._notable, AssistantMessage, UserMessage})
 
     def is_plain(self, batch: list[Message]) -> bool:
         """Does nothing in this batch need a decision? Then it is published as it came, and not given to `take_in`."""
@@ -72,9 +60,9 @@ class Hearing:
         if watch.waits_for_output or is_unsure:
             return False
         types = set(map(type, batch))
-        if self._looked_at.isdisjoint(types):
+        if self._LOOKED_AT.isdisjoint(types):
             return True
-        is_plain = self._notable.keys().isdisjoint(types) and _refused_account(batch) is None
+        is_plain = self._NOTABLE.keys().isdisjoint(types) and _refused_account(batch) is None
         if not is_plain or watch.times_tools:
             return False
         if session.owner is not None:
@@ -96,13 +84,13 @@ class Hearing:
 
     def _hear_sure(self, batch: list[Message]) -> None:
         """The quick way: what lies between two notable messages is taken at once."""
-        notable, done = self._notable, 0
+        done = 0
         if len(batch) == 1:
             self._hear(batch[0])
             return
-        for place in compress(count(), map(notable.__contains__, map(type, batch))):
+        for place in compress(count(), map(self._NOTABLE.__contains__, map(type, batch))):
             self._pass_on(batch[done:place])
-            notable[type(batch[place])](batch[place])
+            self._NOTABLE[type(batch[place])](self, batch[place])
             done = place + 1
         self._pass_on(batch[done:])
 
@@ -116,11 +104,11 @@ class Hearing:
         self._chunk += messages
 
     def _hear(self, message: Message) -> None:
-        handle = self._notable.get(type(message))
+        handle = self._NOTABLE.get(type(message))
         if handle is None:
             self._pass_on([message])
         else:
-            handle(message)
+            handle(self, message)
 
     def _is_unsure(self) -> bool:
         """Has the prompt gone out to an agent that has not shown yet that it tells when it takes one up?"""
@@ -275,6 +263,22 @@ class Hearing:
             "the agent ended the turn, and its result could not be read; was it longer than Limits.max_message_bytes?"
         )
         session.end_run(run.stopped("without a result") if run.is_stopping else failed_by(error))
+
+    # What needs a decision, and who takes it; of the class, for in each session the table would weigh 1 KiB.
+    _NOTABLE: ClassVar[dict[type[Message], Any]] = {
+        ResultMessage: _result,
+        CommandLifecycle: _lifecycle,
+        SessionStateMessage: _agent_state,
+        BackgroundTasksMessage: _background,
+        RateLimitEvent: _limits,
+        InitMessage: _init,
+        ConversationReset: _reset,
+        ControlRequest: _control,
+        ControlResponse: _control,
+        ControlCancel: _control,
+        KeepAlive: _control,
+    }
+    _LOOKED_AT = frozenset({*_NOTABLE, AssistantMessage, UserMessage})
 
 
 def _refused_account(batch: list[Message]) -> AssistantMessage | None:

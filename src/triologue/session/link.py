@@ -90,6 +90,27 @@ Purpose: TypeAlias = Handshake | Interrupting | Concluding | Asking | Changing |
 class Link:
     """One link after another; each start is a new generation, and what is meant for one never reaches the next."""
 
+    __slots__ = (
+        "_greeting",
+        "_purposes",
+        "applied",
+        "background",
+        "capabilities",
+        "conclusions",
+        "dialogue",
+        "generation",
+        "has_introduced_itself",
+        "is_admitted",
+        "is_old",
+        "is_untried",
+        "is_working",
+        "preparations",
+        "state",
+        "tells_lifecycle",
+        "to_conclude",
+        "version",
+    )
+
     def __init__(self) -> None:
         self.state = LinkState.ABSENT
         self.generation = 0

@@ -28,6 +28,8 @@ _NO_CRASHES = (AgentNotFound, NotLoggedIn, SessionNotFound, CallerError)
 class Losing:
     """The end of a link, however it came."""
 
+    __slots__ = ("_killed_for", "_mailbox", "_restarts", "_session", "_steering", "begins_fresh", "start_after")
+
     def __init__(self, session: Ground, mailbox: Mailbox, steering: Steering, restarts: Restarts) -> None:
         self._session = session
         self._mailbox = mailbox

@@ -51,6 +51,21 @@ class Session(Ground):
         doubtful: settings that an agent died of, perhaps, with what they were before; see `Ground.doubtful`.
     """
 
+    __slots__ = (
+        "_conclusion",
+        "_hearing",
+        "_leaves",
+        "_losing",
+        "_questions",
+        "_rest_tickets",
+        "_serving",
+        "_shown",
+        "_stopping",
+        "mailbox",
+        "rests",
+        "steering",
+    )
+
     def __init__(
         self,
         *,

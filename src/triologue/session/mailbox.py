@@ -31,6 +31,8 @@ class Mailbox:
         limit: how many prompts may wait.
     """
 
+    __slots__ = ("_parts", "_turns", "limit")
+
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._turns: OrderedDict[str, Waiting] = OrderedDict()

@@ -18,6 +18,8 @@ LATE = "the agent did not answer within Deadlines.control, and the request was t
 class Questions:
     """The asking half of the control dialogue. Handshake, interrupt and settings begin elsewhere; all end here."""
 
+    __slots__ = ("_session",)
+
     def __init__(self, session: Ground) -> None:
         self._session = session
 

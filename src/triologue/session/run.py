@@ -34,6 +34,24 @@ _ABORTED = ("aborted_streaming", "aborted_tools")
 class Run:
     """The turn that runs. Its prompt's uuid is how the agent names it."""
 
+    __slots__ = (
+        "account_error",
+        "has_others",
+        "is_begun",
+        "is_exposed",
+        "is_noticed",
+        "is_repeated",
+        "is_retried",
+        "is_stopping",
+        "is_unwanted",
+        "phase",
+        "prompt",
+        "put_aside",
+        "stop_tickets",
+        "timeout",
+        "turn_id",
+    )
+
     def __init__(self, turn_id: str, prompt: UserMessage) -> None:
         self.turn_id = turn_id
         self.prompt = prompt

@@ -30,6 +30,8 @@ _UNSAYABLE = (TypeError, ValueError, OverflowError, RecursionError, TriologueErr
 class Serving:
     """The answering half of the control dialogue: one answer for each request, and none for what was taken back."""
 
+    __slots__ = ("_session",)
+
     def __init__(self, session: Ground) -> None:
         self._session = session
 

@@ -20,6 +20,8 @@ class Steering:
     Only an agent that tells what becomes of each prompt can be steered, for else nobody knows which of these happened.
     """
 
+    __slots__ = ("_handed", "_mailbox", "_recalled", "_session")
+
     def __init__(self, session: Ground, mailbox: Mailbox) -> None:
         self._session = session
         self._mailbox = mailbox

@@ -15,6 +15,8 @@ from triologue.session.serving import Serving
 class Stopping:
     """Interrupts, and kills as the last resort."""
 
+    __slots__ = ("_losing", "_serving", "_session")
+
     def __init__(self, session: Ground, serving: Serving, losing: Losing) -> None:
         self._session = session
         self._serving = serving

@@ -39,6 +39,17 @@ class Watch:
         wanted: the names of the deadlines that there are.
     """
 
+    __slots__ = (
+        "_effect",
+        "_generation",
+        "_permissions",
+        "_wanted",
+        "_works_otherwise",
+        "is_on",
+        "tools",
+        "waits_for_output",
+    )
+
     def __init__(self, effect: Callable[[do.Effect], None], wanted: frozenset[str]) -> None:
         self._effect = effect
         self._wanted = wanted

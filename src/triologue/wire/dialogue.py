@@ -66,6 +66,8 @@ class Dialogue:
         prefix: begins the ids of our own requests; they need to be unique only among ours.
     """
 
+    __slots__ = ("_closed", "_count", "_ours", "_prefix", "_theirs")
+
     def __init__(self, prefix: str = "req_") -> None:
         self._prefix = prefix
         self._count = 0
