@@ -7,12 +7,12 @@ from typing import assert_never, final
 from uuid import uuid4
 
 import trio
-from msgspec import Struct
 
 from triologue.actors.clock import Clock, timed
 from triologue.actors.conversation import Conversation
 from triologue.actors.desk import Desk
 from triologue.actors.holding import Holding
+from triologue.actors.inbox import Inbox, Letter
 from triologue.actors.replies import Reply
 from triologue.actors.world import World
 from triologue.errors import LimitError, SessionFailed, TriologueError
@@ -24,13 +24,6 @@ from triologue.session.run import failed_by
 logger = logging.getLogger("triologue.session")
 
 
-class Letter(Struct, frozen=True):
-    """An input on its way to its actor, and who wants to know that it was taken in."""
-
-    event: on.Input
-    accepted: Reply | None = None
-
-
 @final
 class Actor:
     """Runs one awake session. Inputs come in through its inbox, in order; its task ends when the session sleeps.
@@ -38,6 +31,24 @@ class Actor:
     What the agent says does not queue there: a connection hands its batches to the session synchronously, so nothing
     stands between a read and those who listen.
     """
+
+    __slots__ = (
+        "_abort",
+        "_desk",
+        "_failure",
+        "_inbox",
+        "_nursery",
+        "_replies",
+        "_rests",
+        "_tickets",
+        "_waits_at_gate",
+        "_world",
+        "clock",
+        "conversation",
+        "holding",
+        "is_over",
+        "session",
+    )
 
     def __init__(self, conversation: Conversation, world: World) -> None:
         self.conversation = conversation
@@ -61,8 +72,7 @@ class Actor:
         # One that is set already has done its work: the session lives on.
         event = conversation.options.abort_event
         self._abort = event if event is not None and not event.is_set() else None
-        # Without a bound, because what comes in is bounded already: prompts by the mailbox, the rest by its callers.
-        self._post, self._inbox = trio.open_memory_channel[Letter](float("inf"))
+        self._inbox = Inbox()
         self._replies: dict[int, Reply] = {}
         self._tickets = 0
         self.holding: Holding | None = None
@@ -95,7 +105,7 @@ class Actor:
 
     def post(self, event: on.Input, accepted: Reply | None = None) -> None:
         """Put an input into the inbox. Never waits."""
-        self._post.send_nowait(Letter(event, accepted))
+        self._inbox.put(Letter(event, accepted))
 
     def request(self, make: Callable[[int], on.Input]) -> Reply:
         """Post an input that is answered; the reply comes under the ticket that `make` was given."""
@@ -120,13 +130,12 @@ class Actor:
         """
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self._watch_abort)
-            async for letter in self._inbox:
-                self._take_in(letter)
+            if self._abort is not None:
+                nursery.start_soon(self._watch_abort, self._abort)
+            while not self.session.is_quiet or len(self._inbox) > 0:
+                self._take_in(await self._inbox.next())
                 if self._failure is not None:
                     raise self._failure
-                if self.session.is_quiet and not self._inbox.statistics().current_buffer_used:
-                    break
             self._put_away()
             nursery.cancel_scope.cancel()
 
@@ -281,10 +290,9 @@ class Actor:
         self._failure = error
         self.post(on.Expired("failure", 0))
 
-    async def _watch_abort(self) -> None:
-        if self._abort is not None:
-            await self._abort.wait()
-            self.post(on.StopTurn(None))
+    async def _watch_abort(self, event: trio.Event) -> None:
+        await event.wait()
+        self.post(on.StopTurn(None))
 
     def _put_away(self) -> None:
         self.is_over = True
@@ -309,8 +317,8 @@ class Actor:
 
     def _refuse_inbox(self, cause: TriologueError) -> None:
         refused = SessionFailed(f"it was not taken in: {cause}", reason=str(cause))
-        while self._inbox.statistics().current_buffer_used:
-            self._refuse(self._inbox.receive_nowait(), refused)
+        for letter in self._inbox.take_all():
+            self._refuse(letter, refused)
 
     def _refuse(self, letter: Letter, error: Exception) -> None:
         if isinstance(letter.event, on.Submit):

@@ -28,6 +28,8 @@ class Callbacks:
         key: of the session, for the log file.
     """
 
+    __slots__ = ("_begun", "_key", "_nursery", "_post", "_running", "service")
+
     def __init__(self, nursery: trio.Nursery, service: Service, post: Callable[[on.Input], None], key: str) -> None:
         self.service = service
         self._nursery = nursery

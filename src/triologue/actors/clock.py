@@ -28,6 +28,8 @@ class Clock:
         ring: takes the word that one has passed.
     """
 
+    __slots__ = ("_deadlines", "_paused", "_ring", "_running", "_timers", "_token", "heard_at")
+
     def __init__(self, timers: Timers, deadlines: Deadlines, ring: Callable[[on.Expired], None]) -> None:
         self._timers = timers
         self._deadlines = deadlines

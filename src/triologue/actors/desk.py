@@ -30,6 +30,18 @@ class Desk:
         request: the same for one that is answered.
     """
 
+    __slots__ = (
+        "_can_use_tool",
+        "_conversation",
+        "_is_asked",
+        "_on_permission",
+        "_open",
+        "_permissions",
+        "_post",
+        "_request",
+        "_seconds",
+    )
+
     def __init__(
         self,
         conversation: Conversation,

@@ -37,6 +37,24 @@ class Holding:
         fail: takes what is a bug, here or in a replaceable part.
     """
 
+    __slots__ = (
+        "_apply",
+        "_conversation",
+        "_desk",
+        "_fail",
+        "_has_left",
+        "_hear",
+        "_post",
+        "_scope",
+        "_session",
+        "_start",
+        "_unsent",
+        "_world",
+        "callbacks",
+        "connection",
+        "waits_for",
+    )
+
     def __init__(
         self,
         start: do.Start,

@@ -24,6 +24,8 @@ EXIT_AUTH_EXPIRED = 41
 class Notices:
     """Calls them one after the other, in the order in which things were said. What they raise is logged."""
 
+    __slots__ = ("_inbox", "_key", "_on_auth_expired", "_on_mcp_status", "_on_result", "_over", "_post", "is_wanted")
+
     def __init__(self, options: Options, key: str) -> None:
         self._on_mcp_status = options.on_mcp_status_change
         self._on_auth_expired = options.on_auth_expired

@@ -19,6 +19,8 @@ class Place:
         admitted: called when the start is under way.
     """
 
+    __slots__ = ("_admitted", "_carrier", "_is_admitted", "_is_taken", "_starting")
+
     def __init__(self, carrier: Carrier, starting: trio.CapacityLimiter, admitted: Callable[[], None]) -> None:
         self._carrier = carrier
         self._starting = starting

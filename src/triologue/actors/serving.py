@@ -33,6 +33,8 @@ class Servants:
         fail: takes what is a bug, here or in a replaceable part.
     """
 
+    __slots__ = ("_fail", "_home", "_key", "_nursery", "_patience", "_post")
+
     def __init__(
         self,
         world: World,

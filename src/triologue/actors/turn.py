@@ -33,6 +33,23 @@ class Turn:
     whenever they come. It never raises for an outcome; nobody reading costs nothing.
     """
 
+    __slots__ = (
+        "_accepted_at",
+        "_begin",
+        "_ended",
+        "_held",
+        "_home",
+        "_id",
+        "_into",
+        "_log",
+        "_meta",
+        "_outcome",
+        "_position",
+        "_reserved",
+        "_withdraw",
+        "is_followed",
+    )
+
     def __init__(
         self,
         turn_id: str,
@@ -186,6 +203,8 @@ class Turn:
 @final
 class _TurnMessages:
     """Reads one turn from a log. A class and not an async generator, so that it may be dropped half-way anywhere."""
+
+    __slots__ = ("_asker", "_cursor", "_log", "_ready", "_turn")
 
     def __init__(self, log: Log, cursor: Cursor, turn: Turn) -> None:
         self._log = log

@@ -65,6 +65,8 @@ def _check_matcher(where: str, matcher: Any) -> None:
 class Hooks:
     """The hook callbacks of one connection, by the ids that `wire_hooks` gave them."""
 
+    __slots__ = ("_callbacks",)
+
     def __init__(self, hooks: dict[str, list[HookMatcher]] | None) -> None:
         self._callbacks = {
             callback_id: (event, hook, matcher.timeout)

@@ -23,6 +23,8 @@ _PROTOCOL = "2025-06-18"
 class McpHosts:
     """Answers for every server. Made by `open_mcp_hosts`."""
 
+    __slots__ = ("_added", "_begun_with", "_hosts", "_is_closed", "_nursery")
+
     def __init__(self, servers: Mapping[str, McpServer], nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._begun_with = dict(servers)
@@ -106,6 +108,8 @@ def unknown_server(name: str, message: Mapping[str, Any]) -> dict[str, Any]:
 
 class _Host:
     """One server of one connection, through as many runs as it takes."""
+
+    __slots__ = ("_handshake", "_nursery", "_server", "_session")
 
     def __init__(self, server: McpServer, nursery: trio.Nursery) -> None:
         self._server, self._nursery = server, nursery

@@ -45,6 +45,8 @@ def check_callbacks(options: Options) -> None:
 class Service:
     """Answers the requests of one connection. Made by `open_service`."""
 
+    __slots__ = ("_hooks", "_mcp", "_options", "_tokens")
+
     def __init__(self, options: Options, mcp: McpHosts, tokens: Tokens) -> None:
         self._options, self._mcp, self._tokens = options, mcp, tokens
         self._hooks = Hooks(options.hooks)

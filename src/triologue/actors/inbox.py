@@ -1,0 +1,55 @@
+"""What came for an actor and was not taken in yet."""
+
+from typing import final
+
+import trio
+from msgspec import Struct
+
+from triologue.actors.replies import Reply
+from triologue.session import inputs as on
+
+
+class Letter(Struct, frozen=True):
+    """An input on its way to its actor, and who wants to know that it was taken in."""
+
+    event: on.Input
+    accepted: Reply | None = None
+
+
+@final
+class Inbox:
+    """Letters in order, for one reader. A third of a memory channel's weight, and there is one for each session.
+
+    Without a bound, because what comes in is bounded already: prompts by the mailbox, the rest by its callers.
+    """
+
+    __slots__ = ("_letters", "_news")
+
+    def __init__(self) -> None:
+        self._letters: list[Letter] = []
+        self._news: trio.Event | None = None
+        """What the reader waits for; None while it does not."""
+
+    def __len__(self) -> int:
+        return len(self._letters)
+
+    def put(self, letter: Letter) -> None:
+        """One more. Never waits."""
+        self._letters.append(letter)
+        news, self._news = self._news, None
+        if news is not None:
+            news.set()
+
+    async def next(self) -> Letter:
+        """Wait for the next one."""
+        if self._letters:
+            await trio.lowlevel.checkpoint()
+        while not self._letters:
+            self._news = trio.Event()
+            await self._news.wait()
+        return self._letters.pop(0)
+
+    def take_all(self) -> list[Letter]:
+        """Those that are left, for a reader that reads no more."""
+        letters, self._letters = self._letters, []
+        return letters
