@@ -9,7 +9,7 @@ import trio
 
 from triologue.actors.permissions import Permission, check_result, input_of, suggestions_of
 from triologue.errors import InvalidOption
-from triologue.hosting import Service, Unsupported, reason_of, run_callback
+from triologue.hosting import Service, StartSoon, Unsupported, reason_of, run_callback
 from triologue.messages import PermissionResultAllow, PermissionResultDeny
 from triologue.options import CanUseToolCallback, ToolPermissionContext
 from triologue.session import effects as do, inputs as on, subtype_of
@@ -22,23 +22,22 @@ class Callbacks:
     """What this program does for one agent while it works; many at once. What each gives is posted to the session.
 
     Args:
-        nursery: as long-lived as the connection.
+        start_soon: of a nursery as long-lived as the connection.
         service: answers everything but permission requests.
         post: takes what came of them.
         key: of the session, for the log file.
     """
 
-    __slots__ = ("_begun", "_key", "_nursery", "_post", "_running", "service")
+    __slots__ = ("_begun", "_key", "_post", "_running", "_start_soon", "service")
 
-    def __init__(self, nursery: trio.Nursery, service: Service, post: Callable[[on.Input], None], key: str) -> None:
+    def __init__(self, start_soon: StartSoon, service: Service, post: Callable[[on.Input], None], key: str) -> None:
         self.service = service
-        self._nursery = nursery
+        self._start_soon = start_soon
         self._post = post
         self._key = key
         self._running: dict[str, trio.CancelScope] = {}
-        self._begun = trio.Event()
-        """The newest of them has begun."""
-        self._begun.set()
+        self._begun: trio.Event | None = None
+        """The newest of them has begun; None while there was none."""
 
     def serve(self, effect: do.Serve) -> None:
         """Begin to answer a request."""
@@ -86,13 +85,13 @@ class Callbacks:
     ) -> None:
         # Made here, so that it can be dropped also before its task has made its first step.
         scope = self._running[request_id] = trio.CancelScope()
-        before, self._begun = self._begun, trio.Event()
-        self._nursery.start_soon(
+        before, self._begun = self._begun, (begun := trio.Event())
+        self._start_soon(
             self._run,
             generation,
             request_id,
             scope,
-            _in_turn(before, self._begun, work),
+            _in_turn(before, begun, work),
             name=f"triologue callback {name}",
         )
 
@@ -122,14 +121,14 @@ class Callbacks:
 
 
 async def _in_turn(
-    before: trio.Event, begun: trio.Event, work: Callable[[], Awaitable[on.Input | None]]
+    before: trio.Event | None, begun: trio.Event, work: Callable[[], Awaitable[on.Input | None]]
 ) -> on.Input | None:
     """Do the work, and begin it after what was asked for before it: trio starts tasks in any order.
 
     A message to an MCP server must not be overtaken by the one that cancels it.
     """
     try:
-        if not before.is_set():
+        if before is not None and not before.is_set():
             await before.wait()
     finally:
         begun.set()

@@ -132,9 +132,10 @@ class Holding:
     async def _serve(self, options: Options) -> TriologueError | None:
         agent = self._conversation.agent
         tokens = agent.tokens if isinstance(agent, ProvidesTokens) else None
-        servants = Servants(self._world, self._conversation, post=self._post, fail=self._fail)
-        async with servants.open(options, tokens) as (self.callbacks, notices):
-            return await self._connect(options, notices)
+        servants = Servants(options, tokens, self._world, self._conversation, post=self._post, fail=self._fail)
+        async with servants.open():
+            self.callbacks = servants.callbacks
+            return await self._connect(options, servants.notices)
         raise AssertionError("this swallows no exception")
 
     def _launch_options(self) -> Options:

@@ -1,9 +1,9 @@
 """What serves one connection: its callbacks, its MCP servers, and who is told of what the agent says of itself."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import final
+from typing import Any, final
 
 import trio
 
@@ -12,7 +12,7 @@ from triologue.actors.conversation import Conversation
 from triologue.actors.inside import at_home
 from triologue.actors.notices import Notices
 from triologue.actors.world import World
-from triologue.hosting import Tokens, open_service
+from triologue.hosting import Service, Tokens
 from triologue.options import Options
 from triologue.session import inputs as on
 
@@ -21,74 +21,104 @@ logger = logging.getLogger("triologue.session")
 
 @final
 class Servants:
-    """Makes what serves each connection of a session.
+    """Serves one connection, beside its session: in a task of the manager's nursery, which begins with its first work.
 
-    They run beside the session, in the manager's nursery: a callback that shields itself from its cancellation goes on
-    there, and holds up neither the session nor who closes it.
+    Beside, because a callback that shields itself from its cancellation goes on there, and holds up neither the session
+    nor who closes it. With its first work, because most sessions at rest have called nothing back yet, and a task with
+    a nursery weighs as much as all else of such a session.
 
     Args:
+        options: what the connection is started with.
+        tokens: what gives the tokens of the agent's log-in.
         world: what is shared: the nursery, and how long is waited for what is cancelled.
         conversation: whose they are.
         post: takes what came of callbacks.
         fail: takes what is a bug, here or in a replaceable part.
+
+    Raises:
+        TriologueError: the options name what cannot be served.
     """
 
-    __slots__ = ("_fail", "_home", "_key", "_nursery", "_patience", "_post")
+    __slots__ = (
+        "_ended",
+        "_fail",
+        "_home",
+        "_key",
+        "_nursery",
+        "_patience",
+        "_scope",
+        "_service",
+        "_waiting",
+        "_world_nursery",
+        "callbacks",
+        "notices",
+    )
 
     def __init__(
         self,
+        options: Options,
+        tokens: Tokens | None,
         world: World,
         conversation: Conversation,
         *,
         post: Callable[[on.Input], None],
         fail: Callable[[Exception], None],
     ) -> None:
-        self._nursery = world.nursery
+        self._world_nursery = world.nursery
         self._patience = world.deadlines.close
         self._key, self._home = conversation.key, conversation.home
-        self._post, self._fail = post, fail
+        self._fail = fail
+        self._scope = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
+        self._ended: trio.Event | None = None
+        """The task has ended; None before it was begun."""
+        self._waiting: tuple[Callable[[trio.Nursery], None], ...] = ()
+        """What starts in the nursery as soon as that is open."""
+        self._service = Service(options, tokens or {}, self._start_soon)
+        self.callbacks = Callbacks(self._start_soon, self._service, post, self._key)
+        self.notices = Notices(options, self._key)
 
     @asynccontextmanager
-    async def open(self, options: Options, tokens: Tokens | None) -> AsyncGenerator[tuple[Callbacks, Notices]]:
-        """Serve until the block is left.
-
-        Raises:
-            TriologueError: the options name what cannot be served.
-        """
-        scope, ended = trio.CancelScope(), trio.Event()
+    async def open(self) -> AsyncGenerator[None]:
+        """Serve until the block is left."""
+        if self.notices.is_wanted:
+            self._start_soon(self.notices.run)
         try:
-            yield await self._nursery.start(self._serve, options, tokens, scope, ended)
+            yield
         finally:
-            scope.cancel()
-            with trio.CancelScope(shield=True), trio.move_on_after(self._patience):
-                await ended.wait()
-            if not ended.is_set():
-                told = {"session_key": self._key}
-                text = "a callback of the session %r shields itself from its cancellation; it is waited for no longer"
-                logger.error(text, self._key, extra=told)
+            self._scope.cancel()
+            if self._ended is not None:
+                await self._wait_ended(self._ended)
 
-    async def _serve(
-        self,
-        options: Options,
-        tokens: Tokens | None,
-        scope: trio.CancelScope,
-        ended: trio.Event,
-        *,
-        task_status: trio.TaskStatus[tuple[Callbacks, Notices]],
-    ) -> None:
-        is_open = False
+    async def _wait_ended(self, ended: trio.Event) -> None:
+        with trio.CancelScope(shield=True), trio.move_on_after(self._patience):
+            await ended.wait()
+        if not ended.is_set():
+            told = {"session_key": self._key}
+            text = "a callback of the session %r shields itself from its cancellation; it is waited for no longer"
+            logger.error(text, self._key, extra=told)
+
+    def _start_soon(self, work: Callable[..., Awaitable[object]], /, *args: Any, name: object = None) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(work, *args, name=name)
+            return
+        self._waiting += (lambda nursery: nursery.start_soon(work, *args, name=name),)
+        if self._ended is None:
+            self._ended = trio.Event()
+            self._world_nursery.start_soon(self._run, self._ended)
+
+    async def _run(self, ended: trio.Event) -> None:
         try:
-            with scope, at_home(self._home):
-                async with open_service(options, tokens=tokens) as service, trio.open_nursery() as nursery:
-                    notices = Notices(options, self._key)
-                    if notices.is_wanted:
-                        nursery.start_soon(notices.run)
-                    task_status.started((Callbacks(nursery, service, self._post, self._key), notices))
-                    is_open = True
-                    await trio.sleep_forever()
-        except Exception as error:  # a bug ends this conversation, and not the others
-            if not is_open:
-                raise
+            with self._scope, at_home(self._home):
+                async with trio.open_nursery() as self._nursery:
+                    waiting, self._waiting = self._waiting, ()
+                    for start in waiting:
+                        start(self._nursery)
+                    try:
+                        await trio.sleep_forever()
+                    finally:
+                        await self._service.close()
+        except Exception as error:  # noqa: BLE001 - a bug ends this conversation, and not the others
             self._fail(error)
         finally:
             ended.set()

@@ -8,6 +8,7 @@ from triologue.hosting.callbacks import (
 )
 from triologue.hosting.gates import EVOLUTION_GATE as EVOLUTION_GATE, MEMORY_GATE as MEMORY_GATE, Tokens as Tokens
 from triologue.hosting.hooks import wire_hooks as wire_hooks
+from triologue.hosting.mcp_hosts import StartSoon as StartSoon
 from triologue.hosting.results import result_callbacks as result_callbacks, result_of as result_of
 from triologue.hosting.servers import (
     McpServer as McpServer,
@@ -19,5 +20,4 @@ from triologue.hosting.servers import (
 from triologue.hosting.service import (
     Service as Service,
     check_callbacks as check_callbacks,
-    open_service as open_service,
 )

@@ -1,8 +1,7 @@
 """The MCP servers of one connection: each is started by its first message, and again by a handshake if it died."""
 
-from collections.abc import AsyncGenerator, Mapping, Set as AbstractSet
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Awaitable, Callable, Mapping, Set as AbstractSet
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import trio
 
@@ -19,16 +18,24 @@ _NOTED = {"jsonrpc": "2.0", "result": {}}  # what agents expect for a message th
 _PROTOCOL = "2025-06-18"
 
 
+class StartSoon(Protocol):
+    """Starts a task, as `trio.Nursery.start_soon` does."""
+
+    def __call__(self, work: Callable[..., Awaitable[object]], /, *args: Any, name: object = None) -> None:
+        """Start it; it makes its first step soon."""
+        ...
+
+
 @final
 class McpHosts:
-    """Answers for every server. Made by `open_mcp_hosts`."""
+    """Answers for every server of one connection; none runs before its first message, and none after `close`."""
 
-    __slots__ = ("_added", "_begun_with", "_hosts", "_is_closed", "_nursery")
+    __slots__ = ("_added", "_begun_with", "_hosts", "_is_closed", "_start_soon")
 
-    def __init__(self, servers: Mapping[str, McpServer], nursery: trio.Nursery) -> None:
-        self._nursery = nursery
+    def __init__(self, servers: Mapping[str, McpServer], start_soon: StartSoon) -> None:
+        self._start_soon = start_soon
         self._begun_with = dict(servers)
-        self._hosts = {name: _Host(server, nursery) for name, server in servers.items()}
+        self._hosts = {name: _Host(server, start_soon) for name, server in servers.items()}
         self._added: frozenset[str] = frozenset()
         self._is_closed = False
 
@@ -36,7 +43,7 @@ class McpHosts:
         """Host these too, each in the place of one of its name; gives the names of all that were added before."""
         before = self._added
         self._close(self._hosts.keys() & servers.keys())
-        self._hosts |= {name: _Host(server, self._nursery) for name, server in servers.items()}
+        self._hosts |= {name: _Host(server, self._start_soon) for name, server in servers.items()}
         self._added = before.union(servers)
         return before
 
@@ -46,13 +53,13 @@ class McpHosts:
         self._close(gone)
         self._added -= gone
         back = self._begun_with.keys() & gone
-        self._hosts |= {name: _Host(self._begun_with[name], self._nursery) for name in back}
+        self._hosts |= {name: _Host(self._begun_with[name], self._start_soon) for name in back}
 
     def _close(self, names: AbstractSet[str]) -> None:
         for name in names:
             host = self._hosts.pop(name)
             if not self._is_closed:
-                self._nursery.start_soon(host.close)
+                self._start_soon(host.close)
 
     async def message(self, request: McpMessage) -> dict[str, Any]:
         """The reply to one JSON-RPC message. Cancelling this cancels the request inside."""
@@ -78,26 +85,12 @@ class McpHosts:
     async def close(self) -> None:
         """End them all, side by side, within 5 s."""
         self._is_closed = True
+        if not self._hosts:
+            return
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
                 for host in self._hosts.values():
                     nursery.start_soon(host.close)
-
-
-@asynccontextmanager
-async def open_mcp_hosts(servers: Mapping[str, McpServer]) -> AsyncGenerator[McpHosts]:
-    """Host servers for one connection; none runs before its first message, and none after the block."""
-    failure: BaseException | None = None
-    async with trio.open_nursery() as nursery:
-        hosts = McpHosts(servers, nursery)
-        try:
-            yield hosts
-        except BaseException as error:  # noqa: BLE001 - raised again below, outside of the nursery, which would wrap it
-            failure = error
-        finally:
-            await hosts.close()
-    if failure is not None:
-        raise failure
 
 
 def unknown_server(name: str, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,10 +102,10 @@ def unknown_server(name: str, message: Mapping[str, Any]) -> dict[str, Any]:
 class _Host:
     """One server of one connection, through as many runs as it takes."""
 
-    __slots__ = ("_handshake", "_nursery", "_server", "_session")
+    __slots__ = ("_handshake", "_server", "_session", "_start_soon")
 
-    def __init__(self, server: McpServer, nursery: trio.Nursery) -> None:
-        self._server, self._nursery = server, nursery
+    def __init__(self, server: McpServer, start_soon: StartSoon) -> None:
+        self._server, self._start_soon = server, start_soon
         self._session: McpSession | None = None
         self._handshake = trio.Lock()
 
@@ -139,7 +132,7 @@ class _Host:
         from triologue.hosting.mcp_session import McpSession  # here, because the library is slow to import
 
         self._session = McpSession(self._server.name, self._server.instance)
-        self._nursery.start_soon(self._session.run)
+        self._start_soon(self._session.run)
         if session is not None:
             await session.close(_GRACE)
         return self._session

@@ -1,7 +1,6 @@
 """One connection's callbacks: what its agent asks of this program, permission requests aside."""
 
-from collections.abc import AsyncGenerator, Mapping, Set as AbstractSet
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Set as AbstractSet
 from typing import Any, final
 
 import msgspec
@@ -9,7 +8,7 @@ import msgspec
 from triologue.hosting.callbacks import Unsupported
 from triologue.hosting.gates import Tokens, check_gates, fetch_token, should_generate, should_review
 from triologue.hosting.hooks import Hooks, check_hooks
-from triologue.hosting.mcp_hosts import McpHosts, open_mcp_hosts
+from triologue.hosting.mcp_hosts import McpHosts, StartSoon
 from triologue.hosting.questions import elicit, log_in, model_policy
 from triologue.hosting.servers import McpServer, check_servers, local_servers
 from triologue.messages import (
@@ -43,12 +42,22 @@ def check_callbacks(options: Options) -> None:
 
 @final
 class Service:
-    """Answers the requests of one connection. Made by `open_service`."""
+    """Answers the requests of one connection. Its MCP servers start when they are first spoken to.
+
+    Args:
+        options: what the connection was started with.
+        tokens: by request type (`FetchJobToken` ...), what gives a token; it belongs to an agent's log-in.
+        start_soon: of a nursery in which `close` is called before it is left; the servers run there.
+
+    Raises:
+        InvalidOption: as for `check_callbacks`.
+    """
 
     __slots__ = ("_hooks", "_mcp", "_options", "_tokens")
 
-    def __init__(self, options: Options, mcp: McpHosts, tokens: Tokens) -> None:
-        self._options, self._mcp, self._tokens = options, mcp, tokens
+    def __init__(self, options: Options, tokens: Tokens, start_soon: StartSoon) -> None:
+        self._options, self._tokens = options, tokens
+        self._mcp = McpHosts(local_servers(options.mcp_servers), start_soon)
         self._hooks = Hooks(options.hooks)
 
     def add_servers(self, servers: Mapping[str, McpServer]) -> frozenset[str]:
@@ -58,6 +67,10 @@ class Service:
     def remove_servers(self, names: AbstractSet[str]) -> None:
         """End those of them that were added."""
         self._mcp.remove(names)
+
+    async def close(self) -> None:
+        """End the MCP servers, side by side, within 5 s."""
+        await self._mcp.close()
 
     async def answer(self, request: AnyRequest) -> dict[str, Any]:
         """The response to a request. Many run at once; cancelling one stops its callback.
@@ -94,18 +107,3 @@ class Service:
                 return await should_review(self._options, request)
             case _:
                 raise Unsupported(f"Unsupported control request subtype: {subtype_of(request)}")
-
-
-@asynccontextmanager
-async def open_service(options: Options, *, tokens: Tokens | None = None) -> AsyncGenerator[Service]:
-    """Open what one connection needs; its MCP servers start when they are first spoken to, and end with the block.
-
-    Args:
-        options: what the connection was started with.
-        tokens: by request type (`FetchJobToken` ...), what gives a token; it belongs to an agent's log-in.
-
-    Raises:
-        InvalidOption: as for `check_callbacks`.
-    """
-    async with open_mcp_hosts(local_servers(options.mcp_servers)) as mcp:
-        yield Service(options, mcp, tokens or {})

@@ -9,8 +9,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.support.serving import open_service
 from triologue.errors import InvalidOption
-from triologue.hosting import CallbackError, check_callbacks, open_service, wire_hooks
+from triologue.hosting import CallbackError, check_callbacks, wire_hooks
 from triologue.messages import HookCallback
 from triologue.options import HookContext, HookMatcher, Options
 

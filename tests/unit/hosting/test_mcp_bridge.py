@@ -13,7 +13,8 @@ from mcp.server.fastmcp import FastMCP
 from mcp.server.lowlevel import Server
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from triologue.hosting import CallbackError, Service, open_service
+from tests.support.serving import open_service
+from triologue.hosting import CallbackError, Service
 from triologue.messages import McpMessage, McpToolCall
 from triologue.options import Options
 

@@ -17,7 +17,8 @@ from mcp.shared.exceptions import McpError
 from mcp.shared.message import SessionMessage
 from pydantic import AnyUrl
 
-from triologue.hosting import Service, create_sdk_mcp_server, open_service
+from tests.support.serving import open_service
+from triologue.hosting import Service, create_sdk_mcp_server
 from triologue.messages import McpMessage
 from triologue.options import Options
 from triologue.tools import tool

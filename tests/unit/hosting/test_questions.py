@@ -7,8 +7,9 @@ import trio
 from mcp.types import ElicitResult
 from trio.testing import MockClock
 
+from tests.support.serving import open_service
 from triologue.errors import InvalidOption
-from triologue.hosting import CallbackError, Unsupported, check_callbacks, open_service
+from triologue.hosting import CallbackError, Unsupported, check_callbacks
 from triologue.messages import (
     AnyRequest,
     Elicitation,

@@ -8,6 +8,7 @@ import pytest
 from mcp.server.fastmcp import FastMCP
 from mcp.server.lowlevel import Server
 
+from tests.support.serving import open_service
 from triologue.errors import InvalidOption
 from triologue.hosting import (
     Service,
@@ -15,7 +16,6 @@ from triologue.hosting import (
     create_sdk_mcp_server,
     declared_servers,
     local_servers,
-    open_service,
     tool_definitions,
 )
 from triologue.messages import McpMessage
