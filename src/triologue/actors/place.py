@@ -19,7 +19,7 @@ class Place:
         admitted: called when the start is under way.
     """
 
-    __slots__ = ("_admitted", "_carrier", "_is_admitted", "_is_taken", "_starting")
+    __slots__ = ("_admitted", "_carrier", "_has_process", "_is_admitted", "_is_taken", "_starting")
 
     def __init__(self, carrier: Carrier, starting: trio.CapacityLimiter, admitted: Callable[[], None]) -> None:
         self._carrier = carrier

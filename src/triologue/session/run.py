@@ -47,6 +47,7 @@ class Run:
         "phase",
         "prompt",
         "put_aside",
+        "retries",
         "stop_tickets",
         "timeout",
         "turn_id",
