@@ -12,7 +12,7 @@ from msgspec import Struct
 
 import triologue as tri
 from tests.support.laws import Law, Wild
-from triologue.actors import Home, Turn, holding
+from triologue.actors import Home, Turn, holding, serving
 from triologue.manager import Session
 from triologue.messages import HookCallback
 from triologue.options import Overlap
@@ -94,7 +94,8 @@ def only_who_asks_itself_straight_is_refused(patch: pytest.MonkeyPatch) -> None:
 @LAW.broken_by
 def callbacks_are_not_known_for_what_they_are(patch: pytest.MonkeyPatch) -> None:
     """Whoever waits, it is taken for somebody from outside."""
-    patch.setattr(holding, "at_home", lambda _: nullcontext())
+    for module in (holding, serving):
+        patch.setattr(module, "at_home", lambda _: nullcontext())
 
 
 @LAW.broken_by
