@@ -59,7 +59,7 @@ ON_EMBEDDED = {
     """,
     "cost": """
         Remember: I like Python   $0.000189   in total $0.000189
-        What do I like?           $0.000162   in total $0.000151
+        What do I like?           $0.000162   in total $0.000351
         Say thanks                $0.000177   in total $0.000528
     """,
     "endless_input": """
