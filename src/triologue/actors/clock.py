@@ -1,6 +1,7 @@
 """The deadlines of one session: how long each is, which run now, and which stand still."""
 
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import final
 
 import trio
@@ -13,6 +14,7 @@ from triologue.session import CONCLUDE, SILENCE, effects as do, inputs as on
 _TIMED = ("first_event", "silence", "tool", "turn", "idle", "max_age")
 
 
+@lru_cache(maxsize=64)  # all sessions of a manager share one set
 def timed(deadlines: Deadlines) -> frozenset[str]:
     """The names of the deadlines that there are, of those that may be None for a turn, its tools and an agent at rest."""
     return frozenset(name for name in _TIMED if getattr(deadlines, name) is not None)

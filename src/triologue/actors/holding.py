@@ -9,7 +9,7 @@ import trio
 from triologue.actors.callbacks import Callbacks
 from triologue.actors.conversation import Conversation
 from triologue.actors.desk import Desk
-from triologue.actors.inside import at_home
+from triologue.actors.inside import AtHome
 from triologue.actors.notices import Notices
 from triologue.actors.place import Place
 from triologue.actors.serving import Servants
@@ -107,7 +107,7 @@ class Holding:
     async def run(self) -> TriologueError | None:
         """Hold it until it is gone; returns why it went, and None when we closed it."""
         error: TriologueError | None = None
-        with self._scope, at_home(self._conversation.home):
+        with self._scope, AtHome(self._conversation.home):
             try:
                 options = self._launch_options()
                 with self._world.writers.writing(self._conversation.key, options):
@@ -133,7 +133,7 @@ class Holding:
         agent = self._conversation.agent
         tokens = agent.tokens if isinstance(agent, ProvidesTokens) else None
         servants = Servants(options, tokens, self._world, self._conversation, post=self._post, fail=self._fail)
-        async with servants.open():
+        async with servants:
             self.callbacks = servants.callbacks
             return await self._connect(options, servants.notices)
         raise AssertionError("this swallows no exception")

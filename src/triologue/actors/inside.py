@@ -43,15 +43,20 @@ class Home:
 _homes: dict[trio.lowlevel.Task, Home] = {}
 
 
-@contextmanager
-def at_home(home: Home) -> Generator[None]:
-    """This task holds a connection of that session."""
-    task = trio.lowlevel.current_task()
-    _homes[task] = home
-    try:
-        yield
-    finally:
-        del _homes[task]
+@final
+class AtHome:
+    """In this block, the task holds a connection of that session, or what serves one. Lighter than a generator."""
+
+    __slots__ = ("_home",)
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def __enter__(self) -> None:
+        _homes[trio.lowlevel.current_task()] = self._home
+
+    def __exit__(self, *left_by: object) -> None:
+        del _homes[trio.lowlevel.current_task()]
 
 
 def current_home() -> Home | None:

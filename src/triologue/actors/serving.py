@@ -1,15 +1,14 @@
 """What serves one connection: its callbacks, its MCP servers, and who is told of what the agent says of itself."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, final
 
 import trio
 
 from triologue.actors.callbacks import Callbacks
 from triologue.actors.conversation import Conversation
-from triologue.actors.inside import at_home
+from triologue.actors.inside import AtHome
 from triologue.actors.notices import Notices
 from triologue.actors.world import World
 from triologue.hosting import Service, Tokens
@@ -21,11 +20,11 @@ logger = logging.getLogger("triologue.session")
 
 @final
 class Servants:
-    """Serves one connection, beside its session: in a task of the manager's nursery, which begins with its first work.
+    """Serves one connection in its block: in a task of the manager's nursery, which begins with its first work.
 
-    Beside, because a callback that shields itself from its cancellation goes on there, and holds up neither the session
-    nor who closes it. With its first work, because most sessions at rest have called nothing back yet, and a task with
-    a nursery weighs as much as all else of such a session.
+    Beside the session, because a callback that shields itself from its cancellation goes on there, and holds up neither
+    the session nor who closes it. With its first work, because most connections at rest have not called back yet, and
+    each of their tasks with its nursery would weigh a fifth of the whole session.
 
     Args:
         options: what the connection is started with.
@@ -78,17 +77,14 @@ class Servants:
         self.callbacks = Callbacks(self._start_soon, self._service, post, self._key)
         self.notices = Notices(options, self._key)
 
-    @asynccontextmanager
-    async def open(self) -> AsyncGenerator[None]:
-        """Serve until the block is left."""
+    async def __aenter__(self) -> None:
         if self.notices.is_wanted:
             self._start_soon(self.notices.run)
-        try:
-            yield
-        finally:
-            self._scope.cancel()
-            if self._ended is not None:
-                await self._wait_ended(self._ended)
+
+    async def __aexit__(self, *left_by: object) -> None:
+        self._scope.cancel()
+        if self._ended is not None:
+            await self._wait_ended(self._ended)
 
     async def _wait_ended(self, ended: trio.Event) -> None:
         with trio.CancelScope(shield=True), trio.move_on_after(self._patience):
@@ -109,7 +105,7 @@ class Servants:
 
     async def _run(self, ended: trio.Event) -> None:
         try:
-            with self._scope, at_home(self._home):
+            with self._scope, AtHome(self._home):
                 async with trio.open_nursery() as self._nursery:
                     waiting, self._waiting = self._waiting, ()
                     for start in waiting:

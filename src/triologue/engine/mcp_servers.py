@@ -182,7 +182,8 @@ class McpServers:
         self._host = host
         self._waiting: list[McpServer] = []
         self._pending = 0
-        self._settled = trio.Event()
+        self._settled: trio.Event | None = None
+        """Is set when the handshakes that run are over; None while nobody waits for that."""
 
     def __iter__(self) -> Iterator[McpServer]:
         return iter(self._servers.values())
@@ -245,8 +246,6 @@ class McpServers:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        if self._settled.is_set():
-            self._settled = trio.Event()
         self._pending += 1
         try:
             async with trio.open_nursery() as nursery:
@@ -254,13 +253,17 @@ class McpServers:
                     nursery.start_soon(server.connect)
         finally:
             self._pending -= 1
-            if not self._pending:
-                self._settled.set()
+            settled = self._settled
+            if settled is not None and not self._pending:
+                self._settled = None
+                settled.set()
         self.changed()
 
     async def wait_settled(self) -> None:
         """Wait until every server has connected or failed."""
         while not self.is_settled:
+            if self._settled is None:
+                self._settled = trio.Event()
             await self._settled.wait()
 
     def tools(self) -> list[EngineTool]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from triologue.hosting.mcp_session import McpSession
 
 _GRACE = 5.0  # seconds for a server to put its things in order; tools are cancelled at once
+_NONE: frozenset[str] = frozenset()
 _METHOD_NOT_FOUND = -32601
 _NOTED = {"jsonrpc": "2.0", "result": {}}  # what agents expect for a message that has no reply
 _PROTOCOL = "2025-06-18"
@@ -36,7 +37,7 @@ class McpHosts:
         self._start_soon = start_soon
         self._begun_with = dict(servers)
         self._hosts = {name: _Host(server, start_soon) for name, server in servers.items()}
-        self._added: frozenset[str] = frozenset()
+        self._added = _NONE
         self._is_closed = False
 
     def add(self, servers: Mapping[str, McpServer]) -> frozenset[str]:

@@ -2,7 +2,8 @@
 
 import zlib
 from enum import Enum, auto
-from typing import Any, TypeAlias, final
+from functools import lru_cache
+from typing import Any, TypeAlias, TypeVar, final
 
 import msgspec
 from msgspec import Struct
@@ -86,6 +87,11 @@ class Recalling(Struct, frozen=True):
 Purpose: TypeAlias = Handshake | Interrupting | Concluding | Asking | Changing | Recalling
 
 
+_NONE: frozenset[str] = frozenset()
+
+_Told = TypeVar("_Told", bytes, frozenset[str])
+
+
 @final
 class Link:
     """One link after another; each start is a new generation, and what is meant for one never reaches the next."""
@@ -123,7 +129,7 @@ class Link:
         self.is_admitted = False
         """The start is under way, and waits in no line behind others."""
         self._greeting = b""
-        self.capabilities: frozenset[str] = frozenset()
+        self.capabilities: frozenset[str] = _NONE
         """What this generation has announced so far."""
         self.version: str | None = None
         """The agent's own, once it told."""
@@ -131,7 +137,7 @@ class Link:
         """It has sent an `init`, so no further capability is to be expected."""
         self.is_working = False
         """The agent says that it is busy, if only with something of its own."""
-        self.background: frozenset[str] = frozenset()
+        self.background: frozenset[str] = _NONE
         """Tasks that it has in the background."""
         self.is_old = False
         """It is as old as it may get, and goes as soon as it has nothing to do."""
@@ -159,20 +165,20 @@ class Link:
         self.generation += 1
         self.applied = dict(settings)
         self.tells_lifecycle = self.is_admitted = False
-        self._greeting, self.capabilities = b"", frozenset()
+        self._greeting, self.capabilities = b"", _NONE
         self.version, self.has_introduced_itself = None, False
         self.conclusions, self.to_conclude = (), None
-        self.is_working, self.background, self.is_old = False, frozenset(), False
+        self.is_working, self.background, self.is_old = False, _NONE, False
         self.dialogue = Dialogue(prefix=f"g{self.generation}_")
         self._purposes = {}
 
     def greeted(self, response: dict[str, Any]) -> None:
         """What the agent said of itself in its answer to the handshake."""
         # Compressed, because it is large (Claude Code: 30 kB, and more as a dict), alike for all, and seldom looked at.
-        self._greeting = zlib.compress(msgspec.json.encode(response), level=1)
+        self._greeting = _shared(zlib.compress(msgspec.json.encode(response), level=1))
         told = response.get("capabilities")
         if isinstance(told, list):
-            self.capabilities = frozenset(each for each in told if isinstance(each, str))
+            self.capabilities = _shared(frozenset(each for each in told if isinstance(each, str)))
         self.version = _version(response.get("claude_code_version"), response.get("qodercli_version"))
 
     @property
@@ -188,7 +194,7 @@ class Link:
     def introduced(self, message: InitMessage) -> None:
         """What the agent says of itself when a turn begins: more than in the handshake (Claude Code)."""
         self.has_introduced_itself = True
-        self.capabilities |= frozenset(message.capabilities or ())
+        self.capabilities = _shared(self.capabilities.union(message.capabilities or ()))
         self.version = _version(message.claude_code_version, message.qodercli_version) or self.version
 
     def is_current(self, generation: int) -> bool:
@@ -247,3 +253,9 @@ class Link:
 
 def _version(*told: object) -> str | None:
     return next((each for each in told if isinstance(each, str) and each), None)
+
+
+@lru_cache(maxsize=64)
+def _shared(told: _Told) -> _Told:
+    """The same object for all links whose agents said the same: thousands on one agent, in one program."""
+    return told

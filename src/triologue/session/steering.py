@@ -27,7 +27,7 @@ class Steering:
         self._mailbox = mailbox
         self._handed: dict[str, Waiting] = {}
         """By the prompts' uuids, oldest first."""
-        self._recalled: set[str] = set()
+        self._recalled: dict[str, None] = {}  # no set, which takes four times as much while there are none
 
     def __len__(self) -> int:
         return len(self._handed)
@@ -111,7 +111,7 @@ class Steering:
         session = self._session
         for uuid, turn in self._handed.items():
             if turn.turn_id == turn_id and uuid not in self._recalled:
-                self._recalled.add(uuid)
+                self._recalled[uuid] = None
                 if CancelAsyncMessage in session.peer.requests:
                     session.send_request(CancelAsyncMessage(message_uuid=uuid), Recalling(uuid), timer=CONTROL)
 
@@ -128,13 +128,13 @@ class Steering:
         run.is_begun = True
         run.is_exposed = session.link.waits_for(Interrupting)
         run.is_unwanted = uuid in self._recalled
-        self._recalled.discard(uuid)
+        self._recalled.pop(uuid, None)
         run.move(Phase.SENT)
         if instead_of is not None:  # that one is in the agent's hands as this one was
             other = instead_of.prompt.uuid or instead_of.turn_id
             self._handed = {other: _as_waiting(instead_of), **self._handed}
             if instead_of.is_stopping:  # the interrupt on its way stops what it finds
-                self._recalled.add(other)
+                self._recalled[other] = None
                 run.is_stopping, run.timeout = True, instead_of.timeout
                 run.stop_tickets = instead_of.stop_tickets
                 return
@@ -145,7 +145,7 @@ class Steering:
         kept = []
         for turn in turns:
             if turn.prompt.uuid in self._recalled:
-                self._recalled.discard(turn.prompt.uuid or "")
+                self._recalled.pop(turn.prompt.uuid or "", None)
                 session.settle_turn(turn.turn_id, cancelled("withdrawn"))
             elif session.is_leaving or session.refuses is not None:
                 error = session.leaves_for if session.is_leaving else session.refuses
