@@ -80,11 +80,15 @@ class Servants:
     async def __aenter__(self) -> None:
         if self.notices.is_wanted:
             self._start_soon(self.notices.run)
+        await trio.lowlevel.checkpoint()
 
     async def __aexit__(self, *left_by: object) -> None:
         self._scope.cancel()
         if self._ended is not None:
             await self._wait_ended(self._ended)
+        else:
+            # As when something ends: who has just heard that the agent died, and sends at once, finds this session awake.
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _wait_ended(self, ended: trio.Event) -> None:
         with trio.CancelScope(shield=True), trio.move_on_after(self._patience):
