@@ -128,7 +128,7 @@ class Link:
         """The agent has not answered the handshake: what it says may be a refusal, and is never a turn's."""
         self.is_admitted = False
         """The start is under way, and waits in no line behind others."""
-        self._greeting = b""
+        self._greeting: bytes = b""
         self.capabilities: frozenset[str] = _NONE
         """What this generation has announced so far."""
         self.version: str | None = None
