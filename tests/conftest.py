@@ -26,7 +26,7 @@ from triologue.agents.runtime import VARIABLE
 
 # `ci` builds on hypothesis' own profile of that name: no deadline, and the same examples every time.
 settings.register_profile("default", max_examples=50, deadline=None)
-settings.register_profile("ci", settings.get_profile("ci"), max_examples=500)
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=100)
 settings.register_profile("nightly", max_examples=10_000, stateful_step_count=200, deadline=None, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "default"))
 

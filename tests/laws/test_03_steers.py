@@ -1,7 +1,6 @@
 """Law 3: a failed steer never disables a later one."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 import pytest
@@ -97,11 +96,13 @@ def test_a_steer_is_taken_whatever_became_of_those_before(program: Program) -> N
 def one_dropped_steer_was_the_last(patch: pytest.MonkeyPatch) -> None:
     """Once an agent has dropped a steer, the session takes it for one that cannot be steered."""
     dropped, can_steer = Steering.dropped, Steering._can_steer
+    failed: list[Steering] = []  # kept, so that no other one is taken for it
 
-    def remember(self: Any, uuid: str) -> bool:
+    def remember(self: Steering, uuid: str) -> bool:
         is_steer = dropped(self, uuid)
-        self.has_failed = is_steer or getattr(self, "has_failed", False)
+        if is_steer:
+            failed.append(self)
         return is_steer
 
     patch.setattr(Steering, "dropped", remember)
-    patch.setattr(Steering, "_can_steer", lambda self: not getattr(self, "has_failed", False) and can_steer(self))
+    patch.setattr(Steering, "_can_steer", lambda self: all(each is not self for each in failed) and can_steer(self))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tests.support.laws import Law, Wild, programs_of
 from triologue.messages import TurnEnded
@@ -83,6 +84,8 @@ def nothing_is_orphaned(history: History) -> Iterator[str]:
 @LAW.holds(PROGRAMS)
 def test_a_message_belongs_to_the_turn_that_caused_it(program: Program) -> None:
     """An agent with turns of its own between and behind ours: it knows the prompts that caused each frame, and the log agrees."""
+    # An agent that tells nothing of its turns is never handed a prompt to fold.
+    program = structs.replace(program, folds=program.folds and program.tells_lifecycle)
     check_history(run_program(program), (laws.attribution, laws.answers, nothing_is_orphaned))
 
 

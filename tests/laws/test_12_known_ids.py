@@ -1,6 +1,7 @@
 """Law 12: a failed resume never overwrites a known session id; a time-out at start is not "missing"."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -132,7 +133,8 @@ def a_refusal_gives_its_id(patch: pytest.MonkeyPatch) -> None:
         self._session.session_id = message.session_id
         result(self, message)
 
-    patch.setattr(Hearing, "_result", learn)
+    table: dict[Any, Any] = Hearing._NOTABLE
+    patch.setitem(table, ResultMessage, learn)
 
 
 @LAW.broken_by

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -12,8 +11,8 @@ from msgspec import Struct
 
 import triologue as tri
 from tests.support.laws import Law, Wild
-from triologue.actors import Home, Turn, holding, serving
-from triologue.manager import Session
+from triologue.actors import Home, Turn, turn
+from triologue.manager import Session, intake
 from triologue.messages import HookCallback
 from triologue.options import Overlap
 from triologue.session import inputs as on
@@ -94,8 +93,8 @@ def only_who_asks_itself_straight_is_refused(patch: pytest.MonkeyPatch) -> None:
 @LAW.broken_by
 def callbacks_are_not_known_for_what_they_are(patch: pytest.MonkeyPatch) -> None:
     """Whoever waits, it is taken for somebody from outside."""
-    for module in (holding, serving):
-        patch.setattr(module, "at_home", lambda _: nullcontext())
+    for module in (turn, intake):
+        patch.setattr(module, "current_home", lambda: None)
 
 
 @LAW.broken_by

@@ -12,6 +12,7 @@ def test_every_law_has_a_test_and_a_mutant() -> None:
     assert [law.number for law in LAWS if not (law.test and law.told and law.mutants and law.wild)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("law", "mutant"),
     [pytest.param(law, mutant, id=f"{law.number}-{mutant.name}") for law in LAWS for mutant in law.mutants],
