@@ -257,7 +257,7 @@ class SessionLaws(RuleBasedStateMachine):
                 self.settled.append(answered)
             case do.SetTimer(timer, generation, about):
                 self.agent_of(generation)
-                assert timer in self.timed or timer in (START, INTERRUPT, PERMISSION, CONTROL), "nobody wants it"
+                assert timer in self.timed or timer in (START, INTERRUPT, PERMISSION, CONTROL, CONCLUDE), "nobody wants it"
                 self.timers[timer, about] = generation
             case do.ClearTimer(timer, about):
                 self.timers.pop((timer, about), None)
@@ -477,6 +477,10 @@ class SessionLaws(RuleBasedStateMachine):
             assert agent.does_nothing, agent
             assert not is_open
             assert not is_owed
+        elif was_told:
+            assert effects == []  # it goes already
+        elif is_current and agent is not None and self.session.link.to_conclude is not None:
+            assert do.Stay(generation) in effects or agent.does_nothing, "it goes, and does its last things first"
         elif is_current and agent is not None:
             assert effects == [do.Stay(generation)]
         else:
