@@ -257,7 +257,9 @@ class SessionLaws(RuleBasedStateMachine):
                 self.settled.append(answered)
             case do.SetTimer(timer, generation, about):
                 self.agent_of(generation)
-                assert timer in self.timed or timer in (START, INTERRUPT, PERMISSION, CONTROL, CONCLUDE), "nobody wants it"
+                assert timer in self.timed or timer in (START, INTERRUPT, PERMISSION, CONTROL, CONCLUDE), (
+                    "nobody wants it"
+                )
                 self.timers[timer, about] = generation
             case do.ClearTimer(timer, about):
                 self.timers.pop((timer, about), None)
