@@ -38,7 +38,7 @@ async def test_thirty_sessions_of_several_turns_each(place: CleanPlace) -> None:
             starting.append(manager.statistics().starting)
             await trio.sleep(0.01)
 
-    limits = tri.Limits(max_starting=2)
+    limits = tri.Limits(max_live=SESSIONS, max_starting=2)
     async with open_live_manager(place, limits=limits, deadlines=tri.Deadlines(start=240)) as manager:
         async with trio.open_nursery() as watching:
             watching.start_soon(watch, manager)
@@ -62,7 +62,9 @@ async def test_thirty_sessions_some_in_tools_and_some_interrupted(place: CleanPl
     options = tri.Options(allowed_tools=["Bash"])
     deadlines = tri.Deadlines(start=240, drain=0, close=20)
     async with open_signpost(place.home) as post:
-        async with open_live_manager(place, options, deadlines=deadlines) as manager:
+        async with open_live_manager(
+            place, options, limits=tri.Limits(max_live=SESSIONS), deadlines=deadlines
+        ) as manager:
 
             async def play(number: int) -> None:
                 session = manager.session(f"s{number}")
