@@ -43,7 +43,7 @@ async def test_a_429_closes_the_gate_for_the_account(place: CleanPlace) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skip(reason="resumes one conversation under two keys, which is refused now; to be rewritten")
+@pytest.mark.skip(reason="fails with SessionIdInUse since one conversation has one agent; why is not known yet")
 async def test_a_new_session_gets_the_process_that_was_started_ahead(place: CleanPlace) -> None:
     agent, options = tri.ClaudeCode(environ=place.env), tri.Options(cwd=place.cwd)
     limits = tri.Limits(max_live=2)
