@@ -18,7 +18,7 @@ from tests.support.leftovers import (
     Belongings,
     adopt_orphans,
     kill_descendants,
-    let_threads_end,
+    let_ends_finish,
     run_to_the_last_task,
 )
 from tests.support.needs import NEEDS, give_up
@@ -57,7 +57,7 @@ def nothing_left_behind() -> Iterator[None]:
     """Fail a test that leaves a process, an open file or a thread; `run_to_the_last_task` does so for tasks."""
     before = Belongings.now()
     yield
-    let_threads_end(before)
+    let_ends_finish(before)
     left = Belongings.now().since(before)
     if left:
         if not before.processes:

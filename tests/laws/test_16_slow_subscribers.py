@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import trio
-from hypothesis import strategies as st
+from hypothesis import example, strategies as st
 from msgspec import Struct
 
 import triologue as tri
@@ -85,12 +85,14 @@ def say(burst: Burst) -> Step:
 class Reader:
     """What a subscriber saw, and the text in pieces that a screen shows which is fed with it."""
 
-    def __init__(self, begin: int) -> None:
+    def __init__(self, begin: int, *, sure_after: int = 0) -> None:
         self.begin = begin
+        self.sure_after = sure_after
+        """The `seq` of the last record before it began, where text in pieces was open then, which nobody gives again."""
         self.events: list[Event] = []
         self.open = ""
         """Text in pieces whose whole has not come."""
-        self.is_sure = True
+        self.is_sure = not sure_after
         """Nothing is missing of the text that is open."""
 
     def saw(self, event: Event) -> None:
@@ -99,7 +101,7 @@ class Reader:
             case StreamEvent() as partial:
                 self.open += text(partial)
             case AssistantMessage() | TurnEnded():
-                self.open, self.is_sure = "", True
+                self.open, self.is_sure = "", (event.seq or 0) > self.sure_after
             case Gap():
                 self.open, self.is_sure = "", False
             case _:
@@ -121,6 +123,16 @@ class Reader:
             yield f"it ended before {expected}, and the log has {len(log)}"
 
 
+@example(
+    Case(
+        bursts=(Burst(2, 1, is_whole=False, size=1), Burst(1, 1, is_whole=False, size=1)),
+        slow=(Slow(since=0, every=1, events=10, after=0),),
+        log=1,
+        log_bytes=500,
+        held_bytes=1,
+        seed=0,
+    )
+)
 @LAW.holds(CASES)
 def test_a_slow_subscriber_slows_no_one(case: Case) -> None:
     """Subscribers that read late, seldom or not at all, under small limits: turns take as long as the agent does, and each
@@ -192,8 +204,7 @@ class Audience:
         await trio.sleep(APART * (slow.since + 0.5))
         quick = self.quick
         last = max((event.seq or 0 for event in quick.events), default=0)
-        reader = Reader(last if slow.after is None else min(slow.after, last))
-        reader.is_sure = not quick.open
+        reader = Reader(last if slow.after is None else min(slow.after, last), sure_after=last if quick.open else 0)
         self.readers.append(reader)
         async with session.subscribe(after=slow.after) as events:
             while not self.is_over.is_set():

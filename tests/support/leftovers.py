@@ -30,8 +30,11 @@ STAFF_OF_ROOT = {
 }
 
 
-# Seconds. A thread of trio names itself idle a moment after the task that waited for it goes on.
-THREAD_PATIENCE = 2.0
+# Seconds. A thread of trio names itself idle a moment after the task that waited for it goes on; a big process that was
+# killed takes a moment to give its memory back.
+PATIENCE = 5.0
+
+PF_EXITING = 0x4  # <linux/sched.h>
 
 
 def adopt_orphans() -> None:
@@ -83,6 +86,17 @@ def is_alive(pid: int) -> bool:
     return _state(pid) not in ("", "X", "Z")
 
 
+def is_dying(pid: int) -> bool:
+    """Whether nothing can stop the end of this process any more: it is exiting, or SIGKILL is on its way to it (Linux)."""
+    try:
+        flags = int((PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[6])
+        status = (PROC / str(pid) / "status").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return bool(flags & PF_EXITING) or any(mask >> (signal.SIGKILL - 1) & 1 for mask in pending)
+
+
 def reap_orphans() -> None:
     """Wait for our zombies: orphans that we adopted end as such, since nobody else waits for them."""
     for child in _children(os.getpid()):
@@ -127,11 +141,16 @@ def busy_threads() -> dict[int, str]:
     }
 
 
-def let_threads_end(before: Belongings) -> None:
-    """Wait for threads that have done their work, or were abandoned while they look something up, to take their leave."""
-    until = time.monotonic() + THREAD_PATIENCE
-    while busy_threads().keys() - before.threads.keys() and time.monotonic() < until:
+def let_ends_finish(before: Belongings) -> None:
+    """Wait for what is on its way out: processes that were killed, threads that are done or were abandoned."""
+    until = time.monotonic() + PATIENCE
+    while _are_ending(before) and time.monotonic() < until:
         time.sleep(0.002)
+
+
+def _are_ending(before: Belongings) -> bool:
+    threads = busy_threads().keys() - before.threads.keys()
+    return bool(threads) or any(is_dying(pid) for pid in descendants().keys() - before.processes.keys())
 
 
 def run_to_the_last_task(main: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
