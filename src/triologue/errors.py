@@ -31,7 +31,9 @@
     │   ├── BudgetExceeded             it has cost what it may
     │   └── SessionFailed              the conversation is broken for now
     └── StoreError                     look at what is kept
-        └── SessionNotFound            there is no conversation with this id
+        ├── SessionNotFound            there is no conversation with this id
+        ├── SessionElsewhere           another host writes to it
+        └── LeaseLost                  another host has taken it over
 
 Values are shown with `!r` and cut; secrets never are.
 """
@@ -295,6 +297,26 @@ class SessionNotFound(StoreError):
         super().__init__(
             f"no conversation has the session id {session_id!r}{where}{reason}; start afresh by leaving `resume` out"
         )
+
+
+class SessionElsewhere(StoreError):
+    """Another host writes to the conversation.
+
+    Attributes:
+        owner: which one.
+        until: when its lease ends unless it is renewed, in seconds since the epoch.
+    """
+
+    def __init__(self, key: str, *, owner: str, until: float) -> None:
+        self.owner, self.until = owner, until
+        super().__init__(
+            f"the session {key!r} is held by {owner}; it can be read here, and taken over once that host has let it go "
+            "or its lease has run out"
+        )
+
+
+class LeaseLost(StoreError):
+    """A write came too late: another host has taken the conversation over, and nothing was written."""
 
 
 def brief(value: object, limit: int = 80) -> str:

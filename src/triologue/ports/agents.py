@@ -1,7 +1,4 @@
-"""What can be replaced: the agent, its connection, the carrier of its process, and the model of the built-in agent.
-
-The actors know these names and no implementation; the manager introduces them to each other.
-"""
+"""The agent, its connection, the carrier of its process, and the model of the built-in agent."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
