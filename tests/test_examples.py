@@ -21,6 +21,8 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 
 # Programs that bring an agent with tools of their own, because it is what they show.
 WITH_OWN_AGENT = {"limits", "permissions", "tenants", "tools"}
+# Those that the default suite runs on the real CLI too; the slow one runs all.
+SOON_ON_CLAUDE = {"bot", "permissions", "quickstart"}
 # Abandoning a query is what it shows, and Python warns of that.
 WARNS = {"own_generator"}
 
@@ -424,7 +426,9 @@ async def place(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[CleanPlace]:
 
 
 @pytest.mark.real_cli
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name in SOON_ON_CLAUDE else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 async def test_on_claude_code(
     name: str, place: CleanPlace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

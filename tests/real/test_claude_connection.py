@@ -32,7 +32,7 @@ from triologue.messages import (
 from triologue.options import Options
 from triologue.wire import Dialogue
 
-pytestmark = pytest.mark.real_cli
+pytestmark = [pytest.mark.real_cli, pytest.mark.slow]
 
 # 1 x 1, red.
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGP4z8DwHwAFAAH/iZk9HQAAAABJRU5ErkJggg=="

@@ -10,7 +10,7 @@ from triologue.agents import ClaudeCode
 from triologue.messages import ControlRequest, HookCallback, InitMessage
 from triologue.options import HookMatcher, Options
 
-pytestmark = pytest.mark.real_cli
+pytestmark = [pytest.mark.real_cli, pytest.mark.slow]
 
 
 async def hook(given: Any, tool_use_id: str | None, context: object) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import trio
 
 from tests.support.real_cli import CleanPlace, find_claude
 
-pytestmark = pytest.mark.real_cli
+pytestmark = [pytest.mark.real_cli, pytest.mark.slow]
 
 SOURCES = str(Path(__file__).parents[2] / "src")
 

@@ -25,7 +25,7 @@ from triologue.messages import (
     TaskStartedMessage,
 )
 
-pytestmark = pytest.mark.real_cli
+pytestmark = [pytest.mark.real_cli, pytest.mark.slow]
 
 # As small as an MCP server can be: it has one tool, which nobody calls.
 SERVER = """

@@ -75,6 +75,7 @@ async def test_killed(place: CleanPlace) -> None:
     assert (await next_run(place)).runs == 1
 
 
+@pytest.mark.slow
 async def test_killed_with_its_warden(place: CleanPlace) -> None:
     async with open_host(place) as host:
         (warden,) = [pid for pid, command in descendants(host.pid).items() if "warden_process.py" in command]
@@ -119,7 +120,8 @@ async def next_run(place: CleanPlace) -> tri.Leftovers:
             return manager.statistics().leftovers
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_its_process_group_is_signalled(place: CleanPlace, number: signal.Signals) -> None:
     async with open_host(place) as host:
         os.killpg(host.pid, number)
@@ -128,7 +130,8 @@ async def test_its_process_group_is_signalled(place: CleanPlace, number: signal.
         await wait_none_with(place.marker)
 
 
-@pytest.mark.parametrize(("ending", "exit_code"), [pytest.param("leave", 0, marks=pytest.mark.slow), ("raise", 1)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("ending", "exit_code"), [("leave", 0), ("raise", 1)])
 async def test_it_leaves_the_block(place: CleanPlace, ending: str, exit_code: int) -> None:
     async with open_host(place, ending) as host:
         assert host.stdin is not None

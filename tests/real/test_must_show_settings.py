@@ -9,7 +9,7 @@ import triologue as tri
 from tests.support.live import bash, call, open_live_manager, read_story
 from tests.support.real_cli import CleanPlace
 
-pytestmark = pytest.mark.real_cli
+pytestmark = [pytest.mark.real_cli, pytest.mark.slow]
 
 
 def models(place: CleanPlace) -> list[str]:
@@ -57,7 +57,6 @@ async def test_a_model_is_kept_over_everything(place: CleanPlace) -> None:
     assert models(place) == ["model-a"] + ["model-b"] * 4 + ["model-c"] * 3
 
 
-@pytest.mark.slow
 async def test_a_model_asked_for_before_the_first_prompt_or_while_it_starts(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         early = manager.session("early")
@@ -71,7 +70,6 @@ async def test_a_model_asked_for_before_the_first_prompt_or_while_it_starts(plac
     assert models(place) == ["model-e", "model-s"]
 
 
-@pytest.mark.slow
 async def test_the_default_model_comes_back(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")
@@ -99,7 +97,6 @@ async def test_a_change_in_the_middle_of_a_turn_holds_from_its_next_request_on(p
     assert models(place)[-1] == "model-b"
 
 
-@pytest.mark.slow
 async def test_a_permission_mode_is_kept_over_everything(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")
@@ -129,7 +126,6 @@ async def test_a_mode_that_is_refused_changes_nothing(place: CleanPlace) -> None
         assert await mode_of(session) == "acceptEdits"
 
 
-@pytest.mark.slow
 async def test_a_mode_that_needs_another_start_is_refused_live_and_taken_asleep(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")
@@ -143,7 +139,6 @@ async def test_a_mode_that_needs_another_start_is_refused_live_and_taken_asleep(
         assert await mode_of(session) == "bypassPermissions"
 
 
-@pytest.mark.slow
 async def test_a_mode_decides_what_tools_may_do(place: CleanPlace) -> None:
     def write(name: str) -> str:
         return call("Write", file_path=str(place.cwd / name), content="") + "[[say on]]"

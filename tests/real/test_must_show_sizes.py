@@ -7,12 +7,12 @@ from tests.support.live import open_live_manager, read_story
 from tests.support.real_cli import CleanPlace
 from tests.support.script import letters
 
-pytestmark = pytest.mark.real_cli
+pytestmark = [pytest.mark.real_cli, pytest.mark.slow]
 
 TEN_MB = 10_000_000
 
 
-@pytest.mark.parametrize("partials", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("partials", [False, True])
 async def test_an_answer_of_ten_megabytes_arrives_whole(place: CleanPlace, partials: bool) -> None:
     async with open_live_manager(place, tri.Options(include_partial_messages=partials)) as manager:
         session = manager.session("a")

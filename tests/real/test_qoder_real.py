@@ -107,6 +107,7 @@ async def test_a_turn_fails_with_that_reason(place: Place) -> None:
     await wait_none_with(place.env[MARKER])
 
 
+@pytest.mark.slow
 async def test_it_reads_the_file_that_only_this_user_can_read(place: Place, tmp_path: Path) -> None:
     wrapper, seen = tmp_path / "wrapper", tmp_path / "seen"
     wrapper.write_text(
@@ -134,6 +135,7 @@ async def test_cancelled_while_it_starts_it_is_gone_with_its_file(place: Place) 
     await wait_none_with(place.env[MARKER])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "kind", "said"),
     [
@@ -165,6 +167,7 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [
@@ -249,6 +252,7 @@ async def test_the_handshake_with_tokens_hooks_and_tools_of_this_process(place: 
     await wait_none_with(place.env[MARKER])
 
 
+@pytest.mark.slow
 async def test_an_end_of_input_ends_it_cleanly(place: Place, alone: Path) -> None:
     agent = Qoder(auth=job_token(lambda request: "a token that nobody sees"), environ=place.env)
     async with open_carrier(grace=PATIENCE) as carrier:
@@ -257,6 +261,7 @@ async def test_an_end_of_input_ends_it_cleanly(place: Place, alone: Path) -> Non
         assert (await connection.wait_exit()).code == 0
 
 
+@pytest.mark.slow
 async def test_it_writes_its_memory_down_before_it_leaves(
     place: Place, alone: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,7 +15,7 @@ from tests.support.processes import processes_with, wait_none_with
 from tests.support.real_cli import CleanPlace, find_claude, open_clean_place
 from tests.support.script import letters
 
-pytestmark = pytest.mark.real_cli
+pytestmark = [pytest.mark.real_cli, pytest.mark.slow]
 
 Message = dict[str, Any]
 
