@@ -15,9 +15,11 @@ from triologue.messages import (
     PermissionResult,
     Request,
     ResultMessage,
+    TranscriptMirror,
     UserMessage,
 )
 from triologue.options import Options
+from triologue.ports.stores import TranscriptEntry
 
 Sink: TypeAlias = Callable[[list[Message]], None]
 """Takes every batch of messages that one read gave. Synchronous; it never waits."""
@@ -168,6 +170,32 @@ class ConcludesSessions(Protocol):
 
     def conclusions(self, options: Options) -> Sequence[Request]:
         """What it is asked for then, in order; nothing that it does not announce, and nobody minds if it refuses."""
+        ...
+
+
+@runtime_checkable
+class MirrorsHistories(Protocol):
+    """An agent that can tell, line by line, what it writes into its own history, so that a store can keep a copy of it."""
+
+    def mirrored(self, options: Options) -> Options:
+        """The options with which it tells so: in `TranscriptMirror` messages, those of a turn before its result."""
+        ...
+
+    def entries_of(self, mirror: TranscriptMirror) -> list[TranscriptEntry]:
+        """What a store keeps of such a message; without what it may not keep, and nothing from outside the histories."""
+        ...
+
+    async def has_history(self, options: Options) -> bool:
+        """Does it find the conversation that `options.resume` names by itself, where it would start with these?"""
+        ...
+
+    def restore(self, options: Options, entries: Sequence[TranscriptEntry]) -> AbstractAsyncContextManager[Options]:
+        """Put a kept history to where it finds it; gives the options to start with.
+
+        Leaving the block, once the agent is gone, takes away what was put there for it alone.
+
+        Raises, on entering: `StoreError`: that cannot be done.
+        """
         ...
 
 
