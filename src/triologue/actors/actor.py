@@ -2,7 +2,8 @@
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import assert_never, final
 from uuid import uuid4
 
@@ -13,11 +14,12 @@ from triologue.actors.conversation import Conversation
 from triologue.actors.desk import Desk
 from triologue.actors.holding import Holding
 from triologue.actors.inbox import Inbox, Letter
+from triologue.actors.records import complete
 from triologue.actors.replies import Reply
 from triologue.actors.world import World
-from triologue.errors import LimitError, SessionFailed, TriologueError
+from triologue.errors import LimitError, ManagerClosed, SessionFailed, StoreError, TriologueError
 from triologue.hosting import Service
-from triologue.messages import KeepAlive, Message, StateChanged, TurnEnded, UserMessage
+from triologue.messages import KeepAlive, Message, Outcome, StateChanged, TurnEnded, UserMessage
 from triologue.session import Peer, Session, effects as do, inputs as on
 from triologue.session.run import failed_by
 
@@ -37,6 +39,7 @@ class Actor:
         "_desk",
         "_failure",
         "_inbox",
+        "_journal",
         "_nursery",
         "_replies",
         "_rests",
@@ -73,6 +76,7 @@ class Actor:
         event = conversation.options.abort_event
         self._abort = event if event is not None and not event.is_set() else None
         self._inbox = Inbox()
+        self._journal = conversation.journal
         self._replies: dict[int, Reply] = {}
         self._tickets = 0
         self.holding: Holding | None = None
@@ -132,12 +136,18 @@ class Actor:
             self._nursery = nursery
             if self._abort is not None:
                 nursery.start_soon(self._watch_abort, self._abort)
-            while not self.session.is_quiet or len(self._inbox) > 0:
+            while await self._has_more():
                 self._take_in(await self._inbox.next())
                 if self._failure is not None:
                     raise self._failure
             self._put_away()
             nursery.cancel_scope.cancel()
+
+    async def _has_more(self) -> bool:
+        """Does it go on; or is it at rest, with nothing left to be kept?"""
+        if self.session.is_quiet and len(self._inbox) == 0 and self._journal is not None:
+            await self._journal.wait_kept()
+        return not self.session.is_quiet or len(self._inbox) > 0
 
     def _take_in(self, letter: Letter) -> None:
         try:
@@ -151,7 +161,7 @@ class Actor:
                 letter.accepted.settle()
             raise
         if letter.accepted is not None:
-            letter.accepted.settle()
+            self._then(letter.accepted.settle, otherwise=partial(self._refuse, letter))
 
     def _apply(self, event: on.Input) -> None:
         session, conversation = self.session, self.conversation
@@ -184,20 +194,19 @@ class Actor:
     def _execute(self, effect: do.Effect) -> None:  # noqa: C901 - one arm for each effect
         match effect:  # the most frequent first
             case do.Publish(turn_id, messages):
-                self.conversation.log.publish(turn_id, messages)
+                self._publish(turn_id, messages)
             case do.SetTimer():
                 self.clock.set(effect)
             case do.ClearTimer(timer, about):
                 self.clock.clear(timer, about)
             case do.SendPrompt(prompt=prompt, turn_id=turn_id):
-                self._send_prompt(prompt, turn_id)
+                self._send(self._framed(prompt, turn_id))
             case do.Send(message=message):
                 self._send(message)
             case do.Settle(turn_id, outcome):
-                self._world.tally.outcomes[outcome.kind] += 1
-                self.conversation.settle_turn(turn_id, outcome)
-            case do.Answer(ticket, value, error):
-                self._replies.pop(ticket).settle(value, error)
+                self._then(partial(self._settle, turn_id, outcome))
+            case do.Answer():
+                self._then(partial(self._answer, effect))
             case do.Start():
                 self._start(effect)
             case do.Stop(generation, eof):
@@ -221,16 +230,41 @@ class Actor:
             case _:
                 assert_never(effect)
 
+    # What waits until everything before it is kept, where there is a store.
+
+    def _then(self, act: Callable[[], None], *, otherwise: Callable[[StoreError], None] | None = None) -> None:
+        if self._journal is None:
+            act()
+        else:
+            self._journal.then(act, otherwise)
+
+    def _publish(self, turn_id: str | None, messages: Sequence[Message]) -> None:
+        publish = self.conversation.log.publish
+        if self._journal is None:
+            publish(turn_id, messages)
+            return
+        kept = self._journal.worth_keeping(turn_id, messages)
+        if kept:
+            records = complete(kept)
+            self._journal.add(turn_id, records, then=partial(publish, turn_id, kept))
+
     def _send(self, message: Message) -> None:
         if self.holding is not None:
-            self.holding.send(message)
+            self._then(partial(self.holding.send, message))
 
-    def _send_prompt(self, prompt: UserMessage, turn_id: str) -> None:
+    def _settle(self, turn_id: str, outcome: Outcome) -> None:
+        self._world.tally.outcomes[outcome.kind] += 1
+        self.conversation.settle_turn(turn_id, outcome)
+
+    def _answer(self, answer: do.Answer) -> None:
+        self._replies.pop(answer.ticket).settle(answer.value, answer.error)
+
+    def _framed(self, prompt: UserMessage, turn_id: str) -> UserMessage:
         conversation, options = self.conversation, self.conversation.options
         if turn_id in conversation.commands:
             options = options.copy()
             options.verbatim_prompts = False
-        self._send(conversation.agent.user_frame(prompt, options))
+        return conversation.agent.user_frame(prompt, options)
 
     def _call_back(self, effect: do.AskPermission | do.Serve | do.Drop) -> None:
         callbacks = self.holding.callbacks if self.holding is not None else None
@@ -255,7 +289,7 @@ class Actor:
             post=self.post,
             apply=self._apply,
             hear=self._hear,
-            fail=self._break,
+            fail=self.crash,
         )
         self._nursery.start_soon(self._hold, self.holding, effect.generation)
 
@@ -272,20 +306,22 @@ class Actor:
         if type(batch[0]) is not KeepAlive:  # which says nothing of how the turn goes on
             self.clock.heard_at = trio.current_time()
         try:
+            if self._journal is not None:
+                batch = self._journal.without_mirrors(batch)
             if self.session.lets_pass(generation, batch):
-                self.conversation.log.publish(self.session.owner, batch)
+                self._publish(self.session.owner, batch)
             else:
                 self._apply(on.Heard(generation, batch))
         except Exception as error:  # noqa: BLE001 - a bug ends this conversation, and not the reading of the others
-            self._break(error)
+            self.crash(error)
 
     def _ring(self, expired: on.Expired) -> None:
         try:
             self._apply(expired)
         except Exception as error:  # noqa: BLE001 - nor the timers of the others
-            self._break(error)
+            self.crash(error)
 
-    def _break(self, error: Exception) -> None:
+    def crash(self, error: Exception) -> None:
         """Raise it from the task, which is woken by an input that is about no agent."""
         self._failure = error
         self.post(on.Expired("failure", 0))
@@ -303,14 +339,21 @@ class Actor:
     def fail(self, cause: TriologueError) -> None:
         """The task broke, or is being cancelled: end every turn and every wait with a typed error."""
         self._put_away()
-        self.conversation.log.publish(None, [*self._desk.close(str(cause))])
+        permissions = [*self._desk.close(str(cause))]
         self._refuse_inbox(cause)
         outcome = failed_by(cause)
-        for turn_id in list(self.conversation.turns):
-            self._world.tally.outcomes[outcome.kind] += 1
-            self.conversation.log.publish(turn_id, [TurnEnded(outcome=outcome)])
-            self.conversation.settle_turn(turn_id, outcome)
-        self.conversation.log.publish(None, [StateChanged(state="hibernated", reason=str(cause))])
+        turns = list(self.conversation.turns)
+        if self._journal is not None and (self._journal.is_broken or isinstance(cause, ManagerClosed)):
+            self._journal = (
+                None  # nothing of this is kept, so nothing of it is said, and the turns have not ended there
+            )
+        else:
+            self._publish(None, permissions)
+            for turn_id in turns:
+                self._publish(turn_id, [TurnEnded(outcome=outcome)])
+            self._publish(None, [StateChanged(state="hibernated", reason=str(cause))])
+        for turn_id in turns:
+            self._then(partial(self._settle, turn_id, outcome))
         for reply in self._replies.values():
             reply.settle(error=cause)
         self._replies.clear()

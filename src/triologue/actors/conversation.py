@@ -2,18 +2,20 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import msgspec
+from msgspec.structs import replace
 
 from triologue.actors.inside import Home
+from triologue.actors.journal import Journal
 from triologue.actors.log import Log
 from triologue.actors.replies import Reply
 from triologue.actors.turn import Turn
 from triologue.errors import InvalidOption, SessionFailed, brief
 from triologue.messages import Outcome, UserMessage
-from triologue.options import Limits, Options, RestartPolicy, without_identity
-from triologue.ports import Agent
+from triologue.options import IDENTITY, Limits, Options, RestartPolicy, without_identity
+from triologue.ports import Agent, StoredSession
 from triologue.session import Restarts
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Conversation:
         "group",
         "home",
         "is_confirmed",
+        "journal",
         "key",
         "log",
         "options",
@@ -84,8 +87,46 @@ class Conversation:
         """Turns that have no outcome yet, by id."""
         self.ended = 0
         """Turns that have had their outcome."""
+        self.journal: Journal | None = None
+        """What writes it to the store, while this host holds its lease; None also where there is no store."""
         self.commands: dict[str, None] = {}  # no set, which takes four times as much while there are none
         """The turns whose prompts are slash commands, and so not verbatim."""
+
+    def restore(self, head: StoredSession) -> None:
+        """Be as the store has it: another host, or an earlier run of this one, went on with it."""
+        if head.session_id is not None and head.session_id != self.session_id:
+            self.options = without_identity(self.options)
+        self.session_id, self.is_confirmed = head.session_id, head.is_confirmed
+        self.total_cost_usd, self.ended = head.cost_usd, head.turns
+        for setting in self.settings:
+            self.settings[setting] = head.settings.get(setting)
+        if head.session_id is None and "begin" in head.settings:
+            self.options = self.options.copy()
+            for name in IDENTITY:
+                if name in head.settings["begin"]:
+                    setattr(self.options, name, head.settings["begin"][name])
+        if head.cwd is not None and self.options.cwd != head.cwd:
+            self.options = self.options.copy()
+            self.options.cwd = head.cwd
+        self.log.skip_to(head.last_seq)
+
+    def described(self, head: StoredSession) -> StoredSession:
+        """The head with what is known of it now."""
+        return replace(
+            head,
+            session_id=self.session_id,
+            is_confirmed=self.is_confirmed,
+            agent=self.agent.name,
+            settings=self._described_settings(),
+            cost_usd=self.total_cost_usd,
+        )
+
+    def _described_settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = {str(name): value for name, value in self.settings.items()}
+        begin = {name: value for name, value in self.options.named().items() if name in IDENTITY}
+        if self.session_id is None and begin:
+            settings["begin"] = begin
+        return settings
 
     def launch_options(self, session_id: str | None, *, fresh: bool) -> Options:
         """The options of the next start: as the conversation began, or, once it has an id, to go on with it."""
@@ -165,6 +206,10 @@ class Conversation:
             over = (id for id, (_, known, _) in self._remembered.items() if known.outcome is not None)
             self._remembered.pop(next(over, ""), None)
 
+    def remembers(self, turn_id: str) -> bool:
+        """Is this the id of a turn that is known here?"""
+        return turn_id in self._remembered or turn_id in self.turns
+
     def known_turn(self, turn_id: str, prompt: UserMessage) -> tuple[Turn, Reply] | None:
         """The turn that was sent under this id, and the word on its acceptance.
 
@@ -180,6 +225,11 @@ class Conversation:
                 "an id names one prompt, so that a retry is not answered twice"
             )
         return turn, accepted
+
+    def changed(self) -> None:
+        """What is kept of it, but its log, is another from now on."""
+        if self.journal is not None:
+            self.journal.touch()
 
     def forget(self) -> None:
         """Begin anew at the next start; the log stays."""

@@ -1,7 +1,8 @@
 """The life of one connection, from its place in the line of starts to the last that was heard of it."""
 
 import random
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import final
 
 import trio
@@ -17,7 +18,14 @@ from triologue.actors.world import World
 from triologue.errors import TriologueError
 from triologue.messages import Message
 from triologue.options import Options
-from triologue.ports import ConcludesSessions, Connection, PreparesSessions, ProvidesTokens
+from triologue.ports import (
+    ConcludesSessions,
+    Connection,
+    MirrorsHistories,
+    PreparesSessions,
+    ProvidesTokens,
+    SessionStore,
+)
 from triologue.session import Session, effects as do, inputs as on
 
 
@@ -135,6 +143,9 @@ class Holding:
         servants = Servants(options, tokens, self._world, self._conversation, post=self._post, fail=self._fail)
         async with servants:
             self.callbacks = servants.callbacks
+            if self._world.store is not None and isinstance(agent, MirrorsHistories):
+                async with found_history(agent, options, self._world.store) as options:
+                    return await self._connect(options, servants.notices)
             return await self._connect(options, servants.notices)
         raise AssertionError("this swallows no exception")
 
@@ -182,6 +193,24 @@ class Holding:
         unsent, self._unsent = self._unsent, []
         for message in unsent:
             self.send(message)
+
+
+@asynccontextmanager
+async def found_history(agent: MirrorsHistories, options: Options, store: SessionStore) -> AsyncGenerator[Options]:
+    """In this block the agent finds the history that it is to go on with, and tells what it adds to it.
+
+    Raises, on entering: `StoreError`: what is kept of it cannot be read, or put to where the agent looks.
+    """
+    options = agent.mirrored(options)
+    if options.resume is None or await agent.has_history(options):
+        yield options
+        return
+    entries = await store.read_transcript(options.resume)
+    if not entries:  # the agent says what is missing
+        yield options
+        return
+    async with agent.restore(options, entries) as restored:
+        yield restored
 
 
 def lost(generation: int, error: TriologueError) -> on.Lost:

@@ -64,6 +64,12 @@ class Log:
             for cursor in self._cursors:
                 cursor.offer(batch)
 
+    def skip_to(self, seq: int) -> None:
+        """Records up to this one were written elsewhere; they are not kept here."""
+        if seq > self.last:
+            self.last = seq
+            self._tail.skip_to(seq)
+
     def hold(self, turn_id: str) -> Records:
         """Keep a turn's records in what this returns, until `let_go`."""
         held = self._held[turn_id] = self.new_records()

@@ -162,6 +162,12 @@ class Records:
             self._bytes += rest.size
             self._dropped = rest.first - 1
 
+    def skip_to(self, seq: int) -> None:
+        """What comes up to this one is not here: it is gone, as far as these know."""
+        self._runs.clear()
+        self._count = self._bytes = 0
+        self._begin, self._dropped = self._begin or 1, seq
+
     def after(self, seq: int, turn_id: str | None = None) -> list[Batch]:
         """Those after `seq`, or those of one turn, oldest first; a `Gap` stands for what is gone."""
         batches = [Batch(None, [Gap(first=seq + 1, last=self._dropped)], 0)] if self._dropped > seq else []

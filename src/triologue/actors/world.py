@@ -15,7 +15,7 @@ from triologue.actors.writers import Writers
 from triologue.errors import LimitError
 from triologue.messages import OutcomeKind, RateLimitEvent, ResultMessage
 from triologue.options import Deadlines, Limits, Options, RestartPolicy
-from triologue.ports import Carrier, Connection, Sink
+from triologue.ports import Carrier, Connection, SessionStore, Sink
 
 if TYPE_CHECKING:
     from triologue.actors.conversation import Conversation
@@ -100,3 +100,4 @@ class World(Struct, frozen=True):
     tally: Tally = msgspec.field(default_factory=Tally)
     writers: Writers = msgspec.field(default_factory=Writers)
     on_permission: OnPermission | None = None
+    store: SessionStore | None = None

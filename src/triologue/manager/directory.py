@@ -1,6 +1,7 @@
 """Which conversations a manager has, and with which options each begins."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TypeAlias, final
 
 import trio
@@ -46,6 +47,8 @@ class Directory:
         self.overlap: Overlap = overlap
         self.registry = registry
         self.world = world
+        self.recall: Callable[[Conversation, str], Awaitable[None]] | None = None
+        """Where there is a store: finds out whether it knows a turn under this id, and reminds the conversation of it."""
         self.is_draining = False
         """The manager's block is being left: nothing new is taken in."""
         self._options_for = options if callable(options) else None
@@ -59,6 +62,14 @@ class Directory:
             InvalidOption, UnsupportedOption: such options, or no agent.
         """
         check_for(agent, options, asks_people=self.world.on_permission is not None)
+
+    def taken(self, conversation: Conversation) -> AbstractAsyncContextManager[object]:
+        """In this block the session may be written to, and is as the store has it; without a store it always is.
+
+        Raises, on entering: `SessionElsewhere`, `StoreError`.
+        """
+        shelf = self.registry.shelf
+        return shelf.taken(conversation) if shelf is not None else nullcontext()
 
     def refuse_if_closed(self) -> None:
         """Take nothing in while the block is left, or after.
@@ -81,20 +92,63 @@ class Directory:
             self.registry.add(conversation)
         return conversation
 
-    def begin(self, key: str, agent: Agent, options: Options) -> None:
-        """Begin a conversation under a new key, with options of identity (a fork).
+    async def know(self, conversation: Conversation) -> None:
+        """See to it that a conversation is as the store has it, without writing to it.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        store = self.world.store
+        if store is None or conversation.journal is not None:
+            return
+        head = await store.get_session(conversation.key)
+        if head is not None and head.key == conversation.key and conversation.journal is None:
+            conversation.restore(head)
+
+    async def fork(self, conversation: Conversation, key: str, options: Options) -> None:
+        """Begin a copy of a conversation under a new key.
+
+        Args:
+            conversation: the original.
+            key: of the copy.
+            options: with those of identity, which say where it begins.
 
         Raises:
             SessionExists: the key has a conversation.
             InvalidOption: a key that cannot be.
+            SessionElsewhere, StoreError: see `taken`.
         """
+        copied = self._begin(key, conversation.agent, options)
+        try:
+            async with self.taken(copied):
+                if copied.journal is None:
+                    return
+                if copied.journal.head.last_seq or copied.journal.head.session_id is not None:
+                    raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
+                copied.journal.descend_from(conversation.key, options.resume_session_at)
+        except BaseException:
+            self.registry.remove(key)
+            raise
+
+    async def forget(self, key: str) -> None:
+        """Drop a conversation that sleeps, from the store too."""
+        conversation, shelf = self.registry.get(key), self.registry.shelf
+        if shelf is not None:
+            if conversation is not None:
+                await shelf.let_go(conversation)
+            await shelf.store.delete(key)
+        self.registry.remove(key)
+
+    def _begin(self, key: str, agent: Agent, options: Options) -> Conversation:
         check_key(key)
         self.refuse_if_closed()
         if self.registry.get(key) is not None:
             raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
         self.check(agent, options)
         limits = self.world.limits
-        self.registry.add(Conversation(key, agent, options, limits=limits, group=group_of(limits, key)))
+        conversation = Conversation(key, agent, options, limits=limits, group=group_of(limits, key))
+        self.registry.add(conversation)
+        return conversation
 
     def statistics_of(self, conversation: Conversation) -> SessionStatistics:
         """One conversation, as it stands."""

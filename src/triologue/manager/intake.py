@@ -34,6 +34,7 @@ class Intake:
         self._key = key
         self._conversation = conversation
         self._overlap: Overlap | None = overlap
+        self._recall = directory.recall
 
     async def send(
         self,
@@ -50,8 +51,24 @@ class Intake:
         check_overlap(policy)
         check_labels(id, meta)
         conversation = self._conversation()
+        async with self._directory.taken(conversation):
+            return await self._submit(conversation, prompt, policy, id, meta or {}, is_read=is_read)
+        raise AssertionError("this swallows no exception")
+
+    async def _submit(
+        self,
+        conversation: Conversation,
+        prompt: UserMessage,
+        policy: Overlap,
+        id: str | None,
+        meta: dict[str, str],
+        *,
+        is_read: bool,
+    ) -> Turn:
         # An agent takes a prompt's uuid as its identity too: the second prompt of that uuid is not answered.
         chosen = id if id is not None else prompt.uuid
+        if chosen is not None and self._recall is not None:
+            await self._recall(conversation, chosen)
         if chosen is not None and (known := conversation.known_turn(chosen, prompt)) is not None:
             turn, accepted = known
             await accepted.wait()
@@ -59,7 +76,7 @@ class Intake:
         if prompt.uuid is None:
             prompt.uuid = str(uuid4())
         turn_id = chosen if chosen is not None else prompt.uuid
-        turn = conversation.new_turn(turn_id, meta or {}, withdraw=self._withdraw, position=self._position)
+        turn = self.new_turn(conversation, turn_id, meta)
         if is_read:
             turn.reserve()
         accepted = self._registry.post(conversation, on.Submit(turn_id, prompt, turn.meta, policy))
@@ -75,6 +92,10 @@ class Intake:
             turn.release()
             raise
         return turn
+
+    def new_turn(self, conversation: Conversation, turn_id: str, meta: dict[str, str]) -> Turn:
+        """A turn of this session that is about to be submitted."""
+        return conversation.new_turn(turn_id, meta, withdraw=self._withdraw, position=self._position)
 
     async def ask(self, prompt: UserMessage, **more: Any) -> ResultMessage:
         """Send a prompt and wait for the result that answers it."""

@@ -4,22 +4,26 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from triologue.actors import Actor, Permission, Permissions, Timers, World, first_options
-from triologue.agents import AGENTS, DEFAULT_AGENT, open_carrier
-from triologue.errors import InvalidOption, brief
+from triologue.agents import AGENTS, DEFAULT_AGENT, new_owner, open_carrier
+from triologue.errors import InvalidOption, StoreError, brief
 from triologue.manager.directory import Directory, OptionsFor, check_defaults
 from triologue.manager.draining import Draining, but_closed, check_signals, listen
 from triologue.manager.permissions import PermissionCallback, PermissionRequest, check_callback
+from triologue.manager.recovering import Recovery
 from triologue.manager.sessions import SessionManager
 from triologue.manager.status import StatusSocket
 from triologue.options import Deadlines, Limits, Overlap, RestartPolicy, check_limits, check_overlap, check_restart
-from triologue.ports import Agent, Carrier, LivesInside
-from triologue.supervision import Overseer, Prewarming, Registry
+from triologue.ports import Agent, Carrier, LivesInside, SessionStore
+from triologue.stores import open_store
+from triologue.supervision import Overseer, Prewarming, Registry, Shelf
 
 logger = logging.getLogger("triologue.manager")
 
@@ -39,6 +43,7 @@ class Terms(Struct, frozen=True):
     on_permission: PermissionCallback | None
     drain_on: Collection[int]
     status: bool
+    store: SessionStore | None = None
 
 
 @asynccontextmanager
@@ -54,6 +59,7 @@ async def open_manager(
     on_permission: PermissionCallback | None = None,
     drain_on: Collection[int] = (),
     status: bool = True,
+    store: SessionStore | str | Path | None = None,
 ) -> AsyncGenerator[SessionManager]:
     """Open a manager of conversations.
 
@@ -76,6 +82,8 @@ async def open_manager(
             methods, then or later. It takes the place of `Options.can_use_tool`.
         drain_on: signals, as in `(signal.SIGTERM,)`, that drain the manager while its block runs; then the block is
             cancelled, and what follows it runs. A second one interrupts at once. See `SessionManager.drain`.
+        store: where conversations are kept, so that they survive this program: the path of an SQLite file, which is made
+            where there is none, or a `SessionStore`. None: in memory, gone with the manager.
         status: answer this user's other programs, `triologue ps` and `top` above all, on a socket in the user's runtime
             folder.
 
@@ -99,8 +107,20 @@ async def open_manager(
         status=status,
     )
     _check(terms)
-    async with _open(terms) as manager:
+    async with _opened_store(store) as kept, _open(replace(terms, store=kept)) as manager:
         yield manager
+
+
+@asynccontextmanager
+async def _opened_store(store: SessionStore | str | Path | None) -> AsyncGenerator[SessionStore | None]:
+    """Open the store that is named by a path; one that is given is its owner's."""
+    if isinstance(store, str | Path):
+        async with open_store(store) as opened:
+            yield opened
+    elif store is None or isinstance(store, SessionStore):
+        yield store
+    else:
+        raise InvalidOption(f"store={brief(store)} is no path of a file, and no SessionStore")
 
 
 @asynccontextmanager
@@ -117,7 +137,8 @@ async def _open(terms: Terms) -> AsyncGenerator[SessionManager]:
         directory = _compose(terms, nursery, carrier, timers)
         draining = Draining(directory)
         nursery.start_soon(draining.run)
-        manager = SessionManager(directory, draining, carrier.leftovers)
+        recovery = _keep_sessions(terms, nursery, directory) if terms.store is not None else None
+        manager = SessionManager(directory, draining, carrier.leftovers, recovery)
         if terms.status:
             _answer_questions(nursery, directory, manager)
         try:
@@ -180,6 +201,7 @@ def _compose(terms: Terms, nursery: trio.Nursery, carrier: Carrier, timers: Time
         oversight=overseer,
         restart=terms.restart,
         on_permission=tell if on_permission is not None else None,
+        store=terms.store,
     )
     registry = Registry(nursery, world)
     directory = Directory(terms.agent, terms.options, registry, world, overlap=terms.overlap)
@@ -194,6 +216,31 @@ def _compose(terms: Terms, nursery: trio.Nursery, carrier: Carrier, timers: Time
         )
         nursery.start_soon(overseer.prewarming.run)
     return directory
+
+
+def _keep_sessions(terms: Terms, nursery: trio.Nursery, directory: Directory) -> Recovery:
+    """Let every session be taken from the store when it is used, and be written to it."""
+    registry, store = directory.registry, terms.store
+    assert store is not None
+    recovery = Recovery(directory, store)
+
+    def crash(key: str, error: StoreError) -> None:
+        actor = registry.awake(key)
+        if actor is not None:
+            actor.crash(error)
+
+    registry.shelf = Shelf(
+        store,
+        owner=new_owner(),
+        ttl=terms.deadlines.lease,
+        nursery=nursery,
+        is_awake=lambda key: registry.awake(key) is not None,
+        crash=crash,
+        recover=recovery.begin_again,
+    )
+    directory.recall = recovery.recall
+    nursery.start_soon(registry.shelf.keep)
+    return recovery
 
 
 def _answer_questions(nursery: trio.Nursery, directory: Directory, manager: SessionManager) -> None:

@@ -13,7 +13,7 @@ from triologue.manager.controls import Controls, checked_request, local_and_decl
 from triologue.manager.directory import Directory, SessionStatistics
 from triologue.manager.intake import Intake
 from triologue.manager.prompts import user_frame
-from triologue.manager.subscription import Subscription
+from triologue.manager.subscription import Kept, Subscription
 from triologue.messages import (
     McpSetServersResult,
     McpStatus,
@@ -183,10 +183,16 @@ class Session(Controls):
         """
         if after is not None and not isinstance(after, int):
             raise InvalidOption(f"after={brief(after)} is no `seq`, which is a whole number")
-        log = self._conversation().log
-        cursor = log.open(log.last if after is None else after)
+        conversation = self._conversation()
+        log, store = conversation.log, self._directory.world.store
+        if store is not None:
+            await self._directory.know(conversation)
+        # What is kept is read from the store, up to here; then it goes on live.
+        last = log.last
+        cursor = log.open(last if after is None or store is not None else after)
         try:
-            yield Subscription(cursor)
+            until = last if after is not None else 0
+            yield Subscription(cursor, Kept(store, self._key, after or 0, until) if store is not None else None)
         finally:
             log.close(cursor)
 
@@ -204,24 +210,27 @@ class Session(Controls):
         """
         await trio.lowlevel.checkpoint()
         conversation = self._conversation()
+        await self._directory.know(conversation)
         if conversation.session_id is None:
             raise InvalidOption(
                 f"the session {self._key!r} has not begun, so there is nothing to fork; send a prompt first"
             )
         options = conversation.launch_options(conversation.session_id, fresh=False)
         options.fork_session, options.session_id, options.resume_session_at = True, session_id, at
-        self._directory.begin(key, conversation.agent, options)
+        await self._directory.fork(conversation, key, options)
         return Session(self._directory, key, None, None)
 
     async def reset(self) -> None:
         """Begin a fresh conversation under this key; the old one is kept under its session id."""
         conversation = self._conversation()
-        conversation.options = without_identity(conversation.options)
-        if self._registry.awake(self._key) is not None:
-            await self._registry.request(conversation, lambda ticket: on.Leave(ticket, forget=True)).wait()
-        else:
-            conversation.forget()
-            await trio.lowlevel.checkpoint()
+        async with self._directory.taken(conversation):
+            conversation.options = without_identity(conversation.options)
+            if self._registry.awake(self._key) is not None:
+                await self._registry.request(conversation, lambda ticket: on.Leave(ticket, forget=True)).wait()
+            else:
+                conversation.forget()
+                conversation.changed()
+                await trio.lowlevel.checkpoint()
 
     async def set_model(self, model: str | None) -> None:
         """Use this model from now on, also after a restart; None: the agent's default.
@@ -328,11 +337,13 @@ class Session(Controls):
         check_kinds(options)  # the rest an agent that is there refuses itself
         if self.state not in _HAS_AGENT:
             conversation.agent.check(options)
-        if self._registry.awake(self._key) is None:
-            conversation.settings[setting] = value
-            await trio.lowlevel.checkpoint()
-            return
-        await self._registry.request(conversation, lambda ticket: on.Change(ticket, setting, value)).wait()
+        async with self._directory.taken(conversation):
+            if self._registry.awake(self._key) is None:
+                conversation.settings[setting] = value
+                conversation.changed()
+                await trio.lowlevel.checkpoint()
+                return
+            await self._registry.request(conversation, lambda ticket: on.Change(ticket, setting, value)).wait()
 
     async def _request(self, request: Request) -> dict[str, Any]:
         self._directory.refuse_if_closed()
@@ -343,7 +354,8 @@ class Session(Controls):
             asked.append(on.Ask(ticket, request))
             return asked[0]
 
-        answer = self._registry.request(conversation, make)
+        async with self._directory.taken(conversation):
+            answer = self._registry.request(conversation, make)
         actor = self._registry.awake(self._key)
         try:
             response: dict[str, Any] = await answer.wait()

@@ -12,10 +12,11 @@ from triologue.manager.directory import Directory, SessionStatistics, check_key
 from triologue.manager.draining import Draining
 from triologue.manager.explaining import SessionExplanation, explain
 from triologue.manager.permissions import PermissionRequest
+from triologue.manager.recovering import RecoveredTurn, Recovery
 from triologue.manager.session import Session
 from triologue.messages import OutcomeKind, SessionState
 from triologue.options import Options, Overlap, check_overlap
-from triologue.ports import Agent
+from triologue.ports import Agent, SessionStore
 
 
 class ManagerStatistics(Struct, frozen=True, kw_only=True):
@@ -57,7 +58,10 @@ class ManagerStatistics(Struct, frozen=True, kw_only=True):
 class SessionManager:
     """Owns every conversation of its block. Made by `open_manager`."""
 
-    def __init__(self, directory: Directory, draining: Draining, leftovers: Leftovers) -> None:
+    def __init__(
+        self, directory: Directory, draining: Draining, leftovers: Leftovers, recovery: Recovery | None = None
+    ) -> None:
+        self._recovery = recovery
         self._leftovers = leftovers
         self._directory = directory
         self._draining = draining
@@ -101,13 +105,35 @@ class SessionManager:
         wanted = options.copy() if options is not None else None
         return Session(self._directory, key, agent, wanted, conversation, overlap=overlap)
 
+    @property
+    def store(self) -> SessionStore | None:
+        """Where conversations are kept; None: in memory only."""
+        return self._world.store
+
+    async def recover(self) -> list[RecoveredTurn]:
+        """Go on with what was accepted when the last host died, or was closed: all of it, now.
+
+        Turns that had not started are queued again; those that had end as `lost`, or run again where
+        `RestartPolicy(retry_turn=True)` says so, at most `max_restarts` times. Without this, it happens for each session
+        at its first use. Sessions that another host holds are left to it.
+
+        Returns each such turn once, those that were found at the use of a session too.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if self._recovery is None:
+            await trio.lowlevel.checkpoint()
+            return []
+        return await self._recovery.recover()
+
     async def delete(self, key: str) -> None:
         """Close the conversation of a key, as `Session.close` does, and forget it, and what it has cost."""
         session = self.session(key)
         await session.close()
         while self._registry.awake(key) is not None:  # a prompt came in while the agent went away
             await session.close()
-        self._registry.remove(key)
+        await self._directory.forget(key)
         self._world.oversight.forget(key)
 
     def sessions(self) -> list[SessionStatistics]:

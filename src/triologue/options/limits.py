@@ -70,10 +70,13 @@ class Deadlines(Struct, frozen=True, kw_only=True):
     """How long running turns may go on when the manager's block is left."""
     close: float = 10
     """For an agent to leave by itself when its connection is closed; then it is killed."""
+    lease: float = 15
+    """How long a session of a store stays with a host that does not say that it is alive; it says so three times as often.
+    Only where there is a store."""
 
 
 # None would let a caller wait for ever for what must end.
-_BOUNDED = ("interrupt", "drain", "close")
+_BOUNDED = ("interrupt", "drain", "close", "lease")
 
 
 def check_limits(limits: Limits, deadlines: Deadlines) -> None:

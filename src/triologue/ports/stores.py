@@ -118,8 +118,16 @@ class SessionStore(Protocol):
         StoreError: any method, where the store cannot do it; nothing that was kept before is lost by that.
     """
 
-    async def acquire(self, key: str, *, owner: str, ttl: float) -> tuple[Lease, StoredSession | None]:
+    async def acquire(
+        self, key: str, *, owner: str, ttl: float, replaces: str | None = None
+    ) -> tuple[Lease, StoredSession | None]:
         """Become the one who writes to a session, for `ttl` seconds; also gives its head, or None where there is none yet.
+
+        Args:
+            key: of the session.
+            owner: who.
+            ttl: seconds.
+            replaces: an owner that is known to be dead: if the lease is still its, that does not count.
 
         Raises:
             SessionElsewhere: somebody else holds a lease that has not ended.

@@ -9,6 +9,7 @@ import trio
 from triologue.actors import Actor, Conversation, Reply, World
 from triologue.errors import AgentCrashed, ManagerClosed
 from triologue.session import inputs as on
+from triologue.supervision.shelf import Shelf
 
 logger = logging.getLogger("triologue.supervision")
 
@@ -27,6 +28,8 @@ class Registry:
         self._world = world
         self._conversations: dict[str, Conversation] = {}
         self._actors: dict[str, Actor] = {}
+        self.shelf: Shelf | None = None
+        """Where there is a store: the sessions of it that are written to here."""
         self.is_closed = False
 
     def __len__(self) -> int:
@@ -97,6 +100,9 @@ class Registry:
         finally:
             if self._actors.get(key) is actor:
                 del self._actors[key]
+            if self.shelf is not None:
+                with trio.CancelScope(shield=True), trio.move_on_after(self._world.deadlines.close):
+                    await self.shelf.let_go(actor.conversation)
 
 
 def _alone(error: Exception) -> Exception:

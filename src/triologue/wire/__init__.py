@@ -16,4 +16,9 @@ from triologue.wire.dialogue import (
     Withdrawn as Withdrawn,
 )
 from triologue.wire.lenient import read_request as read_request
+from triologue.wire.records import (
+    decode_record as decode_record,
+    encode_record as encode_record,
+    kind_of as kind_of,
+)
 from triologue.wire.replies import read_replies as read_replies, read_reply as read_reply

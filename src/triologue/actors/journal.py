@@ -1,0 +1,237 @@
+"""What of one session is on its way to the store, and what has to wait for that."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import final
+
+import trio
+from msgspec import Struct
+from msgspec.structs import replace
+
+from triologue.errors import LeaseLost, ManagerClosed, StoreError
+from triologue.messages import (
+    Message,
+    Outcome,
+    ResultMessage,
+    TranscriptMirror,
+    TurnAccepted,
+    TurnEnded,
+    TurnStarted,
+)
+from triologue.ports import Append, Lease, Record, SessionStore, StoredSession, TranscriptEntry, UnfinishedTurn
+from triologue.wire import encode_record, kind_of
+
+_ENDS = frozenset({TurnAccepted, TurnEnded})
+
+# Bytes of lines that may wait for the disk. One session cannot fill the memory because the disk is slow: it breaks.
+BACKLOG = 256 * 2**20
+
+
+class Then(Struct, frozen=True):
+    """Something that waits until all that was said before it is kept."""
+
+    act: Callable[[], None]
+    otherwise: Callable[[StoreError], None] | None = None
+    """What is done where that cannot be kept."""
+
+
+@final
+class Journal:
+    """Writes a session's records in order, all that have come meanwhile at once, while there are any.
+
+    Args:
+        store: where to.
+        lease: the right to write.
+        head: the session as it is kept.
+        describe: puts into a head what is known of the session now.
+        entries_of: what is kept of a frame in which the agent tells of its own history.
+        nursery: where it writes; not cancelled before the session is closed.
+        fail: takes the error after which nothing of this session is kept any more.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        lease: Lease,
+        head: StoredSession,
+        *,
+        describe: Callable[[StoredSession], StoredSession],
+        entries_of: Callable[[TranscriptMirror], Sequence[TranscriptEntry]],
+        nursery: trio.Nursery,
+        fail: Callable[[StoreError], None],
+    ) -> None:
+        self.lease = lease
+        self.head = head
+        self._store = store
+        self._describe = describe
+        self._entries_of = entries_of
+        self._nursery = nursery
+        self._fail = fail
+        self._last = head.last_seq
+        self._unfinished = {turn.id: turn for turn in head.unfinished}
+        self._records: list[Record] = []
+        self._mirrored: list[TranscriptEntry] = []
+        self._waiting: list[Then] = []
+        self._backlog = 0
+        self._is_touched = False
+        self._written: trio.Event | None = None
+        """Set when all is kept that there was; None while nothing is being written."""
+        self._error: StoreError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Journal of {self.lease.key!r} up to {self._last}, {len(self._records)} not kept yet>"
+
+    def worth_keeping(self, turn_id: str | None, messages: Sequence[Message]) -> Sequence[Message]:
+        """Without what is kept already, and what is not so: a turn that waits goes on to wait when its manager is closed."""
+        if _ENDS.isdisjoint(map(type, messages)):
+            return messages
+        return [message for message in messages if not self._is_said(turn_id, message)]
+
+    def _is_said(self, turn_id: str | None, message: Message) -> bool:
+        match message:
+            case TurnAccepted():
+                return turn_id in self._unfinished
+            case TurnEnded(outcome=Outcome(kind="cancelled", error=ManagerClosed())):
+                return True
+            case _:
+                return False
+
+    def without_mirrors(self, batch: list[Message]) -> list[Message]:
+        """What an agent said, without what it wrote into its own history, which is kept apart."""
+        if TranscriptMirror not in set(map(type, batch)):
+            return batch
+        for message in batch:
+            if isinstance(message, TranscriptMirror):
+                self.mirror(self._entries_of(message))
+        return [message for message in batch if not isinstance(message, TranscriptMirror)]
+
+    def add(self, turn_id: str | None, messages: Sequence[Message], *, then: Callable[[], None]) -> None:
+        """The next complete messages of the log; `then` is called when they are kept."""
+        now = time.time()
+        for message in messages:
+            self._last += 1
+            self._count(turn_id, message)
+            record = Record(
+                seq=self._last, turn_id=turn_id, kind=kind_of(message), time=now, line=encode_record(message)
+            )
+            self._records.append(record)
+            self._backlog += len(record.line)
+        self.then(then)
+        if self._backlog > BACKLOG:
+            self._break(
+                StoreError(f"more than {BACKLOG >> 20} MiB of the session {self.lease.key!r} wait for the disk")
+            )
+
+    def mirror(self, entries: Sequence[TranscriptEntry]) -> None:
+        """What the agent wrote into its own history."""
+        self._mirrored += entries
+        self._backlog += sum(len(entry.line) for entry in entries)
+        self._begin()
+
+    def descend_from(self, parent: str, at: str | None) -> None:
+        """The session is a copy of another one."""
+        self.head = replace(self.head, parent=parent, forked_at=at)
+        self.touch()
+
+    def touch(self) -> None:
+        """What is known of the session has changed, and nothing is recorded with that."""
+        self._is_touched = True
+        self._begin()
+
+    @property
+    def is_broken(self) -> bool:
+        """Nothing is kept any more, and this session must be read anew."""
+        return self._error is not None
+
+    def then(self, act: Callable[[], None], otherwise: Callable[[StoreError], None] | None = None) -> None:
+        """Call `act` when all that was added so far is kept: now, where it is."""
+        if self._error is not None:
+            if otherwise is not None:
+                otherwise(self._error)
+        elif self._records or self._mirrored or self._waiting or self._written is not None:
+            self._waiting.append(Then(act, otherwise))
+            self._begin()
+        else:
+            act()
+
+    async def wait_kept(self) -> None:
+        """Wait until nothing is on its way any more."""
+        while self._written is not None:
+            await self._written.wait()
+
+    def _begin(self) -> None:
+        if self._written is None and self._error is None:
+            self._written = trio.Event()
+            self._nursery.start_soon(self._write, self._written)
+
+    async def _write(self, written: trio.Event) -> None:
+        try:
+            while (self._records or self._mirrored or self._waiting or self._is_touched) and self._error is None:
+                await self._write_once()
+        except StoreError as error:
+            self._break(error)
+        except Exception as error:  # noqa: BLE001 - a bug, of a store perhaps: it ends this session, and not the others
+            broken = StoreError(f"the session {self.lease.key!r} could not be kept: {error!r}")
+            broken.__cause__ = error
+            self._break(broken)
+        finally:
+            self._written = None
+            written.set()
+
+    async def _write_once(self) -> None:
+        records, self._records = self._records, []
+        mirrored, self._mirrored = self._mirrored, []
+        waiting, self._waiting = self._waiting, []
+        self._backlog, self._is_touched = 0, False
+        self.head = self._now(records[-1].seq if records else self.head.last_seq)
+        write = Append(lease=self.lease, session=self.head, records=records, transcript=mirrored)
+        try:
+            await self._store.append(write)
+        except BaseException:
+            self._waiting[:0] = waiting
+            raise
+        for then in waiting:
+            then.act()
+
+    def _now(self, last: int) -> StoredSession:
+        unfinished = tuple(self._unfinished.values())
+        return replace(self._describe(self.head), last_seq=last, last_active=time.time(), unfinished=unfinished)
+
+    def _break(self, error: StoreError) -> None:
+        if self._error is not None:
+            return
+        self._error = error
+        waiting, self._waiting = self._waiting, []
+        self._records, self._mirrored = [], []
+        for then in waiting:
+            if then.otherwise is not None:
+                then.otherwise(error)
+        self._fail(error)
+
+    def lose(self) -> None:
+        """The lease is another host's."""
+        self._break(LeaseLost(f"another host has taken the session {self.lease.key!r} over"))
+
+    def _count(self, turn_id: str | None, message: Message) -> None:
+        """What the head tells of turns and tokens."""
+        match message:
+            case TurnAccepted() if turn_id is not None:
+                self._unfinished[turn_id] = UnfinishedTurn(id=turn_id, seq=self._last)
+            case TurnStarted() if turn_id in self._unfinished:
+                turn = self._unfinished[turn_id]
+                self._unfinished[turn_id] = replace(turn, is_started=True, attempts=turn.attempts + 1)
+            case TurnEnded():
+                self._unfinished.pop(turn_id or "", None)
+                self.head = replace(self.head, turns=self.head.turns + 1)
+            case ResultMessage(usage=dict() as usage):
+                self.head = replace(
+                    self.head,
+                    input_tokens=self.head.input_tokens + _count_of(usage.get("input_tokens")),
+                    output_tokens=self.head.output_tokens + _count_of(usage.get("output_tokens")),
+                )
+            case _:
+                pass
+
+
+def _count_of(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,152 @@
+"""Messages as a store keeps them: what an agent said as the line that it came in, and what triologue says beside it."""
+
+from collections.abc import Callable
+from typing import TypeAlias, get_args
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from triologue import errors
+from triologue.errors import TriologueError, TurnError, TurnTimeout
+from triologue.messages import (
+    CallbackFailed,
+    CostWarning,
+    Message,
+    Outcome,
+    OversizeMessage,
+    PermissionAnswered,
+    PermissionAsked,
+    ResultMessage,
+    StateChanged,
+    TurnAccepted,
+    TurnEnded,
+    TurnStarted,
+    UnknownMessage,
+)
+from triologue.messages.events import OutcomeKind
+from triologue.messages.loose import encodable
+from triologue.messages.message import plain
+from triologue.wire.codec import decode_line, encode
+
+# What is rebuilt of an error from its text. Others become the nearest of these that they are.
+_REBUILT = (
+    "AgentCrashed",
+    "AgentError",
+    "AgentNotFound",
+    "AgentProtocolError",
+    "AgentStartError",
+    "CallerError",
+    "InvalidOption",
+    "LimitError",
+    "ManagerClosed",
+    "NotLoggedIn",
+    "SessionFailed",
+    "StoreError",
+    "TriologueError",
+    "TurnCancelled",
+    "TurnError",
+    "TurnFailed",
+    "TurnInterrupted",
+    "TurnLost",
+    "TurnRejected",
+)
+
+
+class _Told(Struct, omit_defaults=True):
+    """An error."""
+
+    name: str
+    text: str
+    cause: "_Told | None" = None
+
+
+class _Ended(Struct, tag="#turn_ended", tag_field="type", omit_defaults=True):
+    """A `TurnEnded`, whose outcome holds an exception."""
+
+    kind: OutcomeKind
+    result: Raw | UnsetType = UNSET
+    error: _Told | None = None
+    reason: str | None = None
+    into: str | None = None
+    cost_usd: float | None = None
+
+
+_Ours: TypeAlias = (
+    TurnAccepted
+    | TurnStarted
+    | StateChanged
+    | PermissionAsked
+    | PermissionAnswered
+    | CallbackFailed
+    | CostWarning
+    | OversizeMessage
+)
+_OURS = frozenset(str(kind.__struct_config__.tag) for kind in (*get_args(_Ours), _Ended))
+_encode = msgspec.json.Encoder().encode
+_decode: Callable[[bytes], _Ours | _Ended] = msgspec.json.Decoder(_Ours | _Ended).decode
+
+
+def kind_of(message: Message) -> str:
+    """What it is: its `type` on the wire; `unknown` where that is none of ours, and says it were."""
+    kind = message.kind if isinstance(message, UnknownMessage) else str(message.__struct_config__.tag)
+    return "unknown" if kind in _OURS and message.line else kind
+
+
+def encode_record(message: Message) -> bytes:
+    """A complete message as one line without a newline."""
+    if message.line:
+        return message.line
+    if isinstance(message, TurnEnded):
+        return _encode(_ended(message.outcome))
+    if kind_of(message) not in _OURS:
+        return encode(message).removesuffix(b"\n")
+    try:
+        return _encode(message)
+    except UnicodeEncodeError:  # a lone surrogate
+        return _encode(encodable(plain(message)))
+
+
+def decode_record(kind: str, line: bytes) -> Message:
+    """The message of a line that `encode_record` made, whose `kind_of` was this."""
+    if kind not in _OURS:
+        return decode_line(line) or UnknownMessage(line=line)
+    try:
+        kept = _decode(line)
+    except msgspec.DecodeError:
+        return UnknownMessage(line=line)
+    return TurnEnded(outcome=_outcome(kept)) if isinstance(kept, _Ended) else kept
+
+
+def _ended(outcome: Outcome) -> _Ended:
+    result = Raw(encode(outcome.result).rstrip()) if outcome.result is not None else UNSET
+    error = _told(outcome.error) if outcome.error is not None else None
+    return _Ended(outcome.kind, result, error, outcome.reason, outcome.into, outcome.cost_usd)
+
+
+def _told(error: BaseException) -> _Told:
+    if isinstance(error, TurnTimeout):
+        return _Told("TurnTimeout", error.phase)
+    name = next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _REBUILT), "TriologueError")
+    return _Told(name, str(error), _told(error.__cause__) if error.__cause__ is not None else None)
+
+
+def _outcome(kept: _Ended) -> Outcome:
+    result = decode_line(bytes(kept.result)) if isinstance(kept.result, Raw) else None
+    if not isinstance(result, ResultMessage):
+        result = None
+    else:
+        result.cost_usd = kept.cost_usd
+    error = _error(kept.error, result) if kept.error is not None else None
+    return Outcome(
+        kind=kept.kind, result=result, error=error, reason=kept.reason, into=kept.into, cost_usd=kept.cost_usd
+    )
+
+
+def _error(told: _Told, result: ResultMessage | None) -> TriologueError:
+    if told.name == "TurnTimeout":
+        return TurnTimeout(told.text)
+    kind: type[TriologueError] = getattr(errors, told.name, TriologueError) if told.name in _REBUILT else TriologueError
+    error = kind(told.text, result=result) if issubclass(kind, TurnError) else kind(told.text)
+    if told.cause is not None:
+        error.__cause__ = _error(told.cause, None)
+    return error
