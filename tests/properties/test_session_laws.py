@@ -253,6 +253,8 @@ class SessionLaws(RuleBasedStateMachine):
                 if self.agent is not None:
                     # From now on no answer may come. The agent itself may still wait, until it hears of the interrupt.
                     self.agent.waits_for = [each for each in self.agent.waits_for if each != request_id]
+            case do.BeginAnew():
+                raise AssertionError("nobody asked for that")
             case do.SettlePermission(answered):
                 self.settled.append(answered)
             case do.SetTimer(timer, generation, about):

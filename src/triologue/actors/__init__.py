@@ -1,9 +1,14 @@
 """I/O starts here: the task that owns a session, its log with the cursors, and the turns that callers hold."""
 
 from triologue.actors.actor import Actor as Actor
-from triologue.actors.conversation import Conversation as Conversation
+from triologue.actors.conversation import (
+    Conversation as Conversation,
+    OnMissing as OnMissing,
+    ResumeOutcome as ResumeOutcome,
+)
 from triologue.actors.desk import OnPermission as OnPermission, first_options as first_options
 from triologue.actors.inside import Home as Home, current_home as current_home, waiting_for as waiting_for
+from triologue.actors.journal import Journal as Journal
 from triologue.actors.log import Cursor as Cursor, Log as Log
 from triologue.actors.permissions import (
     Permission as Permission,

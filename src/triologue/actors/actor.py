@@ -70,6 +70,7 @@ class Actor:
             is_metered=world.limits.max_cost_usd is not None or world.limits.max_cost_usd_per_session is not None,
             doubtful=conversation.doubtful,
         )
+        self.session.begins_anew = conversation.on_missing == "fresh"
         self.session.gate = world.oversight.gate(conversation)
         self.session.refuses = conversation.failure_at(trio.current_time()) or world.oversight.refusal(conversation)
         # One that is set already has done its work: the session lives on.
@@ -223,6 +224,8 @@ class Actor:
                 self.clock.resume(timer)
             case do.Stay(generation):
                 self._world.oversight.stays(self.conversation, generation)
+            case do.BeginAnew():
+                self.conversation.forget()
             case do.Account(message):
                 self._world.oversight.account(self.conversation, message)
             case do.Note(text):

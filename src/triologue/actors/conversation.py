@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
 import msgspec
 from msgspec.structs import replace
@@ -20,6 +20,12 @@ from triologue.session import Restarts
 
 if TYPE_CHECKING:
     from triologue.session import Setting
+
+OnMissing: TypeAlias = Literal["raise", "fresh"]
+
+ResumeOutcome: TypeAlias = Literal["resumed", "fresh", "forked", "missing", "refused", "transient"]
+"""`resumed`, `forked`: the agent has the history. `fresh`: it began without one. `missing`: it does not know the
+conversation. `refused`: it will not go on with it like this. `transient`: it did not start, and may the next time."""
 
 # Turns that can be found again by their caller's id; a bot's retry comes soon, or never.
 REMEMBERED_TURNS = 1_000
@@ -51,7 +57,9 @@ class Conversation:
         "journal",
         "key",
         "log",
+        "on_missing",
         "options",
+        "resumed",
         "session_id",
         "settings",
         "start_after",
@@ -87,6 +95,9 @@ class Conversation:
         """Turns that have no outcome yet, by id."""
         self.ended = 0
         """Turns that have had their outcome."""
+        self.on_missing: OnMissing = "raise"
+        self.resumed: ResumeOutcome | None = None
+        """What became of the newest start; None before the first."""
         self.journal: Journal | None = None
         """What writes it to the store, while this host holds its lease; None also where there is no store."""
         self.commands: dict[str, None] = {}  # no set, which takes four times as much while there are none

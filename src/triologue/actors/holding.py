@@ -8,14 +8,14 @@ from typing import final
 import trio
 
 from triologue.actors.callbacks import Callbacks
-from triologue.actors.conversation import Conversation
+from triologue.actors.conversation import Conversation, ResumeOutcome
 from triologue.actors.desk import Desk
 from triologue.actors.inside import AtHome
 from triologue.actors.notices import Notices
 from triologue.actors.place import Place
 from triologue.actors.serving import Servants
 from triologue.actors.world import World
-from triologue.errors import TriologueError
+from triologue.errors import AgentNotFound, CallerError, NotLoggedIn, SessionNotFound, TriologueError
 from triologue.messages import Message
 from triologue.options import Options
 from triologue.ports import (
@@ -57,6 +57,7 @@ class Holding:
         "_session",
         "_start",
         "_unsent",
+        "_wants",
         "_world",
         "callbacks",
         "connection",
@@ -91,6 +92,8 @@ class Holding:
         """The agent has gone by itself, and the rest of its connection is being put away."""
         self._unsent: list[Message] = []
         """What an agent is owed that asks while its connection is still being opened."""
+        self._wants: ResumeOutcome | None = None
+        """What its start will have been, if it succeeds; None afterwards."""
         self.connection: Connection | None = None
         self.callbacks: Callbacks | None = None
         self.waits_for: str | None = None
@@ -118,11 +121,15 @@ class Holding:
         with self._scope, AtHome(self._conversation.home):
             try:
                 options = self._launch_options()
+                self._wants = wanted_start(options)
                 with self._world.writers.writing(self._conversation.key, options):
                     await self._wait_for_room(options)
                     error = await self._serve(options)
+                if error is not None and self._wants is not None:
+                    self._conversation.resumed = failed_start(error)
             except TriologueError as failure:
                 error = failure
+                self._conversation.resumed = failed_start(error)
             finally:
                 self.connection = self.callbacks = None
                 self._unsent = []
@@ -166,6 +173,8 @@ class Holding:
                 notices.look(batch)
             self._hear(generation, batch)
             place.leave()  # it speaks, so it has started
+            if self._wants is not None and self._session.link.was_greeted:
+                self._conversation.resumed, self._wants = self._wants, None
 
         try:
             place.take_if_free()
@@ -211,6 +220,20 @@ async def found_history(agent: MirrorsHistories, options: Options, store: Sessio
         return
     async with agent.restore(options, entries) as restored:
         yield restored
+
+
+def wanted_start(options: Options) -> ResumeOutcome:
+    """What a start with these options is, if it succeeds."""
+    if not (options.resume or options.continue_conversation):
+        return "fresh"
+    return "forked" if options.fork_session else "resumed"
+
+
+def failed_start(error: TriologueError) -> ResumeOutcome:
+    """What a start was that failed so."""
+    if isinstance(error, SessionNotFound):
+        return "missing"
+    return "refused" if isinstance(error, CallerError | AgentNotFound | NotLoggedIn) else "transient"
 
 
 def lost(generation: int, error: TriologueError) -> on.Lost:

@@ -43,6 +43,7 @@ class Journal:
         store: where to.
         lease: the right to write.
         head: the session as it is kept.
+        is_new: nothing of it is kept yet.
         describe: puts into a head what is known of the session now.
         entries_of: what is kept of a frame in which the agent tells of its own history.
         nursery: where it writes; not cancelled before the session is closed.
@@ -55,6 +56,7 @@ class Journal:
         lease: Lease,
         head: StoredSession,
         *,
+        is_new: bool,
         describe: Callable[[StoredSession], StoredSession],
         entries_of: Callable[[TranscriptMirror], Sequence[TranscriptEntry]],
         nursery: trio.Nursery,
@@ -62,6 +64,8 @@ class Journal:
     ) -> None:
         self.lease = lease
         self.head = head
+        self.is_new = is_new
+        """The store had nothing of it."""
         self._store = store
         self._describe = describe
         self._entries_of = entries_of

@@ -8,6 +8,7 @@ from triologue.manager.permissions import (
     PermissionCallback as PermissionCallback,
     PermissionRequest as PermissionRequest,
 )
+from triologue.manager.recovering import RecoveredTurn as RecoveredTurn
 from triologue.manager.session import Session as Session
 from triologue.manager.sessions import ManagerStatistics as ManagerStatistics, SessionManager as SessionManager
 from triologue.manager.subscription import Subscription as Subscription

@@ -123,7 +123,7 @@ class Directory:
             async with self.taken(copied):
                 if copied.journal is None:
                     return
-                if copied.journal.head.last_seq or copied.journal.head.session_id is not None:
+                if not copied.journal.is_new:
                     raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
                 copied.journal.descend_from(conversation.key, options.resume_session_at)
         except BaseException:

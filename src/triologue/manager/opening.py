@@ -12,18 +12,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from triologue.actors import Actor, Permission, Permissions, Timers, World, first_options
-from triologue.agents import AGENTS, DEFAULT_AGENT, new_owner, open_carrier
-from triologue.errors import InvalidOption, StoreError, brief
+from triologue.agents import AGENTS, DEFAULT_AGENT, open_carrier
+from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory, OptionsFor, check_defaults
 from triologue.manager.draining import Draining, but_closed, check_signals, listen
+from triologue.manager.keeping import keep_sessions, opened_store
 from triologue.manager.permissions import PermissionCallback, PermissionRequest, check_callback
-from triologue.manager.recovering import Recovery
 from triologue.manager.sessions import SessionManager
 from triologue.manager.status import StatusSocket
 from triologue.options import Deadlines, Limits, Overlap, RestartPolicy, check_limits, check_overlap, check_restart
 from triologue.ports import Agent, Carrier, LivesInside, SessionStore
-from triologue.stores import open_store
-from triologue.supervision import Overseer, Prewarming, Registry, Shelf
+from triologue.supervision import Overseer, Prewarming, Registry
 
 logger = logging.getLogger("triologue.manager")
 
@@ -92,8 +91,6 @@ async def open_manager(
         UnsupportedOption: an option that this agent does not have.
         RuntimeError: this is not called inside `trio.run`.
     """
-    if not trio.lowlevel.in_trio_run():
-        raise RuntimeError("triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)")
     terms = Terms(
         agent=agent or default_agent(),
         options=options,
@@ -107,20 +104,8 @@ async def open_manager(
         status=status,
     )
     _check(terms)
-    async with _opened_store(store) as kept, _open(replace(terms, store=kept)) as manager:
+    async with opened_store(store) as kept, _open(replace(terms, store=kept)) as manager:
         yield manager
-
-
-@asynccontextmanager
-async def _opened_store(store: SessionStore | str | Path | None) -> AsyncGenerator[SessionStore | None]:
-    """Open the store that is named by a path; one that is given is its owner's."""
-    if isinstance(store, str | Path):
-        async with open_store(store) as opened:
-            yield opened
-    elif store is None or isinstance(store, SessionStore):
-        yield store
-    else:
-        raise InvalidOption(f"store={brief(store)} is no path of a file, and no SessionStore")
 
 
 @asynccontextmanager
@@ -137,7 +122,7 @@ async def _open(terms: Terms) -> AsyncGenerator[SessionManager]:
         directory = _compose(terms, nursery, carrier, timers)
         draining = Draining(directory)
         nursery.start_soon(draining.run)
-        recovery = _keep_sessions(terms, nursery, directory) if terms.store is not None else None
+        recovery = keep_sessions(terms.store, directory) if terms.store is not None else None
         manager = SessionManager(directory, draining, carrier.leftovers, recovery)
         if terms.status:
             _answer_questions(nursery, directory, manager)
@@ -157,6 +142,8 @@ async def _open(terms: Terms) -> AsyncGenerator[SessionManager]:
 
 def _check(terms: Terms) -> None:
     """Refuse what cannot be, before anything starts."""
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError("triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)")
     check_limits(terms.limits, terms.deadlines)
     check_restart(terms.restart)
     check_overlap(terms.overlap)
@@ -216,31 +203,6 @@ def _compose(terms: Terms, nursery: trio.Nursery, carrier: Carrier, timers: Time
         )
         nursery.start_soon(overseer.prewarming.run)
     return directory
-
-
-def _keep_sessions(terms: Terms, nursery: trio.Nursery, directory: Directory) -> Recovery:
-    """Let every session be taken from the store when it is used, and be written to it."""
-    registry, store = directory.registry, terms.store
-    assert store is not None
-    recovery = Recovery(directory, store)
-
-    def crash(key: str, error: StoreError) -> None:
-        actor = registry.awake(key)
-        if actor is not None:
-            actor.crash(error)
-
-    registry.shelf = Shelf(
-        store,
-        owner=new_owner(),
-        ttl=terms.deadlines.lease,
-        nursery=nursery,
-        is_awake=lambda key: registry.awake(key) is not None,
-        crash=crash,
-        recover=recovery.begin_again,
-    )
-    directory.recall = recovery.recall
-    nursery.start_soon(registry.shelf.keep)
-    return recovery
 
 
 def _answer_questions(nursery: trio.Nursery, directory: Directory, manager: SessionManager) -> None:

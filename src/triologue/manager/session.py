@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import trio
 
-from triologue.actors import Conversation, Cursor, Turn
+from triologue.actors import Conversation, Cursor, OnMissing, ResumeOutcome, Turn
 from triologue.errors import InvalidOption, brief
 from triologue.manager.controls import Controls, checked_request, local_and_declared
 from triologue.manager.directory import Directory, SessionStatistics
@@ -44,7 +44,9 @@ class Session(Controls):
         known: Conversation | None = None,
         *,
         overlap: Overlap | None = None,
+        on_missing: OnMissing | None = None,
     ) -> None:
+        self._on_missing = on_missing
         self._directory = directory
         self._registry = directory.registry
         self._key = key
@@ -80,6 +82,16 @@ class Session(Controls):
         """`new starting idle running interrupting restarting hibernated failed`."""
         conversation = self._registry.get(self._key)
         return self._directory.statistics_of(conversation).state if conversation is not None else "new"
+
+    @property
+    def resume_outcome(self) -> ResumeOutcome | None:
+        """What became of the newest start of its agent; None before the first one in this process.
+
+        `resumed`, `fresh` or `forked`; or why it failed: `missing` (the agent does not know the conversation), `refused`
+        (it will not go on like this), `transient` (the next one may succeed).
+        """
+        conversation = self._registry.get(self._key)
+        return conversation.resumed if conversation is not None else None
 
     @property
     def pid(self) -> int | None:
@@ -327,6 +339,8 @@ class Session(Controls):
         if begun is not None and self._known is None:  # by another handle, after this one was asked for
             self._directory.amend(begun, self._agent, self._wanted)
         self._known = self._directory.conversation(self._key, self._agent, self._wanted)
+        if begun is None and self._on_missing is not None:
+            self._known.on_missing = self._on_missing
         return self._known
 
     async def _change(self, setting: on.Setting, value: str | None) -> None:

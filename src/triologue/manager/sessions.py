@@ -7,7 +7,9 @@ from typing import final
 import trio
 from msgspec import Struct
 
+from triologue.actors import OnMissing
 from triologue.agents import Leftovers, measure_trees
+from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory, SessionStatistics, check_key
 from triologue.manager.draining import Draining
 from triologue.manager.explaining import SessionExplanation, explain
@@ -79,6 +81,7 @@ class SessionManager:
         agent: Agent | None = None,
         options: Options | None = None,
         overlap: Overlap | None = None,
+        on_missing: OnMissing | None = None,
     ) -> Session:
         """The session of a key: a handle that costs nothing. The conversation starts when a message needs it.
 
@@ -89,6 +92,9 @@ class SessionManager:
                 its next start on. Options of identity (`resume`, `session_id` ...) name how a new key starts.
             overlap: what happens to a message that is sent by this handle while another one is worked on, if not what
                 the manager has.
+            on_missing: what follows where the agent does not know the conversation any more: `raise`, the turn fails with
+                `SessionNotFound` as its cause, and the id is kept, which is the rule; or `fresh`, a new one takes its
+                place.
 
         Raises:
             InvalidOption: a key that cannot be; options of identity, or another agent, for a key in use.
@@ -97,13 +103,18 @@ class SessionManager:
         check_key(key)
         if overlap is not None:
             check_overlap(overlap)
+        if on_missing not in (None, "raise", "fresh"):
+            raise InvalidOption(f"on_missing={brief(on_missing)} is neither 'raise' nor 'fresh'")
         conversation = self._registry.get(key)
         if conversation is not None:
             self._directory.amend(conversation, agent, options)
         elif options is not None or agent is not None:
             self._directory.check(agent or self._directory.agent, self._directory.merged(key, options))
         wanted = options.copy() if options is not None else None
-        return Session(self._directory, key, agent, wanted, conversation, overlap=overlap)
+        session = Session(self._directory, key, agent, wanted, conversation, overlap=overlap, on_missing=on_missing)
+        if conversation is not None and on_missing is not None:
+            conversation.on_missing = on_missing
+        return session
 
     @property
     def store(self) -> SessionStore | None:

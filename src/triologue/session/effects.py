@@ -139,6 +139,10 @@ class Account(Struct, frozen=True):
     message: ResultMessage | RateLimitEvent
 
 
+class BeginAnew(Struct, frozen=True):
+    """The agent does not know the conversation: the next start begins a fresh one, whatever the options say."""
+
+
 class Stay(Struct, frozen=True):
     """The agent that was to make room does not go."""
 
@@ -168,6 +172,7 @@ Effect: TypeAlias = (
     | PauseTimer
     | ResumeTimer
     | Account
+    | BeginAnew
     | Stay
     | Note
 )

@@ -37,6 +37,7 @@ class Ground:
     __slots__ = (
         "_effects",
         "asks",
+        "begins_anew",
         "changes",
         "doubtful",
         "duties",
@@ -97,6 +98,8 @@ class Ground:
         self.session_id = session_id
         self.is_confirmed = is_confirmed
         self.is_fresh = False
+        self.begins_anew = False
+        """Where the agent does not know the conversation any more, a fresh one takes its place."""
         """The link that is there now was started to begin the conversation under its id."""
         self.wanted = wanted
         self.total_cost_usd = total_cost_usd

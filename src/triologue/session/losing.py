@@ -88,8 +88,12 @@ class Losing:
             run.move(Phase.PENDING)
             run.is_repeated = True
             return True
-        is_missing = isinstance(error, SessionNotFound) and session.session_id is not None
         is_first_try = run is None or run.phase is Phase.PENDING
+        if isinstance(error, SessionNotFound) and session.begins_anew and is_first_try:
+            session.session_id, session.is_confirmed, session.total_cost_usd = None, False, 0.0
+            session.effect(do.BeginAnew())
+            return True
+        is_missing = isinstance(error, SessionNotFound) and session.session_id is not None
         if is_missing and not session.is_confirmed and not session.is_fresh and is_first_try:
             # The agent went away before it had kept anything of this conversation: begin it again under its id.
             self.begins_fresh = True

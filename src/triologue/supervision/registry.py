@@ -7,7 +7,7 @@ from typing import final
 import trio
 
 from triologue.actors import Actor, Conversation, Reply, World
-from triologue.errors import AgentCrashed, ManagerClosed
+from triologue.errors import AgentCrashed, ManagerClosed, StoreError, TriologueError
 from triologue.session import inputs as on
 from triologue.supervision.shelf import Shelf
 
@@ -28,6 +28,8 @@ class Registry:
         self._world = world
         self._conversations: dict[str, Conversation] = {}
         self._actors: dict[str, Actor] = {}
+        self._ends: dict[str, trio.Event] = {}
+        """Of those whose end somebody waits for."""
         self.shelf: Shelf | None = None
         """Where there is a store: the sessions of it that are written to here."""
         self.is_closed = False
@@ -56,6 +58,11 @@ class Registry:
         """The actor of a conversation, if it is awake."""
         actor = self._actors.get(key)
         return actor if actor is not None and not actor.is_over else None
+
+    async def wait_asleep(self, key: str) -> None:
+        """Wait until a conversation has no task, not even one that is just ending."""
+        while key in self._actors:
+            await self._ends.setdefault(key, trio.Event()).wait()
 
     def all_awake(self) -> list[Actor]:
         """Every actor that is awake."""
@@ -88,11 +95,8 @@ class Registry:
         key = actor.conversation.key
         try:
             await actor.run()
-        except Exception as error:  # whatever broke it, the other conversations go on
-            logger.exception("the session %r broke", key, extra={"session_key": key})
-            cause = AgentCrashed(f"the session {key!r} broke: {_alone(error)!r}")
-            cause.__cause__ = error
-            actor.fail(cause)
+        except Exception as error:  # noqa: BLE001 - whatever broke it, the other conversations go on
+            actor.fail(self._told(key, _alone(error)))
         except BaseException:  # the manager is gone, and whoever waits for this session waits no longer
             if not actor.is_over:
                 actor.fail(ManagerClosed("the manager's block was left"))
@@ -100,9 +104,21 @@ class Registry:
         finally:
             if self._actors.get(key) is actor:
                 del self._actors[key]
+                self._ends.pop(key, trio.Event()).set()
             if self.shelf is not None:
                 with trio.CancelScope(shield=True), trio.move_on_after(self._world.deadlines.close):
                     await self.shelf.let_go(actor.conversation)
+
+    def _told(self, key: str, error: Exception) -> TriologueError:
+        """Log what broke a session; gives what its callers hear."""
+        told = {"session_key": key}
+        if isinstance(error, StoreError):
+            logger.error("the session %r cannot be kept: %s", key, error, extra=told)
+            return error
+        logger.error("the session %r broke", key, exc_info=error, extra=told)
+        cause = AgentCrashed(f"the session {key!r} broke: {error!r}")
+        cause.__cause__ = error
+        return cause
 
 
 def _alone(error: Exception) -> Exception:

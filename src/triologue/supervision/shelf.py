@@ -9,10 +9,10 @@ from typing import final
 
 import trio
 
-from triologue.actors import Conversation
-from triologue.actors.journal import Journal
+from triologue.actors import Conversation, Journal
 from triologue.agents import is_dead
-from triologue.errors import SessionElsewhere, StoreError
+from triologue.errors import InvalidOption, SessionElsewhere, StoreError
+from triologue.options import IDENTITY
 from triologue.ports import Lease, MirrorsHistories, SessionStore, StoredSession
 
 logger = logging.getLogger("triologue.supervision")
@@ -31,6 +31,7 @@ class Shelf:
         ttl: seconds that a lease lasts.
         nursery: where records are written.
         is_awake: has this session a task?
+        wait_asleep: waits until it has none.
         crash: ends a session that cannot be kept any more.
         recover: begins again what an earlier host left unfinished in a session that was taken just now.
     """
@@ -43,6 +44,7 @@ class Shelf:
         ttl: float,
         nursery: trio.Nursery,
         is_awake: Callable[[str], bool],
+        wait_asleep: Callable[[str], Awaitable[None]],
         crash: Callable[[str, StoreError], None],
         recover: Callable[[Conversation, StoredSession], Awaitable[None]],
     ) -> None:
@@ -51,6 +53,7 @@ class Shelf:
         self._ttl = ttl
         self._nursery = nursery
         self._is_awake = is_awake
+        self._wait_asleep = wait_asleep
         self._crash = crash
         self._recover = recover
         self._held: dict[str, Conversation] = {}
@@ -84,8 +87,15 @@ class Shelf:
     async def _take(self, conversation: Conversation) -> StoredSession:
         if conversation.journal is not None:
             return conversation.journal.head
+        await self._wait_asleep(conversation.key)  # where it broke, until its agent is gone
         lease, head = await self._acquire(conversation.key)
+        is_new = head is None
         if head is not None:
+            try:
+                check_fits(conversation, head)
+            except InvalidOption:
+                await self.store.release(lease)
+                raise
             conversation.restore(head)
         else:
             now = time.time()
@@ -96,6 +106,7 @@ class Shelf:
             self.store,
             lease,
             head,
+            is_new=is_new,
             describe=conversation.described,
             entries_of=agent.entries_of if isinstance(agent, MirrorsHistories) else lambda mirror: (),
             nursery=self._nursery,
@@ -164,3 +175,22 @@ class Shelf:
         finally:
             if not lock.statistics().tasks_waiting and not lock.locked():
                 self._locks.pop(key, None)
+
+
+def check_fits(conversation: Conversation, head: StoredSession) -> None:
+    """Refuse to go on with a conversation as another one.
+
+    Raises:
+        InvalidOption: it is with another agent, or there is one, and the options would begin another.
+    """
+    if head.agent and head.agent != conversation.agent.name:
+        raise InvalidOption(
+            f"the key {head.key!r} has a conversation with {head.agent!r}, and not with {conversation.agent.name!r}; "
+            "give that agent to manager.session(), or use another key"
+        )
+    identity = sorted(set(conversation.options.named()) & set(IDENTITY))
+    if identity and conversation.session_id is None and head.session_id is not None:
+        raise InvalidOption(
+            f"the key {head.key!r} has a conversation already, so {', '.join(identity)} cannot begin another one under it; "
+            "use another key, or session.reset()"
+        )

@@ -105,6 +105,8 @@ def _line(effect: do.Effect) -> str:
             return f"timer {timer} {generation}" + (f" {about}" if about else "")
         case do.ClearTimer(timer, about):
             return f"clear {timer}" + (f" {about}" if about else "")
+        case do.BeginAnew():
+            return "begin anew"
         case do.PauseTimer(timer):
             return f"pause {timer}"
         case do.ResumeTimer(timer):

@@ -1,0 +1,49 @@
+"""A store whose disk can be held up, and can be full."""
+
+from typing import Any, cast, final
+
+import trio
+
+from triologue.errors import StoreError
+from triologue.ports import Append, SessionStore
+from triologue.stores import MemoryStore
+
+
+@final
+class SlowStore:
+    """What is kept is kept by a `MemoryStore`, when and if the disk lets it."""
+
+    def __init__(self, kept: SessionStore | None = None) -> None:
+        self.kept = kept or MemoryStore()
+        self._goes_on = trio.Event()
+        self._goes_on.set()
+        self.is_full = False
+        self.appends = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.kept, name)
+
+    @property
+    def as_store(self) -> SessionStore:
+        return cast("SessionStore", self)
+
+    def hold(self) -> None:
+        """Appends wait from now on."""
+        self._goes_on = trio.Event()
+
+    def go_on(self) -> None:
+        """They wait no more."""
+        self._goes_on.set()
+
+    async def append(self, write: Append) -> None:
+        await self._goes_on.wait()
+        if self.is_full:
+            raise StoreError("the disk is full")
+        await self.kept.append(write)
+        self.appends += 1
+
+
+async def kinds(store: SessionStore, key: str, *, ours: bool = True) -> list[str]:
+    """What a session's log has, in order; of what triologue says itself only turns."""
+    found = [record.kind for record in await store.read(key)]
+    return [kind for kind in found if kind.startswith("#turn") or not ours]

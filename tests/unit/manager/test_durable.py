@@ -1,0 +1,336 @@
+"""Sessions that are kept in a store: what is written when, and what another host finds."""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import triologue as tri
+from tests.support.slow_store import SlowStore, kinds
+from triologue.messages import Event, TurnAccepted
+from triologue.stores import MemoryStore
+from triologue.testing import ScriptedAgent, Wait
+
+
+def new_agent() -> ScriptedAgent:
+    agent = ScriptedAgent()
+    agent.on("long", Wait(300))
+    return agent
+
+
+@asynccontextmanager
+async def dying_manager(agent: ScriptedAgent, store: tri.SessionStore) -> AsyncGenerator[tri.SessionManager]:
+    """A manager whose host is killed at the end: it settles nothing, and gives no lease back."""
+    async with trio.open_nursery() as nursery:
+        died = trio.Event()
+        opened: list[tri.SessionManager] = []
+
+        async def host(task_status: trio.TaskStatus[None]) -> None:
+            frozen = SlowStore(store)
+            async with tri.open_manager(agent, store=frozen.as_store, deadlines=tri.Deadlines(drain=0)) as manager:
+                opened.append(manager)
+                task_status.started()
+                await died.wait()
+                frozen.hold()  # nothing reaches the disk any more
+                frozen.is_full = True
+                frozen.go_on()
+
+        await nursery.start(host)
+        yield opened[0]
+        died.set()
+
+
+async def test_a_turn_is_accepted_when_its_prompt_is_kept_and_ends_when_its_answer_is(
+    autojump_clock: MockClock,
+) -> None:
+    store = SlowStore()
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
+        session, turns = manager.session("k"), list[tri.Turn]()
+
+        async def send() -> None:
+            turns.append(await session.send("one", id="1"))
+
+        store.hold()
+        nursery.start_soon(send)
+        await wait_all_tasks_blocked()
+        assert turns == []
+        store.go_on()
+        await wait_all_tasks_blocked()
+        assert [turn.outcome for turn in turns if turn.outcome is not None and turn.outcome.kind == "answered"] != []
+        assert await kinds(store.kept, "k") == ["#turn_accepted", "#turn_started", "#turn_ended"]
+
+
+async def test_the_agent_gets_no_prompt_before_its_start_is_kept(autojump_clock: MockClock) -> None:
+    store, agent = SlowStore(), new_agent()
+    async with tri.open_manager(agent, store=store.as_store) as manager, trio.open_nursery() as nursery:
+        session = manager.session("k")
+        await session.ask("one")
+        store.hold()
+        nursery.start_soon(session.ask, "two")
+        await wait_all_tasks_blocked()
+        assert [prompt.text for prompt in agent.prompts] == ["one"]
+        store.go_on()
+        await wait_all_tasks_blocked()
+        assert [prompt.text for prompt in agent.prompts] == ["one", "two"]
+
+
+async def test_nobody_reads_what_is_not_kept(autojump_clock: MockClock) -> None:
+    store = SlowStore()
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
+        session, seen = manager.session("k"), list[Event]()
+
+        async def listen(task_status: trio.TaskStatus[None]) -> None:
+            async with session.subscribe(after=0) as events:
+                task_status.started()
+                async for event in events:
+                    seen.append(event)
+
+        await nursery.start(listen)
+        store.hold()
+        nursery.start_soon(session.send, "one")
+        await wait_all_tasks_blocked()
+        assert seen == []
+        store.go_on()
+        await wait_all_tasks_blocked()
+        assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
+        assert len(seen) == len(await store.kept.read("k"))
+        nursery.cancel_scope.cancel()
+
+
+async def test_another_manager_goes_on_where_the_last_one_stopped(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        session = manager.session("k")
+        await session.ask("one", id="1")
+        await session.set_model("big")
+        first = session.session_id
+    async with tri.open_manager(agent, store=store) as manager:
+        session = manager.session("k")
+        await session.ask("two")
+        assert session.session_id == first
+        assert [start.options.model for start in agent.starts] == [None, "big"]
+        again = await session.send("one", id="1")
+        assert again.outcome is not None
+        assert again.outcome.kind == "answered"
+        assert [prompt.text for prompt in agent.prompts] == ["one", "two"]
+        with pytest.raises(tri.InvalidOption, match="belongs to another prompt"):
+            await session.send("three", id="1")
+
+
+async def test_a_setting_that_is_changed_while_it_sleeps_is_kept(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").set_permission_mode("plan")
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("one")
+    assert [start.options.permission_mode for start in agent.starts] == ["plan"]
+
+
+async def test_what_waits_when_the_manager_is_closed_waits_in_the_store(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store, deadlines=tri.Deadlines(drain=1)) as manager:
+        session = manager.session("k")
+        running = await session.send("long", id="1")
+        waiting = await session.send("two", id="2", meta={"chat": "7"})
+        await wait_all_tasks_blocked()
+    assert running.outcome is not None
+    assert running.outcome.kind == "interrupted"
+    assert waiting.outcome is not None
+    assert isinstance(waiting.outcome.error, tri.ManagerClosed)
+    async with tri.open_manager(agent, store=store) as manager:
+        (recovered,) = await manager.recover()
+        assert (recovered.key, recovered.turn.id, recovered.turn.meta, recovered.attempts) == (
+            "k",
+            "2",
+            {"chat": "7"},
+            0,
+        )
+        assert (await recovered.turn.wait()).kind == "answered"
+        assert await manager.recover() == []
+    assert [prompt.text for prompt in agent.prompts] == ["long", "two"]
+
+
+async def test_a_turn_that_had_started_when_the_host_died_is_lost(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(now=trio.current_time), new_agent()
+    async with dying_manager(agent, store) as manager:
+        session = manager.session("k")
+        await session.send("long", id="1")
+        await session.send("two", id="2")
+        await wait_all_tasks_blocked()
+    await trio.sleep(60)  # the lease of the dead one runs out
+    async with tri.open_manager(agent, store=store) as manager:
+        session = manager.session("k")
+        assert (await session.ask("three", id="3")).result is not None
+        lost, queued = await manager.recover()
+        assert lost.turn.outcome is not None
+        assert (lost.turn.id, lost.turn.outcome.kind, lost.attempts) == ("1", "lost", 1)
+        assert queued.turn.outcome is not None
+        assert (queued.turn.id, queued.turn.outcome.kind) == ("2", "answered")
+    assert [prompt.text for prompt in agent.prompts] == ["long", "two", "three"]
+    log = await store.read("k", turn_id="1")
+    assert [record.kind for record in log if record.kind.startswith("#turn")] == [
+        "#turn_accepted",
+        "#turn_started",
+        "#turn_ended",
+    ]
+
+
+async def test_or_it_runs_again_if_the_policy_says_so(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(now=trio.current_time), new_agent()
+    async with dying_manager(agent, store) as manager:
+        await manager.session("k").send("long", id="1")
+        await wait_all_tasks_blocked()
+    await trio.sleep(60)  # the lease of the dead one runs out
+    policy = tri.RestartPolicy(retry_turn=True, max_restarts=1)
+    async with tri.open_manager(agent, store=store, restart=policy) as manager:
+        (recovered,) = await manager.recover()
+        assert (await recovered.turn.wait()).kind == "answered"
+        assert recovered.attempts == 1
+    assert [prompt.text for prompt in agent.prompts] == ["long", "long"]
+    assert len({prompt.uuid for prompt in agent.prompts}) == 2
+
+
+async def test_a_disk_that_is_full_is_told_and_loses_nothing(autojump_clock: MockClock) -> None:
+    store, agent = SlowStore(), new_agent()
+    async with tri.open_manager(agent, store=store.as_store) as manager:
+        session = manager.session("k")
+        await session.ask("one", id="1")
+        store.is_full = True
+        with pytest.raises(tri.StoreError, match="the disk is full"):
+            await session.send("two", id="2")
+        store.is_full = False
+        assert (await session.ask("two", id="2")).result is not None
+        seqs = [record.seq for record in await store.kept.read("k")]
+        assert seqs == list(range(1, len(seqs) + 1))
+    assert [prompt.text for prompt in agent.prompts] == ["one", "two"]
+
+
+async def test_a_session_that_another_host_has(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as one, tri.open_manager(agent, store=store) as other:
+        await one.session("k").ask("one")
+        with pytest.raises(tri.SessionElsewhere) as caught:
+            await other.session("k").ask("two")
+        assert f"pid {os.getpid()}" in caught.value.owner
+        # It can be read there all the same.
+        async with other.session("k").subscribe(after=0) as events:
+            first = await anext(aiter(events))
+        assert isinstance(first.message, TurnAccepted)
+        await one.session("k").hibernate()
+        await wait_all_tasks_blocked()
+        assert (await other.session("k").ask("two")).result is not None
+        with pytest.raises(tri.SessionElsewhere):
+            await one.session("k").ask("three")
+
+
+async def test_a_host_that_lost_its_lease_writes_no_more(autojump_clock: MockClock) -> None:
+    now = [0.0]
+    store, agent = MemoryStore(now=lambda: now[0]), new_agent()
+    async with tri.open_manager(agent, store=store) as one, tri.open_manager(agent, store=store) as other:
+        turn = await one.session("k").send("long", id="1")
+        now[0] = 100.0  # it was stopped for longer than its lease
+        assert (await other.session("k").ask("two")).result is not None
+        outcome = await turn.wait()
+        assert outcome.kind == "failed"
+        assert outcome.error is not None
+        assert isinstance(outcome.error.__cause__, tri.LeaseLost)
+        records = await store.read("k")
+        assert [record.seq for record in records] == list(range(1, len(records) + 1))
+
+
+async def test_a_reader_goes_on_where_it_was(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    limits = tri.Limits(log=1, held_bytes=1)  # nothing but the store has it
+    seen: list[Event] = []
+    async with tri.open_manager(agent, store=store, limits=limits) as manager:
+        await manager.session("k").ask("one")
+        async with manager.session("k").subscribe(after=0) as events:
+            async for event in events:
+                seen.append(event)
+                if event.seq == 5:
+                    break
+    async with tri.open_manager(agent, store=store, limits=limits) as manager:
+        session = manager.session("k")
+        async with session.subscribe(after=5) as events:
+            await session.ask("two")
+            last = session.statistics().records
+            async for event in events:
+                seen.append(event)
+                if event.seq == last:
+                    break
+    assert [event.seq for event in seen] == list(range(1, last + 1))
+
+
+async def test_a_fork_knows_where_it_came_from_also_before_its_first_turn(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("one")
+        await manager.session("k").fork("copy")
+        with pytest.raises(tri.SessionExists):
+            await manager.session("k").fork("copy")
+    async with tri.open_manager(agent, store=store) as manager:
+        with pytest.raises(tri.SessionExists):
+            await manager.session("k").fork("copy")
+        await manager.session("copy").ask("two")
+    assert agent.starts[-1].options.fork_session
+    head = await store.get_session("copy")
+    assert head is not None
+    assert (head.parent, head.turns) == ("k", 1)
+
+
+async def test_a_session_that_is_deleted_is_not_in_the_store(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("one")
+        await manager.delete("k")
+        assert await store.list_sessions() == []
+        await manager.session("k").ask("one")
+    assert [start.options.resume for start in agent.starts] == [None, None]
+
+
+async def test_a_conversation_that_the_agent_does_not_know_any_more_keeps_its_id(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    async with tri.open_manager(new_agent(), store=store) as manager:
+        await manager.session("k").ask("one")
+        first = manager.session("k").session_id
+        assert manager.session("k").resume_outcome == "fresh"
+    async with tri.open_manager(new_agent(), store=store) as manager:
+        session = manager.session("k")
+        with pytest.raises(tri.TurnFailed) as caught:
+            await session.ask("two")
+        assert isinstance(caught.value.__cause__, tri.SessionNotFound)
+        assert (session.session_id, session.resume_outcome) == (first, "missing")
+        with pytest.raises(tri.InvalidOption, match="on_missing='anew' is neither"):
+            manager.session("k", on_missing="anew")  # type: ignore[arg-type]
+
+
+async def test_or_begins_anew_where_that_is_wanted(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(new_agent(), store=store) as manager:
+        await manager.session("k").ask("one")
+        first = manager.session("k").session_id
+    async with tri.open_manager(agent, store=store) as manager:
+        session = manager.session("k", on_missing="fresh")
+        assert (await session.ask("two")).result is not None
+        assert session.session_id not in (None, first)
+        assert session.resume_outcome == "fresh"
+        assert [start.options.resume for start in agent.starts] == [first, None]
+    head = await store.get_session("k")
+    assert head is not None
+    assert (head.session_id, head.turns) == (session.session_id, 2)
+
+
+async def test_a_key_is_not_begun_twice(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("one")
+    async with tri.open_manager(agent, store=store) as manager:
+        with pytest.raises(tri.InvalidOption, match="has a conversation already, so resume cannot begin another one"):
+            await manager.session("k", options=tri.Options(resume="another")).ask("two")
+    async with tri.open_manager(ScriptedAgent(name="other"), store=store) as manager:
+        with pytest.raises(tri.InvalidOption, match="has a conversation with 'scripted', and not with 'other'"):
+            await manager.session("k").ask("two")
+    assert [prompt.text for prompt in agent.prompts] == ["one"]
