@@ -9,7 +9,7 @@ from triologue.errors import InvalidOption, StoreError, brief
 from triologue.manager.directory import Directory
 from triologue.manager.recovering import Recovery
 from triologue.ports import SessionStore
-from triologue.stores import open_store
+from triologue.stores import SqliteStore
 from triologue.supervision import Shelf
 
 
@@ -17,7 +17,7 @@ from triologue.supervision import Shelf
 async def opened_store(store: SessionStore | str | Path | None) -> AsyncGenerator[SessionStore | None]:
     """Open the store that is named by a path; one that is given is its owner's."""
     if isinstance(store, str | Path):
-        async with open_store(store) as opened:
+        async with SqliteStore(store) as opened:
             yield opened
     elif store is None or isinstance(store, SessionStore):
         yield store
