@@ -23,6 +23,8 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 WITH_OWN_AGENT = {"limits", "permissions", "tenants", "tools"}
 # Those that the default suite runs on the real CLI too; the slow one runs all.
 SOON_ON_CLAUDE = {"bot", "permissions", "quickstart"}
+# They wait for a disk, of which the virtual clock knows nothing.
+ON_REAL_TIME = {"durable"}
 # Abandoning a query is what it shows, and Python warns of that.
 WARNS = {"own_generator"}
 
@@ -74,6 +76,12 @@ ON_EMBEDDED = {
         result: The tool mcp__desk__add says: 2.
         UserPromptSubmit: Call mcp__desk__add(a=100, b=1)
         result: The tool mcp__desk__add failed: PreToolUse:mcp__desk__add hook error: only small numbers.
+    """,
+    "durable": """
+        I will remember that you like Python.
+        asked again: answered, and not run again
+        You like Python.
+        in the store: ['slack:C1']
     """,
     "interrupt_and_go_on": """
         interrupt: stopped
@@ -241,6 +249,12 @@ ON_CLAUDE = {
         result: 2
         UserPromptSubmit: [[tool mcp__desk__add {"a": 100, "b": 1}]][[results]]
         result: PreToolUse:mcp__desk__add hook error: only small numbers
+    """,
+    "durable": """
+        echo[1]: Remember: I like Python
+        asked again: answered, and not run again
+        echo[2]: Remember: I like Python | What do I like?
+        in the store: ['slack:C1']
     """,
     "interrupt_and_go_on": """
         interrupt: stopped
@@ -412,6 +426,8 @@ async def test_on_the_built_in_agent(
     autojump_clock: MockClock,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if name in ON_REAL_TIME:
+        autojump_clock.autojump_threshold, autojump_clock.rate = float("inf"), 1.0
     agent = None if name in WITH_OWN_AGENT else tri.Embedded(transcripts=Transcripts())
     output = await output_of(name, agent, capsys)
     assert lines(output.replace(str(tmp_path), "CWD")) == lines(ON_EMBEDDED[name])
