@@ -53,7 +53,7 @@ def run_virtual(
 
     What trio leaves open, in which order tasks run that are ready, the seed decides; so it does for the module `random`.
     The same program with the same seed takes the same course, as far as it does not depend on threads, processes, real
-    time or the order of a set of objects. While a thread of trio's default limiter works, the clock stands still.
+    time or the order of a set of objects. While a thread of `trio.to_thread` works, the clock stands still.
 
     Args:
         fn: an async function.
@@ -66,10 +66,10 @@ def run_virtual(
     Raises:
         Hung: it took longer, or waits for what never comes.
     """
-    from trio.testing import MockClock  # here, because `trio.testing` imports pytest where there is one
+    from trio.testing import MockClock, active_thread_count  # here, because it imports pytest where there is one
 
     clock = MockClock(autojump_threshold=0)
-    guard = _Guard(clock, max_seconds, max_passes)
+    guard = _Guard(clock, max_seconds, max_passes, active_thread_count)
     with _seeded(seed):
         return trio.run(guard.run, fn, args, clock=clock, instruments=[guard, *instruments])
 
@@ -78,8 +78,11 @@ def run_virtual(
 class _Guard(trio.abc.Instrument):
     """Ends a run that would not end by itself: it cancels it, and then throws at whoever does not heed that."""
 
-    def __init__(self, clock: "MockClock", max_seconds: float, max_passes: int) -> None:
+    def __init__(
+        self, clock: "MockClock", max_seconds: float, max_passes: int, active_threads: Callable[[], int]
+    ) -> None:
         self._clock = clock
+        self._active_threads = active_threads
         self._max_seconds = max_seconds
         self._max_passes = self._passes_left = max_passes
         self._scope = trio.CancelScope()
@@ -106,7 +109,7 @@ class _Guard(trio.abc.Instrument):
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         """A task waits: time stands still for as long as it does so for a thread."""
-        threads = trio.to_thread.current_default_thread_limiter().borrowed_tokens
+        threads = self._active_threads()
         if bool(threads) == (self._clock.autojump_threshold == 0):
             self._clock.autojump_threshold = math.inf if threads else 0
 

@@ -1,0 +1,151 @@
+"""The reading side of an `SqliteStore`, in a thread: a connection of its own, which the writer never waits for."""
+
+import zlib
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, final
+
+import apsw
+import msgspec
+from msgspec.structs import replace
+
+from triologue.errors import StoreError
+from triologue.ports import Record, StoredSession, TranscriptEntry
+from triologue.stores.faults import store_error
+
+T = TypeVar("T")
+
+_decode_head: Final = msgspec.json.Decoder(StoredSession).decode
+_decode_tags: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+
+_HEAD: Final = "SELECT head, last_seq, last_active, title, tags FROM sessions JOIN ends ON ends.session = sessions.id "
+
+# The chain goes from the newest record that is wanted, or from a mark above it, to the oldest.
+_CHAIN: Final = """
+    WITH RECURSIVE chain (position, seq, previous) AS (
+        SELECT position, seq, previous FROM log WHERE position = :start
+        UNION ALL
+        SELECT log.position, log.seq, log.previous
+        FROM chain JOIN log ON log.position = chain.previous WHERE chain.seq > :low + 1
+    )
+    SELECT seq, turn_id, kind, time, line, crc FROM chain JOIN log USING (position, seq) WHERE seq <= :high
+"""
+_START: Final = "SELECT position FROM log WHERE session = ? AND mark > 0 AND seq >= ? ORDER BY seq LIMIT 1"
+_TURN: Final = """
+    SELECT seq, (
+        SELECT next.seq - 1 FROM log AS next
+        WHERE next.session = first.session AND next.mark > 0 AND next.mark = 2 AND next.seq > first.seq
+        ORDER BY next.seq LIMIT 1
+    ) FROM log AS first WHERE session = ? AND turn_id = ? AND mark = 2 ORDER BY seq
+"""
+
+
+@final
+class Reader:
+    """A connection that only reads. Used by one thread at a time.
+
+    Args:
+        db: the connection.
+        path: of its file, for errors.
+    """
+
+    def __init__(self, db: apsw.Connection, path: str) -> None:
+        self._db: Final = db
+        self._path: Final = path
+
+    def read(self, query: Callable[["Reader"], T]) -> T:
+        """Ask several things of the store as it is at one moment.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        try:
+            self._db.execute("BEGIN")
+            try:
+                return query(self)
+            finally:
+                if not self._db.get_autocommit():
+                    self._db.execute("COMMIT")
+        except (apsw.Error, msgspec.DecodeError) as error:
+            raise store_error(self._path, "read", error) from error
+
+    def head(self, key_or_id: str) -> StoredSession | None:
+        """As `SessionStore.get_session`."""
+        head = read_head(self._db, key_or_id)
+        if head is None:
+            by_id = "WHERE session_id = ? ORDER BY last_active DESC, id DESC LIMIT 1"
+            found = self._db.execute(_HEAD + by_id, (key_or_id,)).get
+            head = _head(*found) if found is not None else None
+        return head
+
+    def heads(self, *, prefix: str, limit: int, unfinished: bool, before: float | None) -> list[StoredSession]:
+        """As `SessionStore.list_sessions`."""
+        where = "WHERE substr(key, 1, ?1) = ?2 AND last_active < ?3 "
+        order = "ORDER BY last_active DESC, id DESC LIMIT ?4"
+        bindings = (len(prefix), prefix, before if before is not None else float("inf"), max(limit, 0))
+        rows = self._db.execute(_HEAD + where + ("AND unfinished > 0 " if unfinished else "") + order, bindings)
+        return [_head(*row) for row in rows]
+
+    def records(self, key: str, *, after: int, limit: int, turn_id: str | None) -> list[Record]:
+        """As `SessionStore.read`."""
+        end = self._db.execute(
+            "SELECT session, last_seq, position FROM sessions JOIN ends ON session = id WHERE key = ?", (key,)
+        ).get
+        if end is None:
+            return []
+        id, last_seq, _ = end
+        runs: list[tuple[Any, ...]] = [(1, None)]
+        if turn_id is not None:
+            runs = self._db.execute(_TURN, (id, turn_id)).fetchall()
+        found: list[Record] = []
+        for first, last in runs:
+            low = max(after, first - 1)
+            high = min(last_seq if last is None else last, low + limit - len(found))
+            if low < high:
+                found += self._range(key, end, low, high)
+        return found
+
+    def _range(self, key: str, end: tuple[int, int, int], low: int, high: int) -> list[Record]:
+        """The records after `low`, up to `high`."""
+        id, last_seq, position = end
+        mark = self._db.execute(_START, (id, high)).get if high < last_seq else None
+        chain = {"start": position if mark is None else mark, "low": low, "high": high}
+        records = [self._record(key, *row) for row in self._db.execute(_CHAIN, chain)]
+        records.sort(key=_seq)
+        if len(records) != high - low:
+            raise self._damaged(f"{len(records)} records of {key!r} are found where {high - low} were written")
+        return records
+
+    def _record(self, key: str, seq: int, turn_id: str | None, kind: str, time: float, line: bytes, crc: int) -> Record:
+        if zlib.crc32(line) != crc:
+            raise self._damaged(f"record {seq} of {key!r} is not what was written")
+        return Record(seq=seq, turn_id=turn_id, kind=kind, time=time, line=line)
+
+    def transcript(self, session_id: str) -> list[TranscriptEntry]:
+        """As `SessionStore.read_transcript`."""
+        rows = self._db.execute(
+            "SELECT path, id, line, crc FROM transcripts WHERE session_id = ? ORDER BY position", (session_id,)
+        )
+        return [self._entry(session_id, *row) for row in rows]
+
+    def _entry(self, session_id: str, path: str, id: str | None, line: bytes, crc: int) -> TranscriptEntry:
+        if zlib.crc32(line) != crc:
+            raise self._damaged(f"a line of {path!r} of the conversation {session_id!r} is not what was written")
+        return TranscriptEntry(session_id=session_id, path=path, id=id, line=line)
+
+    def _damaged(self, what: str) -> StoreError:
+        return store_error(self._path, "read", apsw.CorruptError(what))
+
+
+def read_head(db: apsw.Connection, key: str) -> StoredSession | None:
+    """The head that is kept under a key."""
+    found = db.execute(_HEAD + "WHERE key = ?", (key,)).get
+    return _head(*found) if found is not None else None
+
+
+def _head(head: bytes, last_seq: int, last_active: float, title: str | None, tags: str) -> StoredSession:
+    kept = _decode_head(head)
+    return replace(kept, last_seq=last_seq, last_active=last_active, title=title, tags=_decode_tags(tags))
+
+
+def _seq(record: Record) -> Any:
+    return record.seq

@@ -1,0 +1,273 @@
+"""The writing side of an `SqliteStore`, in a thread: many writes in one transaction, and each all or nothing."""
+
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias, final
+
+import apsw
+import msgspec
+from msgspec.structs import replace
+
+from triologue.errors import StoreError
+from triologue.ports import Append, Lease, StoredSession
+from triologue.stores.faults import is_damage, is_of_one, store_error
+from triologue.stores.grouping import Request
+from triologue.stores.reading import read_head
+from triologue.stores.rules import bare, check_free, check_holder, check_terms, new_records, no_session
+from triologue.stores.schema import BEGINS, MARK, MARK_EVERY, leave_alone
+
+Work: TypeAlias = "Callable[[Writer], Any]"
+"""Looks first, and raises a `StoreError` before it writes anything, so that it harms no other in its transaction."""
+
+MAX_KNOWN: Final = 10_000
+"""Sessions whose ends are remembered. At one more all are forgotten, and looked up again when they are written to."""
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+@final
+class _End:
+    """Where a session stands, as this connection has seen or made it."""
+
+    __slots__ = ("head", "id", "position", "seq", "token", "turn_id")
+
+    def __init__(self, token: int | None) -> None:
+        self.token = token
+        self.id: int | None = None
+        self.seq = 0
+        self.position = 0
+        self.turn_id: str | None = None
+        self.head: StoredSession | None = None
+        """As it was written last, without what changes often; None: not known."""
+
+
+@final
+class Writer:
+    """The one connection of a store that writes. Used by one thread at a time.
+
+    Args:
+        db: the connection.
+        path: of its file, for errors.
+        now: the clock of leases, in seconds since the epoch.
+    """
+
+    def __init__(self, db: apsw.Connection, path: str, *, now: Callable[[], float] = time.time) -> None:
+        self._db: Final = db
+        self._path: Final = path
+        self._now: Final = now
+        self._ends: dict[str, _End] = {}
+        self._data_version: int | None = None
+        self._last_position = 0
+        self._new_log: list[tuple[Any, ...]] = []
+        self._new_ends: list[tuple[Any, ...]] = []
+        self._damage: apsw.Error | None = None
+
+    def commit(self, requests: Sequence[Request[Work]]) -> None:
+        """Make the writes in one transaction. If SQLite fails at one of them, each is made in a transaction of its own."""
+        try:
+            self._transact(requests)
+        except Exception as error:  # noqa: BLE001 - it is given to whom it concerns
+            if len(requests) > 1 and is_of_one(error):
+                for request in requests:
+                    self.commit([request])
+                return
+            if is_damage(error) and isinstance(error, apsw.Error):
+                self._damage = error
+                leave_alone(self._db)
+            for request in requests:
+                request.error = store_error(self._path, "write to", error)
+                request.error.__cause__ = error
+
+    def _transact(self, requests: Sequence[Request[Work]]) -> None:
+        if self._damage is not None:
+            raise self._damage  # writing to it could only make it worse
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            self._see_others()
+            for request in requests:
+                request.error = None
+                try:
+                    request.value = request.work(self)
+                except StoreError as error:
+                    request.error = error
+            self._flush()
+            db.execute("COMMIT")
+        except BaseException:
+            self._forget()
+            if not db.get_autocommit():
+                db.execute("ROLLBACK")
+            raise
+
+    def _see_others(self) -> None:
+        """Forget what was known of the file if another connection has written to it."""
+        version = self._db.pragma("data_version")
+        if version != self._data_version or len(self._ends) > MAX_KNOWN:
+            self._forget()
+            self._last_position = self._db.execute("SELECT coalesce(max(position), 0) FROM log").get
+            self._data_version = version
+
+    def _forget(self) -> None:
+        self._data_version = None
+        self._ends.clear()
+        self._new_log.clear()
+        self._new_ends.clear()
+
+    def _flush(self) -> None:
+        """Write what appends have left."""
+        if self._new_log:
+            self._db.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._new_log)
+            self._new_log.clear()
+        if self._new_ends:
+            self._db.executemany(
+                "UPDATE ends SET last_seq = ?, last_active = ?, position = ? WHERE session = ?", self._new_ends
+            )
+            self._new_ends.clear()
+
+    # -- Appending ------------------------------------------------------------------------------------------------
+
+    def append(self, write: Append) -> None:
+        """As `SessionStore.append`."""
+        lease, session = write.lease, write.session
+        end = self._ends.get(lease.key) or self._look_up(lease.key)
+        check_holder(lease, token=end.token)
+        records = new_records(write, last_seq=end.seq, line_at=lambda seq: self._line(end, seq))
+        if records is None:
+            return
+        head = bare(session)
+        if head != end.head:
+            self._write_head(end, head)
+        for record in records:
+            line = record.line
+            position = self._last_position = self._last_position + 1
+            seq = end.seq = end.seq + 1
+            if seq == 1 or record.turn_id != end.turn_id:
+                mark = BEGINS
+                end.turn_id = record.turn_id
+            else:
+                mark = 0 if seq % MARK_EVERY else MARK
+            row = (position, end.id, seq, end.position, mark, record.turn_id, record.kind, record.time)
+            self._new_log.append((*row, zlib.crc32(line), line))
+            end.position = position
+        self._new_ends.append((end.seq, session.last_active, end.position, end.id))
+        if write.transcript:
+            self._db.executemany(
+                "INSERT INTO transcripts (session, session_id, path, id, crc, line) VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT DO NOTHING",
+                [(end.id, t.session_id, t.path, t.id, zlib.crc32(t.line), t.line) for t in write.transcript],
+            )
+
+    def _look_up(self, key: str) -> _End:
+        token = self._db.execute("SELECT token FROM leases WHERE key = ?", (key,)).get
+        end = _End(token)
+        found = self._db.execute(
+            "SELECT id, last_seq, ends.position, turn_id FROM sessions JOIN ends ON ends.session = sessions.id "
+            "LEFT JOIN log ON log.position = ends.position WHERE key = ?",
+            (key,),
+        ).get
+        if found is not None:
+            end.id, end.seq, end.position, end.turn_id = found
+        if token is not None:
+            self._ends[key] = end
+        return end
+
+    def _line(self, end: _End, seq: int) -> bytes | None:
+        """The line that is kept under a `seq`; the one of an append that is made again, so it is not far from the end."""
+        self._flush()
+        position = end.position
+        while position:
+            at, previous, line = self._db.execute(
+                "SELECT seq, previous, line FROM log WHERE position = ?", (position,)
+            ).get
+            if at <= seq:
+                return line if at == seq else None
+            position = previous
+        return None
+
+    def _write_head(self, end: _End, head: StoredSession) -> None:
+        try:
+            encoded = _encode(head)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"the head of {head.key!r} cannot be kept, it holds what is no JSON: {error}") from error
+        row = (head.session_id, len(head.unfinished), encoded)
+        if end.id is None:
+            self._db.execute(
+                "INSERT INTO sessions (session_id, unfinished, head, key, tags) VALUES (?, ?, ?, ?, '[]')",
+                (*row, head.key),
+            )
+            end.id = self._db.last_insert_rowid()
+            self._db.execute("INSERT INTO ends VALUES (?, 0, 0.0, 0)", (end.id,))
+        else:
+            self._db.execute(
+                "UPDATE sessions SET session_id = ?, unfinished = ?, head = ? WHERE id = ?", (*row, end.id)
+            )
+        end.head = head
+
+    # -- Leases ---------------------------------------------------------------------------------------------------
+
+    def acquire(self, key: str, *, owner: str, ttl: float) -> tuple[Lease, StoredSession | None]:
+        """As `SessionStore.acquire`."""
+        check_terms(key, owner=owner, ttl=ttl)
+        now = self._now()
+        check_free(self._lease(key), by=owner, now=now)
+        self._ends.pop(key, None)
+        until = now + ttl
+        self._db.execute("INSERT OR REPLACE INTO leases (key, owner, until) VALUES (?, ?, ?)", (key, owner, until))
+        lease = Lease(key=key, owner=owner, token=self._db.last_insert_rowid(), until=until)
+        self._flush()
+        return lease, read_head(self._db, key)
+
+    def _lease(self, key: str) -> Lease | None:
+        found = self._db.execute("SELECT owner, token, until FROM leases WHERE key = ?", (key,)).get
+        return Lease(key=key, owner=found[0], token=found[1], until=found[2]) if found is not None else None
+
+    def renew(self, leases: Sequence[Lease], *, ttl: float) -> list[Lease]:
+        """As `SessionStore.renew`."""
+        until = self._now() + ttl
+        held: list[Lease] = []
+        for lease in leases:
+            self._db.execute("UPDATE leases SET until = ? WHERE token = ? AND key = ?", (until, lease.token, lease.key))
+            if self._db.changes():
+                held.append(replace(lease, until=until))
+        return held
+
+    def release(self, lease: Lease) -> None:
+        """As `SessionStore.release`."""
+        self._ends.pop(lease.key, None)
+        self._db.execute("DELETE FROM leases WHERE token = ? AND key = ?", (lease.token, lease.key))
+
+    # -- The rest -------------------------------------------------------------------------------------------------
+
+    def label(self, key: str, *, title: str | None, tags: Sequence[str]) -> None:
+        """As `SessionStore.label`."""
+        row = (title, _encode(list(tags)).decode(), key)
+        self._db.execute("UPDATE sessions SET title = ?, tags = ? WHERE key = ?", row)
+        if not self._db.changes():
+            raise no_session(key)
+
+    def delete(self, key: str) -> bool:
+        """As `SessionStore.delete`."""
+        check_free(self._lease(key), by=None, now=self._now())
+        self._flush()
+        self._ends.pop(key, None)
+        db = self._db
+        db.execute("DELETE FROM leases WHERE key = ?", (key,))
+        found = db.execute("DELETE FROM sessions WHERE key = ? RETURNING id, session_id", (key,)).get
+        if found is None:
+            return False
+        id, session_id = found
+        db.execute(
+            "WITH RECURSIVE chain (position) AS (SELECT position FROM ends WHERE session = ?1 UNION ALL "
+            "SELECT previous FROM log JOIN chain USING (position)) "
+            "DELETE FROM log WHERE position IN (SELECT position FROM chain)",
+            (id,),
+        )
+        db.execute("DELETE FROM ends WHERE session = ?", (id,))
+        db.execute(
+            "DELETE FROM transcripts WHERE session_id IN "
+            "(SELECT ?2 UNION SELECT session_id FROM transcripts WHERE session = ?1) "
+            "AND session_id NOT IN (SELECT session_id FROM sessions WHERE session_id IS NOT NULL)",
+            (id, session_id),
+        )
+        return True

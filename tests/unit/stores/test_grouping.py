@@ -1,0 +1,120 @@
+"""Group commit: who writes for whom, whatever is cancelled."""
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from triologue.errors import StoreError
+from triologue.stores import grouping
+from triologue.stores.grouping import Group, Request
+
+
+class Disk:
+    """Notes what is written together; holds each transaction up until it is let go."""
+
+    def __init__(self) -> None:
+        self.together: list[list[str]] = []
+        self.gate = threading.Semaphore(0)
+
+    def commit(self, requests: Sequence[Request[str]]) -> None:
+        assert self.gate.acquire(timeout=10)
+        self.together.append([request.work for request in requests])
+        for request in requests:
+            request.value = request.work.upper()
+            if request.work == "wrong":
+                request.error = StoreError("wrong")
+
+    async def let_go(self, group: Group[str], transactions: int) -> None:
+        self.gate.release(transactions)
+        while group.transactions < transactions:
+            await trio.sleep(0.001)
+
+
+async def test_those_who_come_while_one_writes_are_written_together() -> None:
+    disk = Disk()
+    group = Group(disk.commit)
+    results: dict[str, object] = {}
+
+    async def write(work: str) -> None:
+        try:
+            results[work] = await group.write(work)
+        except StoreError as error:
+            results[work] = str(error)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write, "a")
+        await wait_all_tasks_blocked(0.01)
+        for work in ("b", "wrong", "c"):
+            nursery.start_soon(write, work)
+            await wait_all_tasks_blocked()
+        await disk.let_go(group, 2)
+    assert disk.together == [["a"], ["b", "wrong", "c"]]
+    assert results == {"a": "A", "b": "B", "wrong": "wrong", "c": "C"}
+    assert (group.writes, group.transactions, len(group)) == (4, 2, 0)
+
+
+async def test_what_was_given_up_is_written_all_the_same_and_nobody_is_stuck() -> None:
+    disk = Disk()
+    group = Group(disk.commit)
+    async with trio.open_nursery() as nursery:
+        for work in ("a", "b", "c"):
+            nursery.start_soon(group.write, work)
+            await wait_all_tasks_blocked(0.01)
+        nursery.cancel_scope.cancel()
+        disk.gate.release(2)
+    assert disk.together == [["a"], ["b", "c"]]
+    disk.gate.release()
+    assert await group.write("d") == "D"
+
+
+async def test_one_more_than_may_wait_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grouping, "MAX_WAITING", 2)
+    disk = Disk()
+    group = Group(disk.commit)
+    async with trio.open_nursery() as nursery:
+        for work in ("a", "b", "c", "d", "e"):
+            nursery.start_soon(group.write, work)
+            await wait_all_tasks_blocked(0.01)
+        assert len(group) == 2
+        await disk.let_go(group, 3)
+    assert disk.together == [["a"], ["b", "c"], ["d", "e"]]
+
+
+async def test_closing_writes_what_was_taken_in_and_refuses_what_comes() -> None:
+    disk = Disk()
+    group = Group(disk.commit)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(group.write, "a")
+        await wait_all_tasks_blocked(0.01)
+        nursery.start_soon(group.write, "b")
+        await wait_all_tasks_blocked(0.01)
+        assert not await group.close("closed", within=0.0)
+        with pytest.raises(StoreError, match="closed"):
+            await group.write("c")
+        disk.gate.release(2)
+        assert await group.close("closed", within=10)
+    assert disk.together == [["a"], ["b"]]
+
+
+async def test_without_a_thread_everybody_gets_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Group(Disk().commit)
+    refused: list[str] = []
+
+    async def write(work: str) -> None:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            await group.write(work)
+        refused.append(work)
+
+    async def no_thread(*_: object, **__: object) -> None:
+        await wait_all_tasks_blocked()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", no_thread)
+    async with trio.open_nursery() as nursery:
+        for work in ("a", "b"):
+            nursery.start_soon(write, work)
+    assert sorted(refused) == ["a", "b"]
+    assert await group.close("closed", within=0.0)
