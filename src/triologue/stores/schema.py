@@ -171,14 +171,18 @@ def _prepare(db: apsw.Connection, path: str) -> None:
 
 def _check(db: apsw.Connection, path: str) -> None:
     """Refuse the file of another program, and that of a newer triologue."""
-    application, version = db.pragma("application_id"), db.pragma("user_version")
+    # In one statement, as another process may be making the file at this moment.
+    application, version, tables = db.execute(
+        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) "
+        "FROM pragma_application_id, pragma_user_version"
+    ).get
     if application == APPLICATION_ID:
         if version > len(MIGRATIONS):
             raise StoreError(
                 f"the session store {path!r} has version {version}, and this triologue knows {len(MIGRATIONS)}: it was "
                 "made by a newer one; use that, or name another path"
             )
-    elif application or version or db.execute("SELECT count(*) FROM sqlite_schema").get:
+    elif application or version or tables:
         raise StoreError(
             f"{path!r} is the database of another program (application_id {application}); it was left as it is: name "
             "another path"
