@@ -196,7 +196,7 @@ from triologue.ports import (
     UnfinishedTurn,
 )
 from triologue.sdk import Client, Query, query
-from triologue.stores import MemoryStore
+from triologue.stores import MemoryStore, SqliteStore
 from triologue.tools import ToolDefinition, tool
 
 __all__ = [
@@ -328,6 +328,7 @@ __all__ = [
     "SideQuestionResult",
     "Sink",
     "SkillEvolutionMessage",
+    "SqliteStore",
     "StateChanged",
     "StatusMessage",
     "StoreError",

@@ -125,16 +125,19 @@ class Holding:
                 with self._world.writers.writing(self._conversation.key, options):
                     await self._wait_for_room(options)
                     error = await self._serve(options)
-                if error is not None and self._wants is not None:
-                    self._conversation.resumed = failed_start(error)
             except TriologueError as failure:
                 error = failure
-                self._conversation.resumed = failed_start(error)
             finally:
+                if error is not None and self._is_starting:
+                    self._conversation.resumed = failed_start(error)
                 self.connection = self.callbacks = None
                 self._unsent = []
                 self._world.oversight.leave(self._conversation, self._start.generation)
         return error
+
+    @property
+    def _is_starting(self) -> bool:
+        return self._wants is not None
 
     async def _wait_for_room(self, options: Options) -> None:
         self.waits_for = "back-off"

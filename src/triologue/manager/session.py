@@ -46,7 +46,7 @@ class Session(Controls):
         overlap: Overlap | None = None,
         on_missing: OnMissing | None = None,
     ) -> None:
-        self._on_missing = on_missing
+        self._on_missing: OnMissing = on_missing or "raise"
         self._directory = directory
         self._registry = directory.registry
         self._key = key
@@ -339,7 +339,7 @@ class Session(Controls):
         if begun is not None and self._known is None:  # by another handle, after this one was asked for
             self._directory.amend(begun, self._agent, self._wanted)
         self._known = self._directory.conversation(self._key, self._agent, self._wanted)
-        if begun is None and self._on_missing is not None:
+        if begun is None:
             self._known.on_missing = self._on_missing
         return self._known
 

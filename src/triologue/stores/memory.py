@@ -34,12 +34,14 @@ class MemoryStore:
         records = sum(map(len, self._logs.values()))
         return f"<MemoryStore: {len(self._heads)} sessions, {records} records, {len(self._leases)} leases>"
 
-    async def acquire(self, key: str, *, owner: str, ttl: float) -> tuple[Lease, StoredSession | None]:
+    async def acquire(
+        self, key: str, *, owner: str, ttl: float, replaces: str | None = None
+    ) -> tuple[Lease, StoredSession | None]:
         """As `SessionStore.acquire`."""
         await trio.lowlevel.checkpoint()
         check_terms(key, owner=owner, ttl=ttl)
         now = self._now()
-        check_free(self._leases.get(key), by=owner, now=now)
+        check_free(self._leases.get(key), by=(owner, replaces), now=now)
         self._last_token += 1
         lease = self._leases[key] = Lease(key=key, owner=owner, token=self._last_token, until=now + ttl)
         return lease, self._heads.get(key)
@@ -128,7 +130,7 @@ class MemoryStore:
     async def delete(self, key: str) -> bool:
         """As `SessionStore.delete`."""
         await trio.lowlevel.checkpoint()
-        check_free(self._leases.get(key), by=None, now=self._now())
+        check_free(self._leases.get(key), by=(), now=self._now())
         self._leases.pop(key, None)  # it has ended, and whoever had it must not bring the session back
         self._logs.pop(key, None)
         head = self._heads.pop(key, None)

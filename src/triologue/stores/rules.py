@@ -1,6 +1,6 @@
 """What a store must refuse, whatever it keeps things in; pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -26,18 +26,18 @@ def check_holder(lease: Lease, *, token: int | None) -> None:
         )
 
 
-def check_free(held: Lease | None, *, by: str | None, now: float) -> None:
+def check_free(held: Lease | None, *, by: Collection[str | None], now: float) -> None:
     """Refuse what needs a session that nobody else holds.
 
     Args:
         held: the session's last lease, if it was not released.
-        by: whose own lease is no obstacle; None: any is one.
+        by: whose leases are no obstacle.
         now: seconds since the epoch.
 
     Raises:
         SessionElsewhere: somebody holds it.
     """
-    if held is not None and held.until > now and held.owner != by:
+    if held is not None and held.until > now and held.owner not in by:
         raise SessionElsewhere(held.key, owner=held.owner, until=held.until)
 
 

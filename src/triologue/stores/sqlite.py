@@ -90,10 +90,14 @@ class SqliteStore:
             raise StoreError(f"the session store {str(self.path)!r} is not open; use it inside `async with`")
         return self._open
 
-    async def acquire(self, key: str, *, owner: str, ttl: float) -> tuple[Lease, StoredSession | None]:
+    async def acquire(
+        self, key: str, *, owner: str, ttl: float, replaces: str | None = None
+    ) -> tuple[Lease, StoredSession | None]:
         """As `SessionStore.acquire`."""
         got: tuple[Lease, StoredSession | None]
-        got = await self._opened().group.write(lambda writer: writer.acquire(key, owner=owner, ttl=ttl))
+        got = await self._opened().group.write(
+            lambda writer: writer.acquire(key, owner=owner, ttl=ttl, replaces=replaces)
+        )
         return got
 
     async def renew(self, leases: Sequence[Lease], *, ttl: float) -> list[Lease]:

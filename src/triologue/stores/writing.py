@@ -206,11 +206,13 @@ class Writer:
 
     # -- Leases ---------------------------------------------------------------------------------------------------
 
-    def acquire(self, key: str, *, owner: str, ttl: float) -> tuple[Lease, StoredSession | None]:
+    def acquire(
+        self, key: str, *, owner: str, ttl: float, replaces: str | None = None
+    ) -> tuple[Lease, StoredSession | None]:
         """As `SessionStore.acquire`."""
         check_terms(key, owner=owner, ttl=ttl)
         now = self._now()
-        check_free(self._lease(key), by=owner, now=now)
+        check_free(self._lease(key), by=(owner, replaces), now=now)
         self._ends.pop(key, None)
         until = now + ttl
         self._db.execute("INSERT OR REPLACE INTO leases (key, owner, until) VALUES (?, ?, ?)", (key, owner, until))
@@ -248,7 +250,7 @@ class Writer:
 
     def delete(self, key: str) -> bool:
         """As `SessionStore.delete`."""
-        check_free(self._lease(key), by=None, now=self._now())
+        check_free(self._lease(key), by=(), now=self._now())
         self._flush()
         self._ends.pop(key, None)
         db = self._db

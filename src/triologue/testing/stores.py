@@ -209,6 +209,17 @@ class SessionStoreContract:
             assert held[0].until > mine.until
             assert await error_of(store.acquire("mine", owner="you", ttl=LONG)) is SessionElsewhere
 
+    async def test_an_owner_that_is_known_to_be_dead_is_replaced(self) -> None:
+        async with self.open_store("a") as store:
+            lost, _ = await store.acquire("k", owner="dead", ttl=LONG)
+            assert await error_of(store.acquire("k", owner="me", ttl=LONG, replaces="another")) is SessionElsewhere
+            lease, _ = await store.acquire("k", owner="me", ttl=LONG, replaces="dead")
+            assert lease.token > lost.token
+            assert await store.renew([lost, lease], ttl=LONG) != []
+            head = StoredSession(key="k", last_seq=1)
+            assert await error_of(store.append(Append(lease=lost, session=head, records=[record(1)]))) is LeaseLost
+            await store.append(Append(lease=lease, session=head, records=[record(1)]))
+
     async def test_the_same_owner_may_take_its_lease_anew(self) -> None:
         """Its first call may have been cancelled, and have had its effect all the same."""
         async with self.open_store("a") as store:

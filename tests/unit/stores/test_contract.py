@@ -82,8 +82,10 @@ class Unlabelled(Faulty):
 class Generous(Faulty):
     """Gives a session to two."""
 
-    async def acquire(self, key: str, *, owner: str, ttl: float) -> tuple[Lease, StoredSession | None]:
-        return await self.inner.acquire(key, owner="everybody", ttl=ttl)
+    async def acquire(
+        self, key: str, *, owner: str, ttl: float, replaces: str | None = None
+    ) -> tuple[Lease, StoredSession | None]:
+        return await self.inner.acquire(key, owner="everybody", ttl=ttl, replaces=replaces)
 
 
 def contract_of(kind: type[Faulty]) -> SessionStoreContract:
