@@ -128,16 +128,18 @@ class Holding:
             except TriologueError as failure:
                 error = failure
             finally:
-                if error is not None and self._is_starting:
-                    self._conversation.resumed = failed_start(error)
+                if error is not None:
+                    self._tell_start(error)
                 self.connection = self.callbacks = None
                 self._unsent = []
                 self._world.oversight.leave(self._conversation, self._start.generation)
         return error
 
-    @property
-    def _is_starting(self) -> bool:
-        return self._wants is not None
+    def _tell_start(self, error: TriologueError | None = None) -> None:
+        """What became of the start; nothing where that is known."""
+        if self._wants is not None:
+            self._conversation.resumed = self._wants if error is None else failed_start(error)
+            self._wants = None
 
     async def _wait_for_room(self, options: Options) -> None:
         self.waits_for = "back-off"
@@ -176,8 +178,8 @@ class Holding:
                 notices.look(batch)
             self._hear(generation, batch)
             place.leave()  # it speaks, so it has started
-            if self._wants is not None and self._session.link.was_greeted:
-                self._conversation.resumed, self._wants = self._wants, None
+            if self._session.link.was_greeted:
+                self._tell_start()
 
         try:
             place.take_if_free()
@@ -193,6 +195,7 @@ class Holding:
                 self._has_left = True
             # Nothing of it is alive; but callbacks and MCP servers, which are ended next, may take their time.
             error = agent.diagnose(gone, self._session.refusal, options)
+            self._tell_start(error)
             self._apply(lost(generation, error))
             await notices.finish(gone.code, world.deadlines.close)
             return error

@@ -51,6 +51,13 @@ def _no_such_message(found: re.Match[str], options: Options, config_dir: str) ->
     )
 
 
+def _not_dropped(found: re.Match[str], options: Options, config_dir: str) -> TriologueError:
+    return InvalidOption(
+        f"resume_drops_turn={brief(options.resume_drops_turn)}: what comes after resume_session_at is not that turn alone, "
+        f"says Claude Code ({found[0]})"
+    )
+
+
 def _id_in_use(found: re.Match[str], options: Options, config_dir: str) -> TriologueError:
     return SessionIdInUse(
         f"session_id={found['id']!r} has a conversation already (config folder {config_dir!r}); "
@@ -86,6 +93,7 @@ _TEXTS: Patterns = [
         (r"No conversation found with session ID: (?P<id>\S+)", _not_found),
         (r"--resume requires a valid session ID(?P<id>)", _not_found),
         (r"No message found with message\.uuid of", _no_such_message),
+        (r"Resume rejected by --resume-drops-turn: .*", _not_dropped),
         (r"Session ID (?P<id>\S+) is already in use", _id_in_use),
         (r"Invalid session ID\. Must be a valid UUID", _bad_id),
         (r"cannot be used with root/sudo privileges", _refused_to_root),
