@@ -54,7 +54,7 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 2),
-        **{name: version(name) for name in (SDK, "anyio", "msgspec", "trio")},
+        **{name: version(name) for name in (SDK, "anyio", "apsw", "msgspec", "trio")},
     }
 
 

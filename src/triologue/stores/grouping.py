@@ -31,6 +31,11 @@ class Request(Generic[W]):
         self.leads = False
         """Whoever waits for it is woken to lead, and not because it is written."""
 
+    def give_up(self, _: Callable[[], Any]) -> trio.lowlevel.Abort:
+        """Do not wait any more."""
+        self.task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
     def result(self) -> Any:
         """What it gave.
 
@@ -84,8 +89,11 @@ class Group(Generic[W]):
             raise StoreError(self._refusal)
         request = Request(work)
         self._waiting.append(request)
-        if self._is_led and not await self._wait(request):
-            return request.result()
+        if self._is_led:
+            request.task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(request.give_up)
+            if not request.leads:
+                return request.result()
         self._is_led = True
         with trio.CancelScope(shield=True):
             await self._lead(request)
@@ -99,17 +107,6 @@ class Group(Generic[W]):
             while self._is_led:
                 await self._idle.park()
         return not self._is_led
-
-    async def _wait(self, request: Request[W]) -> bool:
-        """Wait for the result; True: lead instead."""
-
-        def give_up(_: Callable[[], Any]) -> trio.lowlevel.Abort:
-            request.task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        request.task = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(give_up)
-        return request.leads
 
     async def _lead(self, own: Request[W]) -> None:
         """Write what waits, until somebody else is found who can go on with what came meanwhile."""

@@ -8,7 +8,7 @@ import trio
 from msgspec.structs import replace
 
 from triologue.ports import Append, Lease, Record, StoredSession, TranscriptEntry
-from triologue.stores.rules import check_free, check_holder, check_terms, new_records, no_session
+from triologue.stores.rules import check_free, lease_lost, check_terms, new_records, no_session
 
 
 @final
@@ -68,8 +68,9 @@ class MemoryStore:
         """As `SessionStore.append`."""
         await trio.lowlevel.checkpoint()
         key = write.lease.key
-        held = self._leases.get(key)
-        check_holder(write.lease, token=held.token if held is not None else None)
+        if not self._holds(write.lease):
+            held = self._leases.get(key)
+            raise lease_lost(write.lease, token=held.token if held is not None else None)
         log = self._logs.get(key, [])
         records = new_records(write, last_seq=len(log), line_at=lambda seq: log[seq - 1].line if seq > 0 else None)
         if records is None:

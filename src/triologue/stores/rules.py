@@ -8,22 +8,18 @@ from triologue.errors import LeaseLost, SessionElsewhere, SessionNotFound, Store
 from triologue.ports import Append, Lease, Record, StoredSession
 
 
-def check_holder(lease: Lease, *, token: int | None) -> None:
-    """Refuse the write of somebody who does not hold the session any more.
+def lease_lost(lease: Lease, *, token: int | None) -> LeaseLost:
+    """The error for who does not hold a session any more.
 
     Args:
         lease: whose write it is.
         token: that of the lease which counts now; None: there is none, as it was released, or the session deleted.
-
-    Raises:
-        LeaseLost: it is not this one.
     """
-    if token != lease.token:
-        now = "it was released" if token is None else f"token {token} was given out since"
-        raise LeaseLost(
-            f"the lease of {lease.owner} on the session {lease.key!r}, token {lease.token}, does not count any more: "
-            f"{now}; nothing was written, and whoever held it should let the session go"
-        )
+    now = "it was released" if token is None else f"token {token} was given out since"
+    return LeaseLost(
+        f"the lease of {lease.owner} on the session {lease.key!r}, token {lease.token}, does not count any more: "
+        f"{now}; nothing was written, and whoever held it should let the session go"
+    )
 
 
 def check_free(held: Lease | None, *, by: Collection[str | None], now: float) -> None:
@@ -69,16 +65,17 @@ def new_records(write: Append, *, last_seq: int, line_at: Callable[[int], bytes 
         records = _without_kept(records, last_seq, line_at)
         if not records:
             return None
-    for seq, record in enumerate(records, start=last_seq + 1):
+    seq = last_seq
+    for record in records:
+        seq += 1
         if record.seq != seq:
             raise StoreError(
                 f"record {record.seq} of the session {session.key!r} does not follow: its log ends with {last_seq}, "
-                f"so {seq} is due; read the session again before writing to it"
+                f"and {seq} is due; read the session again before writing to it"
             )
-    if session.last_seq != last_seq + len(records):
+    if session.last_seq != seq:
         raise StoreError(
-            f"the head of {session.key!r} says last_seq={session.last_seq}, but its log ends with "
-            f"{last_seq + len(records)} after this append"
+            f"the head of {session.key!r} says last_seq={session.last_seq}, but its log ends with {seq} after this append"
         )
     return records
 

@@ -111,7 +111,7 @@ class SqliteStore:
 
     async def append(self, write: Append) -> None:
         """As `SessionStore.append`."""
-        await self._opened().group.write(lambda writer: writer.append(write))
+        await self._opened().group.write(write)
 
     async def get_session(self, key_or_id: str) -> StoredSession | None:
         """As `SessionStore.get_session`."""

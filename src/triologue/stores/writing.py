@@ -14,11 +14,12 @@ from triologue.ports import Append, Lease, StoredSession
 from triologue.stores.faults import is_damage, is_of_one, store_error
 from triologue.stores.grouping import Request
 from triologue.stores.reading import read_head
-from triologue.stores.rules import bare, check_free, check_holder, check_terms, new_records, no_session
+from triologue.stores.rules import bare, check_free, lease_lost, check_terms, new_records, no_session
 from triologue.stores.schema import BEGINS, MARK, MARK_EVERY, leave_alone
 
-Work: TypeAlias = "Callable[[Writer], Any]"
-"""Looks first, and raises a `StoreError` before it writes anything, so that it harms no other in its transaction."""
+Work: TypeAlias = "Append | Callable[[Writer], Any]"
+"""An append, or anything else. It looks first, and raises a `StoreError` before it writes anything, so that it harms no
+other in its transaction."""
 
 MAX_KNOWN: Final = 10_000
 """Sessions whose ends are remembered. At one more all are forgotten, and looked up again when they are written to."""
@@ -87,9 +88,13 @@ class Writer:
         try:
             self._see_others()
             for request in requests:
+                work = request.work
                 request.error = None
                 try:
-                    request.value = request.work(self)
+                    if isinstance(work, Append):
+                        self.append(work)
+                    else:
+                        request.value = work(self)
                 except StoreError as error:
                     request.error = error
             self._flush()
@@ -131,25 +136,28 @@ class Writer:
         """As `SessionStore.append`."""
         lease, session = write.lease, write.session
         end = self._ends.get(lease.key) or self._look_up(lease.key)
-        check_holder(lease, token=end.token)
+        if end.token != lease.token:
+            raise lease_lost(lease, token=end.token)
         records = new_records(write, last_seq=end.seq, line_at=lambda seq: self._line(end, seq))
         if records is None:
             return
         head = bare(session)
         if head != end.head:
             self._write_head(end, head)
+        id, seq, position, last = end.id, end.seq, self._last_position, end.position
         for record in records:
-            line = record.line
-            position = self._last_position = self._last_position + 1
-            seq = end.seq = end.seq + 1
-            if seq == 1 or record.turn_id != end.turn_id:
-                mark = BEGINS
-                end.turn_id = record.turn_id
+            seq += 1
+            position += 1
+            turn_id, line = record.turn_id, record.line
+            if turn_id != end.turn_id or seq == 1:
+                mark, end.turn_id = BEGINS, turn_id
             else:
                 mark = 0 if seq % MARK_EVERY else MARK
-            row = (position, end.id, seq, end.position, mark, record.turn_id, record.kind, record.time)
-            self._new_log.append((*row, zlib.crc32(line), line))
-            end.position = position
+            crc = zlib.crc32(line)
+            self._new_log.append((position, id, seq, last, mark, turn_id, record.kind, record.time, crc, line))
+            last = position
+        if records:
+            end.seq, end.position, self._last_position = seq, position, position
         self._new_ends.append((end.seq, session.last_active, end.position, end.id))
         if write.transcript:
             self._db.executemany(
