@@ -123,6 +123,9 @@ class SessionStore(Protocol):
     ) -> tuple[Lease, StoredSession | None]:
         """Become the one who writes to a session, for `ttl` seconds; also gives its head, or None where there is none yet.
 
+        Who holds it already gets a new lease, and loses the old one: an earlier call may have been cancelled, and have
+        had its effect.
+
         Args:
             key: of the session.
             owner: who.
@@ -143,11 +146,14 @@ class SessionStore(Protocol):
         ...
 
     async def append(self, write: Append) -> None:
-        """Write, under a lease. The same records under the same `seq` once more change nothing.
+        """Write, under a lease: nobody else may have got one since, even if this one has ended.
+
+        Records that are there already, with the same lines, are passed over. If there were no others, nothing changes: the
+        head and the transcript were written then, too.
 
         Raises:
-            LeaseLost: a lease with a greater token was given out; nothing was written.
-            StoreError: the records do not follow those that are there.
+            LeaseLost: a lease with a greater token was given out, this one was released, or the session was deleted.
+            StoreError: the records do not follow those that are there, or the head's `last_seq` is not that of the last.
         """
         ...
 
@@ -185,7 +191,10 @@ class SessionStore(Protocol):
         ...
 
     async def delete(self, key: str) -> bool:
-        """Forget a session with its log, and its transcripts where no other session has that id; False if there was none.
+        """Forget a session with its log; False if there was none.
+
+        With it go the transcripts of its session id, and of those under which it appended any, unless another session
+        has that id.
 
         Raises:
             SessionElsewhere: somebody holds a lease on it.

@@ -8,7 +8,7 @@ import trio
 from msgspec.structs import replace
 
 from triologue.ports import Append, Lease, Record, StoredSession, TranscriptEntry
-from triologue.stores.rules import check_free, lease_lost, check_terms, new_records, no_session
+from triologue.stores.rules import check_free, check_terms, lease_lost, new_records, no_session
 
 
 @final

@@ -14,7 +14,7 @@ from triologue.ports import Append, Lease, StoredSession
 from triologue.stores.faults import is_damage, is_of_one, store_error
 from triologue.stores.grouping import Request
 from triologue.stores.reading import read_head
-from triologue.stores.rules import bare, check_free, lease_lost, check_terms, new_records, no_session
+from triologue.stores.rules import bare, check_free, check_terms, lease_lost, new_records, no_session
 from triologue.stores.schema import BEGINS, MARK, MARK_EVERY, leave_alone
 
 Work: TypeAlias = "Append | Callable[[Writer], Any]"

@@ -58,7 +58,7 @@ def test_errors_come_out_as_they_are() -> None:
 async def work_in_a_thread() -> float:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.sleep, 3600)
-        await trio.to_thread.run_sync(time.sleep, 0.01)
+        await trio.to_thread.run_sync(time.sleep, 0.01, limiter=trio.CapacityLimiter(1))
         return trio.current_time()
     raise AssertionError
 
