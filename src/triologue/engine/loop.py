@@ -117,7 +117,7 @@ class Loop:
         uuids = self._stream.finish(reply)
         thread.add_reply(reply, uuids, self._stream.message_id)
         self._stream = None
-        thread.transcript.prompts |= dict.fromkeys(self._answers or (), "completed")
+        thread.transcript.settle(self._answers or (), "completed")
         conversation.charge(reply)
         self._tally.count(reply)
         thread.keep()

@@ -1,9 +1,10 @@
 """What was said in the built-in agent's conversations, kept so that they can be resumed, forked and cut."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, Protocol, final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 # How a tool call is answered whose result nobody knows any more.
 LOST_RESULT = "This tool call was cut off when the session ended; whether it took effect is unknown."
@@ -16,12 +17,15 @@ class Entry:
     A prompt has one uuid in all; other lists of blocks have one for each.
     """
 
-    __slots__ = ("content", "role", "uuids")
+    __slots__ = ("content", "message", "role", "uuids")
 
     def __init__(self, role: str, content: "str | list[dict[str, Any]]", uuids: list[str]) -> None:
         self.role = role
         self.content = content
         self.uuids = uuids
+        # Made once: a conversation of a thousand turns would make thousands of these for each call of the model.
+        self.message = {"role": role, "content": content}
+        """As the Messages API takes it."""
 
     def copy(self, blocks: int | None = None) -> "Entry":
         """An independent copy, or one of the first blocks only. Blocks are never changed, so they are shared."""
@@ -52,6 +56,22 @@ class SubAgent(Struct, frozen=True, kw_only=True):
     """The sub-agent that started it, if one did."""
 
 
+class Written(Struct):
+    """How much of a conversation is written in lines, wherever these are."""
+
+    uuids: dict[str, None] = field(default_factory=dict[str, None])
+    """The lines that make it up, in order."""
+    end: "tuple[int, Entry, int] | None" = None
+    """Its last entry, with the place in the conversation and how many lines it has; None where that is not known."""
+    has_prompts: bool = False
+    cost: tuple[float, str] = (0.0, "{}")
+    title: str | None = None
+    tag: str | None = None
+    last_prompt: str | None = None
+    since_names: int = 0
+    """Bytes that were appended since the title and the tag were."""
+
+
 @final
 class Transcript:
     """One conversation, or what one of its sub-agents did (`agent` is set, `session_id` is the conversation's)."""
@@ -66,8 +86,10 @@ class Transcript:
         "notes",
         "prompts",
         "session_id",
+        "settled",
         "tag",
         "title",
+        "written",
     )
 
     def __init__(self, session_id: str, cwd: str, *, agent: SubAgent | None = None) -> None:
@@ -84,6 +106,10 @@ class Transcript:
         self.entries: list[Entry] = []
         self.prompts: dict[str, str] = {}
         """What became of the prompts that were taken up, by uuid: `completed` or `cancelled`."""
+        self.settled: set[str] = set()
+        """The ones of which that was said since the conversation was kept last."""
+        self.written: Written | None = None
+        """How much of it a host was told in lines; None: nothing, or there is none that wants them."""
         self.cost_usd = 0.0
         self.model_usage: dict[str, dict[str, Any]] = {}
 
@@ -92,6 +118,13 @@ class Transcript:
         entry = Entry(role, content, uuids)
         self.entries.append(entry)
         return entry
+
+    def settle(self, uuids: Iterable[str], state: str) -> None:
+        """Tell what became of prompts."""
+        for uuid in uuids:
+            if self.prompts.get(uuid) != state:
+                self.prompts[uuid] = state
+                self.settled.add(uuid)
 
     def note(self, uuid: str, **facts: Any) -> None:
         """Tell what the model never sees of the frame of this uuid, for its line in a history on disk.
@@ -105,7 +138,7 @@ class Transcript:
 
     def messages(self) -> tuple[dict[str, Any], ...]:
         """The conversation as the Messages API takes it. Messages of one role may follow each other."""
-        return tuple({"role": entry.role, "content": entry.content} for entry in self.entries if entry.content)
+        return tuple([entry.message for entry in self.entries if entry.content])
 
     def fork(self, session_id: str) -> "Transcript":
         """A copy under another id. The prompts are no longer known by their uuids, so they may be sent again."""
@@ -122,6 +155,7 @@ class Transcript:
             if uuid in entry.uuids:
                 cut = self.fork(self.session_id)
                 cut.forked_from, cut.title, cut.tag = self.forked_from, self.title, self.tag
+                cut.written = self.written
                 cut.entries[index:] = [entry.copy(entry.uuids.index(uuid) + 1)]
                 kept = {each for kept_entry in cut.entries for each in kept_entry.uuids}
                 cut.prompts = {prompt: state for prompt, state in self.prompts.items() if prompt in kept}
@@ -216,6 +250,7 @@ class Transcripts:
     def keep(self, transcript: Transcript) -> None:
         """Something is said in it: from now on it is the latest."""
         transcript.notes = None  # there are no lines that they could go to
+        transcript.settled.clear()
         if transcript.agent is not None:
             return
         self._kept[transcript.session_id] = transcript

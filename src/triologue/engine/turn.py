@@ -51,7 +51,7 @@ class Turn:
     def _end(self, ending: Ending) -> None:
         conversation = self._conversation
         uuids = [prompt.uuid for prompt in (self._prompt, *self._folded) if prompt.uuid]
-        conversation.transcript.prompts |= dict.fromkeys(uuids, ending.state)
+        conversation.transcript.settle(uuids, ending.state)
         conversation.keep(conversation.transcript)
         if conversation.unkept is not None:
             ending = unkept(conversation.unkept)
@@ -74,7 +74,7 @@ class Turn:
             uuid = prompt.uuid or conversation.new_id()
             conversation.say(*conversation.lifecycle(prompt, "started"))
             conversation.transcript.add("user", _plain(prompt), [uuid])
-            conversation.transcript.prompts[uuid] = "started"
+            conversation.transcript.settle([uuid], "started")
         self._folded += folded
 
     async def _converse(self) -> Ending:

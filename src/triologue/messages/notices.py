@@ -1,10 +1,15 @@
 """Top-level frames that are neither talk, control nor `system`."""
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias, final
 
-from msgspec import field
+import msgspec
+from msgspec import Raw, field
 
+from triologue.messages.loose import read_lazily
 from triologue.messages.message import Message
+
+_split = msgspec.json.Decoder(list[Raw]).decode
 
 
 class _Key:
@@ -141,11 +146,31 @@ class ActiveGoal(Message, tag="active_goal", kw_only=True):
 
 
 class TranscriptMirror(Message, tag="transcript_mirror", kw_only=True):
-    """Lines that the agent wrote to its transcript on disk."""
+    """Lines that the agent wrote to its own history, as it was asked to tell."""
 
     file_path: str = field(name="filePath")
-    entries: list[Any]
+    """The file that they went to."""
+    entries_raw: Raw = field(name="entries")
     session_id: str | None = None
+
+    @classmethod
+    def of(cls, file_path: str, lines: Iterable[bytes], *, session_id: str | None = None) -> "TranscriptMirror":
+        """Make one of lines, each of them JSON."""
+        return cls(file_path=file_path, entries_raw=Raw(b"[%s]" % b",".join(lines)), session_id=session_id)
+
+    @property
+    def lines(self) -> list[bytes]:
+        """Each line as it was told, as JSON."""
+        try:
+            return [bytes(line) for line in _split(self.entries_raw)]
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return [msgspec.json.encode(entry) for entry in self.entries]
+
+    @property
+    def entries(self) -> list[Any]:
+        """The lines, decoded at each access: they are large, and whoever keeps them wants them as they are."""
+        entries = read_lazily(self.entries_raw)
+        return entries if isinstance(entries, list) else []
 
 
 Notice: TypeAlias = (

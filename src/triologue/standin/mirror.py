@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from triologue.engine.histories import DiskTranscripts
+from triologue.engine.histories.writing import encode_line, metadata_of
 from triologue.engine.transcripts import Transcript
 from triologue.messages import TranscriptMirror
-from triologue.messages.loose import read_json
 
 
 @final
@@ -44,9 +44,11 @@ class MirroredTranscripts:
             return
         with path.open("rb") as file:
             file.seek(start)
-            lines: list[Any] = [read_json(line) for line in file.read().splitlines() if line]
+            lines = [line for line in file.read().splitlines() if line]
+        if transcript.agent is not None and not start:
+            lines.insert(0, encode_line({"type": "agent_metadata", **metadata_of(transcript.agent)}))
         if lines:
-            self._tell(TranscriptMirror(file_path=str(path), entries=lines, session_id=transcript.session_id))
+            self._tell(TranscriptMirror.of(str(path), lines, session_id=transcript.session_id))
 
     def forget(self, session_id: str) -> None:
         """Delete a conversation."""

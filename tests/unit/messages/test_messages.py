@@ -13,6 +13,7 @@ from triologue.messages import (
     StreamEvent,
     TextBlock,
     ThinkingBlock,
+    TranscriptMirror,
     TurnEnded,
     UnknownBlock,
     UserBody,
@@ -59,6 +60,20 @@ def test_a_tool_result_is_decoded_when_asked_for() -> None:
     assert UserMessage(message=body).tool_use_result is None
     assert UserMessage(message=body, tool_use_result_raw=Raw(b'{"a":"\\ud83d"}')).tool_use_result == {"a": "\ufffd"}
     assert UserMessage(message=body, tool_use_result_raw=Raw(b"{")).tool_use_result is None
+
+
+def test_the_lines_of_a_mirror_are_as_they_were_told() -> None:
+    mirror = TranscriptMirror.of("/c/x.jsonl", [b'{"a": 1.0}', b"[]"], session_id="s")
+    assert (mirror.lines, mirror.entries) == ([b'{"a": 1.0}', b"[]"], [{"a": 1.0}, []])
+    assert mirror.data == {
+        "type": "transcript_mirror",
+        "filePath": "/c/x.jsonl",
+        "entries": [{"a": 1.0}, []],
+        "session_id": "s",
+    }
+    assert TranscriptMirror.of("", [b'"\\ud83d"']).lines == ['"\ufffd"'.encode()]
+    odd = TranscriptMirror(file_path="", entries_raw=Raw(b"3"))
+    assert (odd.lines, odd.entries) == ([], [])
 
 
 def test_messages_are_equal_when_they_say_the_same() -> None:

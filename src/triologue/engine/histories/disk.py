@@ -11,8 +11,16 @@ from typing import final
 
 from triologue.engine.histories.folders import FolderRules, find_files, is_file, is_name, make_folder, newest_first
 from triologue.engine.histories.reading import History, Line, parse_lines, read_history, read_names
-from triologue.engine.histories.writing import Written, bookkeeping, encode_lines, frames_of, new_lines
-from triologue.engine.transcripts import SubAgent, Transcript
+from triologue.engine.histories.writing import (
+    bookkeeping,
+    encode_line,
+    find_news,
+    metadata_of,
+    new_lines,
+    note_written,
+    written_of,
+)
+from triologue.engine.transcripts import SubAgent, Transcript, Written
 from triologue.errors import StoreError, brief
 
 NAMES_WITHIN = 32 * 1024
@@ -115,12 +123,11 @@ class DiskTranscripts:
         """
         path = self.file_of(transcript)
         written = self._written.get(path) or Written()
-        lines, uuids = new_lines(
-            transcript, written, self._source(transcript, written), now=self._now(), version=self._version
-        )
-        if not uuids:
+        news = find_news(transcript, written)
+        if not (written.uuids or news.frames):
             return
-        leaf = uuids[-1] if lines else None
+        source = self._source(transcript, written)
+        lines = new_lines(transcript, written, news, source, now=self._now(), version=self._version)
         with _translated(path, "written"):
             make_folder(path.parent)
             if transcript.agent is not None and not written.uuids:
@@ -128,13 +135,11 @@ class DiskTranscripts:
             with _appending(path) as file:
                 if transcript.agent is None:
                     self._refresh_names(transcript, written, file)
-                    lines += bookkeeping(transcript, written, leaf, marks_leaf=self._rules.marks_leaf)
+                    lines += bookkeeping(transcript, written, news, marks_leaf=self._rules.marks_leaf)
                 size = _append(file, lines)
                 os.utime(file)  # from now on it is the latest, also when there is nothing new
-        if transcript.notes is not None:
-            told = set(uuids)
-            transcript.notes = {uuid: note for uuid, note in transcript.notes.items() if uuid not in told} or None
-        self._written[path] = Written.of(transcript, uuids, since_names=written.since_names + size)
+        note_written(transcript, written, news, size=size)
+        self._written[path] = written
         self._kept.pop(path, None)
         self._kept[path] = None
 
@@ -158,9 +163,9 @@ class DiskTranscripts:
                 return None
         history = read_history(path.stem, data, honors_leaf=self._rules.marks_leaf)
         if history is not None:
-            uuids = [frame.uuid for frame in frames_of(history.transcript)]
-            self._written[path] = Written.of(history.transcript, uuids, since_names=len(data))
-            self._written[path].last_prompt = history.last_prompt
+            self._written[path] = written = written_of(history.transcript)
+            written.last_prompt = history.last_prompt
+            written.since_names = len(data)
         return history
 
     def _source(self, transcript: Transcript, written: Written) -> dict[str, Line]:
@@ -189,15 +194,9 @@ class DiskTranscripts:
 
 def _write_metadata(path: Path, agent: SubAgent) -> None:
     """What a sub-agent is, beside its file."""
-    facts = {
-        "agentType": agent.kind,
-        "description": agent.description,
-        "toolUseId": agent.tool_use_id,
-        "parentAgentId": agent.parent_agent_id,
-    }
     file = os.open(path.with_suffix(".meta.json"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        os.write(file, json.dumps({name: fact for name, fact in facts.items() if fact is not None}).encode())
+        os.write(file, json.dumps(metadata_of(agent)).encode())
     finally:
         os.close(file)
 
@@ -213,7 +212,7 @@ def _appending(path: Path) -> Generator[int]:
 
 def _append(file: int, lines: list[Line]) -> int:
     """Append whole lines, behind a line that was torn too. Returns how many bytes they are."""
-    data = encode_lines(lines)
+    data = b"".join(encode_line(line) + b"\n" for line in lines)
     if not data:
         return 0
     size = os.fstat(file).st_size
