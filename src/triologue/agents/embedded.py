@@ -9,8 +9,10 @@ import msgspec
 import trio
 
 from triologue.agents import embedded_requests
+from triologue.agents.mirrors import FLAG, entries_of, with_mirror
 from triologue.agents.replies import permission_reply
 from triologue.engine import EngineSetup, OfflineModel, Transcripts, default_transcripts, serve
+from triologue.engine.histories import ToldTranscripts, take_back
 from triologue.engine.identity import (
     ID_IN_USE,
     INVALID_ID,
@@ -24,6 +26,7 @@ from triologue.engine.inbox import Inbox
 from triologue.engine.permissions import PERMISSION_MODES
 from triologue.engine.structured import schema_of, structured_output_tool
 from triologue.engine.subagents import read_agents
+from triologue.engine.transcripts import TranscriptStore
 from triologue.errors import (
     AgentCrashed,
     InvalidOption,
@@ -42,10 +45,11 @@ from triologue.messages import (
     PermissionResult,
     Request,
     ResultMessage,
+    TranscriptMirror,
     UserMessage,
 )
 from triologue.options import IDENTITY, Options, check_options
-from triologue.ports import Carrier, Connection, Exit, Model, Sink
+from triologue.ports import Carrier, Connection, Exit, Model, Restored, Sink, TranscriptEntry
 from triologue.tools import ToolDefinition, as_tools
 
 logger = logging.getLogger(__name__)
@@ -183,7 +187,10 @@ class Embedded:
         if options.mcp_servers:
             options = options.copy()
             options.mcp_servers = declared_servers(options.mcp_servers)
-        setup = EngineSetup(model=self._model, options=options, transcripts=self._transcripts, tools=self._tools)
+        transcripts: TranscriptStore = self._transcripts
+        if FLAG in options.extra_args:
+            transcripts = ToldTranscripts(self._transcripts, lambda mirror: sink([mirror]))
+        setup = EngineSetup(model=self._model, options=options, transcripts=transcripts, tools=self._tools)
         connection = EmbeddedConnection()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connection.run, sink, setup)
@@ -200,6 +207,23 @@ class Embedded:
                 await connection.wait_exit()
         if left_by is not None:
             raise left_by
+
+    def mirrored(self, options: Options) -> Options:
+        """The options with which it tells what is new in its memory."""
+        return with_mirror(options)
+
+    def entries_of(self, mirror: TranscriptMirror, options: Options) -> list[TranscriptEntry]:
+        """What a store keeps of such a message."""
+        return entries_of(mirror, None)
+
+    @asynccontextmanager
+    async def restore(self, options: Options, entries: Sequence[TranscriptEntry]) -> AsyncGenerator[Restored]:
+        """Take a kept history into `transcripts`, unless it is there; it stays there."""
+        session_id = options.resume or ""
+        own = [entry for entry in entries if entry.path == f"{session_id}.jsonl"]
+        last = next((entry.id for entry in reversed(own) if entry.id is not None), None)
+        take_back(self._transcripts, session_id, [entry.line for entry in own], last)
+        yield Restored(options)  # what is in memory and was not kept, it tells with the next turn
 
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
         """Why a connection ended by itself."""

@@ -18,6 +18,7 @@ from triologue.ports.agents import (
     ModelRequest,
     PreparesSessions,
     ProvidesTokens,
+    Restored,
     Sink,
     ToolSpec,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "PreparesSessions",
     "ProvidesTokens",
     "Record",
+    "Restored",
     "SessionStore",
     "Sink",
     "StoredSession",

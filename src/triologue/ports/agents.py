@@ -173,6 +173,15 @@ class ConcludesSessions(Protocol):
         ...
 
 
+class Restored(Struct, frozen=True):
+    """Where an agent finds a conversation that it is to go on with."""
+
+    options: Options
+    """What to start it with."""
+    unkept: Sequence[TranscriptEntry] = ()
+    """What it has of the conversation beyond what was kept, and will not tell any more. A store keeps that first."""
+
+
 @runtime_checkable
 class MirrorsHistories(Protocol):
     """An agent that can tell, line by line, what it writes into its own history, so that a store can keep a copy of it."""
@@ -181,18 +190,25 @@ class MirrorsHistories(Protocol):
         """The options with which it tells so: in `TranscriptMirror` messages, those of a turn before its result."""
         ...
 
-    def entries_of(self, mirror: TranscriptMirror) -> list[TranscriptEntry]:
-        """What a store keeps of such a message; without what it may not keep, and nothing from outside the histories."""
+    def entries_of(self, mirror: TranscriptMirror, options: Options) -> list[TranscriptEntry]:
+        """What a store keeps of such a message: nothing that comes from outside the histories, which is logged.
+
+        Args:
+            mirror: what was told. It may be about another conversation than the one that was resumed: a copy, say.
+            options: what the agent was started with.
+        """
         ...
 
-    async def has_history(self, options: Options) -> bool:
-        """Does it find the conversation that `options.resume` names by itself, where it would start with these?"""
-        ...
+    def restore(self, options: Options, entries: Sequence[TranscriptEntry]) -> AbstractAsyncContextManager[Restored]:
+        """See that it finds the conversation that `options.resume` names, with all that a store kept of it.
 
-    def restore(self, options: Options, entries: Sequence[TranscriptEntry]) -> AbstractAsyncContextManager[Options]:
-        """Put a kept history to where it finds it; gives the options to start with.
+        Where it has all of that by itself, it goes on with what it has, which may be more: with everything, where
+        nothing is kept. One that it has in part, because it went on elsewhere, or not at all, it gets anew. Leaving
+        the block, once the agent is gone, takes away what was put there for it alone.
 
-        Leaving the block, once the agent is gone, takes away what was put there for it alone.
+        Args:
+            options: what it is to be started with.
+            entries: all that is kept of this conversation, in the order in which it was told.
 
         Raises, on entering: `StoreError`: that cannot be done.
         """

@@ -23,10 +23,19 @@ from trio.testing import wait_all_tasks_blocked
 from tests.support.real_cli import find_claude, open_clean_place
 from tests.unit.engine.stage import open_engine
 from triologue.engine import Transcript, Transcripts
-from triologue.engine.histories import CLAUDE, CORTEX, QODER, DiskTranscripts, FolderRules
+from triologue.engine.histories import (
+    CLAUDE,
+    CORTEX,
+    QODER,
+    DiskTranscripts,
+    FolderRules,
+    ToldTranscripts,
+    take_back,
+)
 from triologue.engine.setup import new_uuid
 from triologue.engine.transcripts import SubAgent
 from triologue.errors import StoreError
+from triologue.messages import TranscriptMirror
 from triologue.testing.strategies import json_values, texts
 
 Place = Callable[[FolderRules], DiskTranscripts]
@@ -366,6 +375,33 @@ def test_what_is_written_is_read_back_the_same(said: Transcript, steps: list[int
         size = sum(path.stat().st_size for path in Path(folder).rglob("*.jsonl"))
         store.keep(said)
         assert sum(path.stat().st_size for path in Path(folder).rglob("*.jsonl")) == size
+
+
+@given(said=transcripts(), steps=st.lists(st.integers(0, 6), max_size=4), cut=st.integers(0, 20) | st.none())
+def test_what_is_told_is_taken_back_the_same(said: Transcript, steps: list[int], cut: int | None) -> None:
+    told: list[TranscriptMirror] = []
+    keeping, whole = ToldTranscripts(Transcripts(), told.append), said.entries
+    for step in sorted(steps):
+        said.entries = whole[:step]
+        keeping.keep(said)
+    said.entries = whole
+    keeping.keep(said)
+    uuids = [uuid for entry in said.entries for uuid in entry.uuids]
+    if cut is not None and cut < len(uuids):
+        said = said.until(uuids[cut]) or said
+        said.add("user", "on from here", [str(uuid4())])
+        keeping.keep(said)
+    assert {mirror.file_path for mirror in told} <= {f"{said.session_id}.jsonl"}
+    lines = [line for mirror in told for line in mirror.lines]
+    ids = [uuid for mirror in told for line in mirror.entries if (uuid := line.get("uuid"))]
+    assert len(ids) == len(set(ids))
+    kept = Transcripts()
+    take_back(kept, said.session_id, lines, ids[-1] if ids else None)
+    if any(entry.role == "user" for entry in said.entries):
+        assert plain(kept.get(said.session_id)) == plain(said)
+    told.clear()
+    ToldTranscripts(kept, told.append).keep(kept.get(said.session_id) or Transcript("x", "/"))
+    assert told == []
 
 
 def test_a_message_that_grows_is_appended_block_by_block(home: Path, cwd: str) -> None:

@@ -12,3 +12,4 @@ from triologue.engine.histories.reading import (
     conversation_lines as conversation_lines,
     parse_lines as parse_lines,
 )
+from triologue.engine.histories.telling import ToldTranscripts as ToldTranscripts, take_back as take_back
