@@ -2,8 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, final
 
@@ -15,14 +15,24 @@ from triologue.agents.accounts import find_account
 from triologue.agents.argv import described_agents
 from triologue.agents.discovery import CLAUDE, find_program
 from triologue.agents.launching import changed, working_folder
+from triologue.agents.mirrors import with_mirror
 from triologue.agents.replies import permission_reply
+from triologue.agents.restoring import ProgramHistories, claude_histories
 from triologue.agents.settings import read_settings
 from triologue.agents.skills import listed_skills
 from triologue.errors import TriologueError
 from triologue.hosting import wire_hooks
-from triologue.messages import CanUseTool, Initialize, PermissionResult, Request, ResultMessage, UserMessage
+from triologue.messages import (
+    CanUseTool,
+    Initialize,
+    PermissionResult,
+    Request,
+    ResultMessage,
+    TranscriptMirror,
+    UserMessage,
+)
 from triologue.options import Options
-from triologue.ports import Carrier, Command, Connection, Exit, Sink
+from triologue.ports import Carrier, Command, Connection, Exit, Restored, Sink, TranscriptEntry
 
 # What Claude Code gives to the tools that it runs; a host that is such a tool starts sessions of their own. Without an
 # entrypoint it calls itself `sdk-cli`, a program on its stdio; what the vendor's SDKs say there is not ours to say.
@@ -133,6 +143,21 @@ class ClaudeCode:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 started.cwd = Path.cwd()
         return claude_faults.diagnose(exit, refusal, started, config_dir=config_dir)
+
+    def mirrored(self, options: Options) -> Options:
+        """The options with which it tells what it writes into its history."""
+        return with_mirror(options)
+
+    def entries_of(self, mirror: TranscriptMirror, options: Options) -> list[TranscriptEntry]:
+        """What a store keeps of such a message; see `MirrorsHistories.entries_of`."""
+        return self._histories(options).entries_of(mirror)
+
+    def restore(self, options: Options, entries: Sequence[TranscriptEntry]) -> AbstractAsyncContextManager[Restored]:
+        """Put a kept history into a config folder of its own; see `MirrorsHistories.restore`."""
+        return self._histories(options).restore(options, entries)
+
+    def _histories(self, options: Options) -> ProgramHistories:
+        return claude_histories(environment(options, self._base(), ""))
 
     def _base(self) -> Mapping[str, str]:
         return os.environ if self._environ is None else self._environ

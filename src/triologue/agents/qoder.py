@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, final
 
@@ -14,6 +14,7 @@ from triologue.agents.accounts import find_account
 from triologue.agents.argv import described_agents
 from triologue.agents.discovery import QODER, find_program
 from triologue.agents.launching import changed, working_folder
+from triologue.agents.mirrors import with_mirror
 from triologue.agents.qoder_auth import (
     AUTH_KINDS,
     JobTokens,
@@ -28,6 +29,7 @@ from triologue.agents.qoder_auth import (
 from triologue.agents.qoder_memory import evolution_config, memory_config
 from triologue.agents.qoder_settings import file_to_merge
 from triologue.agents.replies import permission_reply
+from triologue.agents.restoring import ProgramHistories, qoder_histories
 from triologue.agents.settings import read_settings
 from triologue.agents.skills import listed_skills
 from triologue.errors import InvalidOption, TriologueError
@@ -43,11 +45,12 @@ from triologue.messages import (
     Request,
     ResultMessage,
     SetPlanMode,
+    TranscriptMirror,
     UnknownRequest,
     UserMessage,
 )
 from triologue.options import Deadlines, Options
-from triologue.ports import Carrier, Command, Connection, Exit, Sink
+from triologue.ports import Carrier, Command, Connection, Exit, Restored, Sink, TranscriptEntry
 
 INITIALIZE_TIMEOUT_MS = int((Deadlines().start or 60) * 1000)
 """What the CLI is told that it may take to answer the handshake."""
@@ -194,6 +197,21 @@ class Qoder:
         env = environment(options, self._base(), "")
         config_dir = env.get("QODER_CONFIG_DIR") or str(Path(env.get("HOME") or Path.home(), ".qoder"))
         return qoder_faults.diagnose(exit, refusal, options, config_dir=config_dir)
+
+    def mirrored(self, options: Options) -> Options:
+        """The options with which it tells what it writes into its history."""
+        return with_mirror(options)
+
+    def entries_of(self, mirror: TranscriptMirror, options: Options) -> list[TranscriptEntry]:
+        """What a store keeps of such a message; see `MirrorsHistories.entries_of`."""
+        return self._histories(options).entries_of(mirror)
+
+    def restore(self, options: Options, entries: Sequence[TranscriptEntry]) -> AbstractAsyncContextManager[Restored]:
+        """Put a kept history into a config folder of its own; see `MirrorsHistories.restore`."""
+        return self._histories(options).restore(options, entries)
+
+    def _histories(self, options: Options) -> ProgramHistories:
+        return qoder_histories(environment(options, self._base(), ""))
 
     def _base(self) -> Mapping[str, str]:
         return os.environ if self._environ is None else self._environ
