@@ -14,8 +14,10 @@ import trio
 
 import triologue as tri
 from tests.support.real_cli import CleanPlace, find_claude, open_clean_place
+from triologue.messages import text
 from triologue.ports import Record
 from triologue.stores import SqliteStore
+from triologue.wire import decode_record
 
 PROGRAM = Path(__file__).parent / "host_program.py"
 
@@ -94,6 +96,8 @@ class Hosts:
                 assert counts["#turn_started"] <= 1, (key, id)
                 assert counts["#turn_ended"] <= 1, (key, id)
                 kinds["ended" if counts["#turn_ended"] else "open"] += 1
+            if self._agent == "embedded":
+                check_memory(key, log)
         for key, id in self.accepted:
             assert any(record.turn_id == id and record.kind == "#turn_accepted" for record in logs[key])
         for (key, id), kind in self.ended.items():
@@ -105,6 +109,17 @@ class Hosts:
         for (key, seq), (_, of) in self.seen.items():
             assert logs[key][seq - 1].turn_id == of
         return kinds
+
+
+def check_memory(key: str, log: list[Record]) -> None:
+    """Each answer says all that was asked: nothing is missing of the turns that were answered before."""
+    answered: list[str] = []
+    for record in log:
+        if record.kind == "assistant":
+            said = set(text(decode_record(record.kind, record.line)).split())
+            assert said.issuperset(answered), record.seq
+        elif record.kind == "#turn_ended" and json.loads(record.line)["kind"] == "answered":
+            answered.append(f"{key}.{record.turn_id}")
 
 
 async def _kill_after(host: trio.Process, seconds: float) -> None:

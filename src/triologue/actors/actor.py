@@ -309,8 +309,6 @@ class Actor:
         if type(batch[0]) is not KeepAlive:  # which says nothing of how the turn goes on
             self.clock.heard_at = trio.current_time()
         try:
-            if self._journal is not None:
-                batch = self._journal.without_mirrors(batch)
             if self.session.lets_pass(generation, batch):
                 self._publish(self.session.owner, batch)
             else:
@@ -351,6 +349,8 @@ class Actor:
                 None  # nothing of this is kept, so nothing of it is said, and the turns have not ended there
             )
         else:
+            if self._journal is not None:  # the others' ends are on their way to it
+                turns = [turn_id for turn_id in turns if self._journal.knows(turn_id)]
             self._publish(None, permissions)
             for turn_id in turns:
                 self._publish(turn_id, [TurnEnded(outcome=outcome)])

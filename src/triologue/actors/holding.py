@@ -1,8 +1,7 @@
 """The life of one connection, from its place in the line of starts to the last that was heard of it."""
 
 import random
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import final
 
 import trio
@@ -10,6 +9,7 @@ import trio
 from triologue.actors.callbacks import Callbacks
 from triologue.actors.conversation import Conversation, ResumeOutcome
 from triologue.actors.desk import Desk
+from triologue.actors.histories import found_history, without_mirrors
 from triologue.actors.inside import AtHome
 from triologue.actors.notices import Notices
 from triologue.actors.place import Place
@@ -24,7 +24,6 @@ from triologue.ports import (
     MirrorsHistories,
     PreparesSessions,
     ProvidesTokens,
-    SessionStore,
 )
 from triologue.session import Session, effects as do, inputs as on
 
@@ -155,8 +154,9 @@ class Holding:
         servants = Servants(options, tokens, self._world, self._conversation, post=self._post, fail=self._fail)
         async with servants:
             self.callbacks = servants.callbacks
-            if self._world.store is not None and isinstance(agent, MirrorsHistories):
-                async with found_history(agent, options, self._world.store) as options:
+            journal, store = self._conversation.journal, self._world.store
+            if store is not None and journal is not None and isinstance(agent, MirrorsHistories):
+                async with found_history(agent, options, store, journal) as options:
                     return await self._connect(options, servants.notices)
             return await self._connect(options, servants.notices)
         raise AssertionError("this swallows no exception")
@@ -173,9 +173,14 @@ class Holding:
         agent, world, generation = self._conversation.agent, self._world, self._start.generation
         place = Place(world.carrier, world.starting, lambda: self._apply(on.Admitted(generation)))
 
+        journal = self._conversation.journal
+        mirrors = agent if isinstance(agent, MirrorsHistories) else None
+
         def sink(batch: list[Message]) -> None:
             if notices.is_wanted:
                 notices.look(batch)
+            if journal is not None and mirrors is not None:
+                batch = without_mirrors(batch, mirrors, options, journal)
             self._hear(generation, batch)
             place.leave()  # it speaks, so it has started
             if self._session.link.was_greeted:
@@ -208,24 +213,6 @@ class Holding:
         unsent, self._unsent = self._unsent, []
         for message in unsent:
             self.send(message)
-
-
-@asynccontextmanager
-async def found_history(agent: MirrorsHistories, options: Options, store: SessionStore) -> AsyncGenerator[Options]:
-    """In this block the agent finds the history that it is to go on with, and tells what it adds to it.
-
-    Raises, on entering: `StoreError`: what is kept of it cannot be read, or put to where the agent looks.
-    """
-    options = agent.mirrored(options)
-    if options.resume is None or await agent.has_history(options):
-        yield options
-        return
-    entries = await store.read_transcript(options.resume)
-    if not entries:  # the agent says what is missing
-        yield options
-        return
-    async with agent.restore(options, entries) as restored:
-        yield restored
 
 
 def wanted_start(options: Options) -> ResumeOutcome:

@@ -13,7 +13,6 @@ from triologue.messages import (
     Message,
     Outcome,
     ResultMessage,
-    TranscriptMirror,
     TurnAccepted,
     TurnEnded,
     TurnStarted,
@@ -45,7 +44,6 @@ class Journal:
         head: the session as it is kept.
         is_new: nothing of it is kept yet.
         describe: puts into a head what is known of the session now.
-        entries_of: what is kept of a frame in which the agent tells of its own history.
         nursery: where it writes; not cancelled before the session is closed.
         fail: takes the error after which nothing of this session is kept any more.
     """
@@ -58,7 +56,6 @@ class Journal:
         *,
         is_new: bool,
         describe: Callable[[StoredSession], StoredSession],
-        entries_of: Callable[[TranscriptMirror], Sequence[TranscriptEntry]],
         nursery: trio.Nursery,
         fail: Callable[[StoreError], None],
     ) -> None:
@@ -68,7 +65,6 @@ class Journal:
         """The store had nothing of it."""
         self._store = store
         self._describe = describe
-        self._entries_of = entries_of
         self._nursery = nursery
         self._fail = fail
         self._last = head.last_seq
@@ -85,6 +81,10 @@ class Journal:
     def __repr__(self) -> str:
         return f"<Journal of {self.lease.key!r} up to {self._last}, {len(self._records)} not kept yet>"
 
+    def knows(self, turn_id: str) -> bool:
+        """Is this a turn that was accepted, and has no outcome yet, not even one that is being written?"""
+        return turn_id in self._unfinished
+
     def worth_keeping(self, turn_id: str | None, messages: Sequence[Message]) -> Sequence[Message]:
         """Without what is kept already, and what is not so: a turn that waits goes on to wait when its manager is closed."""
         if _ENDS.isdisjoint(map(type, messages)):
@@ -99,15 +99,6 @@ class Journal:
                 return True
             case _:
                 return False
-
-    def without_mirrors(self, batch: list[Message]) -> list[Message]:
-        """What an agent said, without what it wrote into its own history, which is kept apart."""
-        if TranscriptMirror not in set(map(type, batch)):
-            return batch
-        for message in batch:
-            if isinstance(message, TranscriptMirror):
-                self.mirror(self._entries_of(message))
-        return [message for message in batch if not isinstance(message, TranscriptMirror)]
 
     def add(self, turn_id: str | None, messages: Sequence[Message], *, then: Callable[[], None]) -> None:
         """The next complete messages of the log; `then` is called when they are kept."""

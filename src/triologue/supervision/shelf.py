@@ -13,7 +13,7 @@ from triologue.actors import Conversation, Journal
 from triologue.agents import is_dead
 from triologue.errors import InvalidOption, SessionElsewhere, StoreError
 from triologue.options import IDENTITY
-from triologue.ports import Lease, MirrorsHistories, SessionStore, StoredSession
+from triologue.ports import Lease, SessionStore, StoredSession
 
 logger = logging.getLogger("triologue.supervision")
 
@@ -101,14 +101,12 @@ class Shelf:
             now = time.time()
             cwd = str(conversation.options.cwd) if conversation.options.cwd is not None else None
             head = StoredSession(key=conversation.key, created=now, last_active=now, cwd=cwd)
-        agent = conversation.agent
         conversation.journal = Journal(
             self.store,
             lease,
             head,
             is_new=is_new,
             describe=conversation.described,
-            entries_of=agent.entries_of if isinstance(agent, MirrorsHistories) else lambda mirror: (),
             nursery=self._nursery,
             fail=lambda error: self._fail(conversation, error),
         )

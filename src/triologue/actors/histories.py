@@ -1,0 +1,45 @@
+"""An agent's own history, as a store keeps it beside the log: found at a start, and added to by what the agent tells of it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from triologue.actors.journal import Journal
+from triologue.messages import Message, TranscriptMirror
+from triologue.options import Options
+from triologue.ports import MirrorsHistories, SessionStore
+
+
+@asynccontextmanager
+async def found_history(
+    agent: MirrorsHistories, options: Options, store: SessionStore, journal: Journal
+) -> AsyncGenerator[Options]:
+    """In this block the agent finds the history that it is to go on with, and tells what it adds to it.
+
+    Raises, on entering: `StoreError`: what is kept of it cannot be read, or put to where the agent looks.
+    """
+    options = agent.mirrored(options)
+    if options.resume is None:
+        yield options
+        return
+    entries = await store.read_transcript(options.resume)
+    async with agent.restore(options, entries) as restored:
+        if restored.unkept:
+            journal.mirror(restored.unkept)
+        yield restored.options
+
+
+def without_mirrors(batch: list[Message], agent: MirrorsHistories, options: Options, journal: Journal) -> list[Message]:
+    """What an agent said, without what it wrote into its own history, which is kept apart.
+
+    Args:
+        batch: what it said.
+        agent: which.
+        options: what it was started with.
+        journal: of its session.
+    """
+    if TranscriptMirror not in set(map(type, batch)):
+        return batch
+    for message in batch:
+        if isinstance(message, TranscriptMirror):
+            journal.mirror(agent.entries_of(message, options))
+    return [message for message in batch if not isinstance(message, TranscriptMirror)]
