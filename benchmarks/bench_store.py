@@ -30,11 +30,11 @@ FSYNC: Final = "fsync"
 MANY: Final = 100
 CELLS: Final = {
     (OURS, MANY): 300,
-    (PER_ROW, MANY): 30,
-    (INSERT, MANY): 30,
-    (OURS, 1): 1500,
-    (INSERT, 1): 1500,
-    (FSYNC, 1): 3000,
+    (PER_ROW, MANY): 15,
+    (INSERT, MANY): 15,
+    (OURS, 1): 1000,
+    (INSERT, 1): 1000,
+    (FSYNC, 1): 1000,
 }
 """Appends of each producer."""
 REPETITIONS: Final = 3

@@ -39,7 +39,7 @@ MIGRATIONS: Final = (
         until REAL NOT NULL
     ) STRICT;
     CREATE TABLE sessions (  -- what changes seldom
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,  -- transcripts may stay behind that name the id of a deleted one
         key TEXT NOT NULL UNIQUE,
         session_id TEXT,
         unfinished INTEGER NOT NULL,

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from triologue.errors import LeaseLost, SessionElsewhere, StoreError
-from triologue.ports import Append
+from triologue.ports import Append, TranscriptEntry
 from triologue.stores import SqliteStore, schema
 from triologue.testing.scribe import Scribe, everything, record
 
@@ -124,6 +124,23 @@ async def test_it_is_used_inside_its_block(path: Path) -> None:
         await scribe.write("x")
     async with store:
         await scribe.write("x")
+
+
+async def test_a_transcript_that_stayed_belongs_to_no_later_session(path: Path) -> None:
+    """The number of a deleted session's row is not given out again."""
+    async with SqliteStore(path) as store:
+        entry = TranscriptEntry(session_id="shared", path="f", id="1", line=b"x")
+        two, one = await Scribe.of(store, "two"), await Scribe.of(store, "one")
+        await two.write("x", session_id="shared")
+        await one.write("x", session_id="shared", transcript=[entry])
+        await store.release(one.lease)
+        assert await store.delete("one")
+        await two.write("y", session_id="another")
+        three = await Scribe.of(store, "three")
+        await three.write("x")
+        await store.release(three.lease)
+        assert await store.delete("three")
+        assert await store.read_transcript("shared") == [entry]
 
 
 # -- Trouble ----------------------------------------------------------------------------------------------------------
