@@ -1,6 +1,6 @@
 """A store whose disk can be held up, and can be full."""
 
-from typing import Any, cast, final
+from typing import Any, cast
 
 import trio
 
@@ -9,7 +9,6 @@ from triologue.ports import Append, SessionStore
 from triologue.stores import MemoryStore
 
 
-@final
 class SlowStore:
     """What is kept is kept by a `MemoryStore`, when and if the disk lets it."""
 

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import assert_never, final
 from uuid import uuid4
@@ -14,14 +14,13 @@ from triologue.actors.conversation import Conversation
 from triologue.actors.desk import Desk
 from triologue.actors.holding import Holding
 from triologue.actors.inbox import Inbox, Letter
-from triologue.actors.records import complete
+from triologue.actors.outbox import Outbox
 from triologue.actors.replies import Reply
 from triologue.actors.world import World
-from triologue.errors import LimitError, ManagerClosed, SessionFailed, StoreError, TriologueError
+from triologue.errors import LimitError, SessionFailed, StoreError, TriologueError
 from triologue.hosting import Service
-from triologue.messages import KeepAlive, Message, Outcome, StateChanged, TurnEnded, UserMessage
+from triologue.messages import KeepAlive, Message, Outcome, UserMessage
 from triologue.session import Peer, Session, effects as do, inputs as on
-from triologue.session.run import failed_by
 
 logger = logging.getLogger("triologue.session")
 
@@ -39,8 +38,8 @@ class Actor:
         "_desk",
         "_failure",
         "_inbox",
-        "_journal",
         "_nursery",
+        "_outbox",
         "_replies",
         "_rests",
         "_tickets",
@@ -77,7 +76,7 @@ class Actor:
         event = conversation.options.abort_event
         self._abort = event if event is not None and not event.is_set() else None
         self._inbox = Inbox()
-        self._journal = conversation.journal
+        self._outbox = Outbox(conversation, self._settle)
         self._replies: dict[int, Reply] = {}
         self._tickets = 0
         self.holding: Holding | None = None
@@ -146,8 +145,8 @@ class Actor:
 
     async def _has_more(self) -> bool:
         """Does it go on; or is it at rest, with nothing left to be kept?"""
-        if self.session.is_quiet and len(self._inbox) == 0 and self._journal is not None:
-            await self._journal.wait_kept()
+        if self.session.is_quiet and len(self._inbox) == 0:
+            await self._outbox.wait_written()
         return not self.session.is_quiet or len(self._inbox) > 0
 
     def _take_in(self, letter: Letter) -> None:
@@ -162,7 +161,7 @@ class Actor:
                 letter.accepted.settle()
             raise
         if letter.accepted is not None:
-            self._then(letter.accepted.settle, otherwise=partial(self._refuse, letter))
+            self._outbox.then(letter.accepted.settle, otherwise=partial(self._refuse, letter))
 
     def _apply(self, event: on.Input) -> None:
         session, conversation = self.session, self.conversation
@@ -180,6 +179,7 @@ class Actor:
         conversation.doubtful = session.doubtful
         if isinstance(session.refuses, SessionFailed):
             conversation.failure = session.refuses
+        self._outbox.note(session)
         self._report()
 
     def _report(self) -> None:
@@ -195,19 +195,19 @@ class Actor:
     def _execute(self, effect: do.Effect) -> None:  # noqa: C901 - one arm for each effect
         match effect:  # the most frequent first
             case do.Publish(turn_id, messages):
-                self._publish(turn_id, messages)
+                self._outbox.publish(turn_id, messages)
             case do.SetTimer():
                 self.clock.set(effect)
             case do.ClearTimer(timer, about):
                 self.clock.clear(timer, about)
             case do.SendPrompt(prompt=prompt, turn_id=turn_id):
-                self._send(self._framed(prompt, turn_id))
+                self._outbox.send_prompt(self.holding, self._framed(prompt, turn_id))
             case do.Send(message=message):
-                self._send(message)
+                self._outbox.send(self.holding, message)
             case do.Settle(turn_id, outcome):
-                self._then(partial(self._settle, turn_id, outcome))
-            case do.Answer():
-                self._then(partial(self._answer, effect))
+                self._outbox.end(turn_id, outcome)
+            case do.Answer(ticket, value, error):
+                self._replies.pop(ticket).settle(value, error)
             case do.Start():
                 self._start(effect)
             case do.Stop(generation, eof):
@@ -233,34 +233,9 @@ class Actor:
             case _:
                 assert_never(effect)
 
-    # What waits until everything before it is kept, where there is a store.
-
-    def _then(self, act: Callable[[], None], *, otherwise: Callable[[StoreError], None] | None = None) -> None:
-        if self._journal is None:
-            act()
-        else:
-            self._journal.then(act, otherwise)
-
-    def _publish(self, turn_id: str | None, messages: Sequence[Message]) -> None:
-        publish = self.conversation.log.publish
-        if self._journal is None:
-            publish(turn_id, messages)
-            return
-        kept = self._journal.worth_keeping(turn_id, messages)
-        if kept:
-            records = complete(kept)
-            self._journal.add(turn_id, records, then=partial(publish, turn_id, kept))
-
-    def _send(self, message: Message) -> None:
-        if self.holding is not None:
-            self._then(partial(self.holding.send, message))
-
     def _settle(self, turn_id: str, outcome: Outcome) -> None:
         self._world.tally.outcomes[outcome.kind] += 1
         self.conversation.settle_turn(turn_id, outcome)
-
-    def _answer(self, answer: do.Answer) -> None:
-        self._replies.pop(answer.ticket).settle(answer.value, answer.error)
 
     def _framed(self, prompt: UserMessage, turn_id: str) -> UserMessage:
         conversation, options = self.conversation, self.conversation.options
@@ -310,7 +285,7 @@ class Actor:
             self.clock.heard_at = trio.current_time()
         try:
             if self.session.lets_pass(generation, batch):
-                self._publish(self.session.owner, batch)
+                self._outbox.publish(self.session.owner, batch)
             else:
                 self._apply(on.Heard(generation, batch))
         except Exception as error:  # noqa: BLE001 - a bug ends this conversation, and not the reading of the others
@@ -342,27 +317,15 @@ class Actor:
         self._put_away()
         permissions = [*self._desk.close(str(cause))]
         self._refuse_inbox(cause)
-        outcome = failed_by(cause)
-        turns = list(self.conversation.turns)
-        if self._journal is not None and (self._journal.is_broken or isinstance(cause, ManagerClosed)):
-            self._journal = (
-                None  # nothing of this is kept, so nothing of it is said, and the turns have not ended there
-            )
-        else:
-            if self._journal is not None:  # the others' ends are on their way to it
-                turns = [turn_id for turn_id in turns if self._journal.knows(turn_id)]
-            self._publish(None, permissions)
-            for turn_id in turns:
-                self._publish(turn_id, [TurnEnded(outcome=outcome)])
-            self._publish(None, [StateChanged(state="hibernated", reason=str(cause))])
-        for turn_id in turns:
-            self._then(partial(self._settle, turn_id, outcome))
+        self._outbox.give_up(cause, permissions)
         for reply in self._replies.values():
             reply.settle(error=cause)
         self._replies.clear()
 
     def _refuse_inbox(self, cause: TriologueError) -> None:
-        refused = SessionFailed(f"it was not taken in: {cause}", reason=str(cause))
+        refused: TriologueError = cause
+        if not isinstance(cause, StoreError):
+            refused = SessionFailed(f"it was not taken in: {cause}", reason=str(cause))
         for letter in self._inbox.take_all():
             self._refuse(letter, refused)
 

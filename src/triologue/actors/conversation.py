@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
 import msgspec
-from msgspec.structs import replace
+import trio
 
 from triologue.actors.inside import Home
 from triologue.actors.journal import Journal
@@ -14,8 +14,8 @@ from triologue.actors.replies import Reply
 from triologue.actors.turn import Turn
 from triologue.errors import InvalidOption, SessionFailed, brief
 from triologue.messages import Outcome, UserMessage
-from triologue.options import IDENTITY, Limits, Options, RestartPolicy, without_identity
-from triologue.ports import Agent, StoredSession
+from triologue.options import Limits, Options, RestartPolicy, without_identity
+from triologue.ports import Agent
 from triologue.session import Restarts
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ OnMissing: TypeAlias = Literal["raise", "fresh"]
 ResumeOutcome: TypeAlias = Literal["resumed", "fresh", "forked", "missing", "refused", "transient"]
 """`resumed`, `forked`: the agent has the history. `fresh`: it began without one. `missing`: it does not know the
 conversation. `refused`: it will not go on with it like this. `transient`: it did not start, and may the next time."""
+
+# One for all that have none.
+_NONE: dict[str, Any] = {}
 
 # Turns that can be found again by their caller's id; a bot's retry comes soon, or never.
 REMEMBERED_TURNS = 1_000
@@ -57,8 +60,10 @@ class Conversation:
         "journal",
         "key",
         "log",
+        "named",
         "on_missing",
         "options",
+        "own",
         "resumed",
         "session_id",
         "settings",
@@ -95,6 +100,10 @@ class Conversation:
         """Turns that have no outcome yet, by id."""
         self.ended = 0
         """Turns that have had their outcome."""
+        self.named: dict[str, Any] = _NONE
+        """Options that callers gave for this session, and that the store was not told yet."""
+        self.own: dict[str, Any] = _NONE
+        """Those that it was told, as far as it can keep them."""
         self.on_missing: OnMissing = "raise"
         self.resumed: ResumeOutcome | None = None
         """What became of the newest start; None before the first."""
@@ -103,41 +112,12 @@ class Conversation:
         self.commands: dict[str, None] = {}  # no set, which takes four times as much while there are none
         """The turns whose prompts are slash commands, and so not verbatim."""
 
-    def restore(self, head: StoredSession) -> None:
-        """Be as the store has it: another host, or an earlier run of this one, went on with it."""
-        if head.session_id is not None and head.session_id != self.session_id:
-            self.options = without_identity(self.options)
-        self.session_id, self.is_confirmed = head.session_id, head.is_confirmed
-        self.total_cost_usd, self.ended = head.cost_usd, head.turns
-        for setting in self.settings:
-            self.settings[setting] = head.settings.get(setting)
-        if head.session_id is None and "begin" in head.settings:
-            self.options = self.options.copy()
-            for name in IDENTITY:
-                if name in head.settings["begin"]:
-                    setattr(self.options, name, head.settings["begin"][name])
-        if head.cwd is not None and self.options.cwd != head.cwd:
-            self.options = self.options.copy()
-            self.options.cwd = head.cwd
-        self.log.skip_to(head.last_seq)
-
-    def described(self, head: StoredSession) -> StoredSession:
-        """The head with what is known of it now."""
-        return replace(
-            head,
-            session_id=self.session_id,
-            is_confirmed=self.is_confirmed,
-            agent=self.agent.name,
-            settings=self._described_settings(),
-            cost_usd=self.total_cost_usd,
-        )
-
-    def _described_settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {str(name): value for name, value in self.settings.items()}
-        begin = {name: value for name, value in self.options.named().items() if name in IDENTITY}
-        if self.session_id is None and begin:
-            settings["begin"] = begin
-        return settings
+    def name(self, named: dict[str, Any]) -> None:
+        """Callers want these options for this session, over the manager's."""
+        if named:
+            self.named = {**self.named, **named}
+            if self.journal is not None:
+                self.journal.touch()
 
     def launch_options(self, session_id: str | None, *, fresh: bool) -> Options:
         """The options of the next start: as the conversation began, or, once it has an id, to go on with it."""
@@ -221,6 +201,14 @@ class Conversation:
         """Is this the id of a turn that is known here?"""
         return turn_id in self._remembered or turn_id in self.turns
 
+    def follow(self, turn_id: str, into: str) -> None:
+        """A turn that is remembered was merged into this one."""
+        remembered = [
+            known for known, _ in (self._remembered[id][1:] for id in (turn_id, into) if id in self._remembered)
+        ]
+        if len(remembered) == 2:
+            remembered[0].follow(remembered[1])
+
     def known_turn(self, turn_id: str, prompt: UserMessage) -> tuple[Turn, Reply] | None:
         """The turn that was sent under this id, and the word on its acceptance.
 
@@ -241,6 +229,17 @@ class Conversation:
         """What is kept of it, but its log, is another from now on."""
         if self.journal is not None:
             self.journal.touch()
+
+    async def kept(self) -> None:
+        """Wait until what changed is in the store, where there is one.
+
+        Raises:
+            StoreError: it cannot be kept.
+        """
+        if self.journal is not None:
+            await self.journal.kept()
+        else:
+            await trio.lowlevel.checkpoint()
 
     def forget(self) -> None:
         """Begin anew at the next start; the log stays."""

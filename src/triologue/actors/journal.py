@@ -9,28 +9,24 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from triologue.errors import LeaseLost, ManagerClosed, StoreError
-from triologue.messages import (
-    Message,
-    Outcome,
-    ResultMessage,
-    TurnAccepted,
-    TurnEnded,
-    TurnStarted,
-)
+from triologue.messages import Message, Outcome, ResultMessage, TurnAccepted, TurnEnded, TurnStarted
 from triologue.ports import Append, Lease, Record, SessionStore, StoredSession, TranscriptEntry, UnfinishedTurn
 from triologue.wire import encode_record, kind_of
 
-_ENDS = frozenset({TurnAccepted, TurnEnded})
-
-# Bytes of lines that may wait for the disk. One session cannot fill the memory because the disk is slow: it breaks.
+# Bytes that may wait for the disk. One session cannot fill the memory because the disk is slow: it breaks.
 BACKLOG = 256 * 2**20
+
+# Seconds for one append. A store that does not answer would hold up interrupts, closes and the end of the manager.
+PATIENCE = 30.0
+
+_ENDS = frozenset({TurnAccepted, TurnEnded})
 
 
 class Then(Struct, frozen=True):
     """Something that waits until all that was said before it is kept."""
 
-    act: Callable[[], None]
-    otherwise: Callable[[StoreError], None] | None = None
+    act: Callable[[], object]
+    otherwise: Callable[[StoreError], object]
     """What is done where that cannot be kept."""
 
 
@@ -81,17 +77,22 @@ class Journal:
     def __repr__(self) -> str:
         return f"<Journal of {self.lease.key!r} up to {self._last}, {len(self._records)} not kept yet>"
 
-    def knows(self, turn_id: str) -> bool:
-        """Is this a turn that was accepted, and has no outcome yet, not even one that is being written?"""
-        return turn_id in self._unfinished
+    @property
+    def is_broken(self) -> bool:
+        """Nothing is kept any more, and this session must be read anew."""
+        return self._error is not None
 
-    def worth_keeping(self, turn_id: str | None, messages: Sequence[Message]) -> Sequence[Message]:
-        """Without what is kept already, and what is not so: a turn that waits goes on to wait when its manager is closed."""
+    def unfinished(self, turn_id: str) -> UnfinishedTurn | None:
+        """A turn that was accepted, and has no outcome yet, not even one that is being written."""
+        return self._unfinished.get(turn_id)
+
+    def to_be_kept(self, turn_id: str | None, messages: Sequence[Message]) -> Sequence[Message]:
+        """All but what is there already, and what is not so: a turn that waits goes on to wait when its manager closes."""
         if _ENDS.isdisjoint(map(type, messages)):
             return messages
-        return [message for message in messages if not self._is_said(turn_id, message)]
+        return [message for message in messages if not self._is_left_out(turn_id, message)]
 
-    def _is_said(self, turn_id: str | None, message: Message) -> bool:
+    def _is_left_out(self, turn_id: str | None, message: Message) -> bool:
         match message:
             case TurnAccepted():
                 return turn_id in self._unfinished
@@ -100,27 +101,31 @@ class Journal:
             case _:
                 return False
 
-    def add(self, turn_id: str | None, messages: Sequence[Message], *, then: Callable[[], None]) -> None:
-        """The next complete messages of the log; `then` is called when they are kept."""
+    # Adding.
+
+    def add(self, turn_id: str | None, messages: Sequence[Message]) -> None:
+        """The next complete messages of the log."""
+        if self._error is not None:
+            return
         now = time.time()
         for message in messages:
+            line = encode_record(message)
             self._last += 1
             self._count(turn_id, message)
-            record = Record(
-                seq=self._last, turn_id=turn_id, kind=kind_of(message), time=now, line=encode_record(message)
-            )
-            self._records.append(record)
-            self._backlog += len(record.line)
-        self.then(then)
-        if self._backlog > BACKLOG:
-            self._break(
-                StoreError(f"more than {BACKLOG >> 20} MiB of the session {self.lease.key!r} wait for the disk")
-            )
+            self._records.append(Record(seq=self._last, turn_id=turn_id, kind=kind_of(message), time=now, line=line))
+            self._weigh(len(line))
+        if messages:
+            self._begin()
 
     def mirror(self, entries: Sequence[TranscriptEntry]) -> None:
         """What the agent wrote into its own history."""
         self._mirrored += entries
-        self._backlog += sum(len(entry.line) for entry in entries)
+        self._weigh(sum(len(entry.line) for entry in entries))
+        self._begin()
+
+    def touch(self) -> None:
+        """What is known of the session has changed, and nothing is recorded with that."""
+        self._is_touched = True
         self._begin()
 
     def descend_from(self, parent: str, at: str | None) -> None:
@@ -128,47 +133,55 @@ class Journal:
         self.head = replace(self.head, parent=parent, forked_at=at)
         self.touch()
 
-    def touch(self) -> None:
-        """What is known of the session has changed, and nothing is recorded with that."""
-        self._is_touched = True
-        self._begin()
+    def then(self, act: Callable[[], object], *, otherwise: Callable[[StoreError], object], weight: int = 0) -> None:
+        """Call `act` when all that was added so far is kept: at once, where it is; `otherwise` if it cannot be kept.
 
-    @property
-    def is_broken(self) -> bool:
-        """Nothing is kept any more, and this session must be read anew."""
-        return self._error is not None
-
-    def then(self, act: Callable[[], None], otherwise: Callable[[StoreError], None] | None = None) -> None:
-        """Call `act` when all that was added so far is kept: now, where it is."""
+        Args:
+            act: must not wait.
+            otherwise: the same.
+            weight: bytes that it holds meanwhile.
+        """
         if self._error is not None:
-            if otherwise is not None:
-                otherwise(self._error)
-        elif self._records or self._mirrored or self._waiting or self._written is not None:
+            otherwise(self._error)
+        elif self._written is not None:
             self._waiting.append(Then(act, otherwise))
-            self._begin()
+            self._weigh(weight)
         else:
             act()
 
-    async def wait_kept(self) -> None:
-        """Wait until nothing is on its way any more."""
+    async def wait_written(self) -> None:
+        """Wait until nothing is on its way any more, kept or not."""
         while self._written is not None:
             await self._written.wait()
+
+    async def kept(self) -> None:
+        """Wait until all that was added is kept.
+
+        Raises:
+            StoreError: it cannot be.
+        """
+        await self.wait_written()
+        if self._error is not None:
+            raise self._error
+
+    # Writing.
 
     def _begin(self) -> None:
         if self._written is None and self._error is None:
             self._written = trio.Event()
             self._nursery.start_soon(self._write, self._written)
 
+    def _weigh(self, size: int) -> None:
+        self._backlog += size
+        if self._backlog > BACKLOG:
+            self._break(
+                StoreError(f"more than {BACKLOG >> 20} MiB of the session {self.lease.key!r} wait for the disk")
+            )
+
     async def _write(self, written: trio.Event) -> None:
         try:
-            while (self._records or self._mirrored or self._waiting or self._is_touched) and self._error is None:
+            while self._error is None and (self._records or self._mirrored or self._waiting or self._is_touched):
                 await self._write_once()
-        except StoreError as error:
-            self._break(error)
-        except Exception as error:  # noqa: BLE001 - a bug, of a store perhaps: it ends this session, and not the others
-            broken = StoreError(f"the session {self.lease.key!r} could not be kept: {error!r}")
-            broken.__cause__ = error
-            self._break(broken)
         finally:
             self._written = None
             written.set()
@@ -177,35 +190,46 @@ class Journal:
         records, self._records = self._records, []
         mirrored, self._mirrored = self._mirrored, []
         waiting, self._waiting = self._waiting, []
-        self._backlog, self._is_touched = 0, False
-        self.head = self._now(records[-1].seq if records else self.head.last_seq)
-        write = Append(lease=self.lease, session=self.head, records=records, transcript=mirrored)
+        is_touched, self._is_touched, self._backlog = self._is_touched, False, 0
         try:
-            await self._store.append(write)
-        except BaseException:
-            self._waiting[:0] = waiting
+            if records or mirrored or is_touched:
+                self.head = self._now(records[-1].seq if records else self.head.last_seq)
+                await self._append(Append(lease=self.lease, session=self.head, records=records, transcript=mirrored))
+            # Once more, because the session may have been given up meanwhile: then it is another's to tell of it.
+            _settle(waiting, self._error)
+        except StoreError as error:
+            self._break(error, waiting)
+        except trio.Cancelled:
+            left = StoreError(f"the session {self.lease.key!r} was not kept before the manager was left")
+            self._break(left, waiting)
             raise
-        for then in waiting:
-            then.act()
+        except Exception as error:  # noqa: BLE001 - a bug, of a store perhaps: it ends this session, and not the others
+            broken = StoreError(f"the session {self.lease.key!r} could not be kept: {error!r}")
+            broken.__cause__ = error
+            self._break(broken, waiting)
+
+    async def _append(self, write: Append) -> None:
+        with trio.move_on_after(PATIENCE) as patience:
+            await self._store.append(write)
+        if patience.cancelled_caught:
+            raise StoreError(f"the store did not keep the session {self.lease.key!r} within {PATIENCE:g} s")
 
     def _now(self, last: int) -> StoredSession:
         unfinished = tuple(self._unfinished.values())
         return replace(self._describe(self.head), last_seq=last, last_active=time.time(), unfinished=unfinished)
 
-    def _break(self, error: StoreError) -> None:
-        if self._error is not None:
-            return
-        self._error = error
-        waiting, self._waiting = self._waiting, []
-        self._records, self._mirrored = [], []
-        for then in waiting:
-            if then.otherwise is not None:
-                then.otherwise(error)
-        self._fail(error)
-
     def lose(self) -> None:
         """The lease is another host's."""
         self._break(LeaseLost(f"another host has taken the session {self.lease.key!r} over"))
+
+    def _break(self, error: StoreError, waiting: Sequence[Then] = ()) -> None:
+        is_first = self._error is None
+        self._error = self._error or error
+        waiting, self._waiting = [*waiting, *self._waiting], []
+        self._records, self._mirrored = [], []
+        _settle(waiting, self._error)
+        if is_first:
+            self._fail(error)
 
     def _count(self, turn_id: str | None, message: Message) -> None:
         """What the head tells of turns and tokens."""
@@ -226,6 +250,14 @@ class Journal:
                 )
             case _:
                 pass
+
+
+def _settle(waiting: Sequence[Then], error: StoreError | None) -> None:
+    for then in waiting:
+        if error is None:
+            then.act()
+        else:
+            then.otherwise(error)
 
 
 def _count_of(value: object) -> int:

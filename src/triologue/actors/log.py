@@ -7,7 +7,7 @@ import trio
 
 from triologue.actors.late import Late
 from triologue.actors.records import Batch, Records, complete, keep
-from triologue.messages import Message, TurnAccepted, TurnStarted
+from triologue.messages import Gap, Message, TurnAccepted, TurnStarted
 
 # Batches that a reader may be behind before it is treated as slow. One read of an agent's output is one batch.
 CURSOR_BATCHES = 64
@@ -67,8 +67,11 @@ class Log:
     def skip_to(self, seq: int) -> None:
         """Records up to this one were written elsewhere; they are not kept here."""
         if seq > self.last:
+            missed = Batch(None, [Gap(first=self.last + 1, last=seq)], 0)
             self.last = seq
             self._tail.skip_to(seq)
+            for cursor in self._cursors:
+                cursor.offer(missed)
 
     def hold(self, turn_id: str) -> Records:
         """Keep a turn's records in what this returns, until `let_go`."""

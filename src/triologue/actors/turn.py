@@ -226,6 +226,9 @@ class _TurnMessages:
 
     async def _read(self, cursor: Cursor) -> None:
         was_over = self._turn.outcome is not None
+        if was_over and cursor.is_drained:  # its messages are not kept here any more
+            self._close()
+            return
         ready: list[Message] = []
         is_end = False
         if self._asker is None or not cursor.is_drained:

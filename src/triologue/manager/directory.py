@@ -1,19 +1,20 @@
 """Which conversations a manager has, and with which options each begins."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TypeAlias, final
 
 import trio
 from msgspec import Struct
 
-from triologue.actors import Conversation, World
+from triologue.actors import Conversation, World, restore
 from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
+from triologue.manager.prompts import is_text
 from triologue.messages import SessionState
 from triologue.options import IDENTITY, Limits, Options, Overlap, check_kinds, check_options
 from triologue.ports import Agent
 from triologue.session import Setting, inputs as on
-from triologue.supervision import Registry
+from triologue.supervision import Registry, Shelf
 
 OptionsFor: TypeAlias = Options | Callable[[str], Options] | None
 
@@ -63,13 +64,27 @@ class Directory:
         """
         check_for(agent, options, asks_people=self.world.on_permission is not None)
 
-    def taken(self, conversation: Conversation) -> AbstractAsyncContextManager[object]:
+    def taken(self, conversation: Conversation, *, is_new: bool = False) -> AbstractAsyncContextManager[object]:
         """In this block the session may be written to, and is as the store has it; without a store it always is.
 
-        Raises, on entering: `SessionElsewhere`, `StoreError`.
+        Raises, on entering: `SessionElsewhere`, `SessionExists` (where it was to be new), `InvalidOption`, `StoreError`,
+        `ManagerClosed`.
         """
         shelf = self.registry.shelf
-        return shelf.taken(conversation) if shelf is not None else nullcontext()
+        return self._taken(shelf, conversation, is_new=is_new) if shelf is not None else nullcontext()
+
+    @asynccontextmanager
+    async def _taken(self, shelf: Shelf, conversation: Conversation, *, is_new: bool) -> AsyncGenerator[None]:
+        is_unused = conversation.session_id is None and not conversation.log.last
+        try:
+            async with shelf.taken(conversation, is_new=is_new):
+                self.refuse_if_closed()
+                yield
+        except InvalidOption:
+            # The next one may name what fits; this one was only made to find out.
+            if is_unused and conversation.journal is None and not self.registry.is_awake(conversation.key):
+                self.registry.remove(conversation.key)
+            raise
 
     def refuse_if_closed(self) -> None:
         """Take nothing in while the block is left, or after.
@@ -89,6 +104,8 @@ class Directory:
             self.check(who, how)
             limits = self.world.limits
             conversation = Conversation(key, who, how, limits=limits, group=group_of(limits, key))
+            if options is not None:
+                conversation.name(options.named())
             self.registry.add(conversation)
         return conversation
 
@@ -103,7 +120,7 @@ class Directory:
             return
         head = await store.get_session(conversation.key)
         if head is not None and head.key == conversation.key and conversation.journal is None:
-            conversation.restore(head)
+            restore(conversation, head)
 
     async def fork(self, conversation: Conversation, key: str, options: Options) -> None:
         """Begin a copy of a conversation under a new key.
@@ -120,24 +137,28 @@ class Directory:
         """
         copied = self._begin(key, conversation.agent, options)
         try:
-            async with self.taken(copied):
-                if copied.journal is None:
-                    return
-                if not copied.journal.is_new:
-                    raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
-                copied.journal.descend_from(conversation.key, options.resume_session_at)
+            async with self.taken(copied, is_new=True):
+                if copied.journal is not None:
+                    copied.journal.descend_from(conversation.key, options.resume_session_at)
+                    await copied.journal.kept()
         except BaseException:
-            self.registry.remove(key)
+            if not self.registry.is_awake(key):
+                self.registry.remove(key)
             raise
 
-    async def forget(self, key: str) -> None:
-        """Drop a conversation that sleeps, from the store too."""
+    async def forget(self, key: str) -> bool:
+        """Drop a conversation that sleeps, from the store too; False, and nothing is done, where it does not sleep.
+
+        Raises:
+            SessionElsewhere: another host has it.
+        """
         conversation, shelf = self.registry.get(key), self.registry.shelf
-        if shelf is not None:
-            if conversation is not None:
-                await shelf.let_go(conversation)
-            await shelf.store.delete(key)
+        if shelf is not None and conversation is not None and not await shelf.delete(conversation):
+            return False
+        if self.registry.is_awake(key):
+            return False
         self.registry.remove(key)
+        return True
 
     def _begin(self, key: str, agent: Agent, options: Options) -> Conversation:
         check_key(key)
@@ -202,6 +223,7 @@ class Directory:
         changed = options.over(conversation.options)
         self.check(conversation.agent, changed)
         conversation.options = changed
+        conversation.name(named)
         for setting in conversation.settings:
             if setting in named:
                 self._want(conversation, setting, getattr(changed, setting))
@@ -293,6 +315,10 @@ def check_key(key: str) -> None:
     """
     if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
         raise InvalidOption(f"a key is a str of 1 to {MAX_KEY_LENGTH} characters, not {brief(key)}")
+    if not is_text(key):
+        raise InvalidOption(
+            f"the key {brief(key)} has half a character in it (a lone surrogate), which no store can keep"
+        )
 
 
 def _refuse_identity(options: Options) -> None:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from triologue.agents import new_owner
-from triologue.errors import InvalidOption, StoreError, brief
+from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory
 from triologue.manager.recovering import Recovery
 from triologue.ports import SessionStore
@@ -19,7 +19,7 @@ async def opened_store(store: SessionStore | str | Path | None) -> AsyncGenerato
     if isinstance(store, str | Path):
         async with SqliteStore(store) as opened:
             yield opened
-    elif store is None or isinstance(store, SessionStore):
+    elif store is None or (isinstance(store, SessionStore) and not isinstance(store, type)):
         yield store
     else:
         raise InvalidOption(f"store={brief(store)} is no path of a file, and no SessionStore")
@@ -30,20 +30,13 @@ def keep_sessions(store: SessionStore, directory: Directory) -> Recovery:
     registry, world = directory.registry, directory.world
     recovery = Recovery(directory, store)
 
-    def crash(key: str, error: StoreError) -> None:
-        actor = registry.awake(key)
-        if actor is not None:
-            actor.crash(error)
-
     registry.shelf = Shelf(
         store,
         owner=new_owner(),
         ttl=world.deadlines.lease,
         nursery=world.nursery,
-        is_awake=lambda key: registry.awake(key) is not None,
-        wait_asleep=registry.wait_asleep,
-        crash=crash,
-        recover=recovery.begin_again,
+        sleepers=registry,
+        resume=recovery.resume,
     )
     directory.recall = recovery.recall
     world.nursery.start_soon(registry.shelf.keep)

@@ -28,5 +28,16 @@ def check_labels(id: str | None, meta: dict[str, str] | None) -> None:
     """
     if id is not None and not isinstance(id, str):
         raise InvalidOption(f"id={brief(id)} is no str")
+    if id is not None and not is_text(id):
+        raise InvalidOption(f"id={brief(id)} has half a character in it (a lone surrogate), which no store can keep")
     if meta and not (isinstance(meta, dict) and all(isinstance(word, str) for pair in meta.items() for word in pair)):
         raise InvalidOption(f"meta={brief(meta)} is no dict of str to str")
+
+
+def is_text(value: str) -> bool:
+    """Can it be written as UTF-8?"""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

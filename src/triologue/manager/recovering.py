@@ -1,23 +1,36 @@
 """What an earlier host left in the sessions of a store: turns without an outcome, and ids that were used."""
 
+import logging
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import final
 from uuid import uuid4
 
+import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
 from triologue.actors import Conversation, Reply, Turn
-from triologue.errors import SessionElsewhere, StoreError, TurnLost
+from triologue.errors import ManagerClosed, SessionElsewhere, TriologueError, TurnLost
 from triologue.manager.directory import Directory
 from triologue.manager.intake import Intake
 from triologue.messages import Message, Outcome, TurnAccepted, TurnEnded
 from triologue.ports import Record, SessionStore, StoredSession, UnfinishedTurn
 from triologue.session import inputs as on
+from triologue.session.mailbox import joined
+from triologue.session.run import failed_by
 from triologue.wire import decode_record
 
+logger = logging.getLogger("triologue.manager")
+
 PAGE = 500
-"""Records that are read at once."""
+"""Records, or sessions, that are read at once."""
+
+AT_ONCE = 20
+"""Sessions that are recovered at the same time."""
+
+_ENDS = ("#turn_accepted", "#turn_ended")
 
 TOLD = 10_000
 """Recovered turns that wait to be told by `recover()`; of more, the oldest are told no more."""
@@ -49,60 +62,120 @@ class Recovery:
         self._found: deque[RecoveredTurn] = deque(maxlen=TOLD)
 
     async def recover(self) -> list[RecoveredTurn]:
-        """Take every session that has unfinished turns, but for those that another host has; tell each turn once."""
-        before: float | None = None
-        while heads := await self._store.list_sessions(unfinished=True, limit=PAGE, before=before):
-            for head in heads:
-                await self._take(head)
-            before = heads[-1].last_active
+        """Take every session that has unfinished turns, but for those that a living host has; tell each turn once.
+
+        Waits for leases of hosts that may be dead, until they have run out.
+        """
+        elsewhere = await self._take_all(await self._unfinished())
+        if elsewhere:
+            await trio.sleep(self._directory.world.deadlines.lease)
+            left = set(await self._unfinished())
+            for key in await self._take_all(sorted(left & set(elsewhere))):
+                logger.info("the session %r has unfinished turns, and another host that is alive", key)
         found = list(self._found)
         self._found.clear()
         return found
 
-    async def _take(self, head: StoredSession) -> None:
-        conversation = self._directory.conversation(head.key, None, None)
-        try:
-            async with self._directory.taken(conversation):
-                pass
-        except SessionElsewhere:  # whose turns are going on there
-            pass
+    async def _unfinished(self) -> list[str]:
+        """The keys of all sessions with turns that have no outcome."""
+        limit = PAGE
+        while len(heads := await self._store.list_sessions(unfinished=True, limit=limit)) == limit:
+            limit *= 2
+        return [head.key for head in heads]
 
-    async def begin_again(self, conversation: Conversation, head: StoredSession) -> None:
-        """The session was taken just now: queue what was never started, and end what was, or run that again too."""
-        for unfinished in head.unfinished:
-            accepted = await self._accepted(head.key, unfinished)
-            intake = Intake(self._directory, head.key, lambda: conversation, None)
-            turn = intake.new_turn(conversation, unfinished.id, accepted.meta)
-            prompt, reply = accepted.prompt, Reply()
-            if unfinished.is_started and not self._may_run_again(unfinished):
-                self._lose(conversation, turn)
+    async def _take_all(self, keys: list[str]) -> list[str]:
+        """Take these sessions, some at a time; gives those that another host has."""
+        elsewhere: list[str] = []
+        places = trio.CapacityLimiter(AT_ONCE)
+
+        async def take(key: str) -> None:
+            async with places:
+                try:
+                    async with self._directory.taken(self._directory.conversation(key, None, None)):
+                        pass
+                except SessionElsewhere:
+                    elsewhere.append(key)
+                except ManagerClosed:
+                    raise
+                except TriologueError as error:  # which harms only itself
+                    logger.warning("the session %r cannot be recovered: %s", key, error)
+
+        async with trio.open_nursery() as nursery:
+            for key in keys:
+                nursery.start_soon(take, key)
+        return elsewhere
+
+    async def resume(self, conversation: Conversation, head: StoredSession) -> Callable[[], None]:
+        """Read what is unfinished in a session; what this returns queues it again, or ends it.
+
+        Raises:
+            ManagerClosed: nothing begins any more.
+            StoreError: it cannot be read.
+        """
+        left = await self._read_left(head)
+        self._directory.refuse_if_closed()
+        return partial(self._begin_again, conversation, left)
+
+    async def _read_left(self, head: StoredSession) -> list[tuple[UnfinishedTurn, TurnAccepted | None]]:
+        """The unfinished turns with what they were to do; None where that cannot be read."""
+        accepted: dict[str, TurnAccepted] = {}
+        into: dict[str, list[str]] = {}
+        page = await self._store.read(head.key, after=head.unfinished[0].seq - 1, limit=PAGE)
+        while page:
+            for record in page:
+                match record.turn_id, _message(record) if record.kind in _ENDS else None:
+                    case str(turn_id), TurnAccepted() as message:
+                        accepted.setdefault(turn_id, message)
+                    case str(turn_id), TurnEnded(outcome=Outcome(into=str(survivor))):
+                        into.setdefault(survivor, []).append(turn_id)
+                    case _:
+                        pass
+            page = await self._store.read(head.key, after=page[-1].seq, limit=PAGE)
+        for survivor, merged in into.items():
+            for turn_id in merged:
+                if survivor in accepted and turn_id in accepted:
+                    both = joined(accepted[survivor].prompt, accepted[turn_id].prompt)
+                    accepted[survivor] = replace(accepted[survivor], prompt=both)
+        return [(turn, accepted.get(turn.id)) for turn in head.unfinished]
+
+    def _begin_again(self, conversation: Conversation, left: list[tuple[UnfinishedTurn, TurnAccepted | None]]) -> None:
+        for unfinished, accepted in left:
+            intake = Intake(self._directory, conversation.key, lambda: conversation, None)
+            turn = intake.new_turn(conversation, unfinished.id, accepted.meta if accepted is not None else {})
+            reply = Reply()
+            if accepted is None or (unfinished.is_started and not self._may_run_again(unfinished)):
+                self._lose(conversation, turn, "the host died" if accepted is not None else "its prompt cannot be read")
                 reply.settle()
             else:
-                if unfinished.is_started:  # under its old uuid, an agent may take it for done
-                    prompt = replace(prompt, uuid=str(uuid4()), line=b"")
-                submit = on.Submit(unfinished.id, prompt, accepted.meta, "queue")
-                reply = self._directory.registry.post(conversation, submit)
-            conversation.remember(accepted.prompt, turn, reply)
-            self._found.append(RecoveredTurn(key=head.key, turn=turn, attempts=unfinished.attempts))
+                reply = self._submit(conversation, unfinished, accepted)
+            if accepted is not None:
+                conversation.remember(accepted.prompt, turn, reply)
+            self._found.append(RecoveredTurn(key=conversation.key, turn=turn, attempts=unfinished.attempts))
+
+    def _submit(self, conversation: Conversation, unfinished: UnfinishedTurn, accepted: TurnAccepted) -> Reply:
+        prompt = accepted.prompt
+        if unfinished.is_started:  # under its old uuid, an agent may take it for done
+            prompt = replace(prompt, uuid=str(uuid4()), line=b"")
+        submit = on.Submit(unfinished.id, prompt, accepted.meta, "queue", is_recovered=True)
+        return self._directory.registry.post(conversation, submit)
 
     def _may_run_again(self, turn: UnfinishedTurn) -> bool:
         policy = self._directory.world.restart
         return policy.retry_turn and turn.attempts <= policy.max_restarts
 
-    def _lose(self, conversation: Conversation, turn: Turn) -> None:
-        text = f"the turn {turn.id!r} had started when its host died; nobody can tell how far it got"
-        outcome = Outcome(kind="lost", error=TurnLost(text), reason="the host died")
-        ended: list[Message] = [TurnEnded(outcome=outcome)]
-        assert conversation.journal is not None
-        conversation.journal.add(turn.id, ended, then=lambda: conversation.log.publish(turn.id, ended))
-        conversation.settle_turn(turn.id, outcome)
+    def _lose(self, conversation: Conversation, turn: Turn, reason: str) -> None:
+        text = f"the turn {turn.id!r} had started, and {reason}; nobody can tell how far it got"
+        outcome = Outcome(kind="lost", error=TurnLost(text), reason=reason)
+        ended = [TurnEnded(outcome=outcome)]
+        journal = conversation.journal
+        assert journal is not None
 
-    async def _accepted(self, key: str, turn: UnfinishedTurn) -> TurnAccepted:
-        records = await self._store.read(key, after=turn.seq - 1, limit=1)
-        accepted = _message(records[0]) if records else None
-        if not isinstance(accepted, TurnAccepted):
-            raise StoreError(f"the session {key!r} has no prompt of its unfinished turn {turn.id!r} at seq {turn.seq}")
-        return accepted
+        def tell() -> None:
+            conversation.log.publish(turn.id, ended)
+            conversation.settle_turn(turn.id, outcome)
+
+        journal.add(turn.id, ended)
+        journal.then(tell, otherwise=lambda error: conversation.settle_turn(turn.id, failed_by(error)))
 
     async def recall(self, conversation: Conversation, turn_id: str) -> None:
         """If the store knows a turn of this session under this id, let the conversation know it too."""
@@ -110,19 +183,21 @@ class Recovery:
             return
         records = await self._read_turn(conversation.key, turn_id)
         accepted, ended = (_message(records[0]), _message(records[-1])) if records else (None, None)
-        if (
-            not isinstance(accepted, TurnAccepted)
-            or not isinstance(ended, TurnEnded)
-            or conversation.remembers(turn_id)
-        ):
+        if not isinstance(accepted, TurnAccepted) or not isinstance(ended, TurnEnded):
             return
-        turn = Intake(self._directory, conversation.key, lambda: conversation, None).new_turn(
-            conversation, turn_id, accepted.meta
-        )
-        reply = Reply()
+        into = ended.outcome.into
+        if into is not None:  # who asks for its answer gets that one's
+            await self.recall(conversation, into)
+        if conversation.remembers(turn_id):
+            return
+        intake = Intake(self._directory, conversation.key, lambda: conversation, None)
+        turn, reply = intake.new_turn(conversation, turn_id, accepted.meta), Reply()
         reply.settle()
         conversation.remember(accepted.prompt, turn, reply)
         conversation.settle_turn(turn_id, ended.outcome)
+        conversation.ended -= 1  # that was counted when it ended
+        if into is not None:
+            conversation.follow(turn_id, into)
 
     async def _read_turn(self, key: str, turn_id: str) -> list[Record]:
         """The first and the last record of a turn, at least."""

@@ -193,8 +193,8 @@ class Session(Controls):
         Args:
             after: None: from now on; 0: everything that is kept; else what follows that `seq`.
         """
-        if after is not None and not isinstance(after, int):
-            raise InvalidOption(f"after={brief(after)} is no `seq`, which is a whole number")
+        if after is not None and (not isinstance(after, int) or after < 0):
+            raise InvalidOption(f"after={brief(after)} is no `seq`, which is a whole number of 0 or more")
         conversation = self._conversation()
         log, store = conversation.log, self._directory.world.store
         if store is not None:
@@ -242,7 +242,7 @@ class Session(Controls):
             else:
                 conversation.forget()
                 conversation.changed()
-                await trio.lowlevel.checkpoint()
+            await conversation.kept()
 
     async def set_model(self, model: str | None) -> None:
         """Use this model from now on, also after a restart; None: the agent's default.
@@ -353,11 +353,11 @@ class Session(Controls):
             conversation.agent.check(options)
         async with self._directory.taken(conversation):
             if self._registry.awake(self._key) is None:
-                conversation.settings[setting] = value
+                conversation.settings = {**conversation.settings, setting: value}
                 conversation.changed()
-                await trio.lowlevel.checkpoint()
-                return
-            await self._registry.request(conversation, lambda ticket: on.Change(ticket, setting, value)).wait()
+            else:
+                await self._registry.request(conversation, lambda ticket: on.Change(ticket, setting, value)).wait()
+            await conversation.kept()
 
     async def _request(self, request: Request) -> dict[str, Any]:
         self._directory.refuse_if_closed()

@@ -141,10 +141,12 @@ class SessionManager:
     async def delete(self, key: str) -> None:
         """Close the conversation of a key, as `Session.close` does, and forget it, and what it has cost."""
         session = self.session(key)
+        if self._world.store is not None:
+            self._directory.conversation(key, None, None)  # it may be in the store only
         await session.close()
-        while self._registry.awake(key) is not None:  # a prompt came in while the agent went away
+        while not await self._directory.forget(key):  # a prompt came in while the agent went away
             await session.close()
-        await self._directory.forget(key)
+            await self._registry.wait_asleep(key)
         self._world.oversight.forget(key)
 
     def sessions(self) -> list[SessionStatistics]:

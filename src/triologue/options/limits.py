@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from math import inf
 
 from msgspec import Struct, field
 
@@ -97,6 +98,8 @@ def check_limits(limits: Limits, deadlines: Deadlines) -> None:
         is_endless = value is None and name not in _BOUNDED
         if not is_endless and (value is None or not _is_number(value) or not value >= 0):
             raise InvalidOption(f"Deadlines({name}={brief(value)}) is no number of seconds, 0 or more")
+    if not 0 < deadlines.lease < inf:
+        raise InvalidOption(f"Deadlines(lease={brief(deadlines.lease)}) is no number of seconds above 0")
 
 
 def _check_limit(name: str, value: object) -> None:

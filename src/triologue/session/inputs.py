@@ -18,6 +18,8 @@ class Submit(Struct, frozen=True):
     prompt: UserMessage
     meta: dict[str, str]
     overlap: Overlap = "queue"
+    is_recovered: bool = False
+    """It was taken in before, by a host that is gone, so nothing refuses it now."""
 
 
 class Withdraw(Struct, frozen=True):

@@ -311,7 +311,7 @@ class Session(Ground):
     # Callers.
 
     def _submit(self, event: on.Submit) -> None:
-        if self.refuses is not None:
+        if self.refuses is not None and not event.is_recovered:
             raise self.refuses
         is_busy = self.run is not None or len(self.mailbox) > 0 or len(self.steering) > 0
         if event.overlap == "reject" and is_busy:
@@ -319,7 +319,7 @@ class Session(Ground):
                 "a turn runs or waits in this session, and overlap='reject' takes no other one in; send it again later",
                 reason="busy",
             )
-        into = self.mailbox.put(Waiting(event.turn_id, event.prompt, event.overlap))
+        into = self.mailbox.put(Waiting(event.turn_id, event.prompt, event.overlap), is_bounded=not event.is_recovered)
         self.publish(event.turn_id, [TurnAccepted(prompt=event.prompt, meta=event.meta)])
         if into is not None:
             self.settle_turn(event.turn_id, Outcome(kind="merged", into=into))

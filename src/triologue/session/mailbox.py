@@ -41,16 +41,16 @@ class Mailbox:
     def __len__(self) -> int:
         return len(self._turns)
 
-    def put(self, turn: Waiting) -> str | None:
+    def put(self, turn: Waiting, *, is_bounded: bool = True) -> str | None:
         """Add a turn: before the others if it interrupts, else at the end, where it may go into a `collect` before it.
 
         Returns:
             The turn that it went into, which has its prompt now; None when it waits itself.
 
         Raises:
-            MailboxFull: `limit` prompts wait already; nothing was added.
+            MailboxFull: `limit` prompts wait already, and that matters; nothing was added.
         """
-        if self._parts >= self.limit:
+        if is_bounded and self._parts >= self.limit:
             raise MailboxFull(
                 f"{self._parts} prompts wait in this session already, and its limit is {self.limit} (Limits.mailbox); "
                 "wait for some of them, or raise the limit"

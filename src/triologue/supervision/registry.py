@@ -59,6 +59,16 @@ class Registry:
         actor = self._actors.get(key)
         return actor if actor is not None and not actor.is_over else None
 
+    def is_awake(self, key: str) -> bool:
+        """Has it a task, one that is just ending too?"""
+        return key in self._actors
+
+    def crash(self, key: str, error: StoreError) -> None:
+        """End a session that cannot be kept any more."""
+        actor = self.awake(key)
+        if actor is not None:
+            actor.crash(error)
+
     async def wait_asleep(self, key: str) -> None:
         """Wait until a conversation has no task, not even one that is just ending."""
         while key in self._actors:
@@ -87,16 +97,23 @@ class Registry:
         if actor is None:
             if self.is_closed:
                 raise ManagerClosed("the manager's block was left; open another one")
+            if self.shelf is not None and conversation.journal is None:
+                raise StoreError(f"the session {conversation.key!r} was lost before this could begin; try it again")
             actor = self._actors[conversation.key] = Actor(conversation, self._world)
             self._nursery.start_soon(self._supervise, actor, name=f"triologue session {conversation.key!r}")
         return actor
 
+    async def _run(self, actor: Actor) -> None:
+        """Run it to its end, or to what breaks it, which harms no other conversation; also while the manager is left."""
+        try:
+            await actor.run()
+        except* Exception as errors:  # noqa: BLE001 - see above
+            actor.fail(self._told(actor.conversation.key, _alone(errors)))
+
     async def _supervise(self, actor: Actor) -> None:
         key = actor.conversation.key
         try:
-            await actor.run()
-        except Exception as error:  # noqa: BLE001 - whatever broke it, the other conversations go on
-            actor.fail(self._told(key, _alone(error)))
+            await self._run(actor)
         except BaseException:  # the manager is gone, and whoever waits for this session waits no longer
             if not actor.is_over:
                 actor.fail(ManagerClosed("the manager's block was left"))

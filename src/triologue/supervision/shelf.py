@@ -1,24 +1,54 @@
-"""The shelf: which sessions of a store this host has taken down to write to, and what an earlier host left in them."""
+"""The shelf: which sessions of a store this host has taken down to write to."""
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import final
+from functools import partial
+from pathlib import Path
+from typing import Protocol, final
 
 import trio
 
-from triologue.actors import Conversation, Journal
+from triologue.actors import Conversation, Journal, described, take_over
 from triologue.agents import is_dead
-from triologue.errors import InvalidOption, SessionElsewhere, StoreError
+from triologue.errors import InvalidOption, LeaseLost, SessionElsewhere, SessionExists, StoreError
 from triologue.options import IDENTITY
-from triologue.ports import Lease, SessionStore, StoredSession
+from triologue.ports import Lease, LivesInside, SessionStore, StoredSession
 
 logger = logging.getLogger("triologue.supervision")
 
 RENEWALS = 3
 """So often a lease is renewed before it would end."""
+
+PATIENCE = 30.0
+"""Seconds for a lease to be given back where nobody waits for that, and for all leases to be renewed."""
+
+
+class Sleepers(Protocol):
+    """Who knows which sessions have a task."""
+
+    def get(self, key: str) -> Conversation | None:
+        """The conversation of a key."""
+        ...
+
+    def is_awake(self, key: str) -> bool:
+        """Has it a task, one that is just ending too?"""
+        ...
+
+    async def wait_asleep(self, key: str) -> None:
+        """Wait until it has none."""
+        ...
+
+    def crash(self, key: str, error: StoreError) -> None:
+        """End a session that cannot be kept any more."""
+        ...
+
+
+Resume = Callable[[Conversation, StoredSession], Awaitable[Callable[[], None]]]
+"""Reads what an earlier host left unfinished in a session; what it returns begins that again, and does not wait."""
 
 
 @final
@@ -30,10 +60,8 @@ class Shelf:
         owner: this host's name.
         ttl: seconds that a lease lasts.
         nursery: where records are written.
-        is_awake: has this session a task?
-        wait_asleep: waits until it has none.
-        crash: ends a session that cannot be kept any more.
-        recover: begins again what an earlier host left unfinished in a session that was taken just now.
+        sleepers: knows who is awake.
+        resume: begins again what an earlier host left.
     """
 
     def __init__(
@@ -43,77 +71,81 @@ class Shelf:
         owner: str,
         ttl: float,
         nursery: trio.Nursery,
-        is_awake: Callable[[str], bool],
-        wait_asleep: Callable[[str], Awaitable[None]],
-        crash: Callable[[str, StoreError], None],
-        recover: Callable[[Conversation, StoredSession], Awaitable[None]],
+        sleepers: Sleepers,
+        resume: Resume,
     ) -> None:
         self.store = store
         self.owner = owner
         self._ttl = ttl
         self._nursery = nursery
-        self._is_awake = is_awake
-        self._wait_asleep = wait_asleep
-        self._crash = crash
-        self._recover = recover
+        self._sleepers = sleepers
+        self._resume = resume
         self._held: dict[str, Conversation] = {}
         self._users: Counter[str] = Counter()
+        """Blocks of `taken` that are open, by key."""
         self._locks: dict[str, trio.Lock] = {}
 
     def __len__(self) -> int:
         return len(self._held)
 
     @asynccontextmanager
-    async def taken(self, conversation: Conversation) -> AsyncGenerator[StoredSession]:
-        """In this block the session may be written to, and is as the store has it; gives its head as it was before.
+    async def taken(self, conversation: Conversation, *, is_new: bool = False) -> AsyncGenerator[None]:
+        """In this block the session may be written to, and is as the store has it.
 
-        Raises:
+        Args:
+            conversation: the session.
+            is_new: it must not be in the store yet.
+
+        Raises, on entering:
             SessionElsewhere: another host writes to it.
+            SessionExists: it was to be new.
+            InvalidOption: it is with another agent, or the options would begin another conversation in its place.
             StoreError: the store cannot be read.
         """
         key = conversation.key
         self._users[key] += 1
         try:
             async with self._lock(key):
-                head = await self._take(conversation)
-            yield head
+                if conversation.journal is None:
+                    await self._take(conversation, is_new=is_new)
+            yield
         finally:
             self._users[key] -= 1
             if not self._users[key]:
                 del self._users[key]
-                if not self._is_awake(key):
+                with trio.CancelScope(shield=True), trio.move_on_after(PATIENCE):
                     await self.let_go(conversation)
 
-    async def _take(self, conversation: Conversation) -> StoredSession:
-        if conversation.journal is not None:
-            return conversation.journal.head
-        await self._wait_asleep(conversation.key)  # where it broke, until its agent is gone
-        lease, head = await self._acquire(conversation.key)
-        is_new = head is None
-        if head is not None:
-            try:
+    async def _take(self, conversation: Conversation, *, is_new: bool) -> None:
+        key = conversation.key
+        await self._sleepers.wait_asleep(key)  # where it broke, until its agent is gone
+        if self._sleepers.get(key) is not conversation:
+            raise StoreError(f"the session {key!r} was deleted meanwhile; use it anew")
+        lease, head = await self._acquire(key)
+        try:
+            if head is not None:
+                if is_new:
+                    raise SessionExists(f"the key {key!r} has a conversation already; use another key")
                 check_fits(conversation, head)
-            except InvalidOption:
-                await self.store.release(lease)
-                raise
-            conversation.restore(head)
-        else:
-            now = time.time()
-            cwd = str(conversation.options.cwd) if conversation.options.cwd is not None else None
-            head = StoredSession(key=conversation.key, created=now, last_active=now, cwd=cwd)
+            begin = await self._resume(conversation, head) if head is not None and head.unfinished else None
+        except BaseException:
+            await self._give_back(lease)
+            raise
+        # From here on nothing waits, so that nobody sees it half taken.
+        pin_folder(conversation)
+        take_over(conversation, head)
         conversation.journal = Journal(
             self.store,
             lease,
-            head,
-            is_new=is_new,
-            describe=conversation.described,
+            head or new_head(conversation),
+            is_new=head is None,
+            describe=partial(described, conversation),
             nursery=self._nursery,
-            fail=lambda error: self._fail(conversation, error),
+            fail=lambda error: self._lose(conversation, lease, error),
         )
-        self._held[conversation.key] = conversation
-        if head.unfinished:
-            await self._recover(conversation, head)
-        return head
+        self._held[key] = conversation
+        if begin is not None:
+            begin()
 
     async def _acquire(self, key: str) -> tuple[Lease, StoredSession | None]:
         try:
@@ -128,41 +160,74 @@ class Shelf:
         """Give the lease back, if nobody uses the session any more."""
         key = conversation.key
         async with self._lock(key):
-            journal = conversation.journal
-            if journal is None or self._users[key] or self._is_awake(key):
-                return
-            await journal.wait_kept()
+            if conversation.journal is not None and not self._is_used(key):
+                await self._put_back(conversation, conversation.journal)
+
+    async def delete(self, conversation: Conversation) -> bool:
+        """Delete a session from the store, if nobody uses it; what follows in the same step finds it so.
+
+        Raises:
+            SessionElsewhere: another host has it.
+        """
+        key = conversation.key
+        async with self._lock(key):
+            if self._is_used(key):
+                return False
+            if conversation.journal is not None:
+                await self._put_back(conversation, conversation.journal)
+            await self.store.delete(key)
+            return not self._is_used(key)
+
+    def _is_used(self, key: str) -> bool:
+        return bool(self._users[key]) or self._sleepers.is_awake(key)
+
+    async def _put_back(self, conversation: Conversation, journal: Journal) -> None:
+        await journal.wait_written()
+        if conversation.journal is journal:
             conversation.journal = None
-            self._held.pop(key, None)
+            self._held.pop(conversation.key, None)
+            await self._give_back(journal.lease)
+
+    async def _give_back(self, lease: Lease) -> None:
+        """Shielded, because a lease that nobody uses would keep others away; it ends by itself where this fails."""
+        with trio.CancelScope(shield=True), trio.move_on_after(PATIENCE):
             try:
-                await self.store.release(journal.lease)
-            except StoreError as error:  # it ends by itself
-                logger.warning("the lease of the session %r could not be given back: %s", key, error)
+                await self.store.release(lease)
+            except Exception as error:  # noqa: BLE001 - a bug of the store's too
+                logger.warning("the lease of the session %r could not be given back: %s", lease.key, error)
 
     async def keep(self) -> None:
         """Renew all leases again and again, until cancelled."""
         while True:
             await trio.sleep(self._ttl / RENEWALS)
-            held = dict(self._held)
-            journals = {key: each.journal for key, each in held.items() if each.journal is not None}
-            leases = [journal.lease for journal in journals.values()]
-            if not leases:
+            journals = {key: held.journal for key, held in self._held.items() if held.journal is not None}
+            if not journals:
                 continue
             try:
-                kept = {lease.key: lease for lease in await self.store.renew(leases, ttl=self._ttl)}
-            except StoreError as error:
-                logger.warning("%d leases could not be renewed: %s", len(leases), error)
+                with trio.fail_after(PATIENCE):
+                    kept = await self.store.renew([each.lease for each in journals.values()], ttl=self._ttl)
+            except Exception as error:  # noqa: BLE001 - a bug of the store's too; the store itself refuses who is late
+                logger.warning("%d leases could not be renewed: %s", len(journals), error)
                 continue
-            for key, journal in journals.items():
-                if key in kept:
-                    journal.lease = kept[key]
-                elif held[key].journal is journal:
-                    journal.lose()
+            self._renewed(journals, {lease.key: lease for lease in kept})
 
-    def _fail(self, conversation: Conversation, error: StoreError) -> None:
+    def _renewed(self, journals: dict[str, Journal], kept: dict[str, Lease]) -> None:
+        for key, journal in journals.items():
+            held = self._held.get(key)
+            if held is None or held.journal is not journal:
+                continue
+            if key in kept:
+                journal.lease = kept[key]
+            else:
+                journal.lose()
+
+    def _lose(self, conversation: Conversation, lease: Lease, error: StoreError) -> None:
+        """It cannot be kept: it is read anew at its next use."""
         self._held.pop(conversation.key, None)
         conversation.journal = None
-        self._crash(conversation.key, error)
+        self._sleepers.crash(conversation.key, error)
+        if not isinstance(error, LeaseLost):
+            self._nursery.start_soon(self._give_back, lease)
 
     @asynccontextmanager
     async def _lock(self, key: str) -> AsyncGenerator[None]:
@@ -175,11 +240,28 @@ class Shelf:
                 self._locks.pop(key, None)
 
 
+def new_head(conversation: Conversation) -> StoredSession:
+    """The head of a session that the store has nothing of."""
+    now, cwd = time.time(), conversation.options.cwd
+    return StoredSession(
+        key=conversation.key, created=now, last_active=now, cwd=os.fspath(cwd) if cwd is not None else None
+    )
+
+
+def pin_folder(conversation: Conversation) -> None:
+    """A program finds its histories by the folder that it works in, wherever the host is started the next time."""
+    cwd = conversation.options.cwd
+    if cwd is None and isinstance(conversation.agent, LivesInside):
+        return
+    conversation.options = conversation.options.copy()
+    conversation.options.cwd = str(Path(cwd if cwd is not None else "").absolute())
+
+
 def check_fits(conversation: Conversation, head: StoredSession) -> None:
     """Refuse to go on with a conversation as another one.
 
     Raises:
-        InvalidOption: it is with another agent, or there is one, and the options would begin another.
+        InvalidOption: it is with another agent or in another folder, or the options would begin another one.
     """
     if head.agent and head.agent != conversation.agent.name:
         raise InvalidOption(
@@ -191,4 +273,10 @@ def check_fits(conversation: Conversation, head: StoredSession) -> None:
         raise InvalidOption(
             f"the key {head.key!r} has a conversation already, so {', '.join(identity)} cannot begin another one under it; "
             "use another key, or session.reset()"
+        )
+    cwd = conversation.named.get("cwd")
+    if cwd is not None and head.cwd is not None and str(Path(cwd).absolute()) != head.cwd:
+        raise InvalidOption(
+            f"the session {head.key!r} works in {head.cwd!r}, where its agent keeps its history, and not in {str(cwd)!r}; "
+            "use another key for another folder"
         )

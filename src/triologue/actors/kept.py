@@ -1,0 +1,80 @@
+"""A conversation as the head of a stored session, and back."""
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from triologue.actors.conversation import Conversation
+from triologue.errors import MAY_HOLD_SECRETS
+from triologue.options import IDENTITY, Options, without_identity
+from triologue.ports import StoredSession
+
+# Kept by fields of their own; what may hold secrets is not kept at all.
+_NOT_AMONG_OPTIONS = frozenset({*IDENTITY, *MAY_HOLD_SECRETS, "cwd", "model", "permission_mode"})
+
+
+def restore(conversation: Conversation, head: StoredSession) -> None:
+    """Be as the store has it: another host, or an earlier run of this one, went on with it.
+
+    What callers have named for the session here since then wins.
+    """
+    if head.session_id is not None and head.session_id != conversation.session_id:
+        conversation.options = without_identity(conversation.options)
+    conversation.session_id, conversation.is_confirmed = head.session_id, head.is_confirmed
+    conversation.total_cost_usd, conversation.ended = head.cost_usd, head.turns
+    named = conversation.named
+    conversation.settings = {
+        setting: now if setting in named else head.settings.get(setting)
+        for setting, now in conversation.settings.items()
+    }
+    kept: dict[str, Any] = head.settings.get("options", {})
+    changed = {name: value for name, value in kept.items() if name not in named and name in Options.__struct_fields__}
+    if head.session_id is None:
+        changed |= {name: value for name, value in head.settings.get("begin", {}).items() if name in IDENTITY}
+    if head.cwd is not None:
+        changed["cwd"] = head.cwd
+    conversation.options = conversation.options.copy()
+    for name, value in changed.items():
+        setattr(conversation.options, name, value)
+    conversation.own = kept
+    conversation.log.skip_to(head.last_seq)
+
+
+def take_over(conversation: Conversation, head: StoredSession | None) -> None:
+    """Be as the store has it, from now on as the one who writes it there."""
+    if head is not None:
+        restore(conversation, head)
+    conversation.own = {**conversation.own, **plain(conversation.named)}
+    conversation.named = {}
+
+
+def described(conversation: Conversation, head: StoredSession) -> StoredSession:
+    """The head with what is known of it now."""
+    settings: dict[str, Any] = {str(name): value for name, value in conversation.settings.items()}
+    if own := {**conversation.own, **plain(conversation.named)}:
+        settings["options"] = own
+    begin = {name: value for name, value in conversation.options.named().items() if name in IDENTITY}
+    if conversation.session_id is None and begin:
+        settings["begin"] = begin
+    return replace(
+        head,
+        session_id=conversation.session_id,
+        is_confirmed=conversation.is_confirmed,
+        agent=conversation.agent.name,
+        settings=settings,
+        cost_usd=conversation.total_cost_usd,
+    )
+
+
+def plain(named: dict[str, Any]) -> dict[str, Any]:
+    """The options among these that a store can keep: no callbacks, no secrets, nothing but JSON."""
+    kept: dict[str, Any] = {}
+    for name, value in named.items():
+        if name in _NOT_AMONG_OPTIONS:
+            continue
+        try:
+            kept[name] = msgspec.json.decode(msgspec.json.encode(value))
+        except (TypeError, UnicodeEncodeError, msgspec.MsgspecError):
+            continue
+    return kept

@@ -1,0 +1,304 @@
+"""Sessions of a store when something is in their way: a slow disk, a full one, a cancelled caller, another host."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import triologue as tri
+from tests.support.slow_store import SlowStore, kinds
+from triologue.messages import Event, Gap
+from triologue.stores import MemoryStore
+from triologue.testing import ScriptedAgent, Wait
+
+
+def new_agent(name: str = "scripted") -> ScriptedAgent:
+    agent = ScriptedAgent(name=name)
+    agent.on("long", Wait(300))
+    return agent
+
+
+async def head_of(store: tri.SessionStore, key: str = "k") -> tri.StoredSession:
+    head = await store.get_session(key)
+    assert head is not None
+    return head
+
+
+async def leave_unfinished(store: MemoryStore, agent: ScriptedAgent, *prompts: str, **options: object) -> None:
+    """A host that is drained at once: the first prompt is interrupted, and the others wait in the store."""
+    async with tri.open_manager(agent, store=store, deadlines=tri.Deadlines(drain=0)) as manager:
+        for number, prompt in enumerate(prompts, start=1):
+            await manager.session("k").send(prompt, id=str(number), **options)  # type: ignore[arg-type]
+
+
+async def test_a_reset_of_a_session_that_is_awake_is_kept(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        session = manager.session("k")
+        await session.ask("one")
+        await session.reset()
+        assert (await head_of(store)).session_id is None
+        await session.ask("two")
+    assert [start.options.resume for start in agent.starts] == [None, None]
+
+
+async def test_a_setting_that_is_changed_while_it_is_awake_is_kept_when_that_is_told(autojump_clock: MockClock) -> None:
+    store, agent = SlowStore(), new_agent()
+    async with tri.open_manager(agent, store=store.as_store) as manager:
+        session = manager.session("k")
+        await session.ask("one")
+        await session.set_model("big")
+        assert (await head_of(store.kept)).settings["model"] == "big"
+        await session.hibernate()
+        await wait_all_tasks_blocked()
+        store.is_full = True
+        with pytest.raises(tri.StoreError, match="the disk is full"):
+            await session.set_model("small")
+        with pytest.raises(tri.StoreError, match="the disk is full"):
+            await session.fork("copy")
+        assert await store.kept.get_session("copy") is None
+
+
+async def test_prompts_that_were_merged_are_not_lost(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    await leave_unfinished(store, agent, "long", "A", "B", "C", overlap="collect")
+    async with tri.open_manager(agent, store=store) as manager:
+        (recovered,) = await manager.recover()
+        assert (await recovered.turn.wait()).kind == "answered"
+        # One that went into it is answered by it, also now.
+        assert (await manager.session("k").ask("C", id="4")).result == (await recovered.turn.wait()).unwrap().result
+    assert [prompt.text for prompt in agent.prompts] == ["long", "A\n\nB\n\nC"]
+
+
+async def test_what_was_accepted_once_is_taken_in_whatever_the_limit_is_now(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    await leave_unfinished(store, agent, "long", "2", "3", "4", "5")
+    async with tri.open_manager(agent, store=store, limits=tri.Limits(mailbox=1)) as manager:
+        recovered = await manager.recover()
+        assert [(await each.turn.wait()).kind for each in recovered] == ["answered"] * 4
+        with pytest.raises(tri.InvalidOption, match="belongs to another prompt"):
+            await manager.session("k").send("another", id="3")
+    assert (await head_of(store)).unfinished == ()
+
+
+async def test_one_session_that_cannot_be_recovered_stops_no_other(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, agent, other = MemoryStore(), new_agent(), new_agent("other")
+    await leave_unfinished(store, agent, "long", "two")
+    async with tri.open_manager(other, store=store, deadlines=tri.Deadlines(drain=0)) as manager:
+        await manager.session("its own").send("long")
+        await manager.session("its own").send("two", id="2")
+    async with tri.open_manager(other, store=store) as manager:
+        with caplog.at_level(logging.WARNING):
+            (recovered,) = await manager.recover()
+        assert recovered.key == "its own"
+        assert "the session 'k' cannot be recovered: the key 'k' has a conversation with 'scripted'" in caplog.text
+        # And the agent that it is with can still be named.
+        assert (await manager.session("k", agent=agent).ask("three")).result is not None
+
+
+async def test_a_caller_that_is_cancelled_keeps_no_lease(autojump_clock: MockClock) -> None:
+    store = SlowStore()
+    async with (
+        tri.open_manager(new_agent(), store=store.as_store) as one,
+        tri.open_manager(new_agent(), store=store.as_store) as other,
+    ):
+        store.hold()
+        with trio.move_on_after(1):
+            await one.session("k").set_model("big")
+        store.go_on()
+        await wait_all_tasks_blocked()
+        assert (await other.session("k").ask("one")).result is not None
+
+
+async def test_a_disk_that_does_not_answer_holds_up_no_one_for_ever(autojump_clock: MockClock) -> None:
+    store, agent = SlowStore(), new_agent()
+    began = trio.current_time()
+    async with tri.open_manager(agent, store=store.as_store) as manager:
+        turn = await manager.session("k").send("long")
+        await wait_all_tasks_blocked()
+        store.hold()
+        assert await manager.session("k").interrupt() == "stopped"
+        assert trio.current_time() == began
+        outcome = await turn.wait()
+        assert isinstance(outcome.error, tri.TurnFailed)
+        assert str(outcome.error) == "the store did not keep the session 'k' within 30 s"
+
+
+async def test_whoever_waits_for_the_disk_when_the_manager_is_left_hears_of_it(autojump_clock: MockClock) -> None:
+    store = SlowStore()
+    errors: list[Exception] = []
+
+    async def send(session: tri.Session) -> None:
+        try:
+            await session.send("one")
+        except tri.TriologueError as error:
+            errors.append(error)
+
+    async with trio.open_nursery() as outside:
+        async with tri.open_manager(new_agent(), store=store.as_store, deadlines=tri.Deadlines(drain=0)) as manager:
+            store.hold()
+            outside.start_soon(send, manager.session("k"))
+            await wait_all_tasks_blocked()
+    assert len(errors) == 1
+
+
+async def test_turns_that_wait_when_the_disk_is_full_go_on_later_and_are_told_so(autojump_clock: MockClock) -> None:
+    store, agent = SlowStore(), new_agent()
+    async with tri.open_manager(agent, store=store.as_store) as manager:
+        session = manager.session("k")
+        await session.send("long", id="1")
+        waiting = await session.send("two", id="2")
+        store.is_full = True
+        with pytest.raises(tri.StoreError):
+            await session.send("three", id="3")
+        outcome = await waiting.wait()
+        assert (outcome.kind, str(outcome.error)) == (
+            "cancelled",
+            "the turn is kept, and runs when its session is used next, or by recover(): the disk is full",
+        )
+        store.is_full = False
+        assert (await session.ask("two", id="2")).result is not None
+    assert [prompt.text for prompt in agent.prompts] == ["long", "two"]
+    assert await kinds(store.kept, "k") == [
+        *("#turn_accepted", "#turn_started", "#turn_accepted"),
+        *("#turn_ended", "#turn_started", "#turn_ended"),
+    ]
+
+
+async def test_a_reader_sees_what_another_host_did_meanwhile(autojump_clock: MockClock) -> None:
+    store, agent, seen = MemoryStore(), new_agent(), list[Event]()
+
+    async def listen(session: tri.Session, task_status: trio.TaskStatus[None]) -> None:
+        async with session.subscribe(after=0) as events:
+            task_status.started()
+            async for event in events:
+                seen.append(event)
+
+    async with tri.open_manager(agent, store=store) as one, tri.open_manager(agent, store=store) as other:
+        async with trio.open_nursery() as nursery:
+            await one.session("k").ask("one")
+            await nursery.start(listen, one.session("k"))
+            for manager, prompt in ((other, "two"), (one, "three")):
+                await one.session("k").hibernate()
+                await other.session("k").hibernate()
+                await wait_all_tasks_blocked()
+                await manager.session("k").ask(prompt)
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert not any(isinstance(event.message, Gap) for event in seen)
+    assert [event.seq for event in seen] == list(range(1, len(seen) + 1))
+    assert len(seen) >= len(await store.read("k")) - 1  # it sleeps once more when the manager is left
+
+
+async def test_a_turn_that_is_only_remembered_has_no_messages_but_an_end(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("one", id="1")
+    async with tri.open_manager(agent, store=store) as manager:
+        turn = await manager.session("k").send("one", id="1")
+        assert [message async for message in turn] == []
+
+
+async def test_options_that_are_named_later_win_and_others_are_kept(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    secret = {"env": {"KEY": "secret"}, "system_prompt": "Be brief.", "disallowed_tools": ["Bash"]}
+    async with tri.open_manager(agent, store=store) as manager:
+        session = manager.session("k", options=tri.Options(**secret))  # type: ignore[arg-type]
+        await session.ask("one")
+        await session.hibernate()
+        await manager.session("k", options=tri.Options(model="big")).ask("two")
+    assert "secret" not in repr(await head_of(store))
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k", options=tri.Options(system_prompt="Be long.")).ask("three")
+    assert [
+        (start.options.model, start.options.system_prompt, start.options.disallowed_tools) for start in agent.starts
+    ] == [
+        (None, "Be brief.", ["Bash"]),
+        ("big", "Be brief.", ["Bash"]),
+        ("big", "Be long.", ["Bash"]),
+    ]
+
+
+async def test_the_folder_is_pinned(autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, agent = MemoryStore(), new_agent()
+    monkeypatch.chdir(tmp_path)
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k", options=tri.Options(cwd="work")).ask("one")
+    monkeypatch.chdir("/")
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("two")
+    async with tri.open_manager(agent, store=store) as manager:
+        with pytest.raises(tri.InvalidOption, match=r"works in '.*work', where its agent keeps its history"):
+            await manager.session("k", options=tri.Options(cwd="/elsewhere")).ask("three")
+    assert [start.options.cwd for start in agent.starts] == [str(tmp_path / "work")] * 2
+
+
+async def test_delete_and_send_at_once(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        session = manager.session("k")
+        await session.ask("one")
+
+        async def send() -> None:
+            try:
+                await session.ask("two")
+            except (tri.StoreError, tri.TurnError):
+                pass
+
+        for _ in range(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(manager.delete, "k")
+                nursery.start_soon(send)
+            began = trio.current_time()
+            assert (await session.ask("three")).result is not None
+            assert trio.current_time() - began < 1
+
+
+async def test_a_fork_onto_a_key_of_the_store(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    await leave_unfinished(store, agent, "long", "two")
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("original").ask("one")
+        with pytest.raises(tri.SessionExists):
+            await manager.session("original").fork("k")
+        assert manager.session("k").pid is None
+        assert (await manager.session("k").ask("three")).result is not None
+
+
+async def test_a_store_with_a_bug_breaks_no_manager(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd(SlowStore):
+        async def renew(self, *arguments: object, **more: object) -> None:
+            raise KeyError("renew")
+
+        async def release(self, lease: tri.Lease) -> None:
+            raise KeyError("release")
+
+    async with tri.open_manager(new_agent(), store=Odd().as_store) as manager:
+        await manager.session("k").ask("one")
+        await trio.sleep(20)
+        await manager.session("k").hibernate()
+        assert (await manager.session("k").ask("two")).result is not None
+    assert "1 leases could not be renewed: 'renew'" in caplog.text
+
+
+@pytest.mark.parametrize("what", [{"id": "\ud800"}, {"key": "\ud800"}])
+async def test_half_a_character_is_refused(what: dict[str, str], autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent(), store=MemoryStore()) as manager:
+        with pytest.raises(tri.InvalidOption, match="half a character"):
+            await manager.session(what.get("key", "k")).send("one", id=what.get("id"))
+
+
+async def test_what_is_no_store(autojump_clock: MockClock) -> None:
+    for wrong in (MemoryStore, 7):
+        with pytest.raises(tri.InvalidOption, match="is no path of a file, and no SessionStore"):
+            async with tri.open_manager(new_agent(), store=wrong):  # type: ignore[arg-type]
+                pass
+    with pytest.raises(tri.InvalidOption, match=r"Deadlines\(lease=0\)"):
+        async with tri.open_manager(new_agent(), deadlines=tri.Deadlines(lease=0)):
+            pass
