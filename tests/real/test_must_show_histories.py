@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import triologue as tri
 from tests.support.keeping import Keeper
 from tests.support.live import bash, call
 from tests.support.real_cli import CleanPlace, open_clean_place
@@ -15,6 +16,7 @@ from triologue.agents.claude_code import ClaudeCode
 from triologue.messages import AssistantMessage, InitMessage, TranscriptMirror
 from triologue.options import Options
 from triologue.ports import TranscriptEntry
+from triologue.stores import MemoryStore
 
 pytestmark = pytest.mark.real_cli
 
@@ -54,17 +56,18 @@ def said_to_the_model(place: CleanPlace) -> str:
 
 
 async def test_a_session_with_tools_goes_on_with_its_memory_in_an_empty_home(place: CleanPlace) -> None:
-    keeper = Keeper()
-    async with open_kept(place, keeper) as talk:
-        session_id = (await talk.turn("My dog is Rex. " + bash("echo the tool said so") + " [[then done]]")).session_id
-    async with open_clean_place() as elsewhere, open_kept(elsewhere, keeper, resume=session_id) as talk:
-        result = await talk.turn("What is my dog called?")
-        assert result.session_id == session_id
-        assert result.result is not None
-        assert result.result.startswith("echo[2]: My dog is Rex.")
+    store, options = MemoryStore(), Options(permission_mode="bypassPermissions")
+    async with tri.open_manager(ClaudeCode(environ=place.env), options=options, store=store) as manager:
+        first = await manager.session("k").ask("My dog is Rex. " + bash("echo the tool said so") + " [[then done]]")
+    async with open_clean_place() as elsewhere:
+        agent = ClaudeCode(environ=elsewhere.env)
+        async with tri.open_manager(agent, options=options, store=store) as manager:
+            result = await manager.session("k").ask("What is my dog called?")
+        assert result.session_id == first.session_id
+        assert str(result.result).startswith("echo[2]: My dog is Rex.")
         assert "the tool said so" in said_to_the_model(elsewhere)
-        assert not (elsewhere.home / ".claude").exists()
-    assert place.api.strays == elsewhere.api.strays == []
+        assert list(elsewhere.home.rglob("*.jsonl")) == []
+        assert place.api.strays == elsewhere.api.strays == []
 
 
 @pytest.mark.slow

@@ -55,7 +55,10 @@ class ProgramHistories:
     @asynccontextmanager
     async def restore(self, options: Options, entries: Sequence[TranscriptEntry]) -> AsyncGenerator[Restored]:
         """See `MirrorsHistories.restore`."""
-        session_id = options.resume or ""
+        if options.resume is None:
+            yield Restored(options)
+            return
+        session_id = options.resume
         files = _by_file(session_id, entries)
         try:
             unkept = await trio.to_thread.run_sync(self._find, session_id, files, abandon_on_cancel=True)

@@ -13,7 +13,7 @@ from triologue.actors import Conversation, Place
 from triologue.errors import TriologueError
 from triologue.messages import Message
 from triologue.options import Options
-from triologue.ports import Agent, Carrier, Connection, Sink
+from triologue.ports import Agent, Carrier, Connection, MirrorsHistories, Sink
 from triologue.supervision.housing import Housing
 
 logger = logging.getLogger("triologue.supervision")
@@ -61,6 +61,7 @@ class Prewarming:
         count: how many.
         agent: which.
         options: what a new conversation would start it with.
+        is_kept: what is said is kept in a store, and the agents are to tell it of their histories.
         housing: where they live.
         carrier: runs their processes.
         starting: how many may start at once.
@@ -75,10 +76,12 @@ class Prewarming:
         housing: Housing,
         carrier: Carrier,
         starting: trio.CapacityLimiter,
+        is_kept: bool = False,
     ) -> None:
         self._count = count
         self._agent = agent
         self._options = options
+        self._launch = agent.mirrored(options) if is_kept and isinstance(agent, MirrorsHistories) else options
         self._housing = housing
         self._carrier = carrier
         self._starting = starting
@@ -164,7 +167,7 @@ class Prewarming:
                 await self._housing.enter(warm.key, 0, self._agent, group=None, evict=lambda: self._let_go(warm))
                 place = Place(self._carrier, self._starting, _nothing)
                 try:
-                    async with self._agent.connect(self._options, sink=warm.hear, carrier=place) as connection:
+                    async with self._agent.connect(self._launch, sink=warm.hear, carrier=place) as connection:
                         place.leave()
                         warm.connection, is_started, self._has_warned = connection, True, False
                         self._ready.append(warm)

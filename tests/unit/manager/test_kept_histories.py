@@ -1,0 +1,71 @@
+"""Histories of agents in a manager's store: told as they come about, and there where the session wakes."""
+
+import json
+from pathlib import Path
+
+import trio
+from trio.testing import MockClock
+
+import triologue as tri
+from tests.support.standin_program import agent_program
+from tests.unit.supervision.test_memory import overseer_of
+from triologue.engine import Transcripts
+from triologue.stores import MemoryStore
+
+
+def embedded() -> tri.Embedded:
+    """The built-in agent as in another process: it remembers nothing of the others."""
+    return tri.Embedded(transcripts=Transcripts())
+
+
+async def test_the_built_in_agent_remembers_in_another_process(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    async with tri.open_manager(embedded(), store=store) as manager:
+        await manager.session("k").ask("Remember: I like Python")
+    for number in (2, 3):
+        async with tri.open_manager(embedded(), store=store) as manager:
+            session = manager.session("k")
+            assert (await session.ask("What do I like?")).result == "You like Python."
+            assert f"{2 * number - 1}" in ((await session.ask("How many messages?")).result or "")
+    async with tri.open_manager(embedded(), store=store) as manager:
+        copy = await manager.session("k").fork("copy")
+        assert (await copy.ask("What do I like?")).result == "You like Python."
+    async with tri.open_manager(embedded(), store=store) as manager:
+        assert (await manager.session("copy").ask("What do I like?")).result == "You like Python."
+
+
+async def test_a_session_goes_on_where_it_was_last_and_not_with_what_its_host_remembers(
+    autojump_clock: MockClock,
+) -> None:
+    store, first, second = MemoryStore(), embedded(), embedded()
+    for agent, prompt in ((first, "one"), (second, "two"), (first, "three"), (second, "four")):
+        async with tri.open_manager(agent, store=store) as manager:
+            await manager.session("k").ask(prompt)
+    async with tri.open_manager(first, store=store) as manager:
+        assert "5th message" in ((await manager.session("k").ask("How many messages?")).result or "")
+
+
+async def test_a_prewarmed_program_tells_too(tmp_path: Path) -> None:
+    store, program = MemoryStore(), str(agent_program(tmp_path))
+
+    def place(name: str) -> tuple[tri.ClaudeCode, tri.Options]:
+        (tmp_path / name).mkdir()
+        agent = tri.ClaudeCode(environ={"HOME": str(tmp_path / name), "PATH": "/usr/bin:/bin"})
+        return agent, tri.Options(cli_path=program, cwd=tmp_path / name)
+
+    agent, options = place("a")
+    async with tri.open_manager(agent, options=options, store=store, prewarm=1) as manager:
+        prewarming = overseer_of(manager).prewarming
+        assert prewarming is not None
+        with trio.fail_after(20):
+            while not (ready := prewarming.processes()):
+                await trio.sleep(0.01)
+        await manager.session("k").ask("Remember: I like Python")
+        assert manager.session("k").pid in ready
+    (head,) = await store.list_sessions()
+    kept = await store.read_transcript(head.session_id or "")
+    assert "user" in [json.loads(entry.line)["type"] for entry in kept]
+    agent, options = place("b")
+    async with tri.open_manager(agent, options=options, store=store) as manager:
+        assert (await manager.session("k").ask("What do I like?")).result == "You like Python."
+    assert list((tmp_path / "b").rglob("*.jsonl")) == []
