@@ -6,6 +6,10 @@ from typing import Any, Protocol, final
 
 from msgspec import Struct, field
 
+LONG = 64
+"""So many entries, and what was made of them for one call of the model is kept for the next: else turn 1,000 would make
+two thousand dicts anew."""
+
 # How a tool call is answered whose result nobody knows any more.
 LOST_RESULT = "This tool call was cut off when the session ended; whether it took effect is unknown."
 
@@ -17,15 +21,17 @@ class Entry:
     A prompt has one uuid in all; other lists of blocks have one for each.
     """
 
-    __slots__ = ("content", "message", "role", "uuids")
+    __slots__ = ("content", "role", "uuids")
 
     def __init__(self, role: str, content: "str | list[dict[str, Any]]", uuids: list[str]) -> None:
         self.role = role
         self.content = content
         self.uuids = uuids
-        # Made once: a conversation of a thousand turns would make thousands of these for each call of the model.
-        self.message = {"role": role, "content": content}
+
+    @property
+    def message(self) -> dict[str, Any]:
         """As the Messages API takes it."""
+        return {"role": self.role, "content": self.content}
 
     def copy(self, blocks: int | None = None) -> "Entry":
         """An independent copy, or one of the first blocks only. Blocks are never changed, so they are shared."""
@@ -77,6 +83,8 @@ class Transcript:
     """One conversation, or what one of its sub-agents did (`agent` is set, `session_id` is the conversation's)."""
 
     __slots__ = (
+        "_made",
+        "_upto",
         "agent",
         "cost_usd",
         "cwd",
@@ -106,10 +114,14 @@ class Transcript:
         self.entries: list[Entry] = []
         self.prompts: dict[str, str] = {}
         """What became of the prompts that were taken up, by uuid: `completed` or `cancelled`."""
-        self.settled: set[str] = set()
+        self.settled: list[str] = []
         """The ones of which that was said since the conversation was kept last."""
         self.written: Written | None = None
         """How much of it a host was told in lines; None: nothing, or there is none that wants them."""
+        self._made: list[dict[str, Any]] = []
+        """The messages of a long conversation, but for the last ones."""
+        self._upto: tuple[int, Entry] | None = None
+        """The place of the last entry that is among them, and that entry."""
         self.cost_usd = 0.0
         self.model_usage: dict[str, dict[str, Any]] = {}
 
@@ -124,7 +136,7 @@ class Transcript:
         for uuid in uuids:
             if self.prompts.get(uuid) != state:
                 self.prompts[uuid] = state
-                self.settled.add(uuid)
+                self.settled.append(uuid)
 
     def note(self, uuid: str, **facts: Any) -> None:
         """Tell what the model never sees of the frame of this uuid, for its line in a history on disk.
@@ -138,7 +150,15 @@ class Transcript:
 
     def messages(self) -> tuple[dict[str, Any], ...]:
         """The conversation as the Messages API takes it. Messages of one role may follow each other."""
-        return tuple([entry.message for entry in self.entries if entry.content])
+        entries, upto = self.entries, self._upto
+        if len(entries) < LONG:
+            return tuple([entry.message for entry in entries if entry.content])
+        if upto is None or upto[0] >= len(entries) - 1 or entries[upto[0]] is not upto[1]:
+            self._made, upto = [], (-1, entries[0])
+        # The last one may still grow; those before it do not.
+        self._made += [entry.message for entry in entries[upto[0] + 1 : -1] if entry.content]
+        self._upto = len(entries) - 2, entries[-2]
+        return (*self._made, *(entry.message for entry in entries[-1:] if entry.content))
 
     def fork(self, session_id: str) -> "Transcript":
         """A copy under another id. The prompts are no longer known by their uuids, so they may be sent again."""

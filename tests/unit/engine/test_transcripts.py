@@ -1,6 +1,7 @@
 """Conversations as they are kept."""
 
 from triologue.engine import Transcript, Transcripts
+from triologue.engine.transcripts import LONG
 
 
 def test_what_was_silent_the_longest_is_forgotten() -> None:
@@ -31,6 +32,30 @@ def test_a_copy_is_independent() -> None:
     assert [m["role"] for m in fork.messages()] == ["user", "assistant", "user"]
     original.mend()
     assert len(original.messages()) == 3
+
+
+def test_the_messages_of_a_long_conversation_are_made_once() -> None:
+    said = Transcript("a", "/here")
+
+    def check() -> None:
+        told = said.messages()
+        assert list(told) == [{"role": each.role, "content": each.content} for each in said.entries if each.content]
+
+    for number in range(3 * LONG):
+        said.add("user", str(number), [f"p{number}"])
+        check()
+        growing = said.add("assistant", [], [])
+        check()
+        growing.add({"type": "text", "text": "1"}, f"u{number}")
+        growing.add({"type": "text", "text": "2"}, f"v{number}")
+        check()
+    before, after = said.messages(), said.messages()
+    assert all(one is other for one, other in zip(before[:-1], after[:-1], strict=True))
+    for left in (4 * LONG, 4 * LONG - 1, LONG + 1, LONG, 1):
+        del said.entries[left:]
+        check()
+    said.entries.clear()
+    assert said.messages() == ()
 
 
 def test_a_cut_is_inclusive_and_may_go_through_a_message() -> None:

@@ -235,7 +235,7 @@ def bookkeeping(transcript: Transcript, written: Written, news: News, *, marks_l
 
 def _prompt_states(transcript: Transcript, written: Written, news: News) -> list[Line]:
     if news.goes_on:
-        states = {uuid: transcript.prompts[uuid] for uuid in transcript.prompts.keys() & transcript.settled}
+        states = {uuid: transcript.prompts[uuid] for uuid in transcript.settled}
         return [{"type": "prompt-state", "states": states}] if states else []
     if written.has_prompts:  # and perhaps they are not all there any more
         return [{"type": "prompt-state", "states": transcript.prompts, "complete": True}]
