@@ -21,7 +21,7 @@ async def found_history(
     if options.resume is None:
         yield options
         return
-    await journal.wait_kept()  # what the agent told last, before it went away
+    await journal.wait_written()  # what the agent told last, before it went away
     entries = await store.read_transcript(options.resume)
     async with agent.restore(options, entries) as restored:
         if restored.unkept:
