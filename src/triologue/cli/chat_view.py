@@ -43,7 +43,9 @@ class TurnView:
             case UserMessage(parent_tool_use_id=None):
                 self._tool_results(message.content)
             case _:
-                self._notice(message)
+                said = notice_of(message)
+                if said is not None:
+                    self.note(said)
 
     def end(self, outcome: Outcome) -> None:
         """How it ended, how long it took, what it cost."""
@@ -71,19 +73,6 @@ class TurnView:
         """A line about the conversation, and not of it."""
         self._line(f"({short(said, 400)})", style=style)
 
-    def _notice(self, message: Message) -> None:
-        match message:
-            case ApiRetryMessage():
-                reason = message.error or message.error_status or "no answer"
-                wait = message.retry_delay_ms / 1000
-                self.note(f"the model: {reason}; try {message.attempt} of {message.max_retries} in {wait:.0f} s")
-            case PermissionDeniedMessage():
-                self.note(f"{message.tool_name} was denied: {message.decision_reason or message.message}")
-            case CompactBoundaryMessage():
-                self.note("what was said before is now a summary")
-            case _:
-                pass
-
     def _tools(self, content: list[ContentBlock], *, is_nested: bool) -> None:
         indent = "  " if is_nested else ""
         for block in content:
@@ -103,6 +92,21 @@ class TurnView:
         if piece:
             self._console.file.write(piece)
             self._console.file.flush()
+
+
+def notice_of(message: Message) -> str | None:
+    """What a message tells about the conversation, where it does."""
+    match message:
+        case ApiRetryMessage():
+            reason = message.error or message.error_status or "no answer"
+            wait = message.retry_delay_ms / 1000
+            return f"the model: {reason}; try {message.attempt} of {message.max_retries} in {wait:.0f} s"
+        case PermissionDeniedMessage():
+            return f"{message.tool_name} was denied: {message.decision_reason or message.message}"
+        case CompactBoundaryMessage():
+            return "what was said before is now a summary"
+        case _:
+            return None
 
 
 def model_of(message: Message) -> str | None:
