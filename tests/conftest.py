@@ -23,6 +23,7 @@ from tests.support.leftovers import (
 )
 from tests.support.needs import NEEDS, give_up
 from triologue.agents.runtime import VARIABLE
+from triologue.cli.database import VARIABLE as HOME_VARIABLE
 
 # `ci` builds on hypothesis' own profile of that name: no deadline, and the same examples every time.
 settings.register_profile("default", max_examples=50, deadline=None)
@@ -75,9 +76,10 @@ def runtime_folders() -> Iterator[Iterator[str]]:
 
 @pytest.fixture(autouse=True)
 def own_runtime_folder(runtime_folders: Iterator[str], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a test's hosts tell of themselves no other test finds."""
+    """What a test's hosts tell of themselves no other test finds, and what the command keeps neither."""
     folder = Path(next(runtime_folders))
     monkeypatch.setenv(VARIABLE, str(folder))
+    monkeypatch.setenv(HOME_VARIABLE, f"{folder}-home")
     return folder
 
 

@@ -137,3 +137,38 @@ async def test_the_demo_loses_nothing(place: CleanPlace) -> None:
     assert facts["conversations"] == "5, of them 1 fork; 1 hibernated and woken"
     assert facts["turns"].startswith("11 in ")
     assert (facts["lost turns"], facts["leaks"], facts["problems"]) == ("0", "none", "none")
+
+
+async def test_what_was_run_goes_on_by_its_key_and_is_shown(place: CleanPlace) -> None:
+    first = await command(place, "run", "--json", "Remember the word banana [[say ok]]")
+    key = json.loads(first.stdout)["key"]
+    tool = '[[tool Bash {"command": "echo hi"}]] [[then done]]'
+    assert (
+        await command(place, "run", "--continue", "--permission-mode", "bypassPermissions", tool)
+    ).stdout == b"done\n"
+    recalled = await command(place, "run", "--resume", key, "--fork", "--json", "[[recall]]")
+    assert "banana" in json.loads(recalled.stdout)["result"]
+    shown = (await command(place, "sessions", "show", key)).stdout.decode().splitlines()
+    begin = shown.index(f"> {tool}")
+    assert shown[begin + 1 : begin + 4] == ["> Bash  echo hi", "  hi", "done"]
+    listed = json.loads((await command(place, "sessions", "list", "--json")).stdout)
+    assert [(head["parent"], head["turns"]) for head in listed] == [(key, 1), (None, 2)]
+
+
+async def test_a_history_is_imported_goes_on_and_is_exported_to_another_home(place: CleanPlace) -> None:
+    run = await command(place, "run", "--no-keep", "--json", "Remember the word banana [[say ok]]")
+    session_id = json.loads(run.stdout)["session_id"]
+    (history,) = (place.home / ".claude" / "projects").rglob("*.jsonl")
+    assert (await command(place, "sessions", "import")).stdout.decode() == (
+        f"{history}: kept as imported/{session_id}, with 1 turn\n"
+    )
+    assert b"already" in (await command(place, "sessions", "import")).stdout
+    recalled = await command(place, "chat", "--continue", stdin="[[recall]]\n")
+    assert "banana" in recalled.stdout.decode()
+    other = place.home / "other"
+    project = other / ".claude" / "projects" / history.parent.name
+    out = await command(place, "sessions", "export", session_id, "--format", "claude", "-o", str(project))
+    assert out.stdout.decode() == f"{project / history.name}\n"
+    place.env["HOME"] = str(other)
+    recalled = await command(place, "run", "--no-keep", "--resume", session_id, "[[recall]]")
+    assert "banana" in recalled.stdout.decode()

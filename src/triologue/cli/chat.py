@@ -1,6 +1,5 @@
 """`triologue chat`: one conversation after the other, in a terminal or from a pipe."""
 
-import os
 import signal
 import sys
 from typing import final
@@ -10,6 +9,8 @@ from rich.console import Console
 
 from triologue.actors import Turn
 from triologue.cli.chat_view import TurnView, model_of
+from triologue.cli.choosing import Choice, Wish, begin, choose, folder_of, latest_of, store_for
+from triologue.cli.database import new_key
 from triologue.cli.endings import ExitCode, exit_code_of, one_line, sole_error
 from triologue.cli.interrupting import draining_on, on_every_interrupt
 from triologue.cli.lines import LineReader
@@ -17,10 +18,10 @@ from triologue.errors import TriologueError
 from triologue.manager import Session, SessionManager, open_manager
 from triologue.messages import Outcome
 from triologue.options import Options, without_identity
-from triologue.ports import Agent
 
 HELP = """\
-/resume ID     go on with another conversation
+/resume NAME   go on with another conversation, by its key
+               or its session id
 /resume        list those of this chat; at its beginning: go
                on with the latest one of the folder
 /fork          go on in a copy; the original stays as it is
@@ -29,31 +30,28 @@ HELP = """\
 All other commands go to the agent."""
 
 
-async def hold_chat(agent: Agent, options: Options, console: Console) -> ExitCode:
+async def hold_chat(wish: Wish, console: Console) -> ExitCode:
     """Chat until the user leaves or the input ends.
 
     Raises:
-        TriologueError: the agent cannot be started.
+        TriologueError: the agent cannot be started, or the conversation not be gone on with.
     """
     has_left = False
-    async with (
-        draining_on(signal.SIGTERM) as drain,
-        open_manager(agent, options=without_identity(options)) as drain.manager,
-    ):
-        chat = Chat(drain.manager, options, console, is_terminal=sys.stdin.isatty())
-        if chat.is_terminal:
-            folder = os.fspath(options.cwd or os.getcwd())  # noqa: PTH109 - a name to show
-            console.print(
-                f"[bold]{agent.name}[/] in {folder}  [bright_black]/help lists the commands, Ctrl-D leaves[/]"
-            )
-        async with on_every_interrupt(chat.interrupt):
-            with chat.scope:
-                await chat.hold(LineReader(sys.stdin.fileno()))
-        has_left = True
+    async with draining_on(signal.SIGTERM) as drain, store_for(wish) as store:
+        choice = await choose(store, wish)
+        async with open_manager(choice.agent, options=without_identity(choice.options), store=store) as drain.manager:
+            session = await begin(drain.manager, choice, wish)
+            chat = Chat(drain.manager, session, choice, console, is_terminal=sys.stdin.isatty())
+            chat.greet()
+            async with on_every_interrupt(chat.interrupt):
+                with chat.scope:
+                    await chat.hold(LineReader(sys.stdin.fileno()))
+            await chat.rest()
+            has_left = True
     if not has_left:
         return drain.code or ExitCode.FAILED
     if chat.is_terminal:
-        console.print()
+        chat.take_leave()
         return ExitCode.OK
     if chat.scope.cancelled_caught:
         return ExitCode.INTERRUPTED
@@ -64,20 +62,44 @@ async def hold_chat(agent: Agent, options: Options, console: Console) -> ExitCod
 class Chat:
     """The state of a chat: which conversation is on, and which turn runs."""
 
-    def __init__(self, manager: SessionManager, options: Options, console: Console, *, is_terminal: bool) -> None:
+    def __init__(
+        self, manager: SessionManager, session: Session, choice: Choice, console: Console, *, is_terminal: bool
+    ) -> None:
         self._manager = manager
         self._console = console
-        self._count = 0
-        self._sessions: list[Session] = []
-        self._session = self._open(options)
+        self._choice = choice
+        self._session = session
+        self._sessions = [session]
+        self._begun_here = {session.key} if choice.key is None else set[str]()
         self._turn: Turn | None = None
-        self._model: str | None = options.model
+        self._model: str | None = choice.options.model
         self._is_leaving = False
         self.is_terminal = is_terminal
         self.has_failed = False
         """A turn had no answer."""
         self.scope = trio.CancelScope()
         """Cancelled when the user leaves by Ctrl-C."""
+
+    def greet(self) -> None:
+        """Say who is there, where a person is."""
+        if not self.is_terminal:
+            return
+        name, folder = self._choice.agent.name, self._choice.options.cwd
+        self._console.print(f"[bold]{name}[/] in {folder}  [bright_black]/help lists the commands, Ctrl-D leaves[/]")
+        if self._choice.key is not None:
+            self._say(f"going on with {self._session.key}; `triologue sessions show` has what was said")
+
+    async def rest(self) -> None:
+        """Let go of all conversations but the last one, which so is the latest, for `--continue`."""
+        for session in self._sessions:
+            if session != self._session:
+                await session.hibernate()
+
+    def take_leave(self) -> None:
+        """Say how to go on, where there is something to go on with."""
+        self._console.print()
+        if self._manager.store is not None and self._session.session_id is not None:
+            self._say(f"`triologue chat --resume {self._session.key}` goes on with this")
 
     async def hold(self, lines: LineReader) -> None:
         """Take lines in until there are no more."""
@@ -115,7 +137,7 @@ class Chat:
                 case "/help":
                     self._console.print(HELP, markup=False)
                 case "/resume":
-                    self._resume(rest.strip())
+                    await self._resume(rest.strip())
                 case "/fork":
                     await self._fork()
                 case "/model":
@@ -143,17 +165,19 @@ class Chat:
         view.end(outcome)
         if outcome.kind not in ("answered", "interrupted"):
             self.has_failed = True
-            self._forget_if_missing(outcome)
+            await self._forget_if_missing(outcome)
 
     def _refuse_without_agent(self, outcome: Outcome) -> None:
         if outcome.error is not None and exit_code_of(outcome.error) is ExitCode.NO_AGENT:
             raise sole_error(outcome.error)
 
-    def _forget_if_missing(self, outcome: Outcome) -> None:
+    async def _forget_if_missing(self, outcome: Outcome) -> None:
         """A conversation that does not exist cannot go on: back to the one before, or a fresh one."""
         if outcome.error is None or exit_code_of(outcome.error) is not ExitCode.NO_SESSION:
             return
         self._sessions.remove(self._session)
+        if self._session.key in self._begun_here:
+            await self._manager.delete(self._session.key)  # nothing was said, and it can never begin
         if self._sessions:
             self._session = self._sessions[-1]
             self._say("back in the conversation before")
@@ -163,29 +187,45 @@ class Chat:
 
     # Commands.
 
-    def _resume(self, session_id: str) -> None:
-        known = {session.session_id: session for session in self._sessions if session.session_id is not None}
-        if session_id in known:
-            self._session = known[session_id]
-        elif session_id:
-            self._session = self._open(Options(resume=session_id))
-        elif not known:
-            self._session = self._open(Options(continue_conversation=True))
-            self._say("the next message goes on with the latest conversation of this folder")
+    async def _resume(self, wanted: str) -> None:
+        if not wanted:
+            await self._resume_latest()
             return
+        known = next((each for each in self._sessions if wanted in (each.key, each.session_id)), None)
+        self._session = known or await self._open_kept(wanted) or self._open(Options(resume=wanted))
+        self._say(f"the next message goes on with {wanted}")
+
+    async def _resume_latest(self) -> None:
+        """Without a name: those of this chat; before anything was said, the latest of the folder."""
+        begun = [each for each in self._sessions if each.session_id is not None]
+        for each in begun:
+            self._console.print(f"{'*' if each == self._session else ' '} {each.session_id}", markup=False)
+        if begun:
+            return
+        store, agent = self._manager.store, self._choice.agent.name
+        latest = await latest_of(store, folder_of(self._choice.options), agent=agent) if store is not None else None
+        if latest is not None:
+            self._session = await self._open_kept(latest.key) or self._session
         else:
-            for known_id, session in known.items():
-                self._console.print(f"{'*' if session == self._session else ' '} {known_id}", markup=False)
-            return
-        self._say(f"the next message goes on with {session_id}")
+            self._session = self._open(Options(continue_conversation=True))
+        self._say("the next message goes on with the latest conversation of this folder")
+
+    async def _open_kept(self, key_or_id: str) -> Session | None:
+        store = self._manager.store
+        head = await store.get_session(key_or_id) if store is not None else None
+        if head is None:
+            return None
+        session = self._manager.session(head.key)
+        if session not in self._sessions:
+            self._sessions.append(session)
+        return session
 
     async def _fork(self) -> None:
         original = self._session
         if original.session_id is None:
             self._say("nothing was said yet, so there is nothing to copy")
             return
-        self._count += 1
-        self._session = await original.fork(f"chat-{self._count}")
+        self._session = await original.fork(new_key("chat"))
         self._sessions.append(self._session)
         self._say(f"this is a copy now; /resume {original.session_id} goes back")
 
@@ -196,8 +236,8 @@ class Chat:
         self._say(f"the model is {self._model or 'the default of the agent'}")
 
     def _open(self, options: Options | None) -> Session:
-        self._count += 1
-        session = self._manager.session(f"chat-{self._count}", options=options)
+        session = self._manager.session(new_key("chat"), options=options)
+        self._begun_here.add(session.key)
         self._sessions.append(session)
         return session
 

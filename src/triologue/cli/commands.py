@@ -8,25 +8,24 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar, final
+from typing import Any, TypeVar
 
 import click
 import trio
-from rich.console import Console
+from click.core import ParameterSource
 
-from triologue.agents import AGENTS as KNOWN, DEFAULT_AGENT
+from triologue.agents import DEFAULT_AGENT
 from triologue.cli.chat import hold_chat
+from triologue.cli.choosing import AGENTS, Wish
+from triologue.cli.console import new_console
 from triologue.cli.demo import DemoOptions, run_demo
 from triologue.cli.doctor import examine
 from triologue.cli.interrupting import until_interrupted
-from triologue.cli.offline import PACE, offline_agent
 from triologue.cli.ps import PsRequest, show_running
 from triologue.cli.run import Form, RunRequest, run_prompt
+from triologue.cli.sessions.commands import sessions
 from triologue.cli.top import SORTS, TopRequest, watch_running
 from triologue.options import Options
-from triologue.ports import Agent
-
-AGENTS: dict[str, Callable[[], Agent]] = {**KNOWN, "embedded": offline_agent}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -50,7 +49,7 @@ Exit code:
     1  the turn failed
     2  the command line, or a value in it, cannot be
     3  the agent is not installed, does not start, or has no account
-    4  there is no conversation with the id of --resume
+    4  there is no conversation with the key or id of --resume
   124  --timeout passed
   130  interrupted by Ctrl-C
 """  # click keeps the line ends of a paragraph that begins with a backspace
@@ -74,8 +73,13 @@ def conversation_options(command: Command) -> Command:
     for option in (
         click.option("--permission-mode", metavar="MODE", help="What the agent may do: default, acceptEdits, plan ..."),
         click.option("--cwd", type=click.Path(exists=True, file_okay=False), help="The folder to work in."),
+        click.option("--no-keep", is_flag=True, help="Keep nothing of it."),
         click.option("--continue", "continue_", is_flag=True, help="Go on with the latest conversation of the folder."),
-        click.option("--resume", metavar="ID", help="Go on with the conversation of this session id."),
+        click.option(
+            "--resume",
+            metavar="KEY_OR_ID",
+            help="Go on with this conversation; `triologue sessions list` has the keys.",
+        ),
         click.option("--model", metavar="NAME", help="The model to use."),
     ):
         command = option(command)
@@ -125,7 +129,7 @@ def demo(**said: Any) -> int:
 
     Exit code: 0 when nothing was lost, leaked or answered wrongly, 1 otherwise, 3 when the agent does not start.
     """
-    console = _console()
+    console = new_console()
     return trio.run(run_demo, DemoOptions(**said), console)
 
 
@@ -134,6 +138,8 @@ def demo(**said: Any) -> int:
 def chat(agent: str, **said: Any) -> int:
     """Talk to an agent in the terminal.
 
+    The conversation is kept; --continue and --resume go on with it later, and `triologue sessions` lists what is kept.
+
     Ctrl-C stops the answer and not the program; at the prompt, Ctrl-D or a second Ctrl-C leaves. /help lists the
     commands of the chat (/resume, /fork, /model, /quit); all others go to the agent. When the input is no terminal,
     each of its lines is a prompt, and the chat ends with it.
@@ -141,11 +147,10 @@ def chat(agent: str, **said: Any) -> int:
     Exit code: 0; 3 when the agent does not start; without a terminal also 1 when a prompt had no answer, and 130 after
     Ctrl-C.
     """
-    options = _options(said, include_partial_messages=True)
+    wish = _wish("chat", agent, said, include_partial_messages=True)
     # What a person types is meant as the agent's own prompt means it: slash commands, and files by @path.
-    options.verbatim_prompts = False
-    talker = offline_agent(pace=PACE) if agent == "embedded" else AGENTS[agent]()
-    return trio.run(hold_chat, talker, options, _console())
+    wish.options.verbatim_prompts = False
+    return trio.run(hold_chat, wish, new_console())
 
 
 @triologue.command(
@@ -160,7 +165,10 @@ def chat(agent: str, **said: Any) -> int:
 @click.option("--json", is_flag=True, help="Print one JSON object: the result and its outcome.")
 @click.option("--stream-json", is_flag=True, help="Print every message as it comes, one JSON a line.")
 def run(agent: str, prompt: str, json: bool, stream_json: bool, timeout: float | None, **said: Any) -> int:
-    """Send one PROMPT and print the answer while it comes; `-` reads the prompt from standard input."""
+    """Send one PROMPT and print the answer while it comes; `-` reads the prompt from standard input.
+
+    The conversation is kept, unless --no-keep is given; --continue and --resume go on with it.
+    """
     if said["fork"] and not (said["resume"] or said["continue_"]):
         raise click.UsageError("--fork needs --resume ID or --continue")
     if said["session_id"] and (said["resume"] or said["continue_"]) and not said["fork"]:
@@ -172,9 +180,8 @@ def run(agent: str, prompt: str, json: bool, stream_json: bool, timeout: float |
     if not prompt.strip():
         raise click.UsageError("the prompt is empty")
     form: Form = "json" if json else "stream-json" if stream_json else "text"
-    options = _options(said, include_partial_messages=form == "text")
-    request = RunRequest(prompt=prompt, options=options, form=form, timeout=timeout)
-    return trio.run(run_prompt, AGENTS[agent](), request)
+    wish = _wish("run", agent, said, include_partial_messages=form == "text")
+    return trio.run(run_prompt, RunRequest(prompt=prompt, wish=wish, form=form, timeout=timeout))
 
 
 @triologue.command(short_help="Say which agents are installed, and whether they start.")
@@ -190,7 +197,7 @@ def doctor(agent: str | None) -> int:
     """
     names = [agent] if agent else list(AGENTS)
     needed = agent or os.environ.get("TRIOLOGUE_AGENT") or DEFAULT_AGENT
-    look = partial(examine, {name: AGENTS[name]() for name in names}, _console(), needed=needed)
+    look = partial(examine, {name: AGENTS[name]() for name in names}, new_console(), needed=needed)
     return trio.run(until_interrupted, look)
 
 
@@ -205,7 +212,7 @@ def ps(key: str | None, all: bool, json: bool) -> int:
 
     Exit code: 0; 1 when no manager knows KEY, or one does not answer.
     """
-    return trio.run(until_interrupted, partial(show_running, PsRequest(key=key, json=json, all=all), _console()))
+    return trio.run(until_interrupted, partial(show_running, PsRequest(key=key, json=json, all=all), new_console()))
 
 
 @triologue.command(short_help="Watch what runs.")
@@ -224,13 +231,13 @@ def top(**said: Any) -> int:
 
     In a terminal: the key s sorts by something else, q or Ctrl-C leaves. Elsewhere a line is printed for each look.
     """
-    return trio.run(watch_running, TopRequest(**said), _console())
+    return trio.run(watch_running, TopRequest(**said), new_console())
 
 
-def _options(said: dict[str, Any], *, include_partial_messages: bool) -> Options:
+def _wish(command: str, agent: str, said: dict[str, Any], *, include_partial_messages: bool) -> Wish:
     if said["resume"] and said["continue_"]:
         raise click.UsageError("--resume and --continue name two conversations; give one of them")
-    return Options(
+    options = Options(
         resume=said["resume"],
         continue_conversation=said["continue_"],
         fork_session=said.get("fork", False),
@@ -241,15 +248,15 @@ def _options(said: dict[str, Any], *, include_partial_messages: bool) -> Options
         permission_mode=said["permission_mode"],
         include_partial_messages=include_partial_messages,
     )
+    source = click.get_current_context().get_parameter_source("agent")
+    return Wish(
+        command=command,
+        agent=agent,
+        is_agent_named=source is ParameterSource.COMMANDLINE,
+        options=options,
+        is_kept=not said["no_keep"],
+        is_paced=command == "chat",
+    )
 
 
-@final
-class _Console(Console):
-    """Whoever reads the output may leave early; then `main` ends as a shell expects, and not as rich does."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
-def _console() -> Console:
-    return _Console(highlight=False)
+triologue.add_command(sessions)

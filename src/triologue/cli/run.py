@@ -9,13 +9,12 @@ import trio
 from msgspec import Struct, structs
 
 from triologue.actors import Turn
+from triologue.cli.choosing import Wish, begin, choose, store_for
 from triologue.cli.endings import ExitCode, exit_code_of, one_line
 from triologue.cli.interrupting import draining_on, on_interrupt
 from triologue.cli.text_flow import TextFlow, printable
-from triologue.manager import open_manager
+from triologue.manager import Session, open_manager
 from triologue.messages import AssistantMessage, Message, Outcome, ResultMessage
-from triologue.options import Options
-from triologue.ports import Agent
 from triologue.wire import encode
 
 Form: TypeAlias = Literal["text", "json", "stream-json"]
@@ -25,49 +24,79 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     """What the command line says."""
 
     prompt: str
-    options: Options
+    wish: Wish
     form: Form = "text"
     timeout: float | None = None
     """Seconds; then the turn is interrupted."""
 
 
-async def run_prompt(agent: Agent, request: RunRequest) -> ExitCode:
+@final
+class _Asked:
+    """How far it went."""
+
+    def __init__(self) -> None:
+        self.key = ""
+        self.turn: Turn | None = None
+        self.timed_out = False
+        self.is_refused = False
+        """The agent has no account."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        return self.turn.outcome if self.turn is not None else None
+
+
+async def run_prompt(request: RunRequest) -> ExitCode:
     """Send the prompt, print the answer, return the exit code.
 
     Raises:
         TriologueError: the prompt was not accepted.
     """
     output = _OUTPUTS[request.form]()
-    sent: list[Turn] = []
-    timed_out = is_refused = False
-    async with draining_on(signal.SIGTERM) as drain, open_manager(agent) as drain.manager:
-        turn = await drain.manager.session("run", options=request.options).send(request.prompt)
-        sent.append(turn)
-        async with on_interrupt(turn.withdraw):
-            with trio.move_on_after(request.timeout if request.timeout is not None else float("inf")) as patience:
-                async for message in turn:
-                    is_refused = is_refused or _has_no_account(message)
-                    output.show(message)
-            if patience.cancelled_caught:
-                timed_out = turn.outcome is None
-                turn.withdraw()
-            await turn.wait()
-    outcome = sent[0].outcome if sent else None
+    asked = _Asked()
+    async with draining_on(signal.SIGTERM) as drain, store_for(request.wish) as store:
+        choice = await choose(store, request.wish)
+        async with open_manager(choice.agent, store=store) as drain.manager:
+            session = await begin(drain.manager, choice, request.wish)
+            asked.key = session.key
+            await _ask(session, request, asked, output)
+            if choice.key is None and _is_missing(asked.outcome):
+                await drain.manager.delete(session.key)  # nothing was said, and it can never begin
+    outcome = asked.outcome
     if outcome is not None:
-        output.end(outcome)
+        output.end(outcome, key=asked.key if request.wish.is_kept and not _is_missing(outcome) else None)
     if outcome is None or (drain.code is not None and outcome.kind == "interrupted"):
         sys.stderr.write("triologue: ended by SIGTERM; nothing of it is left running\n")
         return ExitCode.TERMINATED
-    if timed_out:
+    if asked.timed_out:
         sys.stderr.write(f"triologue: no answer within {request.timeout:g} s; the turn was interrupted\n")
         return ExitCode.TIMED_OUT
     if outcome.error is None:
         return ExitCode.OK
-    if is_refused:
+    if asked.is_refused:
         sys.stderr.write(f"triologue: {one_line(outcome.error)} (`triologue doctor` says which account it would use)\n")
         return ExitCode.NO_AGENT
     sys.stderr.write(f"triologue: {one_line(outcome.error)}\n")
     return exit_code_of(outcome.error)
+
+
+async def _ask(session: Session, request: RunRequest, asked: _Asked, output: "Output") -> None:
+    turn = asked.turn = await session.send(request.prompt)
+    async with on_interrupt(turn.withdraw):
+        with trio.move_on_after(request.timeout if request.timeout is not None else float("inf")) as patience:
+            async for message in turn:
+                asked.is_refused = asked.is_refused or _has_no_account(message)
+                output.show(message)
+        if patience.cancelled_caught:
+            asked.timed_out = turn.outcome is None
+            turn.withdraw()
+        await turn.wait()
+
+
+def _is_missing(outcome: Outcome | None) -> bool:
+    """The agent does not know the conversation."""
+    error = outcome.error if outcome is not None else None
+    return error is not None and exit_code_of(error) is ExitCode.NO_SESSION
 
 
 def _has_no_account(message: Message) -> bool:
@@ -82,8 +111,8 @@ class Output(Protocol):
         """The next message of the turn."""
         ...
 
-    def end(self, outcome: Outcome) -> None:
-        """The turn is over."""
+    def end(self, outcome: Outcome, *, key: str | None) -> None:
+        """The turn is over; `key` is that of its session, where it is kept."""
         ...
 
 
@@ -99,7 +128,7 @@ class TextOutput:
         """Print what it adds."""
         self._print(self._flow.feed(message))
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: Outcome, *, key: str | None) -> None:
         """End the line; and where the agent gave a result only, print that."""
         if not self._flow.has_spoken and outcome.kind == "answered" and outcome.result is not None:
             self._print((outcome.result.result or "") + "\n")
@@ -118,9 +147,9 @@ class JsonOutput:
     def show(self, message: Message) -> None:
         """Nothing yet."""
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: Outcome, *, key: str | None) -> None:
         """Print it."""
-        print_line(msgspec.json.encode(summary(outcome)))
+        print_line(msgspec.json.encode({**summary(outcome), "key": key}))
 
 
 @final
@@ -133,12 +162,12 @@ class StreamJsonOutput:
             message = structs.replace(message, cost_usd=None)  # worked out here, and no field of the wire
         print_line(encode(message).rstrip(b"\n"))
 
-    def end(self, outcome: Outcome) -> None:
+    def end(self, outcome: Outcome, *, key: str | None) -> None:
         """The result was the last message."""
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
-    """What `--json` prints: the outcome, and what the result says."""
+    """What `--json` prints beside the key: the outcome, and what the result says."""
     result = outcome.result
     return {
         "outcome": outcome.kind,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from triologue.cli.main import main
+from triologue.cli.sessions.commands import sessions
 
 
 def test_the_demo_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,7 +156,10 @@ def test_doctor_says_what_is_missing(
     assert main(["doctor", "embedded"]) == 0
 
 
-@pytest.mark.parametrize("name", ["", "demo", "chat", "run", "doctor", "ps", "top"])
+KEPT = [f"sessions {name}" for name in sessions.commands]
+
+
+@pytest.mark.parametrize("name", ["", "demo", "chat", "run", "doctor", "ps", "top", "sessions", *KEPT])
 def test_help_fits_a_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*name.split(), "--help"]) == 0
     printed = capsys.readouterr().out
@@ -203,12 +207,15 @@ def test_without_its_extra_it_says_how_to_install_it() -> None:
     assert done.stderr == "triologue: the command needs its extra, install it with: pip install 'triologue[cli]'\n"
 
 
-def test_a_chat_from_a_pipe_answers_each_line() -> None:
+def test_a_chat_from_a_pipe_answers_each_line_and_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     done = command("chat", "--agent", "embedded", stdin="Remember: I like Python\n\n/fork\nWhat do I like?\n/cost")
     answers = [line for line in done.stdout.splitlines() if not line.startswith("(")]
     assert (done.returncode, done.stderr) == (0, "")
     assert answers[:2] == ["I will remember that you like Python.", "You like Python."]
     assert answers[2].startswith("Total cost: $")
+    assert main(["sessions", "list", "--prefix", "chat/", "--json"]) == 0
+    fork, original = json.loads(capsys.readouterr().out)
+    assert (fork["parent"], fork["turns"], original["turns"]) == (original["key"], 2, 1)
 
 
 def test_a_chat_from_a_pipe_tells_that_a_prompt_failed() -> None:

@@ -125,6 +125,14 @@ def test_a_chat() -> None:
         terminal.wait("I am parrot.")
         terminal.wait("\n> ")
         terminal.type("/quit\n")
+        terminal.wait("(`triologue chat --resume chat/")
+        key = f"chat/{terminal.wait('` goes on with this)')}"
+        assert terminal.wait_end() == 0
+    with open_terminal("sessions", "delete", key) as terminal:
+        terminal.wait(key)
+        terminal.wait("Delete 1 session? [y/N] ")
+        terminal.type("y\n")
+        terminal.wait("1 session deleted.")
         assert terminal.wait_end() == 0
 
 
@@ -235,7 +243,8 @@ def test_top_in_a_terminal() -> None:
         chat.type("Wait 3600 seconds\n")
         top.wait("1 manager, 1 session (1 running), $0.00")
         top.wait("python -m triologue.cli chat  pid ")
-        top.wait("chat-1  running  ")
+        top.wait("chat/")
+        top.wait("  running  ")
         top.wait("sorted by key: s sorts by something else, q leaves")
         top.type("s")
         top.wait("sorted by age")

@@ -1,0 +1,81 @@
+"""The database of the commands: where it is, and what is in it by which name."""
+
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from platformdirs import user_data_path
+
+from triologue.errors import SessionNotFound, StoreError
+from triologue.ports import SessionStore, StoredSession
+from triologue.stores import SqliteStore
+
+VARIABLE = "TRIOLOGUE_HOME"
+FILE = "sessions.db"
+
+
+class NotKept(SessionNotFound):
+    """The database has no session with this key, or of this session id."""
+
+    def __init__(self, key_or_id: str) -> None:
+        super().__init__(key_or_id)
+        self.args = (f"no session {key_or_id!r} is kept; `triologue sessions list` shows those that are",)
+
+
+def database_path(env: Mapping[str, str] = os.environ) -> Path:
+    """The file; its folder is the user's data folder, unless `$TRIOLOGUE_HOME` names another one."""
+    folder = env.get(VARIABLE)
+    return (Path(folder).expanduser() if folder else user_data_path("triologue", appauthor=False)) / FILE
+
+
+def new_key(command: str) -> str:
+    """A key for a conversation that begins now."""
+    return f"{command}/{uuid4().hex[:8]}"
+
+
+@asynccontextmanager
+async def open_database() -> AsyncGenerator[SqliteStore]:
+    """Open it; it is made, and its folder, for this user alone, where there is none.
+
+    Raises:
+        StoreError: it cannot be opened, or must be refused.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            store = await stack.enter_async_context(SqliteStore(database_path()))
+        except StoreError as error:
+            raise StoreError(f"{error} (${VARIABLE} names another folder)") from error
+        yield store
+
+
+@asynccontextmanager
+async def existing_database() -> AsyncGenerator[SqliteStore | None]:
+    """The same for who only looks; None where nothing was kept yet.
+
+    Raises:
+        StoreError: it cannot be opened, or must be refused.
+    """
+    path = database_path()
+    try:
+        path.stat()
+    except FileNotFoundError:
+        yield None
+        return
+    except OSError as error:
+        raise StoreError(f"cannot open the session store {str(path)!r}: {error.strerror}") from error
+    async with open_database() as store:
+        yield store
+
+
+async def find(store: SessionStore | None, key_or_id: str) -> StoredSession:
+    """The head of a session.
+
+    Raises:
+        NotKept: there is none.
+    """
+    head = await store.get_session(key_or_id) if store is not None else None
+    if head is None:
+        raise NotKept(key_or_id)
+    return head

@@ -1,0 +1,108 @@
+"""`triologue sessions export`."""
+
+import json
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path, PurePosixPath
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec import Raw, Struct
+
+from triologue.cli.database import existing_database, find
+from triologue.cli.endings import ExitCode
+from triologue.cli.sessions.files import write_new
+from triologue.cli.sessions.history import ABOUT_AGENT
+from triologue.cli.sessions.listing import PAGE
+from triologue.errors import InvalidOption
+from triologue.messages.message import decode_object
+from triologue.ports import Record, SessionStore, StoredSession, TranscriptEntry
+
+Form: TypeAlias = Literal["jsonl", "claude"]
+
+
+class ExportRequest(Struct, frozen=True, kw_only=True):
+    """What the command line says."""
+
+    key: str
+    form: Form
+    output: Path | None
+    """A file, or for the vendors' form a folder; None: standard output."""
+
+
+async def export_kept(request: ExportRequest) -> ExitCode:
+    """Write a session out.
+
+    Raises:
+        NotKept: there is none.
+        InvalidOption: it cannot be written like this.
+        StoreError: it cannot be written.
+    """
+    async with existing_database() as store:
+        head = await find(store, request.key)
+        assert store is not None, "it has the session"
+        if request.form == "claude":
+            await _export_files(store, head, request.output or Path())
+        elif request.output is not None:
+            lines = [line_of(record) async for record in _records(store, head)]
+            write_new(request.output, lines)
+        else:
+            async for record in _records(store, head):
+                sys.stdout.buffer.write(line_of(record))
+            sys.stdout.buffer.flush()
+    return ExitCode.OK
+
+
+async def _export_files(store: SessionStore, head: StoredSession, folder: Path) -> None:
+    entries = await store.read_transcript(head.session_id) if head.session_id is not None else []
+    if not entries:
+        raise InvalidOption(
+            f"nothing is kept of the history that the agent of {head.key!r} writes; --format jsonl writes out what was said"
+        )
+    files = files_of(entries)
+    for path in files:
+        if (folder / path).exists():
+            raise InvalidOption(
+                f"{str(folder / path)!r} is there already, and nothing was written; name another folder"
+            )
+    for path, lines in files.items():
+        write_new(folder / path, lines)
+        sys.stdout.write(f"{folder / path}\n")
+
+
+async def _records(store: SessionStore, head: StoredSession) -> AsyncGenerator[Record]:
+    last = 0
+    while records := await store.read(head.key, after=last, limit=PAGE):
+        for record in records:
+            yield record
+        last = records[-1].seq
+
+
+def line_of(record: Record) -> bytes:
+    """A record as a line: its message as JSON, or, where that is none, as text."""
+    told = {"seq": record.seq, "turn_id": record.turn_id, "kind": record.kind, "time": record.time}
+    try:
+        msgspec.json.decode(record.line)
+        said: dict[str, object] = {"message": Raw(record.line)}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = {"line": record.line.decode("utf-8", "replace")}
+    return msgspec.json.encode({**told, **said}) + b"\n"
+
+
+def files_of(entries: list[TranscriptEntry]) -> dict[str, list[bytes]]:
+    """The files of an agent's history, by their paths, with their lines.
+
+    Raises:
+        InvalidOption: a path leads out of the folder.
+    """
+    files: dict[str, list[bytes]] = {}
+    for entry in entries:
+        path = PurePosixPath(entry.path)
+        if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in entry.path:
+            raise InvalidOption(f"a line of the history belongs to {entry.path!r}, which is no file of it")
+        about = decode_object(entry.line) if len(path.parts) > 1 else {}
+        if about.pop("type", None) == ABOUT_AGENT:
+            files[str(path.with_suffix(".meta.json"))] = [json.dumps(about).encode()]
+        else:
+            files.setdefault(str(path), []).append(entry.line + b"\n")
+    return files

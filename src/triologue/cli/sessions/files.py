@@ -1,0 +1,38 @@
+"""Files that are read and written for the user, and what is said where that cannot be."""
+
+import os
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+
+from triologue.errors import InvalidOption, StoreError
+
+
+def write_new(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file for this user alone, and the folders above it.
+
+    Raises:
+        InvalidOption: it is there already.
+        StoreError: it cannot be written.
+    """
+    with telling(path, "written"):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise InvalidOption(f"{str(path)!r} is there already, and was left as it is; name another place") from None
+        with os.fdopen(fd, "wb") as file:
+            file.writelines(chunks)
+
+
+@contextmanager
+def telling(path: Path, what: str) -> Generator[None]:
+    """Say of an error of the system which file it is about.
+
+    Raises:
+        StoreError: in place of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{str(path)!r} cannot be {what}: {error.strerror or error}") from error

@@ -1,0 +1,190 @@
+"""`triologue sessions import`."""
+
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import trio
+from msgspec import Struct
+from msgspec.structs import replace
+
+from triologue.agents import new_owner
+from triologue.cli.database import open_database
+from triologue.cli.endings import ExitCode, one_line
+from triologue.cli.sessions.files import telling
+from triologue.cli.sessions.history import ABOUT_AGENT, Imported, read_session
+from triologue.cli.sessions.listing import PAGE
+from triologue.engine.histories import CLAUDE, CORTEX, QODER, FolderRules, parse_lines
+from triologue.errors import InvalidOption, StoreError, TriologueError
+from triologue.manager.directory import check_key
+from triologue.messages.message import decode_object
+from triologue.ports import Append, Record, SessionStore, StoredSession, TranscriptEntry
+
+RULES: Final[dict[str, FolderRules]] = {"claude-code": CLAUDE, "qoder": QODER, "cortex-code": CORTEX}
+"""Where the programs keep their histories, by the names of their agents."""
+LEASE: Final = 30.0
+"""Seconds for writing one session."""
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+class ImportRequest(Struct, frozen=True, kw_only=True):
+    """What the command line says."""
+
+    paths: Sequence[Path]
+    """Histories, or folders of them; none: those of the working folder."""
+    agent: str
+    key: str | None
+    """For a single one."""
+    all: bool
+    """Those of all folders."""
+
+
+async def import_histories(request: ImportRequest) -> ExitCode:
+    """Take histories in, and tell of each what became of it; the exit code says whether all could be.
+
+    Raises:
+        InvalidOption: a key that cannot be, or more histories than it is for.
+        StoreError: a path cannot be read, or the database cannot be opened.
+    """
+    if request.key is not None:
+        check_key(request.key)
+    files = list(_found(request.paths) if request.paths else _found_of(RULES[request.agent], all=request.all))
+    if not files:
+        sys.stderr.write(f"triologue: {_not_found(request)}\n")
+        return ExitCode.FAILED
+    if request.key is not None and len(files) > 1:
+        raise InvalidOption(f"--key names one session, and {len(files)} histories were found; name one file")
+    has_failed = False
+    async with open_database() as store:
+        for file in files:
+            try:
+                said = await _take_in(store, file, request)
+            except TriologueError as error:
+                has_failed = True
+                sys.stderr.write(f"triologue: {file}: {one_line(error)}\n")
+            else:
+                sys.stdout.write(f"{file}: {said}\n")
+    return ExitCode.FAILED if has_failed else ExitCode.OK
+
+
+def _not_found(request: ImportRequest) -> str:
+    if request.paths:
+        return f"no history was found in {', '.join(repr(str(path)) for path in request.paths)}"
+    where = str(RULES[request.agent].config(os.environ) / "projects")
+    missed = "" if request.all else " that belongs to this folder; --all takes those of all folders"
+    return f"no history of {request.agent} was found in {where!r}{missed}"
+
+
+async def _take_in(store: SessionStore, file: Path, request: ImportRequest) -> str:
+    """Take one history in; returns what became of it, in words."""
+    session_id, files = await trio.to_thread.run_sync(_read, file)
+    key = request.key or f"imported/{session_id}"
+    head = await store.get_session(session_id) or await store.get_session(key)
+    if head is not None and head.session_id != session_id:
+        raise InvalidOption(f"the key {head.key!r} has another conversation; choose another --key")
+    key = head.key if head is not None else key
+    marks_leaf = RULES[request.agent].marks_leaf
+    imported = read_session(session_id, files, key=key, agent=request.agent, marks_leaf=marks_leaf)
+    if imported is None:
+        return "nothing was said in it"
+    kept = await _records(store, key)
+    if [record.line for record in kept] != [record.line for record in imported.records[: len(kept)]]:
+        return f"is kept as {key} already, and went on there; nothing was changed"
+    records = imported.records[len(kept) :]
+    entries = list(beyond(imported.entries, await store.read_transcript(session_id)))
+    if head is not None and not records and not entries:
+        return f"is kept as {key} already"
+    await _write(store, head, Imported(imported.head, records, entries))
+    turns = imported.head.turns
+    return f"kept as {key}, with {turns} turn{'s' * (turns != 1)}" if head is None else f"has grown, {key} as well"
+
+
+async def _write(store: SessionStore, head: StoredSession | None, new: Imported) -> None:
+    session = new.head
+    if head is not None:
+        session = replace(session, settings=head.settings, parent=head.parent, forked_at=head.forked_at)
+    lease, _ = await store.acquire(session.key, owner=new_owner(), ttl=LEASE)
+    try:
+        await store.append(Append(lease=lease, session=session, records=new.records, transcript=new.entries))
+        if head is None and (session.title is not None or session.tags):
+            await store.label(session.key, title=session.title, tags=session.tags)
+    finally:
+        with trio.move_on_after(LEASE, shield=True):
+            await store.release(lease)
+
+
+async def _records(store: SessionStore, key: str) -> list[Record]:
+    records: list[Record] = []
+    while page := await store.read(key, after=len(records), limit=PAGE):
+        records += page
+    return records
+
+
+def beyond(entries: Iterable[TranscriptEntry], kept: Iterable[TranscriptEntry]) -> Iterator[TranscriptEntry]:
+    """Those lines that are not kept yet. One without an id is another each time it stands in its file."""
+    ids: set[tuple[str, str]] = set()
+    nameless: Counter[tuple[str, bytes]] = Counter()
+    for entry in kept:
+        if entry.id is not None:
+            ids.add((entry.path, entry.id))
+        else:
+            nameless[entry.path, entry.line] += 1
+    for entry in entries:
+        if entry.id is None and nameless[entry.path, entry.line] > 0:
+            nameless[entry.path, entry.line] -= 1
+        elif entry.id is None or (entry.path, entry.id) not in ids:
+            yield entry
+
+
+def _found(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        with telling(path, "read"):
+            path.stat()
+            if path.is_dir():
+                yield from sorted(file for file in path.glob("*.jsonl") if file.is_file())
+            else:
+                yield path
+
+
+def _found_of(rules: FolderRules, *, all: bool) -> Iterator[Path]:
+    projects = rules.config(os.environ) / "projects"
+    with telling(projects, "read"):
+        for folder in sorted(projects.glob("*")) if all else [rules.project(projects, os.curdir)]:
+            yield from sorted(file for file in folder.glob("*.jsonl") if _ID.fullmatch(file.stem) and file.is_file())
+
+
+def _read(file: Path) -> tuple[str, dict[str, bytes]]:
+    """A history, with those of its sub-agents: its session id, and what is in its files."""
+    with telling(file, "read"):
+        data = file.read_bytes()
+        session_id = _id_of(file, data)
+        files = {f"{session_id}.jsonl": data}
+        for other in sorted(file.with_suffix("").rglob("*.jsonl")):
+            path = f"{session_id}/{other.relative_to(file.with_suffix('')).as_posix()}"
+            files[path] = _about(other) + other.read_bytes()
+    return session_id, files
+
+
+def _id_of(file: Path, data: bytes) -> str:
+    if _ID.fullmatch(file.stem):
+        return file.stem
+    told = (line.get("sessionId") for line in parse_lines(data))
+    found = next((each for each in told if isinstance(each, str) and _ID.fullmatch(each)), None)
+    if found is None:
+        raise StoreError("this is no history of an agent: no line of it names its session")
+    return found
+
+
+def _about(history: Path) -> bytes:
+    """What a sub-agent is, as a line."""
+    try:
+        about = decode_object(history.with_suffix(".meta.json").read_bytes())
+    except FileNotFoundError:
+        return b""
+    return msgspec.json.encode({**about, "type": ABOUT_AGENT}) + b"\n" if about else b""

@@ -1,0 +1,191 @@
+"""`triologue sessions list` and `show`."""
+
+import sys
+import time
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from triologue.cli.database import existing_database, find
+from triologue.cli.endings import ExitCode
+from triologue.cli.ps import ASLEEP, PIPE_WIDTH
+from triologue.cli.running import ask_all
+from triologue.cli.sessions.spans import ago
+from triologue.cli.sessions.transcript import FAINT, Holder, Shown, TranscriptView, first_prompt, rows_of, state_of
+from triologue.cli.text_flow import printable
+from triologue.errors import StoreError
+from triologue.manager.status import AskSessions
+from triologue.ports import SessionStore, StoredSession
+
+PAGE = 500
+"""Records that are read at once."""
+FIRST = 3
+"""Records among which is the first prompt."""
+WIDE = 100
+"""Characters of a line that has room for all columns."""
+LONGEST_TITLE = 60
+"""Characters, where nothing else bounds them."""
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """Which sessions."""
+
+    prefix: str = ""
+    tag: str | None = None
+    limit: int = sys.maxsize
+    before: float | None = None
+    """Only those that were active last before this, in seconds since the epoch."""
+
+    async def read(self, store: SessionStore) -> list[StoredSession]:
+        """Their heads, the one that was active last first."""
+        asked = self.limit if self.tag is None else sys.maxsize
+        heads = await store.list_sessions(prefix=self.prefix, limit=asked, before=self.before)
+        return [head for head in heads if self.tag is None or self.tag in head.tags][: self.limit]
+
+
+class ListRequest(Struct, frozen=True, kw_only=True):
+    """What the command line says."""
+
+    selection: Selection
+    json: bool
+
+
+class ShowRequest(Struct, frozen=True, kw_only=True):
+    """What the command line says."""
+
+    key: str
+    first: int
+    """The `seq` to begin with."""
+    json: bool
+
+
+async def list_kept(request: ListRequest, console: Console) -> ExitCode:
+    """Print the sessions that are kept."""
+    async with existing_database() as store:
+        heads = await request.selection.read(store) if store is not None else []
+        holders = await holders_of_awake() if heads else {}
+        if request.json:
+            print_json([builtins_of(head, holders.get(head.key)) for head in heads])
+        elif not heads or store is None:
+            is_all = not request.selection.prefix and request.selection.tag is None
+            console.print("No session is kept." if is_all else "No such session is kept.")
+        else:
+            titles = {head.key: await title_of(store, head) for head in heads}
+            print_table(heads, titles, holders, console)
+    return ExitCode.OK
+
+
+async def show_kept(request: ShowRequest, console: Console) -> ExitCode:
+    """Print one session.
+
+    Raises:
+        NotKept: there is none.
+    """
+    async with existing_database() as store:
+        head = await find(store, request.key)
+        assert store is not None, "it has the session"
+        held_by = (await holders_of_awake()).get(head.key)
+        if request.json:
+            print_json(builtins_of(head, held_by))
+            return ExitCode.OK
+        console.print(printable(head.key), style="bold", markup=False, soft_wrap=True)
+        for name, value in rows_of(head, held_by=held_by):
+            console.print(Text(f"  {name:<11}  ", FAINT).append(value, "default"), soft_wrap=True)
+        view, last = TranscriptView(), max(0, request.first - 1)
+        while records := await store.read(head.key, after=last, limit=PAGE):
+            print_lines([line for record in records for line in view.show(record)], console)
+            last = records[-1].seq
+        print_lines(view.end(), console)
+    return ExitCode.OK
+
+
+async def holders_of_awake() -> dict[str, Holder]:
+    """Who of this user's programs on this machine works with which session, in which state: by key."""
+    running, _ = await ask_all(AskSessions())
+    return {
+        session.key: Holder(session.state, each.manager.program, each.manager.pid)
+        for each in running
+        for session in each.sessions
+        if session.state not in ASLEEP
+    }
+
+
+async def title_of(store: SessionStore, head: StoredSession) -> str:
+    """Its title; else what was said first. One session that cannot be read keeps nobody from seeing the others."""
+    if head.title:
+        return head.title
+    try:
+        return first_prompt(await store.read(head.key, limit=FIRST)) or ""
+    except StoreError:
+        return "(damaged)"
+
+
+def print_table(
+    heads: list[StoredSession], titles: dict[str, str], holders: dict[str, Holder], console: Console
+) -> None:
+    """Print sessions, a row for each, as wide as a terminal, or else as they are."""
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    width = console.width if console.is_terminal else None
+    console.print(table_of(heads, titles, holders, now=time.time(), width=width))
+
+
+def table_of(
+    heads: list[StoredSession], titles: dict[str, str], holders: dict[str, Holder], *, now: float, width: int | None
+) -> Table:
+    """Sessions, a row for each; where there is little room, without what one can do without.
+
+    Args:
+        heads: what is known of them.
+        titles: by key.
+        holders: who has them, by key.
+        now: the time, in seconds since the epoch.
+        width: characters of a line; None: as many as it takes.
+    """
+    is_narrow = width is not None and width < WIDE
+    table = Table(box=None, pad_edge=False, header_style=FAINT, expand=width is not None)
+    table.add_column("KEY", no_wrap=True, max_width=None if width is None else max(14, width // 3))
+    table.add_column("TITLE", no_wrap=True, ratio=None if width is None else 1)
+    if not is_narrow:
+        table.add_column("AGENT", no_wrap=True)
+        table.add_column("TURNS", justify="right", no_wrap=True)
+        table.add_column("COST", justify="right", no_wrap=True)
+    table.add_column("ACTIVE", justify="right", no_wrap=True)
+    table.add_column("STATE", no_wrap=True, max_width=None if width is None else max(12, width // 4))
+    for head in heads:
+        cost = f"${head.cost_usd:.2f}" if head.cost_usd is not None else "-"
+        held_by = holders.get(head.key)
+        table.add_row(
+            Text(printable(head.key)),
+            Text(_cut(printable(titles[head.key]))),
+            *(() if is_narrow else (Text(printable(head.agent) or "-"), str(head.turns), cost)),
+            ago(max(0.0, now - head.last_active)),
+            Text(state_of(head, held_by=held_by), "green" if held_by else "default"),
+        )
+    return table
+
+
+def _cut(title: str) -> str:
+    title = " ".join(title.split())
+    return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…"
+
+
+def builtins_of(head: StoredSession, held_by: Holder | None) -> dict[str, Any]:
+    """A head as `--json` prints it."""
+    told: dict[str, Any] = msgspec.to_builtins(head)
+    return {**told, "held_by": str(held_by) if held_by is not None else None}
+
+
+def print_json(value: Any) -> None:
+    """Print it, indented."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def print_lines(lines: list[Shown], console: Console) -> None:
+    """Print what a view gave, all at once: rich takes its time for each call."""
+    if lines:
+        console.print(Text("\n").join(Text(line.text, line.style) for line in lines), soft_wrap=True)

@@ -1,0 +1,85 @@
+"""`triologue sessions delete` and `prune`."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from triologue.agents import is_dead, new_owner
+from triologue.cli.database import existing_database, find
+from triologue.cli.endings import ExitCode
+from triologue.cli.ps import counted
+from triologue.cli.sessions.listing import Selection, holders_of_awake, print_table, title_of
+from triologue.errors import InvalidOption, SessionElsewhere
+from triologue.ports import SessionStore, StoredSession
+
+
+async def delete_kept(keys: Sequence[str], console: Console, *, is_sure: bool) -> ExitCode:
+    """Delete sessions, once the user has agreed.
+
+    Raises:
+        NotKept: one of them is not there; then nothing was deleted.
+        InvalidOption: nobody can be asked.
+    """
+    async with existing_database() as store:
+        heads = {head.key: head for head in [await find(store, key) for key in keys]}
+        assert store is not None, "it has the sessions"
+        return await _delete(store, list(heads.values()), console, is_sure=is_sure, is_needed=True)
+
+
+async def prune_kept(older_than: float, selection: Selection, console: Console, *, is_sure: bool) -> ExitCode:
+    """Delete the sessions in which nothing was said for so many seconds, once the user has agreed.
+
+    Raises:
+        InvalidOption: nobody can be asked.
+    """
+    async with existing_database() as store:
+        old = Selection(prefix=selection.prefix, tag=selection.tag, before=time.time() - older_than)
+        heads = await old.read(store) if store is not None else []
+        if not heads or store is None:
+            console.print("No session is that old.")
+            return ExitCode.OK
+        return await _delete(store, heads, console, is_sure=is_sure, is_needed=False)
+
+
+async def _delete(
+    store: SessionStore, heads: list[StoredSession], console: Console, *, is_sure: bool, is_needed: bool
+) -> ExitCode:
+    """Delete these; where they are needed gone, one that is held is a failure."""
+    if not is_sure:
+        titles = {head.key: await title_of(store, head) for head in heads}
+        print_table(heads, titles, await holders_of_awake(), console)
+        if not _agrees(f"Delete {counted(len(heads), 'session')}?"):
+            console.print("Nothing was deleted.")
+            return ExitCode.OK
+    deleted = 0
+    held: list[SessionElsewhere] = []
+    for head in heads:
+        try:
+            deleted += await _forget(store, head.key)
+        except SessionElsewhere as error:
+            held.append(error)
+    console.print(f"{counted(deleted, 'session')} deleted.")
+    for refusal in held:
+        sys.stderr.write(f"triologue: not deleted: {refusal}\n")
+    return ExitCode.FAILED if held and is_needed else ExitCode.OK
+
+
+async def _forget(store: SessionStore, key: str) -> bool:
+    try:
+        return await store.delete(key)
+    except SessionElsewhere as error:
+        if not is_dead(error.owner):
+            raise
+        lease, _ = await store.acquire(key, owner=new_owner(), ttl=0, replaces=error.owner)
+        await store.release(lease)
+        return await store.delete(key)
+
+
+def _agrees(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise InvalidOption("nobody can be asked where the input is no terminal, so nothing was deleted; --yes answers")
+    sys.stdout.write(f"{question} [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

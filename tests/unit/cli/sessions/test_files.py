@@ -1,0 +1,61 @@
+"""Lines of a history become files again, and are known again when they come once more."""
+
+from pathlib import Path
+
+import pytest
+
+from triologue.cli.sessions.exporting import files_of, line_of
+from triologue.cli.sessions.files import write_new
+from triologue.cli.sessions.importing import beyond
+from triologue.errors import InvalidOption, StoreError
+from triologue.ports import Record, TranscriptEntry
+
+
+def entry(path: str, line: bytes, id: str | None = None) -> TranscriptEntry:
+    return TranscriptEntry(session_id="s", path=path, id=id, line=line)
+
+
+def test_the_files_of_a_history() -> None:
+    entries = [
+        entry("s.jsonl", b'{"a":1}'),
+        entry("s/subagents/agent-1.jsonl", b'{"type":"agent_metadata","agentType":"scout"}'),
+        entry("s/subagents/agent-1.jsonl", b'{"b":1}'),
+        entry("s.jsonl", b'{"a":2}'),
+    ]
+    assert files_of(entries) == {
+        "s.jsonl": [b'{"a":1}\n', b'{"a":2}\n'],
+        "s/subagents/agent-1.meta.json": [b'{"agentType": "scout"}'],
+        "s/subagents/agent-1.jsonl": [b'{"b":1}\n'],
+    }
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../x", "s/../../x", "", "a\0b"])
+def test_a_line_that_leads_elsewhere_is_refused(path: str) -> None:
+    with pytest.raises(InvalidOption, match="which is no file of it"):
+        files_of([entry(path, b"{}")])
+
+
+def test_only_what_is_not_kept_yet_is_taken() -> None:
+    kept = [entry("s.jsonl", b"1", "1"), entry("s.jsonl", b"note"), entry("s.jsonl", b"note")]
+    again = [*kept, entry("s.jsonl", b"note"), entry("t.jsonl", b"1", "1"), entry("s.jsonl", b"2", "2")]
+    assert list(beyond(kept, kept)) == []
+    assert list(beyond(again, kept)) == again[3:]
+
+
+def test_a_record_is_a_line_also_where_it_is_no_json() -> None:
+    said = [Record(seq=1, turn_id=None, kind="x", time=2.0, line=line) for line in (b'{"type": "x"}', b"{oops")]
+    assert [line_of(each) for each in said] == [
+        b'{"seq":1,"turn_id":null,"kind":"x","time":2.0,"message":{"type": "x"}}\n',
+        b'{"seq":1,"turn_id":null,"kind":"x","time":2.0,"line":"{oops"}\n',
+    ]
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b"
+    write_new(path, [b"1", b"2"])
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"12", 0o600)
+    with pytest.raises(InvalidOption, match="is there already, and was left as it is; name another place"):
+        write_new(path, [b"3"])
+    with pytest.raises(StoreError, match="cannot be written: File exists"):
+        write_new(path / "c", [])
+    assert path.read_bytes() == b"12"
