@@ -92,6 +92,7 @@ class Draining:
                 await self._wait(turn)
             if self._registry.awake(conversation.key) is not None:
                 await self._registry.request(conversation, lambda ticket: on.Leave(ticket, error=closed)).wait()
+            await self._registry.wait_asleep(conversation.key)  # until the store has its last words
         except TriologueError as error:  # it broke, which harms only itself
             told = {"session_key": conversation.key}
             logger.warning("the session %r broke while it was closed: %s", conversation.key, error, extra=told)

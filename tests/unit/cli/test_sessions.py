@@ -148,7 +148,7 @@ def test_names_copies_and_the_end(said: Said, projects: Path) -> None:
     assert [head["key"] for head in said.json("list", "--tag", "food")] == ["shop"]
     assert [head["key"] for head in said.json("list", "--prefix", "co")] == ["copy"]
     assert said("fork", "shop", "copy", code=2) == [
-        "triologue: the key 'copy' has a conversation already; fork to another key"
+        "triologue: the key 'copy' has a conversation already; use another key"
     ]
     assert said("prune", "--older-than", "1h", "--prefix", "co", "--yes") == ["No session is that old."]
     assert said("prune", "--older-than", "1h", "--yes") == ["1 session deleted."]
