@@ -32,7 +32,7 @@ def restore(conversation: Conversation, head: StoredSession) -> None:
     changed = {name: value for name, value in kept.items() if name not in named and name in Options.__struct_fields__}
     if head.session_id is None:
         changed |= {name: value for name, value in head.settings.get("begin", {}).items() if name in IDENTITY}
-    if head.cwd is not None:
+    if head.cwd is not None and head.cwd != str(conversation.options.cwd):
         changed["cwd"] = head.cwd
     conversation.options = conversation.options.copy()
     for name, value in changed.items():

@@ -15,6 +15,7 @@ from triologue.messages import Message
 from triologue.options import Options
 from triologue.ports import Agent, Carrier, Connection, MirrorsHistories, Sink
 from triologue.supervision.housing import Housing
+from triologue.supervision.shelf import pinned
 
 logger = logging.getLogger("triologue.supervision")
 
@@ -80,7 +81,7 @@ class Prewarming:
     ) -> None:
         self._count = count
         self._agent = agent
-        self._options = options
+        self._options = options = pinned(options, agent) if is_kept else options
         self._launch = agent.mirrored(options) if is_kept and isinstance(agent, MirrorsHistories) else options
         self._housing = housing
         self._carrier = carrier

@@ -15,8 +15,8 @@ import trio
 from triologue.actors import Conversation, Journal, described, take_over
 from triologue.agents import is_dead
 from triologue.errors import InvalidOption, LeaseLost, SessionElsewhere, SessionExists, StoreError
-from triologue.options import IDENTITY
-from triologue.ports import Lease, LivesInside, SessionStore, StoredSession
+from triologue.options import IDENTITY, Options
+from triologue.ports import Agent, Lease, LivesInside, SessionStore, StoredSession
 
 logger = logging.getLogger("triologue.supervision")
 
@@ -132,7 +132,7 @@ class Shelf:
             await self._give_back(lease)
             raise
         # From here on nothing waits, so that nobody sees it half taken.
-        pin_folder(conversation)
+        conversation.options = pinned(conversation.options, conversation.agent)
         take_over(conversation, head)
         conversation.journal = Journal(
             self.store,
@@ -248,13 +248,17 @@ def new_head(conversation: Conversation) -> StoredSession:
     )
 
 
-def pin_folder(conversation: Conversation) -> None:
-    """A program finds its histories by the folder that it works in, wherever the host is started the next time."""
-    cwd = conversation.options.cwd
-    if cwd is None and isinstance(conversation.agent, LivesInside):
-        return
-    conversation.options = conversation.options.copy()
-    conversation.options.cwd = str(Path(cwd if cwd is not None else "").absolute())
+def pinned(options: Options, agent: Agent) -> Options:
+    """With a working folder that stays the same, wherever the host is started the next time.
+
+    A program finds its histories by the folder that it works in.
+    """
+    cwd = Path(options.cwd) if options.cwd is not None else None
+    if (cwd is None and isinstance(agent, LivesInside)) or (cwd is not None and cwd.is_absolute()):
+        return options
+    copied = options.copy()
+    copied.cwd = str((cwd or Path()).absolute())
+    return copied
 
 
 def check_fits(conversation: Conversation, head: StoredSession) -> None:
