@@ -40,7 +40,7 @@ from triologue.testing.strategies import faults
 
 LAW = Law(
     13,
-    "At most one writer per session. (Within one manager; across processes it needs the store, which is still to come.)",
+    "At most one writer per session. (Across hosts where they share a store: `tests/properties/test_rival_hosts.py`.)",
     Wild("claudecodeui#883", "two processes resumed one session id, and the transcript was torn"),
 )
 
