@@ -45,11 +45,9 @@ class Run(Struct, frozen=True, gc=False):
     turn_id: str | None
     first: int
     """The `seq` of the first; those after it count on from there."""
-    kept: Sequence[Message | bytes]
+    kept: tuple[Message | bytes, ...]
     """What the agent said is kept as the line that it came in, and decoded again for who asks late: a line takes less
     than half the memory of its message. A result is kept as it is, because its cost was worked out here."""
-    weights: Sequence[int]
-    """What each of them weighs."""
     size: int
     """What they weigh together."""
 
@@ -60,14 +58,14 @@ class Run(Struct, frozen=True, gc=False):
 
     def newest(self, limit: float, limit_bytes: int) -> "Run | None":
         """So much of it as is within the limits; the oldest go first."""
-        sizes = list(accumulate(reversed(self.weights)))
+        sizes = list(accumulate(map(_weight, reversed(self.kept))))
         fitting = bisect_right(sizes, limit_bytes)
         if fitting > limit:
             fitting = int(limit)
         if fitting <= 0:
             return None
         begin = len(sizes) - fitting
-        return Run(self.turn_id, self.first + begin, self.kept[begin:], self.weights[begin:], sizes[fitting - 1])
+        return Run(self.turn_id, self.first + begin, self.kept[begin:], sizes[fitting - 1])
 
     def since(self, seq: int) -> Batch:
         """Give back what comes from `seq` on."""
@@ -78,18 +76,20 @@ class Run(Struct, frozen=True, gc=False):
 
 def keep(first: int, turn_id: str | None, messages: Sequence[Message]) -> Run:
     """Complete messages as they are kept, numbered from `first`."""
-    lines = list(map(_line_of, messages))
-    weights = list(map(len, lines))
-    if all(weights) and ResultMessage not in set(map(type, messages)):
-        return Run(turn_id, first, lines, weights, sum(weights))
-    kept = [message if type(message) is ResultMessage else message.line or message for message in messages]
-    weights = [weight or NOMINAL_BYTES for weight in weights]
-    return Run(turn_id, first, kept, weights, sum(weights))
+    lines = tuple(map(_line_of, messages))
+    if all(lines) and ResultMessage not in set(map(type, messages)):
+        return Run(turn_id, first, lines, sum(map(len, lines)))
+    kept = tuple(message if type(message) is ResultMessage else message.line or message for message in messages)
+    return Run(turn_id, first, kept, sum(map(_weight, kept)))
 
 
 def complete(messages: Sequence[Message]) -> Sequence[Message]:
     """All but the partials, which are not kept."""
     return list(compress(messages, map(is_not, map(type, messages), repeat(StreamEvent))))
+
+
+def _weight(item: Message | bytes) -> int:
+    return len(item if isinstance(item, bytes) else item.line) or NOMINAL_BYTES
 
 
 def _message(item: Message | bytes) -> Message:
