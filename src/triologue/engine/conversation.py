@@ -245,11 +245,8 @@ class Conversation:
         """Count what a model call cost."""
         self.spent_usd += reply.cost_usd
         self.transcript.cost_usd += reply.cost_usd
-        for usages in (self.transcript.model_usage, self.recent_usage):
-            usage: dict[str, Any] = usages.setdefault(reply.model, dict(_UNUSED))
-            usage["inputTokens"] += reply.input_tokens
-            usage["outputTokens"] += reply.output_tokens
-            usage["costUSD"] += reply.cost_usd
+        self.transcript.model_usage = _charged(self.transcript.model_usage, reply)
+        self.recent_usage = _charged(self.recent_usage, reply)
 
     def is_over_budget(self) -> bool:
         """Whether this connection has spent what it may."""
@@ -271,3 +268,14 @@ class Conversation:
         for prompt in dropped:
             self.say(*self.lifecycle(prompt, "cancelled"))
         return [prompt.uuid for prompt in dropped if prompt.uuid]
+
+
+def _charged(usages: dict[str, dict[str, Any]], reply: ModelReply) -> dict[str, dict[str, Any]]:
+    """With what the reply took. They are replaced and never changed, for results that were told have them too."""
+    before = usages.get(reply.model, _UNUSED)
+    added = {
+        "inputTokens": before["inputTokens"] + reply.input_tokens,
+        "outputTokens": before["outputTokens"] + reply.output_tokens,
+        "costUSD": before["costUSD"] + reply.cost_usd,
+    }
+    return {**usages, reply.model: {**before, **added}}

@@ -162,7 +162,7 @@ def result_message(
         terminal_reason=ending.terminal_reason,
         total_cost_usd=conversation.transcript.cost_usd,
         usage=usage,
-        model_usage={name: dict(each) for name, each in conversation.transcript.model_usage.items()},
+        model_usage=conversation.transcript.model_usage,
         model_usage_since_last_result=conversation.recent_usage,
         permission_denials=conversation.denials,
         structured_output=ending.structured_output,

@@ -1,6 +1,7 @@
 """Which conversation is meant: new, given an id, resumed, continued, forked, or cut."""
 
 import os
+import sys
 from uuid import UUID
 
 from msgspec import Struct
@@ -31,7 +32,8 @@ class Refusal(Struct, frozen=True):
 
 def working_directory(options: Options) -> str:
     """The folder that a conversation belongs to."""
-    return os.path.abspath(os.fspath(options.cwd or "."))  # noqa: PTH100 - a name only; nothing is looked up
+    # Interned, since all the conversations of a folder, and what is said in them, have its name.
+    return sys.intern(os.path.abspath(os.fspath(options.cwd or ".")))  # noqa: PTH100 - a name only; nothing is looked up
 
 
 def open_conversation(setup: EngineSetup) -> Transcript | Refusal:

@@ -124,6 +124,7 @@ class Transcript:
         """The place of the last entry that is among them, and that entry."""
         self.cost_usd = 0.0
         self.model_usage: dict[str, dict[str, Any]] = {}
+        """By model. Replaced and never changed."""
 
     def add(self, role: str, content: "str | list[dict[str, Any]]", uuids: list[str]) -> Entry:
         """Append a message."""
@@ -166,7 +167,7 @@ class Transcript:
         copied.forked_from = self.session_id
         copied.entries = [entry.copy() for entry in self.entries]
         copied.cost_usd = self.cost_usd
-        copied.model_usage = {model: dict(usage) for model, usage in self.model_usage.items()}
+        copied.model_usage = self.model_usage
         return copied
 
     def until(self, uuid: str) -> "Transcript | None":
