@@ -106,10 +106,10 @@ def a_setting_is_told_to_who_is_there(patch: pytest.MonkeyPatch) -> None:
     change = Session._change
 
     def tell(self: Session, event: on.Change) -> None:
-        wanted = dict(self.wanted)
+        wanted = self.wanted
         change(self, event)
         if self.link.state is LinkState.READY:
-            self.wanted.update(wanted)
+            self.wanted = wanted
 
     patch.setattr(Session, "_change", tell)
 

@@ -172,7 +172,7 @@ class SessionLaws(RuleBasedStateMachine):
             restarts=self.restarts,
             timed=self.timed,
             is_metered=True,
-            doubtful=asleep.doubtful if asleep else None,
+            doubtful=asleep.doubtful if asleep else on.NO_SETTINGS,
         )
         failure = asleep.refuses if asleep else None
         if isinstance(failure, SessionFailed) and failure.retry_at is not None and failure.retry_at > self.now:

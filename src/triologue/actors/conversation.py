@@ -1,8 +1,9 @@
 """What is known of a conversation, awake or asleep. A sleeping one is nothing but this."""
 
 import hashlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias, final
 
 import msgspec
 import trio
@@ -13,13 +14,10 @@ from triologue.actors.log import Log
 from triologue.actors.replies import Reply
 from triologue.actors.turn import Turn
 from triologue.errors import InvalidOption, SessionFailed, brief
-from triologue.messages import Outcome, UserMessage
+from triologue.messages import Message, Outcome, UserMessage
 from triologue.options import Limits, Options, RestartPolicy, without_identity
 from triologue.ports import Agent
-from triologue.session import Restarts
-
-if TYPE_CHECKING:
-    from triologue.session import Setting
+from triologue.session import NO_SETTINGS, Restarts, Settings
 
 OnMissing: TypeAlias = Literal["raise", "fresh"]
 
@@ -32,6 +30,9 @@ _NONE: dict[str, Any] = {}
 
 # Turns that can be found again by their caller's id; a bot's retry comes soon, or never.
 REMEMBERED_TURNS = 1_000
+
+_Remembered: TypeAlias = dict[str, tuple[bytes, Turn, Reply]]
+_NOTHING: _Remembered = {}  # one for all that remember nothing, and never changed: most callers choose no ids
 
 
 @final
@@ -77,7 +78,7 @@ class Conversation:
         self.group = group
         self.agent = agent
         self.options = options
-        self._remembered: dict[str, tuple[bytes, Turn, Reply]] = {}
+        self._remembered = _NOTHING
         self.home = Home(key)
         self._restarts: Restarts | None = None
         self.start_after = 0.0
@@ -88,11 +89,8 @@ class Conversation:
         self.session_id: str | None = None
         """As the agent told it; None before."""
         self.is_confirmed = False
-        self.settings: dict[Setting, str | None] = {
-            "model": options.model,
-            "permission_mode": options.permission_mode,
-        }
-        self.doubtful: dict[Setting, str | None] = {}
+        self.settings: Settings = _settings(options.model, options.permission_mode)
+        self.doubtful: Settings = NO_SETTINGS
         """Those of them that an agent died of, perhaps, with what they were before."""
         goes_on = bool(options.resume) or options.continue_conversation
         self.total_cost_usd: float | None = None if goes_on else 0.0
@@ -109,7 +107,7 @@ class Conversation:
         """What became of the newest start; None before the first."""
         self.journal: Journal | None = None
         """What writes it to the store, while this host holds its lease; None also where there is no store."""
-        self.commands: dict[str, None] = {}  # no set, which takes four times as much while there are none
+        self.commands: tuple[str, ...] = ()  # nearly always empty, and an empty one weighs nothing
         """The turns whose prompts are slash commands, and so not verbatim."""
 
     def name(self, named: dict[str, Any]) -> None:
@@ -152,10 +150,15 @@ class Conversation:
         position: Callable[[str], int | None],
     ) -> Turn:
         """A turn that is about to be submitted."""
-        held = self.log.hold(turn_id)
+        held = self.log.new_records()
         turn = Turn(turn_id, meta, self.log, held, home=self.home, withdraw=withdraw, position=position)
         self.turns[turn_id] = turn
         return turn
+
+    def publish(self, turn_id: str | None, messages: Sequence[Message]) -> None:
+        """Enter it in the log, and with its turn, for as long as that has no outcome."""
+        turn = self.turns.get(turn_id) if turn_id is not None else None
+        self.log.publish(turn_id, messages, turn.held if turn is not None else None)
 
     def settle_turn(self, turn_id: str, outcome: Outcome) -> None:
         """It has its outcome, and is remembered by its id without its messages."""
@@ -184,14 +187,15 @@ class Conversation:
 
     def _take_out(self, turn_id: str) -> Turn | None:
         turn = self.turns.pop(turn_id, None)
-        self.commands.pop(turn_id, None)
-        self.log.let_go(turn_id)
+        self.commands = tuple(command for command in self.commands if command != turn_id)
         if not self.turns:
             self.turns = {}  # one that had something keeps its room
         return turn
 
     def remember(self, prompt: UserMessage, turn: Turn, accepted: Reply) -> None:
         """Its caller chose its id, and may send it again."""
+        if not self._remembered:
+            self._remembered = {}
         self._remembered[turn.id] = (_digest(prompt), turn, accepted)
         if len(self._remembered) > REMEMBERED_TURNS:
             over = (id for id, (_, known, _) in self._remembered.items() if known.outcome is not None)
@@ -245,6 +249,11 @@ class Conversation:
         """Begin anew at the next start; the log stays."""
         self.session_id, self.is_confirmed, self.total_cost_usd = None, False, 0.0
         self.options = without_identity(self.options)
+
+
+@lru_cache(maxsize=64)  # alike for nearly all, and never changed
+def _settings(model: str | None, permission_mode: str | None) -> Settings:
+    return {"model": model, "permission_mode": permission_mode}
 
 
 def _digest(prompt: UserMessage) -> bytes:

@@ -23,8 +23,8 @@ _NOBODY: "frozenset[Cursor]" = frozenset()
 class Log:
     """Records in order, with a gapless `seq` from 1.
 
-    A tail of them is kept for who comes late, and each turn's own beside it, for who holds that turn. Partial text is
-    not recorded: it passes by the cursors that are open.
+    A tail of them is kept for who comes late, and a turn's own beside it, for who holds that turn. Partial text is not
+    recorded: it passes by the cursors that are open.
 
     Args:
         limit: records that the tail keeps at most.
@@ -32,13 +32,11 @@ class Log:
         held_bytes: what a held turn, or a reader that is behind, may keep.
     """
 
-    __slots__ = ("_cursors", "_held", "_held_bytes", "_is_finished", "_tail", "last")
+    __slots__ = ("_cursors", "_held_bytes", "_is_finished", "_tail", "last")
 
     def __init__(self, limit: int, limit_bytes: int, held_bytes: int) -> None:
         self._tail = Records(limit, limit_bytes)
         self._held_bytes = held_bytes
-        self._held: dict[str, Records] = {}
-        """Of the turns that have not ended, by id."""
         self.last = 0
         """The `seq` of the newest record."""
         # Replaced and never changed, because a reader may be closed by the garbage collector while it is gone through.
@@ -48,15 +46,14 @@ class Log:
     def __repr__(self) -> str:
         return f"<Log: {self._tail!r} up to {self.last}, {len(self._cursors)} readers>"
 
-    def publish(self, turn_id: str | None, messages: Sequence[Message]) -> None:
-        """Record all but the partials, and hand everything to the cursors. Never waits."""
+    def publish(self, turn_id: str | None, messages: Sequence[Message], held: Records | None = None) -> None:
+        """Record all but the partials, in `held` too if that is given; hand everything to the cursors. Never waits."""
         first = self.last + 1
         recorded = complete(messages)
         if recorded:
             run = keep(first, turn_id, recorded)
             self.last += len(recorded)
             self._tail.add(run)
-            held = self._held.get(turn_id) if turn_id is not None else None
             if held is not None:
                 held.add(run)
         if self._cursors:
@@ -72,17 +69,6 @@ class Log:
             self._tail.skip_to(seq)
             for cursor in self._cursors:
                 cursor.offer(missed)
-
-    def hold(self, turn_id: str) -> Records:
-        """Keep a turn's records in what this returns, until `let_go`."""
-        held = self._held[turn_id] = self.new_records()
-        return held
-
-    def let_go(self, turn_id: str) -> None:
-        """Nothing more will come of this turn: its records are now only with who holds it."""
-        self._held.pop(turn_id, None)
-        if not self._held:
-            self._held = {}  # one that had something keeps its room
 
     def new_records(self) -> Records:
         """Room for what one reader, or the holder of one turn, keeps."""

@@ -49,7 +49,7 @@ class Outbox:
 
     def publish(self, turn_id: str | None, messages: Sequence[Message]) -> None:
         """Tell those who listen, and the log."""
-        publish = self._conversation.log.publish
+        publish = self._conversation.publish
         if self._journal is None:
             publish(turn_id, messages)
             return

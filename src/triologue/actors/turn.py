@@ -37,7 +37,6 @@ class Turn:
         "_accepted_at",
         "_begin",
         "_ended",
-        "_held",
         "_home",
         "_id",
         "_into",
@@ -47,6 +46,7 @@ class Turn:
         "_position",
         "_reserved",
         "_withdraw",
+        "held",
         "is_followed",
     )
 
@@ -74,7 +74,8 @@ class Turn:
         self._into: Turn | None = None
         self.is_followed = False
         """Another turn was merged into it."""
-        self._held = held
+        self.held = held
+        """Its records, as long as somebody holds it; None for one that is only remembered."""
         self._reserved: Cursor | None = None
 
     def __repr__(self) -> str:
@@ -197,7 +198,7 @@ class Turn:
             self._reserved = None
 
     def _open(self) -> Cursor:
-        return self._log.open(self._begin, turn_id=self._id, held=self._held)
+        return self._log.open(self._begin, turn_id=self._id, held=self.held)
 
 
 @final

@@ -232,7 +232,7 @@ class Directory:
         if self.registry.awake(conversation.key) is not None:
             self.registry.post(conversation, on.Change(None, setting, value))
         else:
-            conversation.settings[setting] = value
+            conversation.settings = {**conversation.settings, setting: value}
 
 
 def check_defaults(agent: Agent, options: OptionsFor | None, *, asks_people: bool) -> None:

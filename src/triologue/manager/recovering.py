@@ -171,7 +171,7 @@ class Recovery:
         assert journal is not None
 
         def tell() -> None:
-            conversation.log.publish(turn.id, ended)
+            conversation.publish(turn.id, ended)
             conversation.settle_turn(turn.id, outcome)
 
         journal.add(turn.id, ended)

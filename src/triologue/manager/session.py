@@ -293,7 +293,7 @@ class Session(Controls):
         prompt = user_frame(command)
         prompt.uuid = str(uuid4())
         self._directory.refuse_if_closed()
-        self._conversation().commands[prompt.uuid] = None  # the turn's id too
+        self._conversation().commands += (prompt.uuid,)  # the turn's id too
         return await self._intake.ask(prompt, overlap="queue")
 
     async def hibernate(self) -> None:

@@ -9,7 +9,7 @@ from triologue.session.ground import (
     PERMISSION as PERMISSION,
     START as START,
 )
-from triologue.session.inputs import Setting as Setting
+from triologue.session.inputs import NO_SETTINGS as NO_SETTINGS, Setting as Setting, Settings as Settings
 from triologue.session.machine import Session as Session
 from triologue.session.peer import UNSUPPORTED as UNSUPPORTED, Peer as Peer, subtype_of as subtype_of
 from triologue.session.restarts import Restarts as Restarts

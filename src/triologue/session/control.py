@@ -66,7 +66,7 @@ class Control:
 
     def _changed(self, change: Changing) -> None:
         session = self._session
-        session.link.applied[change.setting] = change.value
+        session.link.applied = {**session.link.applied, change.setting: change.value}
         session.agree(change)
         if change.ticket is not None:
             session.effect(do.Answer(change.ticket, change.value))

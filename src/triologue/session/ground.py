@@ -16,7 +16,7 @@ from triologue.messages import (
 )
 from triologue.session import effects as do
 from triologue.session.duties import Duties, Duty
-from triologue.session.inputs import Setting
+from triologue.session.inputs import NO_SETTINGS, Settings
 from triologue.session.link import Changing, Interrupting, Link, LinkEvent, LinkState, Purpose
 from triologue.session.peer import Peer
 from triologue.session.run import Phase, Run, failed_by
@@ -66,7 +66,7 @@ class Ground:
         self,
         session_id: str | None,
         is_confirmed: bool,  # noqa: FBT001 - of the session only
-        wanted: dict[Setting, str | None],
+        wanted: Settings,
         total_cost_usd: float | None,
         peer: Peer,
         duties: Duties,
@@ -101,13 +101,13 @@ class Ground:
         self.begins_anew = False
         """Where the agent does not know the conversation any more, a fresh one takes its place."""
         """The link that is there now was started to begin the conversation under its id."""
-        self.wanted = wanted
+        self.wanted: Settings = wanted
         self.total_cost_usd = total_cost_usd
         self.refusal: ResultMessage | None = None
         """The result that the agent gave instead of an answer to the handshake."""
         self.last_error: TriologueError | None = None
         """Why the link went away by itself the last time; None since one works."""
-        self.doubtful: dict[Setting, str | None] = {}
+        self.doubtful: Settings = NO_SETTINGS
         """Settings that an agent died of, perhaps: it was told, and gave no answer; with what they were before."""
         self._effects: list[do.Effect] = []
 
@@ -147,7 +147,7 @@ class Ground:
         self.link.move(LinkEvent.READY)
         self.link.tells_lifecycle = "msg_lifecycle_v1" in self.link.capabilities
         self.last_error = None
-        self.doubtful = {}
+        self.doubtful = NO_SETTINGS
         self.effect(do.ClearTimer(START))
         if MAX_AGE in self.timed:
             self.effect(do.SetTimer(MAX_AGE, self.link.generation))
@@ -189,7 +189,7 @@ class Ground:
         is_last = not link.is_changing(setting)
         # A link that closes takes no changes, so what was wanted since then is for the next one.
         if is_last and (link.state is LinkState.READY or wanted.get(setting) == change.value):
-            wanted[setting] = link.applied.get(setting)
+            self.wanted = {**wanted, setting: link.applied.get(setting)}
 
     def keep_changes(self) -> None:
         """This agent will not hear of the settings that wait for it: the next one is started with them."""
@@ -200,10 +200,10 @@ class Ground:
 
     def give_up_doubtful(self) -> None:
         """The next agent did not start either with a setting that one died of: go back to what was before."""
-        doubtful, self.doubtful = self.doubtful, {}
-        for setting, value in doubtful.items():
+        doubtful, self.doubtful = self.doubtful, NO_SETTINGS
+        for setting in doubtful:
             self.effect(do.Note(f"gave up {setting}={self.wanted.get(setting)!r}: two agents died of it"))
-            self.wanted[setting] = value
+        self.wanted = {**self.wanted, **doubtful}
 
     def fail_asks(self, error: Exception) -> None:
         """There will be no agent for the requests that wait."""

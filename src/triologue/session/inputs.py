@@ -1,5 +1,7 @@
 """What can happen to a session. Callers' wishes carry a `ticket`, under which the reply comes back."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
@@ -9,6 +11,9 @@ from triologue.messages import Message, PermissionResult, Request, UserMessage
 from triologue.options import Overlap
 
 Setting: TypeAlias = Literal["model", "permission_mode"]
+# Replaced and never changed, so that sessions whose settings are alike share them.
+Settings: TypeAlias = Mapping[Setting, str | None]
+NO_SETTINGS: Settings = MappingProxyType({})
 
 
 class Submit(Struct, frozen=True):

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from triologue.messages import ControlCancel, ControlRequest, InitMessage, Request, SetModel, SetPermissionMode
-from triologue.session.inputs import Setting
+from triologue.session.inputs import NO_SETTINGS, Setting, Settings
 from triologue.wire import Dialogue
 
 
@@ -120,7 +120,7 @@ class Link:
     def __init__(self) -> None:
         self.state = LinkState.ABSENT
         self.generation = 0
-        self.applied: dict[Setting, str | None] = {}
+        self.applied: Settings = NO_SETTINGS
         """The settings that this generation was started with, or has taken since."""
         self.tells_lifecycle = False
         """The agent says when it takes up a prompt, so that its own turns can be told from ours."""
@@ -159,11 +159,11 @@ class Link:
         self.state = TRANSITIONS[self.state][event]
         self.is_untried = event is LinkEvent.START or (self.is_untried and event is not LinkEvent.READY)
 
-    def start(self, settings: dict[Setting, str | None]) -> None:
+    def start(self, settings: Settings) -> None:
         """Begin the next generation."""
         self.move(LinkEvent.START)
         self.generation += 1
-        self.applied = dict(settings)
+        self.applied = settings
         self.tells_lifecycle = self.is_admitted = False
         self._greeting, self.capabilities = b"", _NONE
         self.version, self.has_introduced_itself = None, False

@@ -148,7 +148,7 @@ class Losing:
             case Changing(ticket=ticket, setting=setting, value=value):
                 session.effect(do.ClearTimer(CONTROL, request_id))
                 if isinstance(error, AgentCrashed):
-                    session.doubtful.setdefault(setting, session.link.applied.get(setting))
+                    session.doubtful = {setting: session.link.applied.get(setting), **session.doubtful}
                 if ticket is not None:
                     session.effect(do.Answer(ticket, value))  # the next start applies it
             case Asking(ticket=ticket):

@@ -74,22 +74,22 @@ class Session(Ground):
         mailbox_limit: int,
         session_id: str | None = None,
         is_confirmed: bool = False,
-        settings: dict[on.Setting, str | None] | None = None,
+        settings: on.Settings = on.NO_SETTINGS,
         total_cost_usd: float | None = 0.0,
         restarts: Restarts | None = None,
         timed: frozenset[str] = frozenset(),
         is_metered: bool = False,
-        doubtful: dict[on.Setting, str | None] | None = None,
+        doubtful: on.Settings = on.NO_SETTINGS,
     ) -> None:
         duties = Duties(permission_tag)
-        super().__init__(session_id, is_confirmed, dict(settings or {}), total_cost_usd, peer, duties, timed)
+        super().__init__(session_id, is_confirmed, settings, total_cost_usd, peer, duties, timed)
         self.mailbox = Mailbox(mailbox_limit)
         self._rest_tickets: list[int] = []
         self._leaves: list[on.Leave] = []
         self._shown: SessionState = self.state
         self.rests = False
         """It was idle after the last input."""
-        self.is_metered, self.doubtful = is_metered, dict(doubtful or {})
+        self.is_metered, self.doubtful = is_metered, doubtful
         self._questions = Questions(self)
         self._serving = Serving(self)
         self._conclusion = Conclusion(self)
@@ -359,8 +359,8 @@ class Session(Ground):
                 self._stopping.stop_turn(None)
 
     def _change(self, event: on.Change) -> None:
-        self.wanted[event.setting] = event.value
-        self.doubtful.pop(event.setting, None)
+        self.wanted = {**self.wanted, event.setting: event.value}
+        self.doubtful = {setting: before for setting, before in self.doubtful.items() if setting != event.setting}
         change = Changing(event.ticket, event.setting, event.value)
         if self.link.state is LinkState.READY:
             self.apply(change)

@@ -152,11 +152,11 @@ async def test_a_slow_reader_that_lost_records_is_told_which() -> None:
 
 async def test_a_held_turn_is_kept_when_the_tail_is_gone() -> None:
     records = log(limit=2)
-    held = records.hold("t")
-    records.publish("t", [A, B])
+    held = records.new_records()
+    records.publish("t", [A, B], held)
     for _ in range(10):
         records.publish("u", [C])
-    records.publish("t", [C])
+    records.publish("t", [C], held)
     cursor = records.open(0, turn_id="t", held=held)
     assert await read(cursor, 3) == [Event(1, "t", A), Event(2, "t", B), Event(13, "t", C)]
     del held

@@ -20,7 +20,7 @@ class Stage:
         self.waits = False
         self.log.publish(None, [assistant("before")])
         place: Callable[[str], int | None] = lambda _: 0 if self.waits else None  # noqa: E731
-        held = self.log.hold("t") if is_held else None
+        held = self.log.new_records() if is_held else None
         self.turn = Turn(
             "t", {"user": "U1"}, self.log, held, home=Home("s"), withdraw=self.withdrawn.append, position=place
         )
@@ -30,7 +30,7 @@ class Stage:
         self.say(TurnStarted())
 
     def say(self, *messages: Message) -> None:
-        self.log.publish("t", list(messages))
+        self.log.publish("t", list(messages), self.turn.held)
 
     def end(self, outcome: Outcome = ANSWERED) -> None:
         self.say(TurnEnded(outcome=outcome))
