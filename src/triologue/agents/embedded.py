@@ -11,7 +11,7 @@ import trio
 from triologue.agents import embedded_requests
 from triologue.agents.mirrors import FLAG, entries_of, with_mirror
 from triologue.agents.replies import permission_reply
-from triologue.engine import EngineSetup, OfflineModel, Transcripts, default_transcripts, serve
+from triologue.engine import EngineSetup, OfflineModel, Server, Transcripts, begin, default_transcripts
 from triologue.engine.histories import ToldTranscripts, take_back
 from triologue.engine.identity import (
     ID_IN_USE,
@@ -179,7 +179,7 @@ class Embedded:
 
     @asynccontextmanager
     async def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AsyncGenerator[Connection]:
-        """Start a conversation's engine as one task.
+        """Start a conversation's engine.
 
         Leaving the block normally lets a running turn go on for `GRACE` seconds; leaving it by an exception or a
         cancellation stops it at once. No JSON is written or read.
@@ -191,9 +191,9 @@ class Embedded:
         if FLAG in options.extra_args:
             transcripts = ToldTranscripts(self._transcripts, lambda mirror: sink([mirror]))
         setup = EngineSetup(model=self._model, options=options, transcripts=transcripts, tools=self._tools)
-        connection = EmbeddedConnection()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(connection.run, sink, setup)
+            connection = EmbeddedConnection(nursery, sink, setup)
+            connection.go_on()
             left_by: BaseException | None = None
             try:
                 yield connection
@@ -247,14 +247,25 @@ class Embedded:
 
 @final
 class EmbeddedConnection:
-    """A link to one engine."""
+    """A link to one engine, which has a task only while it has something to do: ten thousand of them rest.
 
-    __slots__ = ("_exit", "_gone", "_inbox", "_scope")
+    Args:
+        nursery: where that task runs; not left before the engine has ended.
+        sink: takes what it says.
+        setup: what it is made of.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_exit", "_gone", "_inbox", "_nursery", "_scope", "_server", "_setup", "_sink")
+
+    def __init__(self, nursery: trio.Nursery, sink: Sink, setup: EngineSetup) -> None:
+        self._nursery = nursery
+        self._sink = sink
+        self._setup = setup
         self._inbox = Inbox()
-        # Shielded, so that the engine ends only by `stop`, and whoever leaves the block sees it end.
-        self._scope = trio.CancelScope(shield=True)
+        self._server: Server | None = None
+        """None before its first step."""
+        self._scope: trio.CancelScope | None = None
+        """Of its task; None while it rests."""
         self._gone = trio.Event()
         self._exit = Exit()
 
@@ -266,6 +277,7 @@ class EmbeddedConnection:
     def send(self, message: Message) -> None:
         """Send one frame."""
         self._inbox.put([message])
+        self.go_on()
 
     async def wait_exit(self) -> Exit:
         """Wait until the engine has ended."""
@@ -275,22 +287,49 @@ class EmbeddedConnection:
     def stop(self, *, eof: bool) -> None:
         """End the input, so that it finishes what waits; or cancel it."""
         self._inbox.close()
-        if not eof:
+        self.go_on()
+        if not eof and self._scope is not None:
             self._scope.cancel()
 
-    async def run(self, sink: Sink, setup: EngineSetup) -> None:
-        """Be the engine until it ends; runs as a task of `connect`."""
+    def go_on(self) -> None:
+        """Let the engine take its next step, if it rests."""
+        if self._scope is None and not self._gone.is_set():
+            # Shielded, so that the engine ends only by `stop`, and whoever leaves the block sees it end.
+            self._scope = trio.CancelScope(shield=True)
+            self._nursery.start_soon(self._run, self._scope)
+
+    async def _run(self, scope: trio.CancelScope) -> None:
+        """Be the engine until it rests, or ends."""
+        ended: Exit | None = self._exit
         try:
-            with self._scope:
-                self._exit = await serve(self._inbox, sink, setup=setup)
+            with scope:
+                ended = await self._serve()
         except Exception:
             # The sink failed on the very first frame; the host hears of it as a crash.
             logger.exception("an embedded agent failed")
-            self._exit = Exit(code=1, stderr_tail="the built-in agent failed before it began\n")
+            ended = Exit(code=1, stderr_tail="the built-in agent failed before it began\n")
         finally:
-            self._inbox.close()
-            self._gone.set()
-        _tell(self._exit.stderr_tail, setup.options.stderr)
+            self._scope = None
+            if ended is not None:
+                self._end(ended)
+
+    async def _serve(self) -> Exit | None:
+        """Hear what came, and do what there is to do; gives its exit when that was the last."""
+        if self._server is None:
+            server = begin(self._sink, setup=self._setup)
+            if isinstance(server, Exit):
+                return server
+            self._server = server
+        ended = None
+        while ended is None and not self._inbox.is_drained:
+            ended = await self._server.hear(self._inbox)
+        return ended
+
+    def _end(self, exit: Exit) -> None:
+        self._exit = exit
+        self._inbox.close()
+        self._gone.set()
+        _tell(exit.stderr_tail, self._setup.options.stderr)
 
 
 def _check_parts(options: Options) -> None:

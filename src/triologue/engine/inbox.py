@@ -22,6 +22,11 @@ class Inbox:
         self._news: trio.Event | None = None
         """What the reader waits for; None while it does not."""
 
+    @property
+    def is_drained(self) -> bool:
+        """Would its reader have to wait?"""
+        return not self._batches and not self._is_closed
+
     def put(self, batch: list[Message]) -> None:
         """One more. Never waits; without effect once it is closed."""
         if not self._is_closed:

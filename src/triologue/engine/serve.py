@@ -47,6 +47,23 @@ async def serve(
         Code 0, or 1 when the last result was an error, when the conversation that the options name cannot be had or
         kept, or when the model or the host's sink raised something; then the text is in `stderr_tail`.
     """
+    server = begin(emit, setup=setup, settle=settle, on_open=on_open)
+    if isinstance(server, Exit):
+        return server
+    batches, ended = aiter(inbox), None
+    while ended is None:
+        ended = await server.hear(batches)
+    return ended
+
+
+def begin(
+    emit: Sink,
+    *,
+    setup: EngineSetup,
+    settle: Settle = trio.lowlevel.checkpoint,
+    on_open: Callable[[Conversation], None] | None = None,
+) -> "Server | Exit":
+    """Be about to `serve`: what hears the batches, or what it ends with at once."""
     try:
         opened = open_conversation(setup)
     except StoreError as error:
@@ -62,7 +79,7 @@ async def serve(
         return Exit(code=1, stderr_tail=f"Error: {error}\n")
     if on_open is not None:
         on_open(conversation)
-    return await _Server(conversation, settle).run(inbox)
+    return Server(conversation, settle)
 
 
 def prepare(conversation: Conversation) -> None:
@@ -81,8 +98,8 @@ def prepare(conversation: Conversation) -> None:
 
 
 @final
-class _Server:
-    """Reads while a turn runs, so that an interrupt never waits behind it."""
+class Server:
+    """The agent of one connection. Reads while a turn runs, so that an interrupt never waits behind it."""
 
     __slots__ = ("_conversation", "_fault", "_is_working", "_listening", "_prompt", "_requests", "_settle")
 
@@ -95,14 +112,13 @@ class _Server:
         self._is_working = False
         self._listening: trio.CancelScope
 
-    async def run(self, inbox: AsyncIterable[list[Message]]) -> Exit:
-        batches = aiter(inbox)
-        is_open = True
-        while is_open and not self._is_over:
-            # Ten thousand of them wait here: a nursery, which weighs as much as all else of this task, comes with the work.
-            is_open = await self._listen(batches)
-            if self._has_work and not self._is_over:
-                is_open = await self._work_and_listen(batches)
+    async def hear(self, batches: AsyncIterator[list[Message]]) -> Exit | None:
+        """Hear a batch, and do all that there is to do then, while more may come; gives its exit with the last."""
+        is_open = await self._listen(batches)
+        if self._has_work and not self._is_over:
+            is_open = await self._work_and_listen(batches)
+        if is_open and not self._is_over:
+            return None
         self._conversation.host.close()
         if self._fault:
             return Exit(code=1, stderr_tail=self._fault[-STDERR_TAIL:])
