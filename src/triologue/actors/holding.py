@@ -121,9 +121,9 @@ class Holding:
             try:
                 options = self._launch_options()
                 self._wants = wanted_start(options)
-                with self._world.writers.writing(self._conversation.key, options):
-                    await self._wait_for_room(options)
-                    error = await self._serve(options)
+                self._world.writers.enter(self._conversation.key, options)
+                await self._wait_for_room(options)
+                error = await self._serve(options)
             except TriologueError as failure:
                 error = failure
             finally:
@@ -131,6 +131,7 @@ class Holding:
                     self._tell_start(error)
                 self.connection = self.callbacks = None
                 self._unsent = []
+                self._world.writers.leave(self._conversation.key)
                 self._world.oversight.leave(self._conversation, self._start.generation)
         return error
 

@@ -1,7 +1,5 @@
 """Who writes to which conversation: two agents in one conversation would tear its history."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import final
 
 from triologue.errors import SessionIdInUse
@@ -16,9 +14,8 @@ class Writers:
         self._keys: dict[str, str] = {}
         self._ids: dict[str, list[str]] = {}
 
-    @contextmanager
-    def writing(self, key: str, options: Options) -> Generator[None]:
-        """In this block an agent of this key lives, or is on its way, that is started with these options.
+    def enter(self, key: str, options: Options) -> None:
+        """An agent of this key is on its way, and is started with these options. Until `leave`.
 
         Raises:
             SessionIdInUse: an agent of another key writes to the conversation that they name.
@@ -30,14 +27,14 @@ class Writers:
                 "close() that session first, or fork it"
             )
         self.told(key, session_id)
-        try:
-            yield
-        finally:
-            for written in self._ids.pop(key, ()):
-                del self._keys[written]
 
     def told(self, key: str, session_id: str | None) -> None:
         """The agent of this key says which conversation it has."""
         if session_id is not None and session_id not in self._keys:
             self._keys[session_id] = key
             self._ids.setdefault(key, []).append(session_id)
+
+    def leave(self, key: str) -> None:
+        """No agent of this key is there any more, or none came."""
+        for written in self._ids.pop(key, ()):
+            del self._keys[written]

@@ -1,17 +1,16 @@
-"""The built-in agent, in this process: the engine over two memory channels."""
+"""The built-in agent, in this process, without a program."""
 
-import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal, final
 
 import msgspec
-import trio
 
 from triologue.agents import embedded_requests
+from triologue.agents.embedded_connection import EmbeddedConnection
 from triologue.agents.mirrors import FLAG, entries_of, with_mirror
 from triologue.agents.replies import permission_reply
-from triologue.engine import EngineSetup, OfflineModel, Server, Transcripts, begin, default_transcripts
+from triologue.engine import EngineSetup, OfflineModel, Transcripts, default_transcripts
 from triologue.engine.histories import ToldTranscripts, take_back
 from triologue.engine.identity import (
     ID_IN_USE,
@@ -22,7 +21,6 @@ from triologue.engine.identity import (
     is_uuid,
     working_directory,
 )
-from triologue.engine.inbox import Inbox
 from triologue.engine.permissions import PERMISSION_MODES
 from triologue.engine.structured import schema_of, structured_output_tool
 from triologue.engine.subagents import read_agents
@@ -41,7 +39,6 @@ from triologue.messages import (
     AnyRequest,
     CanUseTool,
     Initialize,
-    Message,
     PermissionResult,
     Request,
     ResultMessage,
@@ -51,11 +48,6 @@ from triologue.messages import (
 from triologue.options import IDENTITY, Options, check_options
 from triologue.ports import Carrier, Connection, Exit, Model, Restored, Sink, TranscriptEntry
 from triologue.tools import ToolDefinition, as_tools
-
-logger = logging.getLogger(__name__)
-
-GRACE = 1.0
-"""Seconds that a running turn gets when the connection's block is left normally; then it is cancelled."""
 
 HAS = frozenset(IDENTITY) | {
     "abort_event",
@@ -177,11 +169,10 @@ class Embedded:
         composed = prompt.client_composed or options.verbatim_prompts is not False
         return msgspec.structs.replace(prompt, client_composed=composed, line=b"")
 
-    @asynccontextmanager
-    async def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AsyncGenerator[Connection]:
+    def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AbstractAsyncContextManager[Connection]:
         """Start a conversation's engine.
 
-        Leaving the block normally lets a running turn go on for `GRACE` seconds; leaving it by an exception or a
+        Leaving the block normally lets a running turn go on for a second (`GRACE`); leaving it by an exception or a
         cancellation stops it at once. No JSON is written or read.
         """
         if options.mcp_servers:
@@ -191,22 +182,7 @@ class Embedded:
         if FLAG in options.extra_args:
             transcripts = ToldTranscripts(self._transcripts, lambda mirror: sink([mirror]))
         setup = EngineSetup(model=self._model, options=options, transcripts=transcripts, tools=self._tools)
-        async with trio.open_nursery() as nursery:
-            connection = EmbeddedConnection(nursery, sink, setup)
-            connection.go_on()
-            left_by: BaseException | None = None
-            try:
-                yield connection
-            except BaseException as error:  # noqa: BLE001 - raised again below, so that the nursery wraps it in no group
-                left_by = error
-            connection.stop(eof=left_by is None)
-            with trio.CancelScope(shield=True):
-                with trio.move_on_after(GRACE):
-                    await connection.wait_exit()
-                connection.stop(eof=False)
-                await connection.wait_exit()
-        if left_by is not None:
-            raise left_by
+        return EmbeddedConnection(sink, setup)
 
     def mirrored(self, options: Options) -> Options:
         """The options with which it tells what is new in its memory."""
@@ -245,93 +221,6 @@ class Embedded:
         return AgentCrashed("the built-in agent stopped by itself", exit_code=exit.code, stderr_tail=exit.stderr_tail)
 
 
-@final
-class EmbeddedConnection:
-    """A link to one engine, which has a task only while it has something to do: ten thousand of them rest.
-
-    Args:
-        nursery: where that task runs; not left before the engine has ended.
-        sink: takes what it says.
-        setup: what it is made of.
-    """
-
-    __slots__ = ("_exit", "_gone", "_inbox", "_nursery", "_scope", "_server", "_setup", "_sink")
-
-    def __init__(self, nursery: trio.Nursery, sink: Sink, setup: EngineSetup) -> None:
-        self._nursery = nursery
-        self._sink = sink
-        self._setup = setup
-        self._inbox = Inbox()
-        self._server: Server | None = None
-        """None before its first step."""
-        self._scope: trio.CancelScope | None = None
-        """Of its task; None while it rests."""
-        self._gone = trio.Event()
-        self._exit = Exit()
-
-    @property
-    def pid(self) -> int | None:
-        """None: it has no process of its own."""
-        return None
-
-    def send(self, message: Message) -> None:
-        """Send one frame."""
-        self._inbox.put([message])
-        self.go_on()
-
-    async def wait_exit(self) -> Exit:
-        """Wait until the engine has ended."""
-        await self._gone.wait()
-        return self._exit
-
-    def stop(self, *, eof: bool) -> None:
-        """End the input, so that it finishes what waits; or cancel it."""
-        self._inbox.close()
-        self.go_on()
-        if not eof and self._scope is not None:
-            self._scope.cancel()
-
-    def go_on(self) -> None:
-        """Let the engine take its next step, if it rests."""
-        if self._scope is None and not self._gone.is_set():
-            # Shielded, so that the engine ends only by `stop`, and whoever leaves the block sees it end.
-            self._scope = trio.CancelScope(shield=True)
-            self._nursery.start_soon(self._run, self._scope)
-
-    async def _run(self, scope: trio.CancelScope) -> None:
-        """Be the engine until it rests, or ends."""
-        ended: Exit | None = self._exit
-        try:
-            with scope:
-                ended = await self._serve()
-        except Exception:
-            # The sink failed on the very first frame; the host hears of it as a crash.
-            logger.exception("an embedded agent failed")
-            ended = Exit(code=1, stderr_tail="the built-in agent failed before it began\n")
-        finally:
-            self._scope = None
-            if ended is not None:
-                self._end(ended)
-
-    async def _serve(self) -> Exit | None:
-        """Hear what came, and do what there is to do; gives its exit when that was the last."""
-        if self._server is None:
-            server = begin(self._sink, setup=self._setup)
-            if isinstance(server, Exit):
-                return server
-            self._server = server
-        ended = None
-        while ended is None and not self._inbox.is_drained:
-            ended = await self._server.hear(self._inbox)
-        return ended
-
-    def _end(self, exit: Exit) -> None:
-        self._exit = exit
-        self._inbox.close()
-        self._gone.set()
-        _tell(exit.stderr_tail, self._setup.options.stderr)
-
-
 def _check_parts(options: Options) -> None:
     """Refuse MCP servers that live elsewhere, odd sub-agents, and a schema that nothing could be held against."""
     servers = options.mcp_servers
@@ -343,14 +232,3 @@ def _check_parts(options: Options) -> None:
     schema = schema_of(options.output_format)
     if schema is not None:
         structured_output_tool(schema)
-
-
-def _tell(stderr: str, callback: Callable[[str], None] | None) -> None:
-    """Hand what would be on stderr to its callback, by lines."""
-    if callback is None:
-        return
-    for line in stderr.splitlines():
-        try:
-            callback(line)
-        except Exception:
-            logger.exception("the stderr callback raised")
