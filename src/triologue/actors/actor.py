@@ -20,7 +20,7 @@ from triologue.actors.world import World
 from triologue.errors import LimitError, SessionFailed, StoreError, TriologueError
 from triologue.hosting import Service
 from triologue.messages import KeepAlive, Message, Outcome, UserMessage
-from triologue.session import Peer, Session, effects as do, inputs as on
+from triologue.session import Peer, Restarts, Session, effects as do, inputs as on
 
 logger = logging.getLogger("triologue.session")
 
@@ -41,6 +41,7 @@ class Actor:
         "_nursery",
         "_outbox",
         "_replies",
+        "_restarts",
         "_rests",
         "_tickets",
         "_waits_at_gate",
@@ -56,6 +57,7 @@ class Actor:
         self.conversation = conversation
         self._world = world
         agent = conversation.agent
+        self._restarts = Restarts(world.restart, conversation.crashes)
         self.session = Session(
             peer=Peer(agent.name, agent.requests, agent.permission_reply),
             permission_tag=uuid4().hex[:20],
@@ -64,7 +66,7 @@ class Actor:
             is_confirmed=conversation.is_confirmed,
             settings=conversation.settings,
             total_cost_usd=conversation.total_cost_usd,
-            restarts=conversation.restarts_under(world.restart),
+            restarts=self._restarts,
             timed=timed(world.deadlines),
             is_metered=world.limits.max_cost_usd is not None or world.limits.max_cost_usd_per_session is not None,
             doubtful=conversation.doubtful,
@@ -176,7 +178,7 @@ class Actor:
         conversation.total_cost_usd, conversation.settings = session.total_cost_usd, session.wanted
         # Not earlier than an actor before this one has put it off to.
         conversation.start_after = max(conversation.start_after, session.start_after)
-        conversation.doubtful = session.doubtful
+        conversation.doubtful, conversation.crashes = session.doubtful, self._restarts.crashes
         if isinstance(session.refuses, SessionFailed):
             conversation.failure = session.refuses
         self._outbox.note(session)

@@ -15,9 +15,9 @@ from triologue.actors.replies import Reply
 from triologue.actors.turn import Turn
 from triologue.errors import InvalidOption, SessionFailed, brief
 from triologue.messages import Message, Outcome, UserMessage
-from triologue.options import Limits, Options, RestartPolicy, without_identity
+from triologue.options import Limits, Options, without_identity
 from triologue.ports import Agent
-from triologue.session import NO_SETTINGS, Restarts, Settings
+from triologue.session import NO_SETTINGS, Settings
 
 OnMissing: TypeAlias = Literal["raise", "fresh"]
 
@@ -32,7 +32,9 @@ _NONE: dict[str, Any] = {}
 REMEMBERED_TURNS = 1_000
 
 _Remembered: TypeAlias = dict[str, tuple[bytes, Turn, Reply]]
-_NOTHING: _Remembered = {}  # one for all that remember nothing, and never changed: most callers choose no ids
+# One for all that are empty, which nearly all are; never changed.
+_NOTHING: _Remembered = {}
+_NO_TURNS: dict[str, Turn] = {}
 
 
 @final
@@ -49,9 +51,9 @@ class Conversation:
 
     __slots__ = (
         "_remembered",
-        "_restarts",
         "agent",
         "commands",
+        "crashes",
         "doubtful",
         "ended",
         "failure",
@@ -80,7 +82,8 @@ class Conversation:
         self.options = options
         self._remembered = _NOTHING
         self.home = Home(key)
-        self._restarts: Restarts | None = None
+        self.crashes: tuple[float, ...] = ()
+        """When its agents died, as far as that still counts, on trio's clock."""
         self.start_after = 0.0
         """When its next agent may be started, on trio's clock."""
         self.failure: SessionFailed | None = None
@@ -94,7 +97,7 @@ class Conversation:
         """Those of them that an agent died of, perhaps, with what they were before."""
         goes_on = bool(options.resume) or options.continue_conversation
         self.total_cost_usd: float | None = None if goes_on else 0.0
-        self.turns: dict[str, Turn] = {}
+        self.turns = _NO_TURNS
         """Turns that have no outcome yet, by id."""
         self.ended = 0
         """Turns that have had their outcome."""
@@ -129,12 +132,6 @@ class Conversation:
             options.resume = session_id
         return options
 
-    def restarts_under(self, policy: RestartPolicy) -> Restarts:
-        """The crashes of its agents, which are counted for as long as the conversation is known."""
-        if self._restarts is None:
-            self._restarts = Restarts(policy)
-        return self._restarts
-
     def failure_at(self, now: float) -> SessionFailed | None:
         """Why it takes nothing in at this time; None when it does."""
         if self.failure is not None and (self.failure.retry_at is None or self.failure.retry_at <= now):
@@ -152,6 +149,8 @@ class Conversation:
         """A turn that is about to be submitted."""
         held = self.log.new_records()
         turn = Turn(turn_id, meta, self.log, held, home=self.home, withdraw=withdraw, position=position)
+        if not self.turns:
+            self.turns = {}
         self.turns[turn_id] = turn
         return turn
 
@@ -187,9 +186,10 @@ class Conversation:
 
     def _take_out(self, turn_id: str) -> Turn | None:
         turn = self.turns.pop(turn_id, None)
-        self.commands = tuple(command for command in self.commands if command != turn_id)
+        if turn_id in self.commands:
+            self.commands = tuple(command for command in self.commands if command != turn_id)
         if not self.turns:
-            self.turns = {}  # one that had something keeps its room
+            self.turns = _NO_TURNS  # one that had something keeps its room
         return turn
 
     def remember(self, prompt: UserMessage, turn: Turn, accepted: Reply) -> None:

@@ -79,8 +79,8 @@ def keep(first: int, turn_id: str | None, messages: Sequence[Message]) -> Run:
     lines = tuple(map(_line_of, messages))
     if all(lines) and ResultMessage not in set(map(type, messages)):
         return Run(turn_id, first, lines, sum(map(len, lines)))
-    kept = tuple(message if type(message) is ResultMessage else message.line or message for message in messages)
-    return Run(turn_id, first, kept, sum(map(_weight, kept)))
+    kept = [message if type(message) is ResultMessage else message.line or message for message in messages]
+    return Run(turn_id, first, tuple(kept), sum(map(len, lines)) + NOMINAL_BYTES * lines.count(b""))
 
 
 def complete(messages: Sequence[Message]) -> Sequence[Message]:

@@ -42,7 +42,7 @@ class Inbox:
         return self
 
     async def __anext__(self) -> list[Message]:
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
         while not self._batches:
             if self._is_closed:
                 raise StopAsyncIteration

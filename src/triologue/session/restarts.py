@@ -30,14 +30,14 @@ class Restarts:
 
     Args:
         policy: how many restarts there may be, and how soon.
+        crashes: when there were some, as they were counted before.
     """
 
-    __slots__ = ("_crashes", "policy")
+    __slots__ = ("crashes", "policy")
 
-    def __init__(self, policy: RestartPolicy) -> None:
+    def __init__(self, policy: RestartPolicy, crashes: tuple[float, ...] = ()) -> None:
         self.policy = policy
-        # A tuple, since it is nearly always empty, and an empty one weighs nothing.
-        self._crashes: tuple[float, ...] = ()
+        self.crashes = crashes
 
     def crashed(self, now: float, *, jitter: float) -> Verdict:
         """Count a crash, and say what to do about it.
@@ -49,7 +49,7 @@ class Restarts:
         """
         earlier = self._counting(now)
         # No more than it takes to know that the budget is spent, however often it dies.
-        self._crashes = (*earlier, now)[-self.policy.max_restarts - 1 :]
+        self.crashes = (*earlier, now)[-self.policy.max_restarts - 1 :]
         if len(earlier) >= self.policy.max_restarts:
             # By then this crash, the latest, has left the window, and the budget is whole.
             return Spent(retry_at=now + self.policy.within)
@@ -61,7 +61,7 @@ class Restarts:
 
     def _counting(self, now: float) -> tuple[float, ...]:
         # Compared with the sum, as `retry_at` is one: at that very moment nothing counts any more.
-        return tuple(crash for crash in self._crashes if crash + self.policy.within > now)
+        return tuple(crash for crash in self.crashes if crash + self.policy.within > now)
 
     def _backoff(self, earlier: int) -> float:
         if earlier == 0:
