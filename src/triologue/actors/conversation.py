@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias, final
 
@@ -121,8 +122,11 @@ class Conversation:
                 self.journal.touch()
 
     def launch_options(self, session_id: str | None, *, fresh: bool) -> Options:
-        """The options of the next start: as the conversation began, or, once it has an id, to go on with it."""
-        options = self.options.copy() if session_id is None else without_identity(self.options)
+        """The options of the next start: as the conversation began, or, once it has an id, to go on with it.
+
+        Its containers are not to be changed, for there is one of each for many sessions.
+        """
+        options = copy(self.options) if session_id is None else without_identity(self.options)
         options.model, options.permission_mode = self.settings["model"], self.settings["permission_mode"]
         if session_id is None:
             return options

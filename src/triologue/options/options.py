@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from triologue.options.callbacks import (
     CanUseToolCallback,
@@ -199,10 +200,9 @@ IDENTITY = (
 """The options that say which conversation is meant."""
 
 
+_NO_IDENTITY = {name: getattr(Options(), name) for name in IDENTITY}
+
+
 def without_identity(options: Options) -> Options:
-    """A copy that names no conversation."""
-    copied = options.copy()
-    fresh = Options()
-    for name in IDENTITY:
-        setattr(copied, name, getattr(fresh, name))
-    return copied
+    """The same, but for naming no conversation. The containers in it are shared: there is one for each live session."""
+    return replace(options, **_NO_IDENTITY)
