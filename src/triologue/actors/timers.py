@@ -61,7 +61,8 @@ class Timers:
         if timer is not None and timer.callback is not None:
             timer.callback = None
             self._waiting -= 1
-            if len(self._heap) > 64 and len(self._heap) > 8 * self._waiting:
+            # So that most of what there is are those that are waited for, and to tidy costs each that comes the same.
+            if len(self._heap) > 64 and len(self._heap) > 2 * self._waiting:
                 self._tidy()
 
     def forget(self, key: Hashable) -> None:
