@@ -74,13 +74,13 @@ def test_control_progresses_with_no_one_reading(case: Case) -> None:
 @LAW.broken_by
 def a_reader_that_does_not_read_is_waited_for(patch: pytest.MonkeyPatch) -> None:
     """What the agent says is kept back while a subscriber is far behind, as by a queue that is full."""
-    hear = Actor._hear
+    hear = Actor.hear
 
     def hear_when_there_is_room(self: Actor, generation: int, batch: list[Message]) -> None:
         if all(len(cursor._came) < CURSOR_BATCHES for cursor in self.conversation.log._cursors):
             hear(self, generation, batch)
 
-    patch.setattr(Actor, "_hear", hear_when_there_is_room)
+    patch.setattr(Actor, "hear", hear_when_there_is_room)
 
 
 def flood(partials: int, per_read: int) -> Any:

@@ -153,7 +153,7 @@ class Actor:
 
     def _take_in(self, letter: Letter) -> None:
         try:
-            self._apply(letter.event)
+            self.apply(letter.event)
         except LimitError as error:
             self._refuse(letter, error)
             return
@@ -165,7 +165,8 @@ class Actor:
         if letter.accepted is not None:
             self._outbox.then(letter.accepted.settle, otherwise=partial(self._refuse, letter))
 
-    def _apply(self, event: on.Input) -> None:
+    def apply(self, event: on.Input) -> None:
+        """Give the session an input at once, and do what follows from it."""
         session, conversation = self.session, self.conversation
         for effect in session.receive(event):
             self._execute(effect)
@@ -260,27 +261,18 @@ class Actor:
 
     def _start(self, effect: do.Start) -> None:
         self._world.tally.restarts += self.session.last_error is not None
-        self.holding = Holding(
-            effect,
-            self.conversation,
-            self._world,
-            self.session,
-            self._desk,
-            post=self.post,
-            apply=self._apply,
-            hear=self._hear,
-            fail=self.crash,
-        )
-        self._nursery.start_soon(self._hold, self.holding, effect.generation)
+        self.holding = Holding(effect, self.conversation, self._world, self.session, self._desk, self)
+        self._nursery.start_soon(self.holding.run, name="triologue connection")
 
-    async def _hold(self, holding: Holding, generation: int) -> None:
-        error = await holding.run()
+    def let_go(self, generation: int, error: TriologueError | None) -> None:
+        """The connection is gone, and this is why; None when we closed it."""
         self.holding = None
         self.post(on.Unlinked(generation, error, trio.current_time(), random.random()))
 
     # What comes in past the inbox, at once: what the agent says, and deadlines.
 
-    def _hear(self, generation: int, batch: list[Message]) -> None:
+    def hear(self, generation: int, batch: list[Message]) -> None:
+        """Take what the agent says."""
         if not batch:
             return
         if type(batch[0]) is not KeepAlive:  # which says nothing of how the turn goes on
@@ -289,13 +281,13 @@ class Actor:
             if self.session.lets_pass(generation, batch):
                 self._outbox.publish(self.session.owner, batch)
             else:
-                self._apply(on.Heard(generation, batch))
+                self.apply(on.Heard(generation, batch))
         except Exception as error:  # noqa: BLE001 - a bug ends this conversation, and not the reading of the others
             self.crash(error)
 
     def _ring(self, expired: on.Expired) -> None:
         try:
-            self._apply(expired)
+            self.apply(expired)
         except Exception as error:  # noqa: BLE001 - nor the timers of the others
             self.crash(error)
 

@@ -1,8 +1,8 @@
 """The life of one connection, from its place in the line of starts to the last that was heard of it."""
 
 import random
-from collections.abc import Callable
-from typing import final
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Protocol, final
 
 import trio
 
@@ -28,6 +28,30 @@ from triologue.ports import (
 from triologue.session import Session, effects as do, inputs as on
 
 
+class Owner(Protocol):
+    """Whom a connection is held for: its actor."""
+
+    def post(self, event: on.Input) -> None:
+        """Give the session an input, behind others."""
+        ...
+
+    def apply(self, event: on.Input) -> None:
+        """Give it one at once."""
+        ...
+
+    def hear(self, generation: int, batch: list[Message]) -> None:
+        """Take what the agent says."""
+        ...
+
+    def crash(self, error: Exception) -> None:
+        """Take what is a bug, here or in a replaceable part."""
+        ...
+
+    def let_go(self, generation: int, error: TriologueError | None) -> None:
+        """The connection is gone, and this is why; None when we closed it."""
+        ...
+
+
 @final
 class Holding:
     """Holds a connection for its actor, with the callbacks that serve it.
@@ -38,20 +62,14 @@ class Holding:
         world: what is shared.
         session: its machine, for what it knows of the agent's refusals.
         desk: lets the agent ask for permissions.
-        post: gives an input to the session, behind others.
-        apply: gives it one at once.
-        hear: takes what the agent says.
-        fail: takes what is a bug, here or in a replaceable part.
+        owner: whom it is held for.
     """
 
     __slots__ = (
-        "_apply",
         "_conversation",
         "_desk",
-        "_fail",
         "_has_left",
-        "_hear",
-        "_post",
+        "_owner",
         "_scope",
         "_session",
         "_start",
@@ -70,21 +88,14 @@ class Holding:
         world: World,
         session: Session,
         desk: Desk,
-        *,
-        post: Callable[[on.Input], None],
-        apply: Callable[[on.Input], None],
-        hear: Callable[[int, list[Message]], None],
-        fail: Callable[[Exception], None],
+        owner: Owner,
     ) -> None:
         self._start = start
         self._conversation = conversation
         self._world = world
         self._session = session
         self._desk = desk
-        self._post = post
-        self._apply = apply
-        self._hear = hear
-        self._fail = fail
+        self._owner = owner
         # Made here, so that a stop finds it also before the task has made its first step.
         self._scope = trio.CancelScope()
         self._has_left = False
@@ -114,8 +125,8 @@ class Holding:
         else:
             self._scope.cancel()
 
-    async def run(self) -> TriologueError | None:
-        """Hold it until it is gone; returns why it went, and None when we closed it."""
+    async def run(self) -> None:
+        """Hold it until it is gone."""
         error: TriologueError | None = None
         with self._scope, AtHome(self._conversation.home):
             try:
@@ -123,7 +134,11 @@ class Holding:
                 self._wants = wanted_start(options)
                 self._world.writers.enter(self._conversation.key, options)
                 await self._wait_for_room(options)
-                error = await self._serve(options)
+                servants = self._servants(options)
+                async with servants:
+                    self.callbacks = servants.callbacks
+                    async with self._history(options) as started:
+                        error = await self._connect(started, servants.notices)
             except TriologueError as failure:
                 error = failure
             finally:
@@ -133,7 +148,7 @@ class Holding:
                 self._unsent = []
                 self._world.writers.leave(self._conversation.key)
                 self._world.oversight.leave(self._conversation, self._start.generation)
-        return error
+        self._owner.let_go(self._start.generation, error)
 
     def _tell_start(self, error: TriologueError | None = None) -> None:
         """What became of the start; nothing where that is known."""
@@ -149,18 +164,17 @@ class Holding:
         await self._world.oversight.enter(self._conversation, self._start.generation, options)
         self.waits_for = None
 
-    async def _serve(self, options: Options) -> TriologueError | None:
-        agent = self._conversation.agent
+    def _servants(self, options: Options) -> Servants:
+        agent, owner = self._conversation.agent, self._owner
         tokens = agent.tokens if isinstance(agent, ProvidesTokens) else None
-        servants = Servants(options, tokens, self._world, self._conversation, post=self._post, fail=self._fail)
-        async with servants:
-            self.callbacks = servants.callbacks
-            journal, store = self._conversation.journal, self._world.store
-            if store is not None and journal is not None and isinstance(agent, MirrorsHistories):
-                async with found_history(agent, options, store, journal) as options:
-                    return await self._connect(options, servants.notices)
-            return await self._connect(options, servants.notices)
-        raise AssertionError("this swallows no exception")
+        return Servants(options, tokens, self._world, self._conversation, post=owner.post, fail=owner.crash)
+
+    def _history(self, options: Options) -> AbstractAsyncContextManager[Options]:
+        """In this block the agent finds its own history, where that is kept; gives the options to start with."""
+        agent, journal, store = self._conversation.agent, self._conversation.journal, self._world.store
+        if store is not None and journal is not None and isinstance(agent, MirrorsHistories):
+            return found_history(agent, options, store, journal)
+        return nullcontext(options)
 
     def _launch_options(self) -> Options:
         start = self._start
@@ -172,7 +186,7 @@ class Holding:
     async def _connect(self, options: Options, notices: Notices) -> TriologueError | None:
         """Hold the connection; returns why it ended, so that no nursery makes a group of it."""
         agent, world, generation = self._conversation.agent, self._world, self._start.generation
-        place = Place(world.carrier, world.starting, lambda: self._apply(on.Admitted(generation)))
+        place = Place(world.carrier, world.starting, lambda: self._owner.apply(on.Admitted(generation)))
 
         journal = self._conversation.journal
         mirrors = agent if isinstance(agent, MirrorsHistories) else None
@@ -182,7 +196,7 @@ class Holding:
                 notices.look(batch)
             if journal is not None and mirrors is not None:
                 batch = without_mirrors(batch, mirrors, options, journal)
-            self._hear(generation, batch)
+            self._owner.hear(generation, batch)
             place.leave()  # it speaks, so it has started
             if self._session.link.was_greeted:
                 self._tell_start()
@@ -196,13 +210,13 @@ class Holding:
                 place.opened()
                 steps = tuple(agent.preparations(options)) if isinstance(agent, PreparesSessions) else ()
                 last = tuple(agent.conclusions(options)) if isinstance(agent, ConcludesSessions) else ()
-                self._apply(on.Linked(generation, agent.initialize(options), steps, last))
+                self._owner.apply(on.Linked(generation, agent.initialize(options), steps, last))
                 gone = await connection.wait_exit()
                 self._has_left = True
             # Nothing of it is alive; but callbacks and MCP servers, which are ended next, may take their time.
             error = agent.diagnose(gone, self._session.refusal, options)
             self._tell_start(error)
-            self._apply(lost(generation, error))
+            self._owner.apply(lost(generation, error))
             await notices.finish(gone.code, world.deadlines.close)
             return error
         except TriologueError as error:

@@ -69,10 +69,10 @@ class Permissions:
         self.mode = mode
         self._directories = list(directories)
         self._cwd = self._directories[0]
-        self._rules: dict[str, list[Rule]] = {
-            "allow": [rule for text in allowed if (rule := parse_rule(text))],
-            "deny": [rule for text in disallowed if (rule := parse_rule(text))],
-            "ask": [],
+        self._rules: dict[str, tuple[Rule, ...]] = {
+            "allow": tuple(rule for text in allowed if (rule := parse_rule(text))),
+            "deny": tuple(rule for text in disallowed if (rule := parse_rule(text))),
+            "ask": (),
         }
 
     def removes(self, name: str) -> bool:
@@ -142,15 +142,16 @@ class Permissions:
         return True
 
     def _apply(self, update: PermissionUpdate) -> None:
-        rules = [Rule(each.tool_name, each.rule_content) for each in update.rules or ()]
-        kept = self._rules[update.behavior or "allow"]
+        rules = tuple(Rule(each.tool_name, each.rule_content) for each in update.rules or ())
+        behavior = update.behavior or "allow"
+        kept = self._rules[behavior]
         match update.type:
             case "addRules":
-                kept += [rule for rule in rules if rule not in kept]
+                self._rules[behavior] += tuple(rule for rule in rules if rule not in kept)
             case "replaceRules":
-                kept[:] = rules
+                self._rules[behavior] = rules
             case "removeRules":
-                kept[:] = [rule for rule in kept if rule not in rules]
+                self._rules[behavior] = tuple(rule for rule in kept if rule not in rules)
             case "setMode":
                 self.mode = update.mode or self.mode
             case "addDirectories":

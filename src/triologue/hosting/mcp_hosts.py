@@ -35,7 +35,7 @@ class McpHosts:
 
     def __init__(self, servers: Mapping[str, McpServer], start_soon: StartSoon) -> None:
         self._start_soon = start_soon
-        self._begun_with = dict(servers)
+        self._begun_with = servers
         self._hosts = {name: _Host(server, start_soon) for name, server in servers.items()}
         self._added = _NONE
         self._is_closed = False

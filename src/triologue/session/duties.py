@@ -1,6 +1,5 @@
 """What the agent asked of us: each of its requests until it is answered or taken back."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import final
 
@@ -60,7 +59,7 @@ class Duties:
         self._count = 0
         self._open: dict[str, Duty] = {}
         self._permissions: dict[str, Duty] = {}
-        self._answers: OrderedDict[str, PermissionAnswered] = OrderedDict()
+        self._answers: dict[str, PermissionAnswered] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -102,7 +101,7 @@ class Duties:
         """A permission request was settled."""
         self._answers[answered.id] = answered
         if len(self._answers) > REMEMBERED_ANSWERS:
-            self._answers.popitem(last=False)
+            del self._answers[next(iter(self._answers))]
 
     def answer_of(self, permission_id: str) -> PermissionAnswered | None:
         """How a permission request was settled, as long as that is remembered."""
