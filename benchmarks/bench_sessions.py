@@ -53,8 +53,8 @@ async def measure(cell: Cell) -> dict[str, Any]:
     limits = tri.Limits(
         log_bytes=2**20, max_live=cell["sessions"] + CALLERS
     )  # the whole history stays, so that it can be told
-    deadlines = tri.Deadlines(idle=None)
-    async with tri.open_manager(tri.Embedded(model=Brief()), limits=limits, deadlines=deadlines) as manager:
+    # With the usual deadlines: a session at rest has the timer that it would hibernate by, and that weighs something too.
+    async with tri.open_manager(tri.Embedded(model=Brief()), limits=limits) as manager:
 
         async def talk(session: tri.Session, turns: int = cell["turns"]) -> None:
             for _ in range(turns):

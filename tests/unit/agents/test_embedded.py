@@ -89,6 +89,16 @@ async def test_a_conversation(autojump_clock: MockClock) -> None:
     assert len(line.results) == 2
 
 
+async def test_at_rest_it_has_no_task(autojump_clock: MockClock) -> None:
+    before = trio.lowlevel.current_statistics().tasks_living
+    async with connect() as line:
+        for number in range(3):
+            await wait_all_tasks_blocked()
+            assert (trio.lowlevel.current_statistics().tasks_living, len(line.results)) == (before, number)
+            line.ask("Hello")
+    assert line.results == ["Hello! What can I do for you?"] * 3
+
+
 async def test_leaving_the_block_lets_a_short_turn_finish(autojump_clock: MockClock) -> None:
     async with connect(Embedded(model=OfflineModel(piece_delay=0.1))) as line:
         line.ask("Say a b c")

@@ -111,6 +111,16 @@ async def test_a_turn_says_exactly_this(autojump_clock: MockClock) -> None:
     assert host.exit == Exit(code=0)
 
 
+async def test_each_result_has_what_was_used_until_then() -> None:
+    host = await talk("One", "Two", model=Scripted(said("1", cost_usd=0.5), said("2", cost_usd=0.25)))
+    results = [message for message in host.said if isinstance(message, ResultMessage)]
+    costs = [(message.model_usage, message.model_usage_since_last_result) for message in results]
+    assert [tuple((usage or {})["scripted"]["costUSD"] for usage in usages) for usages in costs] == [
+        (0.5, 0.5),
+        (0.75, 0.25),
+    ]
+
+
 async def test_prompts_without_a_uuid_have_no_lifecycle() -> None:
     host = await talk("Hello")
     assert host.story == [
