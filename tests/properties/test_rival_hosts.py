@@ -1,7 +1,5 @@
 """Law 13 across hosts: two of them on one store, which stand still for longer than their leases whenever it suits nobody."""
 
-from contextlib import AsyncExitStack
-
 import trio
 from hypothesis import given, strategies as st
 from msgspec import Struct
@@ -49,13 +47,13 @@ class Rivals:
     async def run(self, deeds: list[Deed]) -> None:
         agent = ScriptedAgent()
         agent.on("long", Wait(3))
-        async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
-            managers = [
-                await stack.enter_async_context(
-                    tri.open_manager(agent, store=disk.as_store, deadlines=tri.Deadlines(lease=LEASE, drain=1))
-                )
-                for disk in self.disks
-            ]
+        deadlines = tri.Deadlines(lease=LEASE, drain=1)
+        async with (
+            tri.open_manager(agent, store=self.disks[0].as_store, deadlines=deadlines) as one,
+            tri.open_manager(agent, store=self.disks[1].as_store, deadlines=deadlines) as other,
+            trio.open_nursery() as nursery,
+        ):
+            managers = [one, other]
             for deed in deeds:
                 nursery.start_soon(self._do, managers[deed.host], self.disks[deed.host], deed)
                 await trio.sleep(deed.seconds)
