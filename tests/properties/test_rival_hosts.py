@@ -1,5 +1,6 @@
 """Law 13 across hosts: two of them on one store, which stand still for longer than their leases whenever it suits nobody."""
 
+import pytest
 import trio
 from hypothesis import given, strategies as st
 from msgspec import Struct
@@ -7,7 +8,7 @@ from msgspec import Struct
 import triologue as tri
 from tests.support.one_writer import check_one_writer
 from tests.support.slow_store import SlowStore
-from triologue.stores import MemoryStore
+from triologue.stores import MemoryStore, memory
 from triologue.testing import ScriptedAgent, Wait, run_virtual
 
 LEASE = 5.0
@@ -99,3 +100,18 @@ def test_a_session_has_one_writer_among_hosts(deeds: list[Deed], seed: int) -> N
         await rivals.check()
 
     run_virtual(main, seed=seed, max_seconds=10_000)
+
+
+def test_without_leases_it_would_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of a store that takes in whatever comes: two turns run at once, and the log shows it."""
+    monkeypatch.setattr(MemoryStore, "_holds", lambda *_: True)
+    monkeypatch.setattr(memory, "check_free", lambda *_, **__: None)
+    monkeypatch.setattr(memory, "new_records", lambda write, **_: write.records)
+
+    async def main() -> None:
+        rivals = Rivals()
+        await rivals.run([Deed("long", 0, "a", 0.5), Deed("long", 1, "a", 5.0)])
+        await rivals.check()
+
+    with pytest.raises(AssertionError):
+        run_virtual(main, seed=0, max_seconds=10_000)

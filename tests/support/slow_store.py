@@ -1,11 +1,12 @@
 """A store whose disk can be held up, and can be full."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import trio
 
 from triologue.errors import StoreError
-from triologue.ports import Append, SessionStore
+from triologue.ports import Append, Lease, SessionStore
 from triologue.stores import MemoryStore
 
 
@@ -26,8 +27,12 @@ class SlowStore:
     def as_store(self) -> SessionStore:
         return cast("SessionStore", self)
 
+    async def renew(self, leases: Sequence[Lease], *, ttl: float) -> list[Lease]:
+        await self._goes_on.wait()
+        return await self.kept.renew(leases, ttl=ttl)
+
     def hold(self) -> None:
-        """Appends wait from now on."""
+        """What is written waits from now on; leases are not renewed either."""
         self._goes_on = trio.Event()
 
     def go_on(self) -> None:

@@ -207,7 +207,7 @@ class Shelf:
                 with trio.fail_after(PATIENCE):
                     kept = await self.store.renew([each.lease for each in journals.values()], ttl=self._ttl)
             except Exception as error:  # noqa: BLE001 - a bug of the store's too; the store itself refuses who is late
-                logger.warning("%d leases could not be renewed: %s", len(journals), error)
+                logger.warning("%d leases could not be renewed: %r", len(journals), error)
                 continue
             self._renewed(journals, {lease.key: lease for lease in kept})
 

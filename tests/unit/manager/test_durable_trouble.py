@@ -1,6 +1,7 @@
 """Sessions of a store when something is in their way: a slow disk, a full one, a cancelled caller, another host."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -273,7 +274,7 @@ async def test_a_store_with_a_bug_breaks_no_manager(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Odd(SlowStore):
-        async def renew(self, *arguments: object, **more: object) -> None:
+        async def renew(self, leases: Sequence[tri.Lease], *, ttl: float) -> list[tri.Lease]:
             raise KeyError("renew")
 
         async def release(self, lease: tri.Lease) -> None:
@@ -284,7 +285,7 @@ async def test_a_store_with_a_bug_breaks_no_manager(
         await trio.sleep(20)
         await manager.session("k").hibernate()
         assert (await manager.session("k").ask("two")).result is not None
-    assert "1 leases could not be renewed: 'renew'" in caplog.text
+    assert "1 leases could not be renewed: KeyError('renew')" in caplog.text
 
 
 @pytest.mark.parametrize("what", [{"id": "\ud800"}, {"key": "\ud800"}])
