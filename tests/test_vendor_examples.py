@@ -21,6 +21,9 @@ OF_CLAUDE = [name for name in NAMES if name.startswith("claude.")]
 VARIABLES = ("CLAUDE_CODE_CLI_PATH", "QODERCLI_PATH", "CORTEX_CODE_CLI_PATH")
 MAX_LINES = 60
 
+# Those that the default suite runs; the slow one runs all.
+SOON = {"claude.continue_conversation", "cortex.fork", "qoder.sessions"}
+
 WRITE = {
     "file_path": "mean.py",
     "content": "def mean(numbers):\n    return sum(numbers) / len(numbers)\n",
@@ -284,7 +287,9 @@ def checked_prices(output: str) -> str:
     return re.sub(r"\$[\d.]+", "$N", output)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name if name in SOON else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 async def test_on_our_agent(
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,8 @@ from tests.foreign.table import GROUPS, run_group
 from tests.support.standin_program import agent_program, clean_environment
 
 QUICK = {
-    "asyncio": ("Hooks", "Permissions", "Tools of the host", "Turns"),
-    "trio": ("Control requests", "Conversations", "Permissions", "The process"),
+    "asyncio": ("Hooks", "Tools of the host", "Turns"),
+    "trio": ("Control requests", "Conversations", "Permissions"),
 }
 CASES = [
     pytest.param(loop, group, marks=() if group in QUICK[loop] else pytest.mark.slow)

@@ -41,6 +41,7 @@ async def read_until_text(events: Subscription, wanted: str) -> list[tri.Event]:
     return seen
 
 
+@pytest.mark.slow
 async def test_its_messages_are_nobodys(place: CleanPlace) -> None:
     async with open_signpost(place.cwd) as post, open_live_manager(place, BASH) as manager:
         session = manager.session("a")
@@ -96,6 +97,7 @@ async def test_a_prompt_sent_while_it_runs_gets_its_own_result(place: CleanPlace
         assert (await read_story(second)).said == "mine"
 
 
+@pytest.mark.slow
 async def test_a_prompt_that_waits_behind_it_can_be_interrupted(place: CleanPlace) -> None:
     async with open_signpost(place.cwd) as post, open_live_manager(place, BASH) as manager:
         session = manager.session("a")
@@ -134,6 +136,7 @@ async def test_asking_again_and_again_around_it_loses_nothing(place: CleanPlace)
         assert turns == asked
 
 
+@pytest.mark.slow
 async def test_many_prompts_at_once_around_it(place: CleanPlace) -> None:
     async with open_signpost(place.cwd) as post, open_live_manager(place, BASH) as manager:
         session = manager.session("a")

@@ -24,6 +24,7 @@ async def test_a_fork_goes_on_alone_and_the_original_stays(place: CleanPlace) ->
             await original.fork("b")
 
 
+@pytest.mark.slow
 async def test_a_fork_with_a_chosen_id(place: CleanPlace) -> None:
     chosen = str(uuid.uuid4())
     async with open_live_manager(place) as manager:
@@ -36,6 +37,7 @@ async def test_a_fork_with_a_chosen_id(place: CleanPlace) -> None:
         assert (result.session_id, result.result) == (chosen, "echo[3]: first | second | third")
 
 
+@pytest.mark.slow
 async def test_a_fork_while_the_original_runs(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         original = manager.session("a")
@@ -75,6 +77,7 @@ async def test_a_fork_of_a_fork_asleep(place: CleanPlace) -> None:
         assert len({statistics.session_id for statistics in manager.sessions()}) == 4
 
 
+@pytest.mark.slow
 async def test_nothing_to_fork_yet(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         with pytest.raises(tri.InvalidOption):
@@ -123,6 +126,7 @@ async def test_hibernating_waits_for_what_runs_and_close_does_not(place: CleanPl
         assert [(await turn.wait()).kind for turn in (running, waiting)] == ["interrupted", "cancelled"]
 
 
+@pytest.mark.slow
 async def test_a_chosen_id_is_used_and_then_taken(place: CleanPlace) -> None:
     chosen = str(uuid.uuid4())
     async with open_live_manager(place) as manager:
@@ -134,6 +138,7 @@ async def test_a_chosen_id_is_used_and_then_taken(place: CleanPlace) -> None:
         assert (taken.kind, taken.reason) == ("failed", "SessionIdInUse")
 
 
+@pytest.mark.slow
 async def test_an_unknown_id_is_not_found_and_the_key_can_start_fresh(place: CleanPlace) -> None:
     unknown = str(uuid.uuid4())
     async with open_live_manager(place) as manager:

@@ -93,6 +93,7 @@ async def test_mid_tool_and_the_tools_that_it_orphaned_are_gone(place: CleanPlac
         assert "session ended before this call's result was recorded" in str(history)
 
 
+@pytest.mark.slow
 async def test_leaving_with_exit_code_0_in_the_middle_is_a_crash_too(place: CleanPlace) -> None:
     wrapper = place.cwd / "claude.sh"
     wrapper.write_text(f'#!/bin/sh\n"{find_claude()}" "$@"\nexit 0\n')
@@ -161,6 +162,7 @@ async def test_killed_again_and_again_it_forgets_nothing(place: CleanPlace) -> N
         assert (await session.ask("and now?")).result == f"echo[7]: {' | '.join(said)} | and now?"
 
 
+@pytest.mark.slow
 async def test_stderr_comes_by_lines_and_its_end_is_on_the_error(place: CleanPlace) -> None:
     lines: list[str] = []
     options = tri.Options(stderr=lines.append, extra_args={"no-such-flag": None})

@@ -78,6 +78,7 @@ async def test_what_does_not_finish_in_time_is_interrupted_tools_included(place:
     assert [(await turn.wait()).kind for turn in turns] == ["interrupted"] * 2
 
 
+@pytest.mark.slow
 async def test_leaving_by_an_exception_waits_for_nothing(place: CleanPlace) -> None:
     turns: list[Turn] = []
     options = tri.Options(allowed_tools=["Bash"])
@@ -95,6 +96,7 @@ async def test_leaving_by_an_exception_waits_for_nothing(place: CleanPlace) -> N
     assert [(await turn.wait()).kind for turn in turns] == ["interrupted", "interrupted", "cancelled"]
 
 
+@pytest.mark.slow
 async def test_being_cancelled_waits_for_nothing_either(place: CleanPlace) -> None:
     with trio.CancelScope() as scope:
         async with open_live_manager(place, deadlines=tri.Deadlines(drain=1000)) as manager:

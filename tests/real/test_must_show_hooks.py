@@ -127,6 +127,7 @@ async def test_one_decides_about_a_tool(place: CleanPlace) -> None:
     assert story.said == "on"
 
 
+@pytest.mark.slow
 async def test_one_that_raises_or_says_nonsense_is_told_of_and_decides_nothing(place: CleanPlace) -> None:
     async def fail(given: Any, tool_use_id: str | None, context: tri.HookContext) -> dict[str, Any]:
         raise RuntimeError("boom")
@@ -165,6 +166,7 @@ async def test_one_that_raises_or_says_nonsense_is_told_of_and_decides_nothing(p
     assert story.said == "on"
 
 
+@pytest.mark.slow
 async def test_one_that_is_late_is_cancelled_and_its_tool_does_not_run(place: CleanPlace) -> None:
     endless, line = Endless(), tap(place)
     options = tri.Options(

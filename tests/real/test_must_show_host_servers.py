@@ -28,6 +28,7 @@ async def wave(hand: str) -> str:
     return f"waved {hand}"
 
 
+@pytest.mark.slow
 async def test_a_server_is_switched_off_and_on_and_connected_again(place: CleanPlace) -> None:
     options = tri.Options(
         mcp_servers={"desk": [greet], "hall": [wave]}, allowed_tools=["mcp__desk", "mcp__hall"], env=ALL_SHOWN

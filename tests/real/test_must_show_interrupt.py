@@ -58,6 +58,7 @@ async def test_mid_tool_and_its_processes_are_gone(place: CleanPlace) -> None:
         await wait_no_sleepers(place.marker)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["before headers", "after headers", "mid"])
 async def test_in_a_request_that_hangs(place: CleanPlace, where: str) -> None:
     async with open_live_manager(place) as manager:
@@ -70,6 +71,7 @@ async def test_in_a_request_that_hangs(place: CleanPlace, where: str) -> None:
         assert (await session.ask("and now?")).result == f"echo[2]: {prompt} | and now?"
 
 
+@pytest.mark.slow
 async def test_while_the_agent_starts_the_turn_never_reaches_it(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")
@@ -92,6 +94,7 @@ async def test_right_behind_a_prompt(place: CleanPlace) -> None:
             assert (await session.ask("[[say fine]]")).result == "fine"
 
 
+@pytest.mark.slow
 async def test_when_nothing_runs(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")
@@ -161,6 +164,7 @@ async def test_turns_that_wait_are_kept(place: CleanPlace) -> None:
         assert [outcome.unwrap().result for outcome in outcomes[1:]] == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 async def test_an_abort_event_interrupts_and_leaves_the_session_alive(place: CleanPlace) -> None:
     abort = trio.Event()
     async with open_live_manager(place, tri.Options(abort_event=abort)) as manager:
@@ -174,6 +178,7 @@ async def test_an_abort_event_interrupts_and_leaves_the_session_alive(place: Cle
         assert session.pid == pid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["stream", "tool"])
 async def test_leaving_the_block_of_a_turn_interrupts_it(place: CleanPlace, where: str) -> None:
     async with (
@@ -189,6 +194,7 @@ async def test_leaving_the_block_of_a_turn_interrupts_it(place: CleanPlace, wher
         await wait_no_sleepers(place.marker)
 
 
+@pytest.mark.slow
 async def test_cancelling_ask_interrupts_its_turn(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")

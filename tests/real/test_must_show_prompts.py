@@ -30,6 +30,7 @@ async def test_a_prompt_reaches_the_model_as_written(place: CleanPlace, prompt: 
     assert "xyzzy" not in str(request.body)
 
 
+@pytest.mark.slow
 async def test_commands_run_when_they_are_asked_for(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")
@@ -58,6 +59,7 @@ async def test_clear_begins_a_new_conversation_and_the_session_follows(place: Cl
         assert (await session.ask("third")).result == "echo[2]: second | third"
 
 
+@pytest.mark.slow
 async def test_pictures_reach_the_model(place: CleanPlace) -> None:
     picture = tri.ImageBlock(source={"type": "base64", "media_type": "image/png", "data": PNG})
     async with open_live_manager(place) as manager:
@@ -75,6 +77,7 @@ async def test_partial_messages_come_before_the_whole_one(place: CleanPlace) -> 
     assert kinds == [*partials, ("AssistantMessage", "word1 word2 word3 word4 word5")]
 
 
+@pytest.mark.slow
 async def test_the_limit_of_round_trips_fails_the_turn_and_not_the_session(place: CleanPlace) -> None:
     async with open_live_manager(place, tri.Options(max_turns=2, allowed_tools=["Bash"])) as manager:
         session = manager.session("a")
@@ -85,6 +88,7 @@ async def test_the_limit_of_round_trips_fails_the_turn_and_not_the_session(place
         assert (await session.ask("[[say still here]]")).result == "still here"
 
 
+@pytest.mark.slow
 async def test_the_budget_fails_the_turn(place: CleanPlace) -> None:
     async with open_live_manager(place, tri.Options(max_budget_usd=0.01, allowed_tools=["Bash"])) as manager:
         session = manager.session("a")

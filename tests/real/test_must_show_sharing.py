@@ -27,6 +27,7 @@ def agents(place: CleanPlace) -> set[int]:
     return {each.pid for each in processes_with(place.marker) if "--output-format" in each.command}
 
 
+@pytest.mark.slow
 async def test_a_429_closes_the_gate_for_the_account(place: CleanPlace) -> None:
     once = tri.Options(env={"CLAUDE_CODE_MAX_RETRIES": "0"})
     other = tri.Options(env={"CLAUDE_CODE_MAX_RETRIES": "0", "ANTHROPIC_API_KEY": "another"})

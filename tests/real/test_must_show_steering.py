@@ -45,6 +45,7 @@ async def test_a_steer_while_the_model_speaks_is_a_turn_of_its_own(place: CleanP
         ]
 
 
+@pytest.mark.slow
 async def test_a_steer_that_an_interrupt_drops_is_answered_all_the_same(place: CleanPlace) -> None:
     async with open_live_manager(place, tri.Options(include_partial_messages=True)) as manager:
         session = manager.session("a")
@@ -58,6 +59,7 @@ async def test_a_steer_that_an_interrupt_drops_is_answered_all_the_same(place: C
         assert (await steer.wait()).unwrap().result == "steered"
 
 
+@pytest.mark.slow
 async def test_a_steer_that_is_withdrawn_never_runs(place: CleanPlace) -> None:
     async with open_live_manager(place, tri.Options(include_partial_messages=True)) as manager:
         session = manager.session("a")

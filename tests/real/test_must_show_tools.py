@@ -61,6 +61,7 @@ async def test_a_file_is_written_read_and_edited_where_edits_are_accepted(place:
     assert "roses are blue" in seen.results[0][1]
 
 
+@pytest.mark.slow
 async def test_tools_in_parallel_and_one_that_fails(place: CleanPlace) -> None:
     async with open_live_manager(place, tri.Options(allowed_tools=["Bash"])) as manager:
         script = bash("echo one") + bash("echo two").replace("[[tool", "[[and tool") + bash("echo no >&2; exit 3")
@@ -73,6 +74,7 @@ async def test_tools_in_parallel_and_one_that_fails(place: CleanPlace) -> None:
     assert (story.said, (await turn.wait()).kind) == ("on", "answered")
 
 
+@pytest.mark.slow
 async def test_a_tool_that_nobody_allowed_is_refused_and_the_turn_goes_on(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         turn = await manager.session("files").send(bash("touch forbidden") + "[[say as you wish]]")

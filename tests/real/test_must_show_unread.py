@@ -61,6 +61,7 @@ async def test_interrupt_and_control_requests_return_while_nobody_reads(place: C
         assert place.api.turns[-1].body["model"] == "model-b"
 
 
+@pytest.mark.slow
 async def test_a_permission_is_answered_and_mcp_status_told_while_nobody_reads(place: CleanPlace) -> None:
     asked = trio.Event()
     options = PARTIALS.over(tri.Options(mcp_servers={"desk": [greet]}))
@@ -88,6 +89,7 @@ async def test_a_permission_is_answered_and_mcp_status_told_while_nobody_reads(p
             assert kinds.count(tri.PermissionAsked) == kinds.count(tri.PermissionAnswered) == 1
 
 
+@pytest.mark.slow
 async def test_one_who_reads_slowly_slows_no_one(place: CleanPlace) -> None:
     async with open_live_manager(place, PARTIALS, limits=ROOMY) as manager:
         session = manager.session("a")

@@ -194,7 +194,7 @@ def terminate(terminal: Terminal) -> int:
     ("arguments", "shown"),
     [
         (["run", "--agent", "embedded", "Count to 400000"], " 7 8 9 "),
-        (["demo", "--pace", "0.5", "--sessions", "20"], "1 running"),
+        pytest.param(["demo", "--pace", "0.5", "--sessions", "20"], "1 running", marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_ends_a_command(stop: Callable[[Terminal], int], arguments: list[str], shown: str) -> None:
