@@ -156,7 +156,9 @@ class Session(Controls):
         id: str | None = None,
         meta: dict[str, str] | None = None,
     ) -> Turn:
-        """Send a prompt; return when it is accepted. The turn then belongs to the session, and not to this scope.
+        """Send a prompt; return when it is accepted, and on disk where there is a store.
+
+        The turn then belongs to the session, and not to this scope.
 
         Args:
             prompt: text, blocks, a vendor's user frame or a `UserMessage`.
@@ -171,6 +173,8 @@ class Session(Controls):
             SessionFailed: its agents died too often; `retry_at` tells when it opens again.
             InvalidOption: no prompt; an id that another prompt has; an `overlap` that there is not.
             ManagerClosed: the manager's block is being left.
+            SessionElsewhere: another host has it, where there is a store.
+            StoreError: it could not be kept.
         """
         return await self._intake.send(user_frame(prompt), overlap=overlap, id=id, meta=meta)
 

@@ -259,7 +259,8 @@ async def test_options_may_depend_on_the_key() -> None:
         assert (await manager.session("a").ask("Which model are you?")).result == "I am model of a."
 
 
-async def test_a_thousand_conversations_at_once() -> None:
+@pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.slow)])
+async def test_many_conversations_at_once(count: int) -> None:
     async with opened() as manager:
 
         async def talk(number: int) -> None:
@@ -270,9 +271,9 @@ async def test_a_thousand_conversations_at_once() -> None:
             assert (await session.ask("What do I like?")).result == f"You like {number}."
 
         async with trio.open_nursery() as nursery:
-            for number in range(1000):
+            for number in range(count):
                 nursery.start_soon(talk, number)
-        assert (len(manager.sessions()), manager.statistics().timers) == (1000, 1000)
+        assert (len(manager.sessions()), manager.statistics().timers) == (count, count)
 
 
 async def test_deleting_a_key_frees_it() -> None:

@@ -12,8 +12,10 @@ import triologue as tri
 from triologue.testing import LawBroken, Program, Say, SessionMachine, invariant, operation
 from triologue.testing.machine import OwnOperation
 
-# Without hypothesis' explanations, which take long.
-FINDS = settings(max_examples=200, deadline=None, database=None, phases=[Phase.generate, Phase.shrink])
+# Without hypothesis' explanations, which take long; the same way each time, because shrinking sometimes stops one step early.
+FINDS = settings(
+    max_examples=200, deadline=None, database=None, derandomize=True, phases=[Phase.generate, Phase.shrink]
+)
 
 
 class Desk(SessionMachine):
