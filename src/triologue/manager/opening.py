@@ -63,9 +63,8 @@ async def open_manager(
     """Open a manager of conversations.
 
     Leaving the block drains it: nothing new is taken in, turns that run may go on for `deadlines.drain`, then they are
-    interrupted; turns that wait end as `cancelled`, and whoever asks for their result gets `ManagerClosed`, but in a
-    store they go on to wait, for `recover()`. Afterwards no task and no process of it is alive. When the block is left
-    by an exception, nothing is waited for.
+    interrupted; whoever waits for others gets `ManagerClosed`, and in a store these wait for `recover()`. Afterwards no
+    task and no process of it is alive. When the block is left by an exception, nothing is waited for.
 
     Args:
         agent: who holds the conversations; None: the one that `$TRIOLOGUE_AGENT` names, else Claude Code.
