@@ -117,7 +117,7 @@ async def test_nothing_of_it_is_alive_afterwards(carrier: ProcessCarrier, nobody
     async with carrier.spawn(shell(script, account=nobody), sink=ear) as connection:
         pids = await ear.wait_pids(HERD_SIZE)
         assert {Path(f"/proc/{pid}").stat().st_uid for pid in pids} == {nobody.uid}
-        assert set(pids) < set(await connection.descendants())
+        assert set(pids) <= set(await connection.descendants())
         pids.append(connection.pid or 0)
         # Another one, so that what is found without a cookie is not taken for this one's.
         async with carrier.spawn(shell("exec cat"), sink=Ear()):
