@@ -28,7 +28,8 @@ async def fight(folder: Path, names: list[str], sessions: int, seconds: float) -
 
     async def run(name: str, task_status: trio.TaskStatus[trio.Process]) -> None:
         argv = [sys.executable, str(PROGRAM), str(folder / "sessions.db"), name, str(sessions), str(seconds)]
-        host = await trio.lowlevel.open_process(argv, env=env, stdout=subprocess.PIPE)
+        # Of a session of its own: a stopped process can cost its whole process group a SIGHUP.
+        host = await trio.lowlevel.open_process(argv, env=env, stdout=subprocess.PIPE, start_new_session=True)
         task_status.started(host)
         assert host.stdout is not None
         said = b"".join([chunk async for chunk in host.stdout])

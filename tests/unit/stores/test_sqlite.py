@@ -320,7 +320,7 @@ trio.run(main, sys.argv[1], int(sys.argv[2]))
 
 def open_writer(path: Path, count: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", WRITER, str(path), str(count)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
 async def test_two_processes_share_a_file_and_one_that_slept_too_long_is_fenced(path: Path) -> None:
