@@ -118,8 +118,8 @@ def an_interrupt_waits_in_line(patch: pytest.MonkeyPatch) -> None:
     """A turn that interrupts goes behind those that wait."""
     put = Mailbox.put
 
-    def put_last(self: Any, turn: Waiting) -> str | None:
-        into = put(self, turn)
+    def put_last(self: Any, turn: Waiting, **more: Any) -> str | None:
+        into = put(self, turn, **more)
         if into is None:
             self._turns.move_to_end(turn.turn_id)
         return into
