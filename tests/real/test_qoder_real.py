@@ -22,6 +22,7 @@ from triologue.cli.handshake import start_once
 from triologue.errors import AgentStartError, InvalidOption, NotLoggedIn, TriologueError
 from triologue.messages import FetchJobToken
 from triologue.options import HookMatcher, Options
+from triologue.wire import Dialogue
 
 PATIENCE = 60.0
 ID = "688c0727-6f95-4d66-8683-e80df56b0870"
@@ -97,6 +98,17 @@ async def test_without_a_login_it_says_so_and_leaves(place: Place) -> None:
             f"(its config folder is {str(place.home / '.qoder')!r})"
         ),
     )
+
+
+async def test_without_a_login_it_leaves_with_41(place: Place) -> None:
+    agent, options = Qoder(environ=place.env), place.options()
+    async with (
+        open_carrier(grace=PATIENCE) as carrier,
+        agent.connect(options, sink=lambda batch: None, carrier=carrier) as connection,
+    ):
+        connection.send(Dialogue().ask(agent.initialize(options)))
+        with trio.fail_after(PATIENCE):
+            assert (await connection.wait_exit()).code == 41
 
 
 async def test_a_turn_fails_with_that_reason(place: Place) -> None:
