@@ -118,7 +118,8 @@ class AlreadyAnswered(CallerError):
 class WouldDeadlock(CallerError):
     """A tool, hook or permission callback of a session waits for that session, straight or through others.
 
-    The turn that it runs in cannot end before it returns, and the turn that it waits for cannot begin before that.
+    The turn that it runs in cannot end before it returns, and the turn that it waits for cannot begin before that. The
+    same goes for one that waits for another session, where all room for agents is held by sessions that wait like this.
     """
 
 

@@ -98,7 +98,7 @@ def a_cancel_stops_what_runs(patch: pytest.MonkeyPatch) -> None:
 def what_is_dropped_is_cancelled(patch: pytest.MonkeyPatch) -> None:
     """A prompt that an agent drops, since the turn before it was interrupted, ends with that turn."""
 
-    def end(self: Any, turns: list[Any], *, is_known: bool) -> None:
+    def end(self: Any, turns: list[Any]) -> None:
         for turn in turns:
             self._session.settle_turn(turn.turn_id, cancelled("dropped"))
 

@@ -16,6 +16,7 @@ from triologue.manager import Session, intake
 from triologue.messages import HookCallback
 from triologue.options import Overlap
 from triologue.session import inputs as on
+from triologue.supervision.circles import Circles
 from triologue.testing import AgentTurn, CallHost, Say, ScriptedAgent, UseTool, Wait, run_virtual
 
 LAW = Law(
@@ -54,6 +55,7 @@ class Case(Struct, frozen=True):
     acts: tuple[Act, ...]
     tells_lifecycle: bool
     folds: bool
+    max_live: int | None
     seed: int
 
 
@@ -71,6 +73,7 @@ CASES = st.builds(
     st.lists(acts(3), min_size=1, max_size=3).map(tuple),
     tells_lifecycle=st.booleans(),
     folds=st.booleans(),
+    max_live=st.sampled_from([None, 1, 2]),
     seed=st.integers(0, 2**16),
 )
 
@@ -78,7 +81,7 @@ CASES = st.builds(
 @LAW.holds(CASES)
 def test_asking_oneself_never_hangs(case: Case) -> None:
     """Tools, hooks and permission callbacks ask, read, cancel, hibernate, close ... their own and other sessions, in circles
-    too, without any deadline: each call gives something or raises one of our errors, and every turn ends."""
+    too, with room for all of them or for few, without any deadline: each call gives something or raises one of our errors, and every turn ends."""
     circle = Circle(case)
     run_virtual(circle.main, seed=case.seed, max_seconds=10_000)
     assert circle.wrong == []
@@ -103,6 +106,12 @@ def hibernating_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Session, "hibernate", lambda self: self._leave(on.Rest))
 
 
+@LAW.broken_by
+def room_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    """A callback may wait for a session that finds no room before it returns."""
+    patch.setattr(Circles, "look", lambda self: None)
+
+
 class Circle:
     """Sessions whose callbacks use each other."""
 
@@ -120,7 +129,8 @@ class Circle:
             can_use_tool=self.permit,
             hooks={"PreToolUse": [tri.HookMatcher(hooks=[self.hook])]},
         )
-        async with tri.open_manager(self.agent, options=options, deadlines=ENDLESS) as self.manager:
+        limits = tri.Limits(max_live=self.case.max_live)
+        async with tri.open_manager(self.agent, options=options, deadlines=ENDLESS, limits=limits) as self.manager:
             async with trio.open_nursery() as nursery:
                 for act in self.case.acts:
                     nursery.start_soon(self.perform, act)

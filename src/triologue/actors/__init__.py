@@ -7,7 +7,13 @@ from triologue.actors.conversation import (
     ResumeOutcome as ResumeOutcome,
 )
 from triologue.actors.desk import OnPermission as OnPermission, first_options as first_options
-from triologue.actors.inside import Home as Home, current_home as current_home, waiting_for as waiting_for
+from triologue.actors.inside import (
+    Home as Home,
+    WaitFor as WaitFor,
+    Waiting as Waiting,
+    current_home as current_home,
+    waiting_for as waiting_for,
+)
 from triologue.actors.journal import Journal as Journal
 from triologue.actors.kept import described as described, restore as restore, take_over as take_over
 from triologue.actors.log import Cursor as Cursor, Log as Log

@@ -1,12 +1,19 @@
 """Who waits for whom: a callback that waits for its own session, straight or through others, would wait for ever."""
 
-from collections.abc import Generator
+import itertools
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import final
+from typing import Literal, TypeAlias, final
 
 import trio
 
 from triologue.errors import WouldDeadlock
+
+_count = itertools.count()
+
+WaitFor: TypeAlias = Literal["turn", "end", "agent"]
+"""`turn`: for a turn's outcome. `end`: the same of one that is being withdrawn, which needs no agent for that. `agent`:
+only for an agent to be there."""
 
 
 @final
@@ -17,15 +24,17 @@ class Home:
         key: the session's, for the error.
     """
 
-    __slots__ = ("key", "waits_for")
+    __slots__ = ("key", "on_wait", "waits")
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.waits_for: tuple[Home, ...] = ()
-        """The sessions that its callbacks wait for now."""
+        self.waits: tuple[Waiting, ...] = ()
+        """What its callbacks wait for now, in the order in which they began."""
+        self.on_wait: Callable[[Home], None] | None = None
+        """Is told when one of them begins to: of a session that has an agent, and so a place that others may wait for."""
 
     def reaches(self, other: "Home") -> bool:
-        """Does it wait for the other one, itself or through others?"""
+        """Does it wait for a turn of the other one, itself or through others?"""
         seen: set[Home] = set()
         left: list[Home] = [self]
         while left:
@@ -34,8 +43,44 @@ class Home:
                 return True
             if home not in seen:
                 seen.add(home)
-                left.extend(home.waits_for)
+                left.extend(wait.target for wait in home.waits if wait.what != "agent")
         return False
+
+
+@final
+class Waiting:
+    """A callback of a session waits for another session.
+
+    Args:
+        target: the other one.
+        what: what of it.
+        scope: of the wait.
+    """
+
+    __slots__ = ("_refusal", "_scope", "number", "target", "what")
+
+    def __init__(self, target: Home, what: WaitFor, scope: trio.CancelScope) -> None:
+        self.target = target
+        self.what = what
+        self.number = next(_count)
+        """Higher than that of every one before it."""
+        self._scope = scope
+        self._refusal: WouldDeadlock | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Does it go on?"""
+        return self._refusal is None
+
+    def refuse(self, error: WouldDeadlock) -> None:
+        """It turned out that it could never end: the callback hears this instead."""
+        self._refusal = error
+        self._scope.cancel()
+
+    def check(self) -> None:
+        """Raise what it was ended with, if it was."""
+        if self._refusal is not None and self._scope.cancelled_caught:
+            raise self._refusal
 
 
 # By the tasks that hold a connection and what serves it. Whatever a connection's callbacks and tools do, they do in tasks below it; what
@@ -72,26 +117,30 @@ def current_home() -> Home | None:
 
 
 @contextmanager
-def waiting_for(target: Home, asker: Home | None) -> Generator[None]:
-    """A callback of `asker` waits for a turn of `target` in this block.
+def waiting_for(target: Home, asker: Home | None, what: WaitFor = "turn") -> Generator[None]:
+    """A callback of `asker` waits for `target` in this block.
 
     Raises:
-        WouldDeadlock: that turn cannot end, or begin, before the callback has returned.
+        WouldDeadlock: what it waits for cannot come before the callback has returned. Where this turns out later, the
+            block is cancelled, and this is raised in the place of that.
     """
     if asker is None:
         yield
         return
-    if target.reaches(asker):
+    if what != "agent" and target.reaches(asker):
         through = "" if target is asker else f", by way of the session {target.key!r}"
         raise WouldDeadlock(
             f"a tool, hook or permission callback of the session {asker.key!r} waits for a turn of that session"
             f"{through}; that turn cannot go on before it returns. Use send() and do not wait for the outcome, "
             "or start a task of your own for it"
         )
-    asker.waits_for += (target,)
-    try:
-        yield
-    finally:
-        left = list(asker.waits_for)
-        left.remove(target)
-        asker.waits_for = tuple(left)
+    with trio.CancelScope() as scope:
+        waiting = Waiting(target, what, scope)
+        asker.waits += (waiting,)
+        try:
+            if asker.on_wait is not None:
+                asker.on_wait(asker)
+            yield
+        finally:
+            asker.waits = tuple(each for each in asker.waits if each is not waiting)
+    waiting.check()

@@ -7,7 +7,7 @@ from typing import Literal, final
 
 import trio
 
-from triologue.actors.inside import Home, current_home, waiting_for
+from triologue.actors.inside import Home, WaitFor, current_home, waiting_for
 from triologue.actors.log import Cursor, Log
 from triologue.actors.records import Records
 from triologue.messages import (
@@ -130,8 +130,11 @@ class Turn:
         Raises:
             WouldDeadlock: this is called by a tool or a callback for which the turn has to wait.
         """
+        return await self._wait("turn")
+
+    async def _wait(self, what: WaitFor) -> Outcome:
         if self._outcome is None:
-            with waiting_for(self._home, current_home()):
+            with waiting_for(self._home, current_home(), what):
                 await self._ended.wait()
         else:
             await trio.lowlevel.checkpoint()
@@ -142,7 +145,7 @@ class Turn:
     async def cancel(self) -> Outcome:
         """Cancel it if it waits, interrupt it if it runs; return its outcome, whatever that became."""
         self.withdraw()
-        return await self.wait()
+        return await self._wait("end")
 
     def withdraw(self) -> None:
         """Ask for the same, and do not wait."""

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import trio
 
-from triologue.actors import Conversation, Turn, current_home, waiting_for
+from triologue.actors import Conversation, Turn, WaitFor, current_home, waiting_for
+from triologue.errors import WouldDeadlock
 from triologue.manager.directory import Directory
 from triologue.manager.prompts import check_labels
 from triologue.messages import ResultMessage, UserMessage
@@ -103,18 +104,18 @@ class Intake:
             turn = await self.send(prompt, **more)
         try:
             outcome = await turn.wait_answer()
-        except trio.Cancelled:
+        except (trio.Cancelled, WouldDeadlock):
             turn.withdraw()
             raise
         return outcome.unwrap()
 
-    def waiting(self) -> AbstractContextManager[None]:
+    def waiting(self, what: WaitFor = "turn") -> AbstractContextManager[None]:
         """Refuse to wait for a turn that cannot end before the caller has it, before that turn is sent.
 
         Raises:
-            WouldDeadlock: on entering.
+            WouldDeadlock: on entering, or later; see `waiting_for`.
         """
-        return waiting_for(self._conversation().home, current_home())
+        return waiting_for(self._conversation().home, current_home(), what)
 
     def _withdraw(self, turn_id: str) -> None:
         conversation = self._registry.get(self._key)

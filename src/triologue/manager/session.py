@@ -119,7 +119,8 @@ class Session(Controls):
 
         Raises:
             TurnFailed, TurnInterrupted, TurnCancelled: the turn's outcome was not `answered`.
-            WouldDeadlock: a tool or a callback of this session asks it, straight or through others.
+            WouldDeadlock: a tool or a callback of this session asks it, straight or through others; or one of another
+                session does, and keeps the room that this one needs (`Limits.max_live`).
             LimitError, ManagerClosed, InvalidOption: it was not accepted, and is no turn; see `send`.
         """
         return await self._intake.ask(user_frame(prompt), overlap=overlap, id=id, meta=meta)
@@ -360,7 +361,9 @@ class Session(Controls):
                 conversation.settings = {**conversation.settings, setting: value}
                 conversation.changed()
             else:
-                await self._registry.request(conversation, lambda ticket: on.Change(ticket, setting, value)).wait()
+                changed = self._registry.request(conversation, lambda ticket: on.Change(ticket, setting, value))
+                with self._intake.waiting("agent"):
+                    await changed.wait()
             await conversation.kept()
 
     async def _request(self, request: Request) -> dict[str, Any]:
@@ -375,12 +378,13 @@ class Session(Controls):
         async with self._directory.taken(conversation):
             answer = self._registry.request(conversation, make)
         actor = self._registry.awake(self._key)
-        try:
-            response: dict[str, Any] = await answer.wait()
-        except trio.Cancelled:
-            if actor is not None and not actor.is_over:  # tickets are an actor's own
-                actor.post(on.Unask(asked[0].ticket))
-            raise
+        with self._intake.waiting("agent"):
+            try:
+                response: dict[str, Any] = await answer.wait()
+            except trio.Cancelled:
+                if actor is not None and not actor.is_over:  # tickets are an actor's own
+                    actor.post(on.Unask(asked[0].ticket))
+                raise
         return response
 
     async def _leave(self, make: Any) -> None:

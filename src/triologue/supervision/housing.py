@@ -24,10 +24,12 @@ class Housing:
 
     Args:
         limits: how many there may be.
+        changed: called when somebody has got a place, or waits for one, or does no more.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, changed: Callable[[], None] = lambda: None) -> None:
         self._limits = limits
+        self._changed = changed
         most = limits.max_live
         self._bounds = {PROCESS: most or 2 * (os.cpu_count() or 1), INSIDE: most or MAX_INSIDE}
         self.residency = Residency(
@@ -126,3 +128,4 @@ class Housing:
                         event.set()
                 case Evict(key, generation):
                     self._evicting[key, generation]()
+        self._changed()

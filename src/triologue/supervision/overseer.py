@@ -7,12 +7,13 @@ from typing import final
 
 import trio
 
-from triologue.actors import Actor, Conversation, Timers
+from triologue.actors import Actor, Conversation, Home, Timers
 from triologue.errors import LimitError
 from triologue.messages import CostWarning, RateLimitEvent, ResultMessage
 from triologue.options import Limits, Options
 from triologue.ports import Carrier, Connection, Sink
 from triologue.session import inputs as on
+from triologue.supervision.circles import Circles
 from triologue.supervision.gating import Gating
 from triologue.supervision.housing import Housing
 from triologue.supervision.prewarming import Prewarming
@@ -43,7 +44,9 @@ class Overseer:
         find: Callable[[str], Actor | None],
     ) -> None:
         self.purse = Purse(limits.max_cost_usd, limits.max_cost_usd_per_session)
-        self.housing = Housing(limits)
+        self.housing = Housing(limits, self._look_for_circles)
+        self._circles = Circles(self.housing.residency, self._home_of)
+        self._on_wait = self._circles.asks  # one for all
         self.gating = Gating(timers, awake, find)
         self.prewarming: Prewarming | None = None
         self._awake = awake
@@ -65,6 +68,7 @@ class Overseer:
     async def enter(self, conversation: Conversation, generation: int, options: Options) -> None:
         """Wait for room for one more live agent."""
         key, agent, group = conversation.key, conversation.agent, conversation.group
+        conversation.home.on_wait = self._on_wait
 
         def evict() -> None:
             self._evict(key, generation)
@@ -133,6 +137,13 @@ class Overseer:
     def forget(self, key: str) -> None:
         """The conversation of that key is not known any more."""
         self.purse.forget(key)
+
+    def _look_for_circles(self) -> None:
+        self._circles.look()
+
+    def _home_of(self, key: str) -> Home | None:
+        actor = self._find(key)
+        return actor.conversation.home if actor is not None else None
 
     def _processes(self) -> dict[int, tuple[str, int]]:
         live = [(actor.pid, actor.conversation.key, actor.session.link.generation) for actor in self._awake()]

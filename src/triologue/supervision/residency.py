@@ -155,6 +155,22 @@ class Residency:
                 self._weigh(place, size)
         return self._settle(now)
 
+    @property
+    def line(self) -> Mapping[str, Waiter]:
+        """Those that wait, in order, by key."""
+        return self._waiting
+
+    def held_by(self, key: str) -> tuple[Pool, ...]:
+        """Where this key has a place that nobody else gets before it has done what it does."""
+        place = self._places.get(key)
+        is_kept = place is not None and not place.is_leaving and key not in place.pools[0].idle
+        return place.pools if place is not None and is_kept else ()
+
+    @property
+    def is_full_of(self) -> int | None:
+        """How many there are, where their weight lets no other one in; None where it does."""
+        return len(self._places) if self._is_over else None
+
     def why(self, key: str) -> Wait | None:
         """Why this key waits; None where it does not."""
         waiter = self._waiting.get(key)

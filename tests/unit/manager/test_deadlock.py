@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 import triologue as tri
@@ -15,7 +16,9 @@ from triologue.messages import ToolUseBlock
 
 
 @asynccontextmanager
-async def acting(**acts: Callable[[tri.SessionManager], Awaitable[str]]) -> AsyncGenerator[tri.SessionManager]:
+async def acting(
+    limits: tri.Limits | None = None, **acts: Callable[[tri.SessionManager], Awaitable[str]]
+) -> AsyncGenerator[tri.SessionManager]:
     """Sessions by these names, whose prompts call a tool that does this; every other one answers at once."""
     opened: list[tri.SessionManager] = []
 
@@ -37,7 +40,8 @@ async def acting(**acts: Callable[[tri.SessionManager], Awaitable[str]]) -> Asyn
             name = next((each for each in acts if f"be {each}" in str(last)), None)
             return said(ToolUseBlock(id=f"t{name}", name="do", input={"name": name})) if name else said("hello")
 
-    async with tri.open_manager(tri.Embedded(model=Model(), transcripts=Transcripts(), tools=[do])) as manager:
+    agent = tri.Embedded(model=Model(), transcripts=Transcripts(), tools=[do])
+    async with tri.open_manager(agent, limits=limits) as manager:
         opened.append(manager)
         yield manager
 
@@ -48,7 +52,8 @@ async def ask(key: str, prompt: str, manager: tri.SessionManager) -> str:
 
 async def said_by(manager: tri.SessionManager, key: str) -> str:
     with trio.fail_after(60):
-        return await ask(key, f"be {key}", manager)
+        said = await ask(key, f"be {key}", manager)
+        return said.replace("\\", "")  # a text in a text in a text
 
 
 async def iterate(manager: tri.SessionManager) -> str:
@@ -105,6 +110,60 @@ async def test_a_tool_may_ask_another_session_and_send_to_its_own(autojump_clock
 
     async with acting(b=send) as manager:
         assert "hello" in await said_by(manager, "b")
+
+
+async def status(key: str, manager: tri.SessionManager) -> str:
+    return str(await manager.session(key).get_mcp_status())
+
+
+@pytest.mark.parametrize("act", [partial(ask, "b", "hello"), partial(status, "b")])
+async def test_a_tool_that_waits_for_a_session_for_which_there_is_no_room_before_it_returns_is_told_so(
+    autojump_clock: MockClock, act: Callable[[tri.SessionManager], Awaitable[str]]
+) -> None:
+    begun = trio.current_time()
+    async with acting(tri.Limits(max_live=1), a=act) as manager:
+        said = await said_by(manager, "a")
+        assert "of the session 'a' waits for the session 'b', for whose agent there is no room before" in said
+        assert "(1 of 1 agents live, all busy)" in said
+        assert await ask("b", "hello", manager) == "hello"
+        assert [each.waiting for each in manager.sessions()] == [0, 0]
+    assert trio.current_time() == begun
+
+
+async def test_it_is_who_waits_for_the_one_without_room_that_is_told(autojump_clock: MockClock) -> None:
+    async with acting(tri.Limits(max_live=2), a=partial(ask, "b", "be b"), b=partial(ask, "c", "hello")) as manager:
+        said = await said_by(manager, "a")
+        assert "callback of the session 'b' waits for the session 'c'" in said
+        assert "callback of the session 'a'" not in said
+
+
+async def test_room_that_others_will_leave_is_waited_for(autojump_clock: MockClock) -> None:
+    async def rest(manager: tri.SessionManager) -> str:
+        await trio.sleep(5)
+        return "rested"
+
+    async with acting(tri.Limits(max_live=2), a=partial(ask, "b", "hello"), c=rest) as manager:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(said_by, manager, "c")
+            await trio.testing.wait_all_tasks_blocked()
+            assert "hello" in await said_by(manager, "a")
+
+
+async def test_a_circle_that_closes_while_one_waits_in_line_is_seen(autojump_clock: MockClock) -> None:
+    async def later(manager: tri.SessionManager) -> str:
+        await trio.sleep(5)
+        return await ask("b", "hello", manager)
+
+    async with acting(tri.Limits(max_live=1), a=later) as manager, trio.open_nursery() as nursery:
+        nursery.start_soon(ask, "b", "hello", manager)  # from outside, and is answered once there is room
+        assert "for whose agent there is no room" in await said_by(manager, "a")
+
+
+async def test_each_group_has_room_of_its_own(autojump_clock: MockClock) -> None:
+    limits = tri.Limits(max_live=5, max_live_per_group=1, group=lambda key: key[0])
+    async with acting(limits, a1=partial(ask, "a2", "hello"), b1=partial(ask, "a3", "hello")) as manager:
+        assert "no room" in await said_by(manager, "a1")
+        assert "hello" in await said_by(manager, "b1")
 
 
 async def test_a_task_of_the_programs_own_may_wait(autojump_clock: MockClock) -> None:
