@@ -108,7 +108,7 @@ def the_newest_is_next(patch: pytest.MonkeyPatch) -> None:
     """The mailbox gives the turn that was accepted last."""
 
     def take(self: Any) -> Waiting | None:
-        return self._removed(next(reversed(self._turns))) if self._turns else None
+        return self._turns.popitem()[1] if self._turns else None
 
     patch.setattr(Mailbox, "take", take)
 
@@ -118,10 +118,8 @@ def an_interrupt_waits_in_line(patch: pytest.MonkeyPatch) -> None:
     """A turn that interrupts goes behind those that wait."""
     put = Mailbox.put
 
-    def put_last(self: Any, turn: Waiting, **more: Any) -> str | None:
-        into = put(self, turn, **more)
-        if into is None:
-            self._turns.move_to_end(turn.turn_id)
-        return into
+    def put_last(self: Any, turn: Waiting, **more: Any) -> None:
+        put(self, turn, **more)
+        self._turns.move_to_end(turn.turn_id)
 
     patch.setattr(Mailbox, "put", put_last)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.support.laws import Law, Wild, programs_of
 from triologue.messages import TurnAccepted
 from triologue.session import Session
+from triologue.session.mailbox import Mailbox
 from triologue.session.run import cancelled
 from triologue.session.steering import Steering
 from triologue.testing import (
@@ -65,7 +66,10 @@ def others_are_answered(history: History) -> Iterator[str]:
         for turn_id, message in history.messages(key):
             if isinstance(message, TurnAccepted) and turn_id is not None and turn_id not in touched:
                 ended = outcomes.get(turn_id)
-                kind = ended.outcome.kind if ended is not None else None
+                kind = str(ended.outcome.kind) if ended is not None else None
+                if ended is not None and kind == "merged":  # then it is in a turn that ran
+                    into = outcomes.get(ended.outcome.into or "")
+                    kind = kind if into is not None and into.outcome.kind != "cancelled" else "lost with another turn"
                 if kind not in ("answered", "merged"):
                     yield f"{key}: nobody cancelled the turn {turn_id}, and it was {kind}: {ended!r}"
 
@@ -92,6 +96,20 @@ def a_cancel_stops_what_runs(patch: pytest.MonkeyPatch) -> None:
         withdraw(self, turn_id if run is None or run.turn_id == turn_id else run.turn_id)
 
     patch.setattr(Session, "_withdraw", stop)
+
+
+@LAW.broken_by
+def what_would_be_merged_goes_along(patch: pytest.MonkeyPatch) -> None:
+    """With a message that waits, those go that would have gone into it."""
+    remove = Mailbox.remove
+
+    def remove_all(self: Any, turn_id: str) -> bool:
+        is_removed = remove(self, turn_id)
+        if is_removed:
+            self.take_collected()
+        return is_removed
+
+    patch.setattr(Mailbox, "remove", remove_all)
 
 
 @LAW.broken_by

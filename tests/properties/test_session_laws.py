@@ -124,7 +124,6 @@ class SessionLaws(RuleBasedStateMachine):
         self.manner: Manner = "tells and drops"
         self.timers: dict[tuple[str, str], int] = {}
         self.paused: set[tuple[str, str]] = set()
-        self.parts: dict[str, int] = {}
         """How many prompts a waiting turn is made of."""
         self.overlaps: dict[str, Overlap] = {}
         self.turn_of: dict[str, str] = {}
@@ -374,9 +373,9 @@ class SessionLaws(RuleBasedStateMachine):
         self.count += 1
         turn_id = f"t{self.count}"
         waiting = [each for each in self.accepted if self.session.mailbox.position(each) is not None]
-        is_full = sum(1 if each in self.started else self.parts[each] for each in waiting) >= LIMIT
+        is_full = len(waiting) >= LIMIT
         is_busy = any(each not in self.outcomes for each in self.accepted)
-        self.parts[turn_id], self.overlaps[turn_id] = 1, overlap
+        self.overlaps[turn_id] = overlap
         refusal: type[LimitError] | None = MailboxFull if is_full else None
         if self.session.refuses is not None:
             refusal = type(self.session.refuses)
@@ -390,10 +389,7 @@ class SessionLaws(RuleBasedStateMachine):
             return
         self.receive(on.Submit(turn_id, prompt(turn_id), {}, overlap))
         assert self.accepted == [*before, turn_id]
-        if (outcome := self.outcomes.get(turn_id)) is not None:
-            assert overlap == "collect"
-            assert self.overlaps[outcome.into or ""] == "collect"
-            self.parts[outcome.into or ""] += 1
+        assert turn_id not in self.outcomes, "over before it could be cancelled"
 
     @precondition(lambda self: self.accepted)
     @rule(data=st.data())

@@ -7,7 +7,7 @@ from triologue.errors import InvalidOption, brief
 Overlap: TypeAlias = Literal["queue", "reject", "interrupt", "steer", "collect"]
 """`queue`: it waits. `reject`: it is not accepted (`TurnRejected`). `interrupt`: the running turn is stopped, and it runs
 before those that wait. `steer`: it is handed to the running turn, where the agent can do that, else it waits. `collect`:
-it goes into the `collect` turn that waits before it, if one does, else it waits."""
+it waits, and goes into the `collect` turn right before it when that begins, if there is one."""
 
 OVERLAPS: tuple[str, ...] = get_args(Overlap)
 

@@ -6,14 +6,7 @@ No await, no clock, no randomness. `receive` is the only way in. An input that i
 from typing import assert_never, final
 
 from triologue.errors import AgentProtocolError, AgentStartError, LimitError, SessionFailed, TurnRejected
-from triologue.messages import (
-    Message,
-    Outcome,
-    SessionState,
-    StateChanged,
-    TurnAccepted,
-    TurnStarted,
-)
+from triologue.messages import Message, SessionState, StateChanged, TurnAccepted, TurnStarted
 from triologue.options import RestartPolicy
 from triologue.session import effects as do, inputs as on
 from triologue.session.conclusion import Conclusion
@@ -238,7 +231,7 @@ class Session(Ground):
         self.steering.begin_next()
         if self.run is None and self._may_begin() and (waiting := self.mailbox.take()) is not None:
             self.run = Run(waiting.turn_id, waiting.prompt)
-            self.run.is_begun = waiting.is_begun
+            self.run.is_begun, self.run.collects = waiting.is_begun, waiting.overlap == "collect"
 
     def _go_on_without_turn(self) -> None:
         if self._leaves or (self._rest_tickets and not self._is_wanted):
@@ -280,6 +273,7 @@ class Session(Ground):
             if not run.is_begun:
                 run.is_begun = True
                 self.publish(run.turn_id, [TurnStarted()])
+                self.steering.collect(run)
             self.begin_watch()
             self.effect(do.SendPrompt(self.link.generation, run.prompt, run.turn_id))
 
@@ -319,10 +313,8 @@ class Session(Ground):
                 "a turn runs or waits in this session, and overlap='reject' takes no other one in; send it again later",
                 reason="busy",
             )
-        into = self.mailbox.put(Waiting(event.turn_id, event.prompt, event.overlap), is_bounded=not event.is_recovered)
+        self.mailbox.put(Waiting(event.turn_id, event.prompt, event.overlap), is_bounded=not event.is_recovered)
         self.publish(event.turn_id, [TurnAccepted(prompt=event.prompt, meta=event.meta)])
-        if into is not None:
-            self.settle_turn(event.turn_id, Outcome(kind="merged", into=into))
         if event.overlap == "interrupt":
             self._stopping.stop_turn(None)
 

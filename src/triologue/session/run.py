@@ -36,6 +36,7 @@ class Run:
 
     __slots__ = (
         "account_error",
+        "collects",
         "has_others",
         "is_begun",
         "is_exposed",
@@ -75,6 +76,8 @@ class Run:
         """Its caller withdrew it while nobody could tell what the agent makes of it; it is to be stopped."""
         self.is_exposed = False
         """It began while an interrupt was under way that was meant for the turn before."""
+        self.collects = False
+        """Prompts that wait right behind it go into it when it begins (`collect`)."""
         self.has_others = False
         """Other prompts were merged into it."""
         self.timeout: TurnTimeout | None = None
@@ -126,7 +129,7 @@ class Run:
     def again(self, prompt: UserMessage) -> "Run":
         """The same turn from its beginning, with nothing of what was learned of the agent that died with it."""
         run = Run(self.turn_id, prompt)
-        run.is_begun, run.is_repeated = self.is_begun, self.is_repeated
+        run.is_begun, run.collects, run.is_repeated = self.is_begun, self.collects, self.is_repeated
         run.is_retried, run.retries = self.is_retried or self.phase is not Phase.PENDING, self.retries + 1
         return run
 

@@ -9,7 +9,7 @@ from triologue.messages import CancelAsyncMessage, Outcome, TurnStarted, UserMes
 from triologue.session import effects as do
 from triologue.session.ground import CONTROL, Ground
 from triologue.session.link import Interrupting, LinkState, Recalling
-from triologue.session.mailbox import Mailbox, Waiting
+from triologue.session.mailbox import Mailbox, Waiting, joined
 from triologue.session.run import Phase, Run, cancelled, interrupted, never_ran
 
 
@@ -72,6 +72,12 @@ class Steering:
             return True
         self._begin(turn, instead_of=run)
         return False
+
+    def collect(self, run: Run) -> None:
+        """It begins, and what waits right behind it goes into it. Not earlier, so that each could be cancelled by itself."""
+        for turn in self._mailbox.take_collected() if run.collects else ():
+            run.prompt = joined(run.prompt, turn.prompt)
+            self._session.settle_turn(turn.turn_id, Outcome(kind="merged", into=run.turn_id))
 
     def begin_next(self) -> None:
         """The turn is over that they were meant for, so the first that is left becomes a turn of its own."""

@@ -63,14 +63,32 @@ async def test_a_setting_that_is_changed_while_it_is_awake_is_kept_when_that_is_
 
 
 async def test_prompts_that_were_merged_are_not_lost(autojump_clock: MockClock) -> None:
-    store, agent = MemoryStore(), new_agent()
-    await leave_unfinished(store, agent, "long", "A", "B", "C", overlap="collect")
-    async with tri.open_manager(agent, store=store) as manager:
+    store, agent = SlowStore(), new_agent()
+    agent.on("short", Wait(10))
+    agent.on("A\n\nB\n\nC", Wait(100))
+    async with tri.open_manager(agent, store=store.as_store, deadlines=tri.Deadlines(drain=0)) as manager:
+        await manager.session("k").send("short")
+        for text in "ABC":
+            await manager.session("k").send(text, id=text, overlap="collect")
+        await trio.sleep(50)
+        store.is_full = True  # what becomes of it is not kept
+    async with tri.open_manager(agent, store=store.kept, restart=tri.RestartPolicy(retry_turn=True)) as manager:
         (recovered,) = await manager.recover()
         assert (await recovered.turn.wait()).kind == "answered"
         # One that went into it is answered by it, also now.
-        assert (await manager.session("k").ask("C", id="4")).result == (await recovered.turn.wait()).unwrap().result
-    assert [prompt.text for prompt in agent.prompts] == ["long", "A\n\nB\n\nC"]
+        assert (await manager.session("k").ask("C", id="C")).result == (await recovered.turn.wait()).unwrap().result
+    assert [prompt.text for prompt in agent.prompts] == ["short", *["A\n\nB\n\nC"] * 2]
+
+
+async def test_prompts_that_were_to_be_merged_are_turns_of_their_own_on_another_host(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store, deadlines=tri.Deadlines(drain=0)) as manager:
+        for text in ("long", "A", "B"):
+            await manager.session("k").send(text, overlap="collect")
+            await wait_all_tasks_blocked()
+    async with tri.open_manager(agent, store=store) as manager:
+        assert [(await each.turn.wait()).kind for each in await manager.recover()] == ["answered"] * 2
+    assert [prompt.text for prompt in agent.prompts] == ["long", "A", "B"]
 
 
 async def test_what_was_accepted_once_is_taken_in_whatever_the_limit_is_now(autojump_clock: MockClock) -> None:

@@ -68,14 +68,25 @@ async def test_collect_asks_once_and_every_caller_has_the_answer(autojump_clock:
         assert len(agent.links) == 1
 
 
-async def test_cancelling_who_asked_for_a_merged_turn_leaves_it_alone(autojump_clock: MockClock) -> None:
+async def test_who_asked_for_a_merged_turn_can_be_cancelled_until_it_is_merged(autojump_clock: MockClock) -> None:
     async with scripted(overlap="collect") as (session, _, _):
-        await session.send("wait 5")
+        await session.send("wait 5", overlap="queue")
         oldest = await session.send("one")
         with trio.move_on_after(1) as scope:
             await session.ask("two")
         assert scope.cancelled_caught
-        assert (await oldest.wait()).unwrap().result == "2. one\n\ntwo"
+        assert (await oldest.wait()).unwrap().result == "2. one"
+
+
+async def test_the_others_are_answered_where_the_oldest_of_them_is_cancelled(autojump_clock: MockClock) -> None:
+    async with scripted(overlap="collect") as (session, _, _):
+        await session.send("wait 5")
+        await wait_all_tasks_blocked()
+        oldest, second, third = [await session.send(text) for text in ("one", "two", "three")]
+        assert [turn.position for turn in (oldest, second, third)] == [0, 1, 2]
+        assert (await oldest.cancel()).kind == "cancelled"
+        assert (await second.wait()).unwrap().result == "2. two\n\nthree"
+        assert ((await third.wait()).kind, (await third.wait()).into) == ("merged", second.id)
 
 
 async def test_a_full_mailbox_tells_its_numbers_and_counts_what_was_merged(autojump_clock: MockClock) -> None:

@@ -8,7 +8,7 @@ from triologue.errors import MailboxFull, TurnRejected
 from triologue.messages import TextBlock, UserBody, UserMessage
 from triologue.options import Overlap
 from triologue.session import inputs as on
-from triologue.session.mailbox import Mailbox, Waiting
+from triologue.session.mailbox import Mailbox, Waiting, joined
 
 STOP = ["send 1: Interrupt g1_2 cancel_queued=True", "timer interrupt 1", "-: interrupting"]
 
@@ -82,52 +82,69 @@ def test_while_the_agent_leaves_a_message_waits_for_the_next_one(overlap: Overla
     assert stage.begin()[1:3] == ["b: TurnStarted", "prompt 2: b"]
 
 
-def test_collect_merges_into_the_collect_that_waits_right_before() -> None:
+def test_collect_merges_into_the_collect_that_waits_right_before_when_that_begins() -> None:
     stage = running("a")
     assert stage.submit("b", "collect") == ["b: TurnAccepted"]
-    assert stage.submit("c", "collect") == ["c: TurnAccepted", "c: TurnEnded merged", "settle c: merged"]
-    assert stage.hear(result("a"))[-2:] == ["b: TurnStarted", "prompt 1: b\n\nc"]
+    assert stage.submit("c", "collect") == ["c: TurnAccepted"]
+    assert stage.hear(result("a"))[-4:] == [
+        "b: TurnStarted",
+        "c: TurnEnded merged",
+        "settle c: merged",
+        "prompt 1: b\n\nc",
+    ]
+
+
+def test_what_comes_while_the_agent_starts_is_collected_too() -> None:
+    stage = Stage()
+    stage.submit("a", "collect")
+    stage.submit("b", "collect")
+    assert stage.begin()[1:5] == ["a: TurnStarted", "b: TurnEnded merged", "settle b: merged", "prompt 1: a\n\nb"]
 
 
 def test_collect_does_not_reach_over_others_nor_into_one_that_runs() -> None:
     stage = running("a")
     for text, overlap in (("b", "collect"), ("c", "queue"), ("d", "collect")):
         assert stage.submit(text, overlap) == [f"{text}: TurnAccepted"]  # type: ignore[arg-type]
-    stage = Stage()
-    stage.submit("a", "collect")
-    assert stage.submit("b", "collect") == ["b: TurnAccepted"]
+    assert stage.hear(result("a"))[-2:] == ["b: TurnStarted", "prompt 1: b"]
+    assert stage.submit("e", "collect") == ["e: TurnAccepted"]
 
 
-def test_cancelling_the_oldest_of_those_that_were_merged_cancels_all_that_went_into_it() -> None:
+@pytest.mark.parametrize(("withdrawn", "left"), [("b", "c\n\nd"), ("c", "b\n\nd"), ("d", "b\n\nc")])
+def test_cancelling_one_of_those_that_are_to_be_merged_leaves_the_others(withdrawn: str, left: str) -> None:
     stage = running("a")
-    stage.submit("b", "collect")
-    stage.submit("c", "collect")
-    assert stage.receive(on.Withdraw("c")) == []  # it is over
-    assert stage.receive(on.Withdraw("b")) == ["b: TurnEnded cancelled", "settle b: cancelled TurnCancelled"]
+    for text in ("b", "c", "d"):
+        stage.submit(text, "collect")
+    assert stage.receive(on.Withdraw(withdrawn)) == [
+        f"{withdrawn}: TurnEnded cancelled",
+        f"settle {withdrawn}: cancelled TurnCancelled",
+    ]
+    assert stage.hear(result("a"))[-1] == f"prompt 1: {left}"
+
+
+def test_the_next_one_takes_its_place_also_while_the_agent_starts() -> None:
+    stage = Stage()
+    for text in ("a", "b", "c"):
+        stage.submit(text, "collect")
+    assert stage.receive(on.Withdraw("a")) == ["a: TurnEnded cancelled", "settle a: cancelled TurnCancelled"]
+    assert "prompt 1: b\n\nc" in stage.begin()
 
 
 # The box itself.
 
 
 def test_texts_are_joined_by_an_empty_line_and_blocks_by_their_order() -> None:
-    image = TextBlock(text="a block")
-    box = Mailbox(10)
-    box.put(Waiting("a", prompt("one"), "collect"))
-    assert box.put(Waiting("b", prompt("two"), "collect")) == "a"
-    assert box.put(Waiting("c", UserMessage(message=UserBody(content=[image])), "collect")) == "a"
-    merged = box.take()
-    assert merged is not None
-    assert merged.prompt == UserMessage(
-        message=UserBody(content=[TextBlock(text="one\n\ntwo"), image]), uuid="one", parent_tool_use_id=None
+    image = UserMessage(message=UserBody(content=[TextBlock(text="a block")]))
+    assert joined(joined(prompt("one"), prompt("two")), image) == UserMessage(
+        message=UserBody(content=[TextBlock(text="one\n\ntwo"), TextBlock(text="a block")]),
+        uuid="one",
+        parent_tool_use_id=None,
     )
-    assert merged.parts == 3
 
 
-def test_its_bound_counts_prompts_and_not_turns() -> None:
+def test_its_bound_counts_what_is_to_be_merged_too() -> None:
     box = Mailbox(2)
     box.put(Waiting("a", prompt("a"), "collect"))
     box.put(Waiting("b", prompt("b"), "collect"))
-    assert len(box) == 1
     with pytest.raises(MailboxFull) as caught:
         box.put(Waiting("c", prompt("c"), "interrupt"))
     assert str(caught.value) == (
@@ -135,7 +152,8 @@ def test_its_bound_counts_prompts_and_not_turns() -> None:
         "wait for some of them, or raise the limit"
     )
     assert box.remove("a")
-    assert box.put(Waiting("c", prompt("c"))) is None
+    box.put(Waiting("c", prompt("c")))
+    assert [turn.turn_id for turn in box.clear()] == ["b", "c"]
 
 
 def test_what_comes_back_stands_behind_those_that_interrupt_and_those_that_came_back_before() -> None:
