@@ -16,7 +16,8 @@ class RestartPolicy(Struct, frozen=True, kw_only=True):
     """Seconds over which restarts are counted, and for which a failed session stays failed."""
     retry_turn: bool = False
     """Run the turn again that was under way, `max_restarts` times at most; without it that turn is `failed`, since
-    nobody knows what it did."""
+    nobody knows what it did. The same where an agent stalled (`Deadlines.first_event`, `silence`), and had to be killed; not
+    where one stopped when it was told to, nor where the time of the turn itself or of a tool was over."""
     backoff: float = 0.5
     """Seconds before the second restart, twice as many before the next, and so on; the first comes at once."""
     max_backoff: float = 15.0

@@ -11,6 +11,7 @@ from triologue.errors import (
     SessionFailed,
     SessionNotFound,
     TriologueError,
+    TurnTimeout,
 )
 from triologue.session import effects as do, inputs as on
 from triologue.session.ground import CONTROL, INTERRUPT, MAX_AGE, START, Ground
@@ -28,7 +29,16 @@ _NO_CRASHES = (AgentNotFound, NotLoggedIn, SessionNotFound, CallerError)
 class Losing:
     """The end of a link, however it came."""
 
-    __slots__ = ("_killed_for", "_mailbox", "_restarts", "_session", "_steering", "begins_fresh", "start_after")
+    __slots__ = (
+        "_killed_for",
+        "_mailbox",
+        "_restarts",
+        "_session",
+        "_stall",
+        "_steering",
+        "begins_fresh",
+        "start_after",
+    )
 
     def __init__(self, session: Ground, mailbox: Mailbox, steering: Steering, restarts: Restarts) -> None:
         self._session = session
@@ -40,10 +50,20 @@ class Losing:
         self.begins_fresh = False
         """The next start is of a conversation that the agent does not know yet."""
         self._killed_for: AgentProtocolError | None = None
+        self._stall: TurnTimeout | None = None
+        """Of a turn that is to run again, while the agent that stalled is being killed."""
 
     def blame(self, reason: str) -> None:
         """It is killed, because it does not do what it should: that counts as a crash."""
         self._killed_for = AgentProtocolError(f"it was killed: {reason}")
+
+    def runs_again(self, run: Run) -> bool:
+        """Its agent is killed for a stall: where the policy says so, the turn waits for the next one."""
+        if run.timeout is None or not self._may_retry(run, run.timeout):
+            return False
+        self._stall = run.timeout
+        self._session.run = run.again(renewed(run.prompt))
+        return True
 
     def unlinked(self, event: on.Unlinked) -> None:
         """The connection is gone."""
@@ -52,10 +72,10 @@ class Losing:
         if session.link.state is LinkState.CLOSING:
             self._give_up_all(error)
             if self._killed_for is not None and self._count_crash(event, self._killed_for) and session.refuses:
-                session.end_run(failed_by(session.refuses))
+                session.end_run(failed_by(self._stall or session.refuses))
         else:
             self.lost(on.Lost(event.generation, error, event.at, event.jitter))
-        self._killed_for = None
+        self._killed_for = self._stall = None
         session.link.move(LinkEvent.GONE)
 
     def lost(self, event: on.Lost) -> None:
@@ -104,7 +124,7 @@ class Losing:
         policy = self._restarts.policy
         # Counted by the turn too: one that takes longer than `within` to kill its agent would come back for ever.
         may = policy.retry_turn and run.retries < policy.max_restarts and not isinstance(error, _NO_CRASHES)
-        return may and not run.is_stopping and not self._session.is_leaving
+        return may and run.may_run_again and not self._session.is_leaving
 
     def _count_crash(self, event: on.Lost | on.Unlinked, error: TriologueError) -> bool:
         """Put off the next start, or give the session up for a while; True where that is so."""

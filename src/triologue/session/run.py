@@ -5,6 +5,7 @@ from typing import final
 
 from triologue.errors import AgentCrashed, TriologueError, TurnCancelled, TurnFailed, TurnInterrupted, TurnTimeout
 from triologue.messages import Outcome, ResultMessage, UserMessage
+from triologue.session.watch import FIRST_EVENT, SILENCE
 
 
 class Phase(Enum):
@@ -73,7 +74,7 @@ class Run:
         self.retries = 0
         """How often it was to run again so far."""
         self.is_unwanted = False
-        """Its caller withdrew it while nobody could tell what the agent makes of it; it is to be stopped."""
+        """Somebody wants it stopped, perhaps before anybody can tell what the agent makes of it."""
         self.is_exposed = False
         """It began while an interrupt was under way that was meant for the turn before."""
         self.collects = False
@@ -105,6 +106,12 @@ class Run:
         is_in_order = isinstance(error, AgentCrashed) and error.exit_code == 0
         untouched = self.phase is Phase.SENT and not self.is_noticed and not self.is_stopping
         return is_in_order and untouched and not self.is_repeated
+
+    @property
+    def may_run_again(self) -> bool:
+        """Is it still wanted? Not where somebody stopped it, and not where its own time is over: so it would be again."""
+        is_stall = self.timeout is not None and self.timeout.phase in (FIRST_EVENT, SILENCE)
+        return not self.is_unwanted and (is_stall or not self.is_stopping)
 
     @property
     def owns_messages(self) -> bool:

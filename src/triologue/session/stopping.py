@@ -33,7 +33,9 @@ class Stopping:
             run.stop_tickets.append(ticket)
         if run.phase is Phase.PENDING:
             session.end_run(interrupted("before it began"))
-        elif not run.is_stopping:
+            return
+        run.is_unwanted = True
+        if not run.is_stopping:
             self.interrupt(run)
 
     def interrupt(self, run: Run) -> None:
@@ -52,9 +54,10 @@ class Stopping:
         if run is not None and run.put_aside and not run.is_stopping:
             session.end_run(failed_by(run.put_aside))
         elif session.is_stopping or session.link.waits_for(Interrupting):
-            if run is not None:
-                session.end_run(run.stopped("killed: it did not stop within Deadlines.interrupt"), reply="killed")
-            self._losing.blame("it did not stop within Deadlines.interrupt")
+            why = "it did not stop within Deadlines.interrupt"
+            self._losing.blame(why if run is None or run.timeout is None else f"{why}, after {run.timeout}")
+            if run is not None and not self._losing.runs_again(run):
+                session.end_run(run.stopped(f"killed: {why}"), reply="killed")
             session.close_link(eof=False)
 
     def turn_expired(self, event: on.Expired) -> None:

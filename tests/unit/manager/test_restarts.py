@@ -75,6 +75,21 @@ async def test_a_turn_is_run_again_where_the_policy_says_so(autojump_clock: Mock
         assert len(set(uuids)) == 3
 
 
+async def test_so_is_one_whose_agent_stalls_and_has_to_be_killed(autojump_clock: MockClock) -> None:
+    stalls = tri.Deadlines(first_event=60, interrupt=5)
+    async with scripted(restart=RestartPolicy(max_restarts=2, retry_turn=True), deadlines=stalls) as (
+        session,
+        agent,
+        _,
+    ):
+        with pytest.raises(tri.TurnFailed) as caught:
+            await session.ask("deaf")
+        assert isinstance(caught.value.__cause__, tri.TurnTimeout)
+        assert len(agent.links) == 3
+        assert trio.current_time() == 3 * (60 + 5)
+        assert (await session.ask("b")).result == "4. b"
+
+
 async def test_a_slash_command_that_is_run_again_is_still_one(autojump_clock: MockClock) -> None:
     async with scripted(restart=RestartPolicy(retry_turn=True)) as (session, agent, _):
         async with trio.open_nursery() as nursery:

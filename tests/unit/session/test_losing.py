@@ -1,8 +1,10 @@
 """An agent that goes away: what counts as a crash, what becomes of its turn, and when the session gives up."""
 
+from typing import Any
+
 import pytest
 
-from tests.support.frames import SESSION_ID, lifecycle, refusal, result
+from tests.support.frames import SESSION_ID, assistant, lifecycle, refusal, result
 from tests.unit.session.stage import Stage, ready, running
 from triologue.errors import (
     AgentCrashed,
@@ -15,7 +17,7 @@ from triologue.errors import (
 )
 from triologue.messages import BackgroundTasksMessage, Initialize, McpStatus, SessionStateMessage
 from triologue.options import RestartPolicy
-from triologue.session import INTERRUPT, START, Restarts, inputs as on
+from triologue.session import FIRST_EVENT, INTERRUPT, SILENCE, START, TOOL, TURN, Restarts, inputs as on
 
 DIED = AgentCrashed("it died", exit_code=1)
 SPENT = BudgetExceeded("max_cost_usd", cost_usd=2.0, limit_usd=1.0)
@@ -197,6 +199,73 @@ def test_one_that_is_being_stopped_is_not_run_again() -> None:
     stage = running("a", restarts=under(1, retry_turn=True))
     stage.receive(on.StopTurn(1))
     assert "settle a: interrupted TurnInterrupted" in stage.gone(DIED)
+
+
+STALLED: dict[str, Any] = {"timed": frozenset({FIRST_EVENT, SILENCE, TOOL, TURN})}
+
+
+@pytest.mark.parametrize("timer", [FIRST_EVENT, SILENCE])
+def test_one_whose_agent_is_killed_for_a_stall_is_run_again(timer: str) -> None:
+    stage = ready("a", restarts=under(1, retry_turn=True), **STALLED)
+    if timer == SILENCE:
+        stage.hear(lifecycle("a", "started"), assistant("ha"))
+    assert "timer interrupt 1" in stage.expire(timer)
+    assert stage.expire(INTERRUPT) == ["stop 1: at once", "-: restarting"]
+    assert "start 2: " in " ".join(stage.gone(at=5.0))
+    assert stage.session.start_after == 5.0
+    assert "prompt 2: a" in stage.begin()
+    assert stage.hear(result(uuid_of_run(stage)))[-2:] == ["settle a: answered", "-: idle"]
+
+
+def test_a_stall_counts_and_is_the_cause_once_the_budget_is_spent() -> None:
+    stage = ready("a", restarts=under(2, retry_turn=True), **STALLED)
+    for _ in range(2):
+        stage.expire(FIRST_EVENT)
+        assert "settle" not in " ".join(stage.expire(INTERRUPT) + stage.gone())
+        stage.begin()
+    stage.expire(FIRST_EVENT)
+    assert "settle a: failed TurnFailed by TurnTimeout" in stage.expire(INTERRUPT) + stage.gone()
+    assert stage.session.state == "failed"
+
+
+def test_it_is_also_where_others_have_used_the_budget_up() -> None:
+    restarts = under(1, retry_turn=True)
+    restarts.crashed(0.0, jitter=0)
+    stage = ready("a", restarts=restarts, **STALLED)
+    stage.expire(FIRST_EVENT)
+    assert "settle" not in " ".join(stage.expire(INTERRUPT))
+    assert "settle a: failed TurnFailed by TurnTimeout" in stage.gone()
+
+
+def test_an_agent_that_dies_of_the_interrupt_for_a_stall_is_one_that_died() -> None:
+    stage = ready("a", restarts=under(1, retry_turn=True), **STALLED)
+    stage.expire(FIRST_EVENT)
+    assert "start 2" in " ".join(stage.gone(DIED))
+
+
+@pytest.mark.parametrize("timer", [TURN, TOOL])
+def test_a_turn_whose_own_time_is_over_is_not_run_again(timer: str) -> None:
+    stage = running("a", restarts=under(5, retry_turn=True), **STALLED)
+    stage.expire(timer)
+    assert "settle a: failed TurnFailed by TurnTimeout" in stage.expire(INTERRUPT)
+
+
+@pytest.mark.parametrize("stop", [on.StopTurn(1), on.StopTurn(None), on.Withdraw("a"), on.Leave(1)])
+def test_nor_is_one_that_stalled_and_is_not_wanted_any_more(stop: on.Input) -> None:
+    stage = ready("a", restarts=under(5, retry_turn=True), **STALLED)
+    stage.expire(FIRST_EVENT)
+    stage.receive(stop)
+    assert "settle a: failed TurnFailed by TurnTimeout" in stage.expire(INTERRUPT)
+
+
+@pytest.mark.parametrize(("stop", "answer"), [(on.StopTurn(1), ["answer 1: 'stopped'"]), (on.Withdraw("a"), [])])
+def test_it_can_be_stopped_while_the_agent_that_stalled_is_killed(stop: on.Input, answer: list[str]) -> None:
+    stage = ready("a", restarts=under(5, retry_turn=True), **STALLED)
+    stage.expire(FIRST_EVENT)
+    stage.expire(INTERRUPT)
+    told = stage.receive(stop)
+    assert [*answer, "a: TurnEnded interrupted"] == told[: len(answer) + 1]
+    assert "start 2" not in " ".join(stage.gone())
 
 
 # Settings that an agent died of.
