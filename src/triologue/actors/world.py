@@ -58,6 +58,10 @@ class Oversight(Protocol):
         """The agent told what something cost, or how much is left."""
         ...
 
+    def drains(self) -> None:
+        """The manager drains: no conversation begins any more."""
+        ...
+
     def forget(self, key: str) -> None:
         """The conversation of that key is not known any more."""
         ...

@@ -134,6 +134,11 @@ class Overseer:
         """Why it may take nothing in, where that is so."""
         return self.purse.refusal(conversation.key)
 
+    def drains(self) -> None:
+        """The manager drains: no conversation begins any more."""
+        if self.prewarming is not None:
+            self.prewarming.finish()
+
     def forget(self, key: str) -> None:
         """The conversation of that key is not known any more."""
         self.purse.forget(key)

@@ -24,6 +24,10 @@ NAME_LENGTH = 600
 LOOK_AGAIN = 30.0
 """Seconds until another one is tried, where there was no room, or one did not start, or went away by itself."""
 
+STARTS_FOR = 1.0
+"""Seconds for which one counts as starting (`Limits.max_starting`), unless it speaks before: it is told nothing, and so it
+mostly says nothing."""
+
 
 @final
 class Warm:
@@ -91,18 +95,30 @@ class Prewarming:
         self._claimed: dict[tuple[str, int], Warm] = {}
         self._wanted = trio.Event()
         self._has_warned = False
+        self._starts = trio.CancelScope()
+        """As long as others may be started."""
 
     async def run(self) -> None:
-        """Start one after the other, until cancelled."""
+        """Start one after the other until `finish`; then wait until those that are used are gone too."""
         async with trio.open_nursery() as nursery:
-            while True:
-                self._wanted = trio.Event()
-                while len(self._ready) < self._count and self._housing.has_room(self._agent):
-                    warm = Warm(f"prewarmed {next(self._names)}".ljust(NAME_LENGTH))
-                    if not await nursery.start(self._keep, warm):
-                        break
-                with trio.move_on_after(LOOK_AGAIN):
-                    await self._wanted.wait()
+            with self._starts:
+                await self._start_all(nursery)
+
+    def finish(self) -> None:
+        """No new conversation begins any more: start none, and let go those that are ready."""
+        self._starts.cancel()
+        for warm in list(self._ready):
+            self._let_go(warm)
+
+    async def _start_all(self, nursery: trio.Nursery) -> None:
+        while True:
+            self._wanted = trio.Event()
+            while len(self._ready) < self._count and self._housing.has_room(self._agent):
+                warm = Warm(f"prewarmed {next(self._names)}".ljust(NAME_LENGTH))
+                if not await nursery.start(self._keep, warm):
+                    break
+            with trio.move_on_after(LOOK_AGAIN):
+                await self._wanted.wait()
 
     def processes(self) -> dict[int, tuple[str, int]]:
         """Those that are ready, by pid: under which name and generation they have their places."""
@@ -137,6 +153,8 @@ class Prewarming:
         else:
             self._ready.appendleft(warm)
             self._housing.rests(warm.key, 0, is_idle=True, is_spare=True)
+            if self._starts.cancel_called:
+                self._let_go(warm)
 
     @asynccontextmanager
     async def connect(
@@ -167,13 +185,20 @@ class Prewarming:
             with warm.scope:
                 await self._housing.enter(warm.key, 0, self._agent, group=None, evict=lambda: self._let_go(warm))
                 place = Place(self._carrier, self._starting, _nothing)
+
+                def hear(batch: list[Message]) -> None:
+                    place.leave()
+                    warm.hear(batch)
+
                 try:
-                    async with self._agent.connect(self._launch, sink=warm.hear, carrier=place) as connection:
-                        place.leave()
+                    async with self._agent.connect(self._launch, sink=hear, carrier=place) as connection:
                         warm.connection, is_started, self._has_warned = connection, True, False
                         self._ready.append(warm)
                         self._housing.rests(warm.key, 0, is_idle=True, is_spare=True)
                         task_status.started(True)
+                        with trio.move_on_after(STARTS_FOR):
+                            await connection.wait_exit()
+                        place.leave()
                         await connection.wait_exit()
                         self._gone(warm)
                 finally:

@@ -9,13 +9,17 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.support.other_agent import OtherAgent
 from tests.support.scripted_agent import ScriptedAgent
 from tests.unit.supervision.stage import Outside, live, settled
 from triologue.errors import AgentNotFound
 from triologue.manager import SessionManager, open_manager
 from triologue.manager.directory import MAX_KEY_LENGTH
+from triologue.messages import KeepAlive
 from triologue.options import Limits, Options
-from triologue.supervision.prewarming import LOOK_AGAIN, NAME_LENGTH
+from triologue.ports import Carrier, Command, Connection, Sink
+from triologue.supervision.housing import Housing
+from triologue.supervision.prewarming import LOOK_AGAIN, NAME_LENGTH, STARTS_FOR, Prewarming
 
 
 @asynccontextmanager
@@ -163,6 +167,72 @@ async def test_one_that_dies_as_it_is_wanted_keeps_its_place_until_it_is_gone(au
             await manager.session("a").close()
             assert (await manager.session("b").ask("hi")).result == "1. hi"
         assert agent.most_live == 1
+
+
+class Program(OtherAgent):
+    """A scripted agent that is a process to its carrier."""
+
+    @asynccontextmanager
+    async def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AsyncGenerator[Connection]:
+        async with carrier.spawn(Command(argv=["agent"], cwd=None, env={}), sink=sink) as connection:
+            yield connection
+
+
+class Carriage:
+    """Starts scripted agents in the place of processes."""
+
+    def __init__(self, agent: ScriptedAgent) -> None:
+        self.agent = agent
+        self.begun: list[float] = []
+
+    @asynccontextmanager
+    async def spawn(self, command: Command, *, sink: Sink) -> AsyncGenerator[Connection]:
+        self.begun.append(trio.current_time())
+        async with self.agent.connect(Options(), sink=sink, carrier=self) as connection:
+            yield connection
+
+
+@pytest.mark.parametrize(("speaks", "begun"), [(False, [0, 0, 1, 1, 2]), (True, [0, 0, 0, 0, 0])])
+async def test_no_more_start_at_once_than_there_may(
+    autojump_clock: MockClock, speaks: bool, begun: list[float]
+) -> None:
+    agent = ScriptedAgent()
+    if speaks:
+        agent.opening = lambda link: link.say(KeepAlive())
+    carriage = Carriage(agent)
+    prewarming = Prewarming(
+        5,
+        Program(agent),
+        Options(),
+        housing=Housing(Limits(max_live=5)),
+        carrier=carriage,
+        starting=trio.CapacityLimiter(2),
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(prewarming.run)
+        await trio.sleep(60)
+        prewarming.finish()
+    assert carriage.begun == [STARTS_FOR * each for each in begun]
+
+
+async def test_none_is_started_while_the_manager_drains_and_those_that_are_ready_go(autojump_clock: MockClock) -> None:
+    async with prewarmed(2) as (manager, agent):
+        running = await manager.session("a").send("wait 20")
+        await trio.sleep(10)
+        assert (agent.live, len(agent.links)) == (3, 3)
+        manager.drain()
+        await trio.sleep(1)
+        assert (agent.live, len(agent.links)) == (1, 3)
+        assert (await running.wait()).kind == "answered"
+    assert len(agent.links) == 3
+
+
+async def test_one_that_is_given_back_while_the_manager_drains_goes_too(autojump_clock: MockClock) -> None:
+    async with prewarmed() as (manager, agent):
+        turn = await manager.session("a").send("hi")
+        manager.drain()
+        assert (await turn.wait()).kind in ("cancelled", "answered")
+    assert agent.live == 0
 
 
 async def test_an_agent_inside_the_program_needs_none(autojump_clock: MockClock) -> None:
