@@ -302,7 +302,9 @@ class Session(Controls):
         return await self._intake.ask(prompt, overlap="queue")
 
     async def hibernate(self) -> None:
-        """Let the agent go as soon as nothing runs and nothing waits; the next message wakes the session.
+        """Let the agent go as soon as nothing runs and nothing waits for it; the next message wakes the session.
+
+        Turns that a usage limit holds up do not wait for it, but for the limit's end, and wake the session then.
 
         Raises:
             WouldDeadlock: a tool or a callback of this session waits for its end.

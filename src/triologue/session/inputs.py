@@ -91,7 +91,7 @@ class Failed(Struct, frozen=True):
 
 
 class Rest(Struct, frozen=True):
-    """Let the agent go once nothing runs and nothing waits; the reply comes when it is gone."""
+    """Let the agent go once nothing runs and nothing waits for it; the reply comes when it is gone."""
 
     ticket: int
 

@@ -106,8 +106,12 @@ class Session(Ground):
     @property
     def is_idle(self) -> bool:
         """There is an agent, and it has nothing to do: it could be let go, and nobody would notice."""
-        waits_for_it = len(self.mailbox) > 0 and not self.waits_at_gate  # a usage limit may last for days
-        return not waits_for_it and not self._leaves and self._is_at_rest
+        return not self._has_turns and not self._leaves and self._is_at_rest
+
+    @property
+    def _has_turns(self) -> bool:
+        """Does a turn wait for the agent? A usage limit, which others wait for, may last for days."""
+        return len(self.mailbox) > 0 and not self.waits_at_gate
 
     @property
     def _is_at_rest(self) -> bool:
@@ -247,7 +251,7 @@ class Session(Ground):
     @property
     def _is_wanted(self) -> bool:
         """Is there something that waits for the agent?"""
-        return len(self.mailbox) > 0 or bool(self.asks) or self.link.waits_for(Asking)
+        return self._has_turns or bool(self.asks) or self.link.waits_for(Asking)
 
     def _may_begin(self) -> bool:
         if self.is_held or self._leaves or self.gate is not None or self.is_accounting or len(self.mailbox) == 0:

@@ -175,6 +175,21 @@ async def test_who_waits_at_the_gate_keeps_no_other_account_from_its_room(autoju
         assert [(await turn.wait()).kind for turn in waiting] == ["answered"] * 2
 
 
+async def test_hibernating_does_not_wait_for_the_gate_and_what_waits_there_wakes_the_session(
+    autojump_clock: MockClock,
+) -> None:
+    async with sharing(None) as (manager, agent):
+        await exceed(manager, "k", 600)
+        session = manager.session("k")
+        waiting = await session.send("hi")
+        for _ in range(2):  # also where there is no agent any more
+            await session.hibernate()
+            assert (trio.current_time(), session.state, agent.live, waiting.state) == (0, "hibernated", 0, "waiting")
+        assert (await waiting.wait()).unwrap().result == "2. hi"
+        assert is_about(trio.current_time(), 600)
+        assert session.state == "idle"
+
+
 async def test_a_manager_is_left_while_turns_wait_at_the_gate(autojump_clock: MockClock) -> None:
     waiting: list[Turn] = []
     async with sharing(None) as (manager, _):
