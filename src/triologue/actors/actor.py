@@ -71,6 +71,8 @@ class Actor:
             is_metered=world.limits.max_cost_usd is not None or world.limits.max_cost_usd_per_session is not None,
             doubtful=conversation.doubtful,
         )
+        self.session.link.count_from(conversation.generation)
+        self.session.last_error = conversation.last_error
         self.session.begins_anew = conversation.on_missing == "fresh"
         self.session.gate = world.oversight.gate(conversation)
         self.session.refuses = conversation.failure_at(trio.current_time()) or world.oversight.refusal(conversation)
@@ -179,6 +181,7 @@ class Actor:
         conversation.total_cost_usd, conversation.settings = session.total_cost_usd, session.wanted
         # Not earlier than an actor before this one has put it off to.
         conversation.start_after = max(conversation.start_after, session.start_after)
+        conversation.generation, conversation.last_error = session.link.generation, session.last_error
         conversation.doubtful, conversation.crashes = session.doubtful, self._restarts.crashes
         if isinstance(session.refuses, SessionFailed):
             conversation.failure = session.refuses
@@ -309,6 +312,7 @@ class Actor:
     def fail(self, cause: TriologueError) -> None:
         """The task broke, or is being cancelled: end every turn and every wait with a typed error."""
         self._put_away()
+        self.conversation.last_error = cause
         permissions = [*self._desk.close(str(cause))]
         self._refuse_inbox(cause)
         self._outbox.give_up(cause, permissions)

@@ -14,7 +14,7 @@ from triologue.actors.journal import Journal
 from triologue.actors.log import Log
 from triologue.actors.replies import Reply
 from triologue.actors.turn import Turn
-from triologue.errors import InvalidOption, SessionFailed, brief
+from triologue.errors import InvalidOption, SessionFailed, TriologueError, brief
 from triologue.messages import Message, Outcome, UserMessage
 from triologue.options import Limits, Options, without_identity
 from triologue.ports import Agent
@@ -58,11 +58,13 @@ class Conversation:
         "doubtful",
         "ended",
         "failure",
+        "generation",
         "group",
         "home",
         "is_confirmed",
         "journal",
         "key",
+        "last_error",
         "log",
         "named",
         "on_missing",
@@ -87,6 +89,10 @@ class Conversation:
         """When its agents died, as far as that still counts, on trio's clock."""
         self.start_after = 0.0
         """When its next agent may be started, on trio's clock."""
+        self.generation = 0
+        """Of its newest connection; counted on while it sleeps, so that a late word about one never means another."""
+        self.last_error: TriologueError | None = None
+        """Why its agent went away by itself the last time; None since one works."""
         self.failure: SessionFailed | None = None
         """Its agents died too often; until `retry_at` it takes nothing in."""
         self.log = Log(limits.log, limits.log_bytes, limits.held_bytes)

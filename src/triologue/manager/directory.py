@@ -35,6 +35,8 @@ class SessionStatistics(Struct, frozen=True, kw_only=True):
     """US dollars so far, where the agent tells."""
     records: int
     """In the log, ever."""
+    last_error: str | None = None
+    """Why the agent went away by itself the last time; None since one works."""
 
 
 @final
@@ -185,6 +187,7 @@ class Directory:
             waiting=len(actor.session.mailbox) if actor is not None else 0,
             total_cost_usd=conversation.total_cost_usd,
             records=conversation.log.last,
+            last_error=str(conversation.last_error) if conversation.last_error is not None else None,
         )
 
     def merged(self, key: str, options: Options | None) -> Options:

@@ -49,7 +49,7 @@ class SessionExplanation(Struct, frozen=True, kw_only=True):
     turns: int
     """Turns that have ended."""
     last_error: str | None
-    """Why the agent went away by itself, while it has not come back; or why the session is `failed`."""
+    """Why the session is `failed`; or why its agent went away by itself the last time, until another one works."""
 
     def __str__(self) -> str:
         state = f"{self.state}, waits for {self.waits_for or 'nothing'}"
@@ -89,8 +89,7 @@ def explain(directory: Directory, key: str, conversation: Conversation | None) -
     statistics = directory.statistics_of(conversation)
     deadline = _next_deadline(actor) if actor is not None else None
     running = session.run.turn_id if session is not None and session.run is not None else None
-    error = session.last_error if session is not None else None
-    error = error or conversation.failure_at(trio.current_time())
+    error = conversation.failure_at(trio.current_time()) or conversation.last_error
     return SessionExplanation(
         key=key,
         agent=conversation.agent.name,

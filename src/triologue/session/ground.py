@@ -126,7 +126,7 @@ class Ground:
             case LinkState.CLOSING:
                 return "restarting" if self.run is not None else "hibernated"
             case LinkState.ABSENT:
-                return "new" if self.link.generation == 0 and self.session_id is None else "hibernated"
+                return "new" if self.link.is_unused and self.session_id is None else "hibernated"
             case _:
                 assert_never(self.link.state)
 

@@ -97,6 +97,7 @@ class Link:
     """One link after another; each start is a new generation, and what is meant for one never reaches the next."""
 
     __slots__ = (
+        "_before",
         "_greeting",
         "_purposes",
         "applied",
@@ -119,7 +120,7 @@ class Link:
 
     def __init__(self) -> None:
         self.state = LinkState.ABSENT
-        self.generation = 0
+        self.generation = self._before = 0
         self.applied: Settings = NO_SETTINGS
         """The settings that this generation was started with, or has taken since."""
         self.tells_lifecycle = False
@@ -158,6 +159,15 @@ class Link:
         """
         self.state = TRANSITIONS[self.state][event]
         self.is_untried = event is LinkEvent.START or (self.is_untried and event is not LinkEvent.READY)
+
+    def count_from(self, generation: int) -> None:
+        """There were so many before: of the same conversation, which has slept since."""
+        self.generation = self._before = generation
+
+    @property
+    def is_unused(self) -> bool:
+        """Was there none since then?"""
+        return self.generation == self._before
 
     def start(self, settings: Settings) -> None:
         """Begin the next generation."""

@@ -180,6 +180,22 @@ async def test_one_whose_agents_die(autojump_clock: MockClock) -> None:
         assert manager.statistics().restarts == 2
 
 
+async def test_why_an_agent_that_had_nothing_to_do_went_away_is_told_until_another_one_works(
+    autojump_clock: MockClock,
+) -> None:
+    async with scripted() as (session, agent, manager):
+        await session.ask("one")
+        agent.link.die(9)
+        await trio.sleep(1)
+        agent.connecting = lambda: seen.append((session.state, manager.explain("k").last_error))
+        seen: list[tuple[str, str | None]] = [(session.state, session.statistics().last_error)]
+        assert "last error  the scripted agent died" in str(manager.explain("k"))
+        await session.ask("two")
+        assert seen == [("hibernated", "the scripted agent died"), ("restarting", "the scripted agent died")]
+        assert manager.statistics().restarts == 1
+        assert (manager.explain("k").last_error, session.statistics().last_error) == (None, None)
+
+
 async def test_an_unread_prompt(autojump_clock: MockClock) -> None:
     async with scripted(deadlines=NIGHT) as (session, _, manager):
         await session.send("unread")

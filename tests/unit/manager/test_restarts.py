@@ -11,6 +11,7 @@ from tests.support.scripted_agent import ScriptedAgent
 from tests.unit.manager.stage import answer, scripted
 from triologue.messages import StateChanged, TurnEnded
 from triologue.options import RestartPolicy
+from triologue.session import inputs as on
 
 
 async def die(session: tri.Session) -> BaseException | None:
@@ -42,6 +43,23 @@ async def test_a_session_whose_agents_die_too_often_fails_and_opens_again(autoju
         states.append(session.state)
         assert states == ["failed", "hibernated"]
         assert await answer(session, "d") == "4. d"
+
+
+async def test_what_is_meant_for_an_agent_from_before_a_sleep_does_not_reach_the_next_one(
+    autojump_clock: MockClock,
+) -> None:
+    async with scripted() as (session, agent, manager):
+        for number in (1, 2, 3):
+            await session.ask("hi")
+            actor = manager._directory.registry.awake("k")
+            assert actor is not None
+            assert actor.session.link.generation == number
+            for earlier in range(number):
+                actor.post(on.Evict(earlier))
+                actor.post(on.Unlinked(earlier, tri.AgentCrashed("long ago")))
+            await trio.sleep(1)
+            assert (session.state, len(agent.links)) == ("idle", number)
+            await session.hibernate()
 
 
 async def test_restarts_are_put_off_also_where_the_session_slept_between(autojump_clock: MockClock) -> None:
