@@ -14,6 +14,7 @@ from triologue.actors.conversation import Conversation
 from triologue.actors.desk import Desk
 from triologue.actors.holding import Holding
 from triologue.actors.inbox import Inbox, Letter
+from triologue.actors.log_extra import log_extra
 from triologue.actors.outbox import Outbox
 from triologue.actors.replies import Reply
 from triologue.actors.world import World
@@ -103,6 +104,11 @@ class Actor:
     def pid(self) -> int | None:
         """The agent's process, if one runs."""
         return self.holding.connection.pid if self.holding is not None and self.holding.connection else None
+
+    @property
+    def turn_id(self) -> str | None:
+        """Of the turn that runs, if one does."""
+        return self.session.run.turn_id if self.session.run is not None else None
 
     @property
     def is_live(self) -> bool:
@@ -235,7 +241,8 @@ class Actor:
             case do.Account(message):
                 self._world.oversight.account(self.conversation, message)
             case do.Note(text):
-                logger.info("%s: %s", self.conversation.key, text, extra={"session_key": self.conversation.key})
+                key = self.conversation.key
+                logger.info("%s: %s", key, text, extra=log_extra(key, self.turn_id))
             case _:
                 assert_never(effect)
 

@@ -7,6 +7,7 @@ from typing import Any, final
 
 import trio
 
+from triologue.actors.log_extra import log_extra
 from triologue.actors.permissions import Permission, check_result, input_of, suggestions_of
 from triologue.errors import InvalidOption
 from triologue.hosting import Service, StartSoon, Unsupported, reason_of, run_callback
@@ -46,7 +47,7 @@ class Callbacks:
             response = await self.service.answer(effect.request)
             return on.Served(effect.generation, effect.request_id, response)
 
-        self._start(effect.generation, effect.request_id, subtype_of(effect.request), answer)
+        self._start(effect, subtype_of(effect.request), answer)
 
     def can_use_tool(self, effect: do.AskPermission, callback: CanUseToolCallback) -> None:
         """Begin to ask the callback of the options, whose result is the answer."""
@@ -58,7 +59,7 @@ class Callbacks:
             check_result(result)
             return on.Decide(None, effect.permission_id, result, by="can_use_tool")
 
-        self._start(effect.generation, effect.request_id, "can_use_tool", ask)
+        self._start(effect, "can_use_tool", ask)
 
     def on_permission(
         self, effect: do.AskPermission, permission: Permission, callback: Callable[[Permission], Any]
@@ -72,7 +73,7 @@ class Callbacks:
             if isinstance(given, PermissionResultAllow | PermissionResultDeny):
                 raise InvalidOption("on_permission returned an answer; give it by `await request.allow()` or `.deny()`")
 
-        self._start(effect.generation, effect.request_id, "on_permission", tell)
+        self._start(effect, "on_permission", tell)
 
     def drop(self, request_id: str) -> None:
         """Cancel the task of a request, if it still runs; nothing of it is posted any more."""
@@ -81,22 +82,15 @@ class Callbacks:
             scope.cancel()
 
     def _start(
-        self, generation: int, request_id: str, name: str, work: Callable[[], Awaitable[on.Input | None]]
+        self, effect: do.AskPermission | do.Serve, name: str, work: Callable[[], Awaitable[on.Input | None]]
     ) -> None:
         # Made here, so that it can be dropped also before its task has made its first step.
-        scope = self._running[request_id] = trio.CancelScope()
+        scope = self._running[effect.request_id] = trio.CancelScope()
         before, self._begun = self._begun, (begun := trio.Event())
-        self._start_soon(
-            self._run,
-            generation,
-            request_id,
-            scope,
-            _in_turn(before, begun, work),
-            name=f"triologue callback {name}",
-        )
+        self._start_soon(self._run, effect, scope, _in_turn(before, begun, work), name=f"triologue callback {name}")
 
     async def _run(
-        self, generation: int, request_id: str, scope: trio.CancelScope, work: Awaitable[on.Input | None]
+        self, effect: do.AskPermission | do.Serve, scope: trio.CancelScope, work: Awaitable[on.Input | None]
     ) -> None:
         event = None
         try:
@@ -104,20 +98,22 @@ class Callbacks:
                 event = await work
         # Its failure, of which the agent is told; the session lives on, also where it comes with a cancellation.
         except* Exception as errors:  # noqa: BLE001 - it is logged with its trace
-            event = self._failed(generation, request_id, errors)
+            event = self._failed(effect, errors)
         if event is not None and not scope.cancel_called:
             self._post(event)
-        if self._running.get(request_id) is scope:
-            del self._running[request_id]
+        if self._running.get(effect.request_id) is scope:
+            del self._running[effect.request_id]
 
-    def _failed(self, generation: int, request_id: str, error: Exception) -> on.Failed:
+    def _failed(self, effect: do.AskPermission | do.Serve, error: Exception) -> on.Failed:
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         if not isinstance(error, Unsupported):
-            told = {"session_key": self._key}
+            told = log_extra(self._key, effect.turn_id)
             logger.error("a callback of the session %r raised", self._key, exc_info=error, extra=told)
         code = getattr(error, "code", None)
-        return on.Failed(generation, request_id, reason_of(error), code if isinstance(code, str) else None)
+        return on.Failed(
+            effect.generation, effect.request_id, reason_of(error), code if isinstance(code, str) else None
+        )
 
 
 async def _in_turn(

@@ -7,6 +7,7 @@ from typing import Any, final
 
 import trio
 
+from triologue.actors.log_extra import log_extra
 from triologue.hosting import result_callbacks, result_of, run_callback
 from triologue.messages import AssistantMessage, AuthStatus, McpStatusChange, Message
 from triologue.options import Options
@@ -55,7 +56,7 @@ class Notices:
                 if inspect.isawaitable(given):
                     await given
             except* Exception as errors:
-                told = {"session_key": self._key}
+                told = log_extra(self._key)
                 error = errors.exceptions[0]
                 logger.exception("a callback of the session %r raised", self._key, exc_info=error, extra=told)
         self._over.set()
@@ -88,7 +89,7 @@ class Notices:
         if self._post.statistics().current_buffer_used < MAX_WAITING:
             self._post.send_nowait(call)
         else:
-            told = {"session_key": self._key}
+            told = log_extra(self._key)
             logger.error("%d calls of the session %r wait already; one is dropped", MAX_WAITING, self._key, extra=told)
 
 

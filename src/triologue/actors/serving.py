@@ -9,6 +9,7 @@ import trio
 from triologue.actors.callbacks import Callbacks
 from triologue.actors.conversation import Conversation
 from triologue.actors.inside import AtHome
+from triologue.actors.log_extra import log_extra
 from triologue.actors.notices import Notices
 from triologue.actors.world import World
 from triologue.hosting import Service, Tokens
@@ -94,7 +95,7 @@ class Servants:
         with trio.CancelScope(shield=True), trio.move_on_after(self._patience):
             await ended.wait()
         if not ended.is_set():
-            told = {"session_key": self._key}
+            told = log_extra(self._key)
             text = "a callback of the session %r shields itself from its cancellation; it is waited for no longer"
             logger.error(text, self._key, extra=told)
 

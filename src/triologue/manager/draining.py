@@ -9,7 +9,7 @@ from typing import final
 
 import trio
 
-from triologue.actors import Conversation, Turn
+from triologue.actors import Conversation, Turn, log_extra
 from triologue.errors import InvalidOption, ManagerClosed, TriologueError, brief
 from triologue.manager.directory import Directory
 from triologue.session import inputs as on
@@ -95,7 +95,7 @@ class Draining:
                 await self._registry.request(conversation, lambda ticket: on.Leave(ticket, error=closed)).wait()
             await self._registry.wait_asleep(conversation.key)  # until the store has its last words
         except TriologueError as error:  # it broke, which harms only itself
-            told = {"session_key": conversation.key}
+            told = log_extra(conversation.key)
             logger.warning("the session %r broke while it was closed: %s", conversation.key, error, extra=told)
 
     async def _wait(self, turn: Turn) -> None:

@@ -11,7 +11,7 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from triologue.actors import Conversation, Reply, Turn
+from triologue.actors import Conversation, Reply, Turn, log_extra
 from triologue.errors import ManagerClosed, SessionElsewhere, TriologueError, TurnLost
 from triologue.manager.directory import Directory
 from triologue.manager.intake import Intake
@@ -71,7 +71,8 @@ class Recovery:
             await trio.sleep(self._directory.world.deadlines.lease)
             left = set(await self._unfinished())
             for key in await self._take_all(sorted(left & set(elsewhere))):
-                logger.info("the session %r has unfinished turns, and another host that is alive", key)
+                told = log_extra(key)
+                logger.info("the session %r has unfinished turns, and another host that is alive", key, extra=told)
         found = list(self._found)
         self._found.clear()
         return found
@@ -98,7 +99,8 @@ class Recovery:
                 except ManagerClosed:
                     raise
                 except TriologueError as error:  # which harms only itself
-                    logger.warning("the session %r cannot be recovered: %s", key, error)
+                    told = log_extra(key)
+                    logger.warning("the session %r cannot be recovered: %s", key, error, extra=told)
 
         async with trio.open_nursery() as nursery:
             for key in keys:

@@ -11,6 +11,7 @@ from typing import Any, final
 
 import trio
 
+from triologue.actors import log_extra
 from triologue.agents import Embedded
 from triologue.errors import ManagerClosed, TriologueError
 from triologue.manager import Session, SessionManager, open_manager
@@ -106,7 +107,7 @@ class Root:
             try:
                 await self._manager.delete(session.key)
             except TriologueError as error:
-                logger.warning("closing %r: %s", session.key, error)
+                logger.warning("closing %r: %s", session.key, error, extra=log_extra(session.key))
 
     def abandon(self, feed: Feed | None, session: Session) -> None:
         """The same from where nobody can wait: a finalizer, which may run at any point of any thread."""

@@ -96,6 +96,7 @@ class Serve(Struct, frozen=True):
     generation: int
     request_id: str
     request: AnyRequest
+    turn_id: str | None = None
 
 
 class Drop(Struct, frozen=True):

@@ -58,7 +58,7 @@ class Serving:
                 do.AskPermission(link.generation, request_id, duty.permission_id, duty.turn_id, request),
             )
         else:
-            session.effect(do.Serve(link.generation, request_id, request))
+            session.effect(do.Serve(link.generation, request_id, request, duty.turn_id))
 
     def _refuse_one_too_many(self, request_id: str, request: AnyRequest) -> None:
         session = self._session

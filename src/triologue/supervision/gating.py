@@ -9,7 +9,7 @@ from typing import final
 import msgspec
 import trio
 
-from triologue.actors import Actor, Conversation, Timers
+from triologue.actors import Actor, Conversation, Timers, log_extra
 from triologue.messages import RateLimitEvent, ResultMessage
 from triologue.session import inputs as on, limit_of
 from triologue.supervision.quota import Effect, Held, QuotaGate
@@ -48,7 +48,9 @@ class Gating:
         credential, limit = credential_of(conversation), limit_of(message)
         if limit is not None:
             if credential not in self._closed:  # many hit it together, and more than once
-                logger.warning("%s: %s; turns wait", conversation.agent.name, limit.reason)
+                logger.warning(
+                    "%s: %s; turns wait", conversation.agent.name, limit.reason, extra=log_extra(conversation.key)
+                )
             self._close(credential, limit.reason)
             self._execute(self._quota.limited(credential, conversation.key, limit, now=self._now()))
         elif isinstance(message, ResultMessage) and not message.is_error:

@@ -7,7 +7,7 @@ from typing import final
 
 import trio
 
-from triologue.actors import Actor, Conversation, Home, Timers
+from triologue.actors import Actor, Conversation, Home, Timers, log_extra
 from triologue.errors import LimitError
 from triologue.messages import CostWarning, RateLimitEvent, ResultMessage
 from triologue.options import Limits, Options
@@ -162,7 +162,7 @@ class Overseer:
 
     def _crossed(self, crossing: Crossing, conversation: Conversation) -> None:
         whose = f"the session {crossing.key!r}" if crossing.key is not None else "all sessions of the manager"
-        told = {"session_key": crossing.key} if crossing.key is not None else {}
+        told = log_extra(crossing.key)
         if isinstance(crossing, Warn):
             logger.warning("%s cost %.4g of %g US dollars", whose, crossing.cost_usd, crossing.limit_usd, extra=told)
             if crossing.key is not None:

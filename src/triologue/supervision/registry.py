@@ -6,7 +6,7 @@ from typing import final
 
 import trio
 
-from triologue.actors import Actor, Conversation, Reply, World
+from triologue.actors import Actor, Conversation, Reply, World, log_extra
 from triologue.errors import AgentCrashed, ManagerClosed, StoreError, TriologueError
 from triologue.session import inputs as on
 from triologue.supervision.shelf import Shelf
@@ -108,7 +108,7 @@ class Registry:
         try:
             await actor.run()
         except* Exception as errors:  # noqa: BLE001 - see above
-            actor.fail(self._told(actor.conversation.key, _alone(errors)))
+            actor.fail(self._told(actor, _alone(errors)))
 
     async def _supervise(self, actor: Actor) -> None:
         key = actor.conversation.key
@@ -126,9 +126,10 @@ class Registry:
                 with trio.CancelScope(shield=True), trio.move_on_after(self._world.deadlines.close):
                     await self.shelf.let_go(actor.conversation)
 
-    def _told(self, key: str, error: Exception) -> TriologueError:
+    def _told(self, actor: Actor, error: Exception) -> TriologueError:
         """Log what broke a session; gives what its callers hear."""
-        told = {"session_key": key}
+        key = actor.conversation.key
+        told = log_extra(key, actor.turn_id)
         if isinstance(error, StoreError):
             logger.error("the session %r cannot be kept: %s", key, error, extra=told)
             return error

@@ -12,7 +12,7 @@ from typing import Protocol, final
 
 import trio
 
-from triologue.actors import Conversation, Journal, described, take_over
+from triologue.actors import Conversation, Journal, described, log_extra, take_over
 from triologue.agents import is_dead
 from triologue.errors import InvalidOption, LeaseLost, SessionElsewhere, SessionExists, StoreError
 from triologue.options import IDENTITY, Options
@@ -153,7 +153,8 @@ class Shelf:
         except SessionElsewhere as error:
             if not is_dead(error.owner):
                 raise
-            logger.info("the session %r is taken over from %s, which is dead", key, error.owner)
+            told = log_extra(key)
+            logger.info("the session %r is taken over from %s, which is dead", key, error.owner, extra=told)
             return await self.store.acquire(key, owner=self.owner, ttl=self._ttl, replaces=error.owner)
 
     async def let_go(self, conversation: Conversation) -> None:
@@ -194,7 +195,8 @@ class Shelf:
             try:
                 await self.store.release(lease)
             except Exception as error:  # noqa: BLE001 - a bug of the store's too
-                logger.warning("the lease of the session %r could not be given back: %s", lease.key, error)
+                told = log_extra(lease.key)
+                logger.warning("the lease of the session %r could not be given back: %s", lease.key, error, extra=told)
 
     async def keep(self) -> None:
         """Renew all leases again and again, until cancelled."""

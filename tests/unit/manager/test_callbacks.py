@@ -1,12 +1,13 @@
 """Hooks and the other callbacks of a session, what the agent says of its surroundings, and our own questions."""
 
+import logging
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.support.frames import assistant
+from tests.support.frames import assistant, success
 from tests.support.scripted_agent import ScriptedAgent
 from tests.unit.manager.stage import answer, scripted
 from triologue.actors.notices import Notices
@@ -81,6 +82,29 @@ async def test_a_hook_that_raises_is_an_error_for_the_agent_and_an_event(caplog:
                 assert event.message == CallbackFailed(request="hook_callback", error="boom")
                 break
     assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+def told_of(record: logging.LogRecord) -> tuple[object, object]:
+    """The session and the turn that a record of the log file is about."""
+    return vars(record)["session_key"], vars(record)["turn_id"]
+
+
+async def test_what_is_logged_has_its_session_and_its_turn(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def raising(input: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
+        raise RuntimeError("boom")
+
+    caplog.set_level(logging.INFO, "triologue")
+    async with scripted(options=hooked(raising)) as (session, agent, _):
+        turn = await session.send("silent", id="t1")
+        await wait_all_tasks_blocked()
+        assert await agent.link.ask(HOOK) == "boom"
+        agent.link.say(success("never asked"))
+        await session.interrupt()
+        await turn.wait()
+        assert await agent.link.ask(HOOK) == "boom"  # in no turn of ours
+    assert [told_of(record) for record in caplog.records] == [("k", "t1"), ("k", "t1"), ("k", None)]
 
 
 async def test_a_request_of_a_kind_that_nobody_serves_is_refused() -> None:
@@ -292,7 +316,8 @@ async def test_a_bug_in_what_serves_a_connection_breaks_only_its_conversation(
         with pytest.raises(TurnFailed, match="broke"):
             await session.ask("silent")
         assert await answer(other, "two") == "2. two"
-    assert "the session 'broken' broke" in [record.message for record in caplog.records]
+    [record] = [record for record in caplog.records if record.message == "the session 'broken' broke"]
+    assert vars(record)["session_key"] == "broken"
 
 
 async def test_an_agent_that_asks_too_much_at_once_is_refused_the_rest(
