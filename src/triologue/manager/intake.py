@@ -45,15 +45,21 @@ class Intake:
         id: str | None = None,
         meta: dict[str, str] | None = None,
         is_read: bool = False,
+        is_command: bool = False,
     ) -> Turn:
-        """Send a prompt; return when it is accepted. With `is_read`, its first iteration misses no partial."""
+        """Send a prompt; return when it is accepted.
+
+        With `is_read`, its first iteration misses no partial; with `is_command`, it is a slash command for the agent.
+        """
         self._directory.refuse_if_closed()
         policy: Overlap = overlap or self._overlap or self._directory.overlap
         check_overlap(policy)
         check_labels(id, meta)
         conversation = self._conversation()
         async with self._directory.taken(conversation):
-            return await self._submit(conversation, prompt, policy, id, meta or {}, is_read=is_read)
+            return await self._submit(
+                conversation, prompt, policy, id, meta or {}, is_read=is_read, is_command=is_command
+            )
         raise AssertionError("this swallows no exception")
 
     async def _submit(
@@ -65,6 +71,7 @@ class Intake:
         meta: dict[str, str],
         *,
         is_read: bool,
+        is_command: bool,
     ) -> Turn:
         # An agent takes a prompt's uuid as its identity too: the second prompt of that uuid is not answered.
         chosen = id if id is not None else prompt.uuid
@@ -77,10 +84,11 @@ class Intake:
         if prompt.uuid is None:
             prompt.uuid = str(uuid4())
         turn_id = chosen if chosen is not None else prompt.uuid
-        turn = self.new_turn(conversation, turn_id, meta)
+        accepted = self._registry.post(conversation, on.Submit(turn_id, prompt, dict(meta), policy))
+        # Not before that, which may be refused; the session takes the prompt in later.
+        turn = self.new_turn(conversation, turn_id, meta, is_command=is_command)
         if is_read:
             turn.reserve()
-        accepted = self._registry.post(conversation, on.Submit(turn_id, prompt, turn.meta, policy))
         if chosen is not None:
             conversation.remember(prompt, turn, accepted)
         try:
@@ -94,8 +102,12 @@ class Intake:
             raise
         return turn
 
-    def new_turn(self, conversation: Conversation, turn_id: str, meta: dict[str, str]) -> Turn:
+    def new_turn(
+        self, conversation: Conversation, turn_id: str, meta: dict[str, str], *, is_command: bool = False
+    ) -> Turn:
         """A turn of this session that is about to be submitted."""
+        if is_command:
+            conversation.commands += (turn_id,)
         return conversation.new_turn(turn_id, meta, withdraw=self._withdraw, position=self._position)
 
     async def ask(self, prompt: UserMessage, **more: Any) -> ResultMessage:

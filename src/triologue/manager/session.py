@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, final
-from uuid import uuid4
 
 import trio
 
@@ -295,11 +294,7 @@ class Session(Controls):
         """Run one of the agent's slash commands, for instance `/compact`, as a turn of its own."""
         if not isinstance(command, str) or not command.startswith("/"):
             raise InvalidOption(f"a command starts with a slash, not {brief(command)}")
-        prompt = user_frame(command)
-        prompt.uuid = str(uuid4())
-        self._directory.refuse_if_closed()
-        self._conversation().commands += (prompt.uuid,)  # the turn's id too
-        return await self._intake.ask(prompt, overlap="queue")
+        return await self._intake.ask(user_frame(command), overlap="queue", is_command=True)
 
     async def hibernate(self) -> None:
         """Let the agent go as soon as nothing runs and nothing waits for it; the next message wakes the session.

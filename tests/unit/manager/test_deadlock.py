@@ -84,6 +84,27 @@ async def test_a_tool_that_waits_for_its_own_session_is_told_so(
         assert await ask("a", "hello", manager) == "hello"
 
 
+async def test_a_command_that_is_refused_leaves_nothing_behind(autojump_clock: MockClock) -> None:
+    async def command(manager: tri.SessionManager) -> str:
+        return str(await manager.session("a").command("/cost"))
+
+    async def work(manager: tri.SessionManager) -> str:
+        await trio.sleep(5)
+        return "done"
+
+    async with acting(tri.Limits(mailbox=1), a=command, work=work) as manager:
+        assert "WouldDeadlock" in await said_by(manager, "a")
+        session = manager.session("a")
+        for text in ("be work", "hello"):
+            await session.send(text)
+            await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(tri.MailboxFull):
+            await session.command("/cost")
+        conversation = manager._directory.registry.get("a")
+        assert conversation is not None
+        assert (conversation.commands, len(conversation.turns)) == ((), 2)
+
+
 async def test_so_is_one_that_does_it_through_another_session(autojump_clock: MockClock) -> None:
     async with acting(a=partial(ask, "b", "be b"), b=partial(ask, "a", "hello")) as manager:
         assert "by way of the session 'b'" not in await said_by(manager, "other")
