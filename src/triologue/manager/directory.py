@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from math import inf
 from typing import TypeAlias, final
 
 import trio
@@ -54,6 +55,8 @@ class Directory:
         """Where there is a store: finds out whether it knows a turn under this id, and reminds the conversation of it."""
         self.is_draining = False
         """The manager's block is being left: nothing new is taken in."""
+        self.drains_until = inf
+        """When turns that still run are interrupted for that, on trio's clock."""
         self._options_for = options if callable(options) else None
         self._options = Options() if options is None or callable(options) else options.copy()
         self._latest = self._options

@@ -48,6 +48,7 @@ class Draining:
             for wait in self._waits:
                 wait.cancel()
         self._directory.is_draining = True
+        self._directory.drains_until = trio.current_time() + self._patience
         self._directory.world.oversight.drains()
         self._asked.set()
 

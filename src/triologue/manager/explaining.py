@@ -1,6 +1,7 @@
 """Why is this session stuck? What it waits for, in words, and what else one asks at night."""
 
 from collections.abc import Callable
+from math import inf
 from typing import NamedTuple, TypeAlias
 
 import trio
@@ -87,7 +88,7 @@ def explain(directory: Directory, key: str, conversation: Conversation | None) -
     actor = directory.registry.awake(key)
     session = actor.session if actor is not None else None
     statistics = directory.statistics_of(conversation)
-    deadline = _next_deadline(actor) if actor is not None else None
+    deadline = _next_deadline(directory, actor) if actor is not None else None
     running = session.run.turn_id if session is not None and session.run is not None else None
     error = conversation.failure_at(trio.current_time()) or conversation.last_error
     return SessionExplanation(
@@ -108,10 +109,15 @@ def explain(directory: Directory, key: str, conversation: Conversation | None) -
     )
 
 
-def _next_deadline(actor: Actor) -> tuple[str, str, float] | None:
-    """Time that a tool or a person takes is no silence of the model."""
+def _next_deadline(directory: Directory, actor: Actor) -> tuple[str, str, float] | None:
+    """Time that a tool or a person takes is no silence of the model; and what runs may go on for a while in a drain."""
     is_busy_elsewhere = bool(actor.session.watch.tools) or len(actor.session.duties) > 0
-    return actor.clock.next(but=(FIRST_EVENT, SILENCE) if is_busy_elsewhere else ())
+    deadline = actor.clock.next(but=(FIRST_EVENT, SILENCE) if is_busy_elsewhere else ())
+    left = directory.drains_until - trio.current_time()
+    is_drained_first = left != inf and (deadline is None or left < deadline[2])
+    if is_drained_first and actor.session.run is not None and not actor.session.is_stopping:
+        return "drain", "", max(left, 0.0)
+    return deadline
 
 
 def _unknown(directory: Directory, key: str) -> SessionExplanation:

@@ -196,6 +196,22 @@ async def test_why_an_agent_that_had_nothing_to_do_went_away_is_told_until_anoth
         assert (manager.explain("k").last_error, session.statistics().last_error) == (None, None)
 
 
+@pytest.mark.parametrize(("turn", "told"), [(None, "drain in 59.0 s"), (50, "turn in 48.0 s")])
+async def test_how_long_a_turn_may_go_on_while_the_manager_drains(
+    autojump_clock: MockClock, turn: float | None, told: str
+) -> None:
+    deadlines = Deadlines(first_event=None, turn=turn, drain=60, interrupt=10)
+    async with scripted(deadlines=deadlines) as (session, _, manager):
+        await session.send("silent")
+        await trio.sleep(1)
+        manager.drain()
+        await trio.sleep(1)
+        assert f"  deadline    {told}\n" in str(manager.explain("k"))
+        manager.drain()
+        await wait_all_tasks_blocked()
+        assert manager.explain("k").state == "hibernated"
+
+
 async def test_an_unread_prompt(autojump_clock: MockClock) -> None:
     async with scripted(deadlines=NIGHT) as (session, _, manager):
         await session.send("unread")
