@@ -210,11 +210,14 @@ class TurnTimeout(TurnError):
 
     Attributes:
         phase: the name of the deadline: `first_event`, `silence`, `tool` or `turn`.
+        about: of a tool: its name.
+        seconds: how long it was; None where that is not known any more.
     """
 
-    def __init__(self, phase: str, about: str = "") -> None:
-        self.phase = phase
-        super().__init__(f"Deadlines.{phase} passed" + (f" ({about})" if about else ""))
+    def __init__(self, phase: str, about: str = "", *, seconds: float | None = None) -> None:
+        self.phase, self.about, self.seconds = phase, about, seconds
+        length = f": {seconds:g} s" if seconds is not None else ""
+        super().__init__(f"Deadlines.{phase} passed{length}" + (f" ({about})" if about else ""))
 
 
 class TurnInterrupted(TurnError):
@@ -234,7 +237,17 @@ class LimitError(TriologueError):
 
 
 class MailboxFull(LimitError):
-    """As many turns wait as `Limits.mailbox` allows; the prompt was not taken in."""
+    """As many turns wait as `Limits.mailbox` allows; the prompt was not taken in.
+
+    Attributes:
+        key: of the session.
+        waiting: how many wait.
+        limit: how many may.
+    """
+
+    def __init__(self, message: str, *, key: str = "", waiting: int = 0, limit: int = 0) -> None:
+        self.key, self.waiting, self.limit = key, waiting, limit
+        super().__init__(message)
 
 
 class TurnRejected(LimitError):
@@ -242,10 +255,11 @@ class TurnRejected(LimitError):
 
     Attributes:
         reason: why, in words.
+        key: of the session; None where it is not about one alone.
     """
 
-    def __init__(self, message: str, *, reason: str = "") -> None:
-        self.reason = reason
+    def __init__(self, message: str, *, reason: str = "", key: str | None = None) -> None:
+        self.reason, self.key = reason, key
         super().__init__(message)
 
 
@@ -257,10 +271,11 @@ class BudgetExceeded(TurnRejected):
         limit_usd: the bound.
     """
 
-    def __init__(self, limit: str, *, cost_usd: float, limit_usd: float) -> None:
+    def __init__(self, limit: str, *, cost_usd: float, limit_usd: float, key: str | None = None) -> None:
         self.cost_usd, self.limit_usd = cost_usd, limit_usd
-        text = f"Limits.{limit} is {limit_usd:g} US dollars, and {cost_usd:.4g} were spent; raise it to go on"
-        super().__init__(text, reason=limit)
+        whose = f" by the session {brief(key)}" if key is not None else ""
+        text = f"Limits.{limit} is {limit_usd:g} US dollars, and {cost_usd:.4g} were spent{whose}; raise it to go on"
+        super().__init__(text, reason=limit, key=key)
 
 
 class SessionFailed(LimitError):

@@ -161,6 +161,7 @@ class SessionLaws(RuleBasedStateMachine):
         self.sessions += 1
         self.last_generation = 0
         session = Session(
+            key="k",
             peer=STEERABLE,
             permission_tag=self.session_tag,
             mailbox_limit=LIMIT,

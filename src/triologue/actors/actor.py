@@ -60,6 +60,7 @@ class Actor:
         agent = conversation.agent
         self._restarts = Restarts(world.restart, conversation.crashes)
         self.session = Session(
+            key=conversation.key,
             peer=Peer(agent.name, agent.requests, agent.permission_reply),
             permission_tag=uuid4().hex[:20],
             mailbox_limit=world.limits.mailbox,

@@ -48,7 +48,7 @@ class Clock:
         """Let a deadline run from now on."""
         seconds = self._seconds(effect.timer)
         if seconds is not None:
-            self._start(seconds, on.Expired(effect.timer, effect.generation, effect.about))
+            self._start(seconds, on.Expired(effect.timer, effect.generation, effect.about, seconds))
 
     def clear(self, timer: str, about: str = "") -> None:
         """It no longer matters."""

@@ -181,6 +181,8 @@ class Expired(Struct, frozen=True):
     timer: str
     generation: int
     about: str = ""
+    seconds: float | None = None
+    """How long it was."""
 
 
 Input: TypeAlias = (

@@ -5,7 +5,7 @@ No await, no clock, no randomness. `receive` is the only way in. An input that i
 
 from typing import assert_never, final
 
-from triologue.errors import AgentProtocolError, AgentStartError, LimitError, SessionFailed, TurnRejected
+from triologue.errors import AgentProtocolError, AgentStartError, LimitError, SessionFailed, TurnRejected, brief
 from triologue.messages import Message, SessionState, StateChanged, TurnAccepted, TurnStarted
 from triologue.options import RestartPolicy
 from triologue.session import effects as do, inputs as on
@@ -31,6 +31,7 @@ class Session(Ground):
     """One conversation.
 
     Args:
+        key: how errors name it.
         peer: the agent.
         permission_tag: what the ids of its permission requests begin with; see `Duties`.
         mailbox_limit: prompts that may wait.
@@ -62,6 +63,7 @@ class Session(Ground):
     def __init__(
         self,
         *,
+        key: str,
         peer: Peer,
         permission_tag: str,
         mailbox_limit: int,
@@ -76,7 +78,7 @@ class Session(Ground):
     ) -> None:
         duties = Duties(permission_tag)
         super().__init__(session_id, is_confirmed, settings, total_cost_usd, peer, duties, timed)
-        self.mailbox = Mailbox(mailbox_limit)
+        self.mailbox = Mailbox(mailbox_limit, key)
         self._rest_tickets: list[int] = []
         self._leaves: list[on.Leave] = []
         self._shown: SessionState = self.state
@@ -314,8 +316,10 @@ class Session(Ground):
         is_busy = self.run is not None or len(self.mailbox) > 0 or len(self.steering) > 0
         if event.overlap == "reject" and is_busy:
             raise TurnRejected(
-                "a turn runs or waits in this session, and overlap='reject' takes no other one in; send it again later",
+                f"a turn runs or waits in the session {brief(self.mailbox.key)}, and overlap='reject' takes no other one in; "
+                "send it again later",
                 reason="busy",
+                key=self.mailbox.key,
             )
         self.mailbox.put(Waiting(event.turn_id, event.prompt, event.overlap), is_bounded=not event.is_recovered)
         self.publish(event.turn_id, [TurnAccepted(prompt=event.prompt, meta=event.meta)])

@@ -7,7 +7,7 @@ from typing import final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from triologue.errors import MailboxFull
+from triologue.errors import MailboxFull, brief
 from triologue.messages import ContentBlock, TextBlock, UserBody, UserMessage
 from triologue.options import Overlap
 
@@ -28,12 +28,13 @@ class Mailbox:
 
     Args:
         limit: how many prompts may wait.
+        key: of the session, for the error.
     """
 
-    __slots__ = ("_turns", "limit")
+    __slots__ = ("_turns", "key", "limit")
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, key: str) -> None:
+        self.limit, self.key = limit, key
         self._turns: OrderedDict[str, Waiting] = OrderedDict()
 
     def __len__(self) -> int:
@@ -45,10 +46,14 @@ class Mailbox:
         Raises:
             MailboxFull: `limit` prompts wait already, and that matters; nothing was added.
         """
-        if is_bounded and len(self._turns) >= self.limit:
+        waiting = len(self._turns)
+        if is_bounded and waiting >= self.limit:
             raise MailboxFull(
-                f"{len(self._turns)} prompts wait in this session already, and its limit is {self.limit} (Limits.mailbox); "
-                "wait for some of them, or raise the limit"
+                f"{waiting} prompts wait in the session {brief(self.key)} already, and its limit is {self.limit} "
+                "(Limits.mailbox); wait for some of them, or raise the limit",
+                key=self.key,
+                waiting=waiting,
+                limit=self.limit,
             )
         self._turns[turn.turn_id] = turn
         if turn.overlap == "interrupt":

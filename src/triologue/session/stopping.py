@@ -64,7 +64,7 @@ class Stopping:
         """A deadline of the turn passed."""
         session, run = self._session, self._session.run
         works = any(duty.ends_with_turn for duty in session.duties)
-        timeout = session.watch.expired(event.timer, event.about, is_working_for_it=works)
+        timeout = session.watch.expired(event.timer, event.about, event.seconds, is_working_for_it=works)
         if run is not None and timeout is not None and not run.is_stopping:
             run.timeout = timeout
             self.interrupt(run)

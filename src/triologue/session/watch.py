@@ -151,12 +151,13 @@ class Watch:
         if tool_use_id in self.tools:
             self._set(TOOL, tool_use_id)
 
-    def expired(self, timer: str, about: str, *, is_working_for_it: bool) -> TurnTimeout | None:
+    def expired(self, timer: str, about: str, seconds: float | None, *, is_working_for_it: bool) -> TurnTimeout | None:
         """A deadline of the turn passed; None where that means nothing, since it is not the model that is waited for.
 
         Args:
             timer: its name.
             about: of a tool: the id of its call.
+            seconds: how long it was.
             is_working_for_it: callbacks of this program run that the turn waits for.
         """
         if not self.is_on:
@@ -168,7 +169,7 @@ class Watch:
             self._works_otherwise = False  # and it has to show that once more, the next time
             self._set(timer)
             return None
-        return TurnTimeout(timer, self.tools.get(about, ""))
+        return TurnTimeout(timer, self.tools.get(about, ""), seconds=seconds)
 
     def _set(self, timer: str, about: str = "") -> None:
         if timer in self._wanted:

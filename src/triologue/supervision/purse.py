@@ -56,8 +56,8 @@ class Purse:
     def refusal(self, key: str) -> BudgetExceeded | None:
         """Why this session may cost nothing more, where that is so."""
         spent = self._spent_by.get(key, 0.0)
-        return _exceeded("max_cost_usd", self.spent, self._total) or _exceeded(
-            "max_cost_usd_per_session", spent, self._per_session
+        return _exceeded(None, "max_cost_usd", self.spent, self._total) or _exceeded(
+            key, "max_cost_usd_per_session", spent, self._per_session
         )
 
     def forget(self, key: str) -> None:
@@ -69,9 +69,11 @@ def _crossed(key: str | None, name: str, before: float, now: float, limit: float
     if limit is None:
         return []
     if before < limit <= now:
-        return [Exhausted(key, BudgetExceeded(name, cost_usd=now, limit_usd=limit))]
+        return [Exhausted(key, BudgetExceeded(name, cost_usd=now, limit_usd=limit, key=key))]
     return [Warn(key, now, limit)] if before < WARN_AT * limit <= now < limit else []
 
 
-def _exceeded(name: str, spent: float, limit: float | None) -> BudgetExceeded | None:
-    return None if limit is None or spent < limit else BudgetExceeded(name, cost_usd=spent, limit_usd=limit)
+def _exceeded(key: str | None, name: str, spent: float, limit: float | None) -> BudgetExceeded | None:
+    if limit is None or spent < limit:
+        return None
+    return BudgetExceeded(name, cost_usd=spent, limit_usd=limit, key=key)

@@ -58,6 +58,10 @@ class _Told(Struct, omit_defaults=True):
     name: str
     text: str
     cause: "_Told | None" = None
+    about: str = ""
+    """Of a deadline that passed."""
+    seconds: float | None = None
+    """The same: how long it was."""
 
 
 class _Ended(Struct, tag="#turn_ended", tag_field="type", omit_defaults=True):
@@ -125,7 +129,7 @@ def _ended(outcome: Outcome) -> _Ended:
 
 def _told(error: BaseException) -> _Told:
     if isinstance(error, TurnTimeout):
-        return _Told("TurnTimeout", error.phase)
+        return _Told("TurnTimeout", error.phase, None, error.about, error.seconds)
     name = next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _REBUILT), "TriologueError")
     return _Told(name, str(error), _told(error.__cause__) if error.__cause__ is not None else None)
 
@@ -144,7 +148,7 @@ def _outcome(kept: _Ended) -> Outcome:
 
 def _error(told: _Told, result: ResultMessage | None) -> TriologueError:
     if told.name == "TurnTimeout":
-        return TurnTimeout(told.text)
+        return TurnTimeout(told.text, told.about, seconds=told.seconds)
     kind: type[TriologueError] = getattr(errors, told.name, TriologueError) if told.name in _REBUILT else TriologueError
     error = kind(told.text, result=result) if issubclass(kind, TurnError) else kind(told.text)
     if told.cause is not None:

@@ -19,6 +19,7 @@ async def phase_of(turn: object) -> str:
         outcome.unwrap()
     assert isinstance(caught.value.__cause__, tri.TurnTimeout)
     assert outcome.reason == caught.value.__cause__.phase
+    assert f"{caught.value.__cause__.seconds:g} s" in str(caught.value)
     return str(outcome.reason)
 
 

@@ -21,7 +21,8 @@ async def test_the_policy_of_a_message_goes_before_the_sessions_and_that_before_
             await session.send("wait 5")
         with pytest.raises(tri.TurnRejected) as caught:
             await strict.send("more")
-        assert caught.value.reason == "busy"
+        assert (caught.value.reason, caught.value.key) == ("busy", "a")
+        assert str(caught.value).startswith("a turn runs or waits in the session 'a', and overlap='reject' takes no")
         assert (await patient.ask("more")).result == "2. more"
         await patient.send("wait 5")
         with pytest.raises(tri.TurnRejected):
@@ -95,7 +96,7 @@ async def test_a_full_mailbox_tells_its_numbers_and_counts_what_was_merged(autoj
         await wait_all_tasks_blocked()
         for text in ("one", "two"):
             await session.send(text, overlap="collect")
-        with pytest.raises(tri.MailboxFull, match="2 prompts wait in this session already, and its limit is 2"):
+        with pytest.raises(tri.MailboxFull, match="2 prompts wait in the session 'k' already, and its limit is 2"):
             await session.send("three")
 
 

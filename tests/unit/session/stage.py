@@ -160,7 +160,13 @@ class Stage:
     """Drives one session; every method returns what was told."""
 
     def __init__(self, **more: Any) -> None:
-        fixed: dict[str, Any] = {"peer": PEER, "permission_tag": "p", "mailbox_limit": 3, "settings": SETTINGS}
+        fixed: dict[str, Any] = {
+            "key": "k",
+            "peer": PEER,
+            "permission_tag": "p",
+            "mailbox_limit": 3,
+            "settings": SETTINGS,
+        }
         self.session = Session(**{**fixed, **more})
 
     @property

@@ -15,10 +15,10 @@ def waiting(text: str) -> Waiting:
 
 
 def test_a_mailbox_gives_in_order_and_has_a_bound() -> None:
-    mailbox = Mailbox(2)
+    mailbox = Mailbox(2, "k")
     mailbox.put(waiting("a"))
     mailbox.put(waiting("b"))
-    with pytest.raises(MailboxFull, match="2 prompts wait"):
+    with pytest.raises(MailboxFull, match="2 prompts wait in the session 'k'"):
         mailbox.put(waiting("c"))
     assert [mailbox.position(each) for each in "abc"] == [0, 1, None]
     assert mailbox.take() == waiting("a")
@@ -27,7 +27,7 @@ def test_a_mailbox_gives_in_order_and_has_a_bound() -> None:
 
 
 def test_a_mailbox_lets_one_go_without_the_others() -> None:
-    mailbox = Mailbox(3)
+    mailbox = Mailbox(3, "k")
     for each in "abc":
         mailbox.put(waiting(each))
     assert [mailbox.remove("b"), mailbox.remove("b")] == [True, False]

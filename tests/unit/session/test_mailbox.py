@@ -142,22 +142,23 @@ def test_texts_are_joined_by_an_empty_line_and_blocks_by_their_order() -> None:
 
 
 def test_its_bound_counts_what_is_to_be_merged_too() -> None:
-    box = Mailbox(2)
+    box = Mailbox(2, "k")
     box.put(Waiting("a", prompt("a"), "collect"))
     box.put(Waiting("b", prompt("b"), "collect"))
     with pytest.raises(MailboxFull) as caught:
         box.put(Waiting("c", prompt("c"), "interrupt"))
     assert str(caught.value) == (
-        "2 prompts wait in this session already, and its limit is 2 (Limits.mailbox); "
+        "2 prompts wait in the session 'k' already, and its limit is 2 (Limits.mailbox); "
         "wait for some of them, or raise the limit"
     )
+    assert (caught.value.key, caught.value.waiting, caught.value.limit) == ("k", 2, 2)
     assert box.remove("a")
     box.put(Waiting("c", prompt("c")))
     assert [turn.turn_id for turn in box.clear()] == ["b", "c"]
 
 
 def test_what_comes_back_stands_behind_those_that_interrupt_and_those_that_came_back_before() -> None:
-    box = Mailbox(10)
+    box = Mailbox(10, "k")
     for name, overlap in (("q", "queue"), ("i", "interrupt")):
         box.put(Waiting(name, prompt(name), overlap))  # type: ignore[arg-type]
     box.put_back([Waiting("s", prompt("s"), is_begun=True)])
@@ -167,7 +168,7 @@ def test_what_comes_back_stands_behind_those_that_interrupt_and_those_that_came_
 
 
 def test_what_comes_back_comes_back_also_into_a_full_box() -> None:
-    box = Mailbox(1)
+    box = Mailbox(1, "k")
     box.put(Waiting("q", prompt("q")))
     box.put_back([Waiting("s", prompt("s"), is_begun=True)])
     with pytest.raises(MailboxFull):

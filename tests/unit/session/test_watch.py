@@ -176,7 +176,7 @@ def test_one_that_dies_of_the_interrupt_failed_for_the_deadline() -> None:
 
 def test_the_outcome_says_which_deadline_it_was() -> None:
     stage, _ = watched()
-    stage.expire(SILENCE)
+    stage.receive(on.Expired(SILENCE, 1, seconds=420))
     effects = stage.session.receive(on.Heard(1, [success("g1_2"), aborted("a")]))
     ended = next(
         message
@@ -185,7 +185,7 @@ def test_the_outcome_says_which_deadline_it_was() -> None:
         for message in effect.messages
         if isinstance(message, TurnEnded)
     )
-    assert str(ended.outcome.error) == "the turn failed (silence): Deadlines.silence passed"
+    assert str(ended.outcome.error) == "the turn failed (silence): Deadlines.silence passed: 420 s"
 
 
 def test_without_deadlines_there_are_no_timers() -> None:

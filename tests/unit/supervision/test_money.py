@@ -28,7 +28,7 @@ async def test_a_session_is_warned_and_then_refused(autojump_clock: MockClock) -
         with pytest.raises(BudgetExceeded) as caught:
             await session.send("more")
         assert str(caught.value) == (
-            "Limits.max_cost_usd_per_session is 1 US dollars, and 1.1 were spent; raise it to go on"
+            "Limits.max_cost_usd_per_session is 1 US dollars, and 1.1 were spent by the session 'a'; raise it to go on"
         )
         assert (round(caught.value.cost_usd, 9), caught.value.limit_usd) == (1.1, 1.0)
         assert (await manager.session("b").ask("cost 0.1")).result == "1. cost 0.1"

@@ -1,0 +1,18 @@
+"""What a session's log keeps of what triologue says itself."""
+
+from triologue.errors import TurnFailed, TurnTimeout
+from triologue.messages import Outcome, TurnEnded
+from triologue.wire import decode_record, encode_record, kind_of
+
+
+def test_which_deadline_passed_is_kept_with_all_that_it_says() -> None:
+    error = TurnFailed("the turn failed")
+    error.__cause__ = TurnTimeout("tool", "Bash", seconds=60)
+    ended = TurnEnded(outcome=Outcome(kind="failed", error=error, reason="tool"))
+    read = decode_record(kind_of(ended), encode_record(ended))
+    assert isinstance(read, TurnEnded)
+    assert read.outcome.error is not None
+    cause = read.outcome.error.__cause__
+    assert isinstance(cause, TurnTimeout)
+    assert str(cause) == "Deadlines.tool passed: 60 s (Bash)"
+    assert (cause.phase, cause.about, cause.seconds) == ("tool", "Bash", 60)
