@@ -8,10 +8,13 @@ import trio
 from hypothesis import strategies as st
 
 from tests.support.laws import Law, Wild, actor_of, programs_of
+from triologue.actors import Actor
 from triologue.errors import AgentCrashed, TurnTimeout
 from triologue.messages import AssistantBody, AssistantMessage, TextBlock, TurnEnded, TurnStarted
 from triologue.session import inputs as on
 from triologue.session.link import Link
+from triologue.supervision import Overseer
+from triologue.supervision.housing import Housing
 from triologue.supervision.residency import Residency
 from triologue.testing import (
     AnswerPermission,
@@ -76,10 +79,9 @@ class Stale(Operation, frozen=True):
         if self.what in INPUTS:
             actor.post(INPUTS[self.what](stale))
         else:
-            housing = actor._world.oversight.housing  # type: ignore[attr-defined]
             act = {"works": "rests"}.get(self.what, self.what)
             more: dict[str, Any] = {"is_idle": self.what == "rests"} if act == "rests" else {}
-            getattr(housing, act)(key, stale, **more)
+            getattr(_housing(actor), act)(key, stale, **more)
         await wait_all_tasks_blocked()
         after = _standing(stage, self.session)
         return [f"{name}: {before[name]!r}, then {after[name]!r}" for name in before if before[name] != after[name]]
@@ -99,12 +101,15 @@ def _standing(stage: Stage, number: int) -> dict[str, object]:
         "log": len(stage.history.events[stage.key(number)]),
         "agents": [each.number for each in stage.agent.connections if not each.is_gone],
         "stops": len(stage.agent.stops),
-        "places": actor._world.oversight.housing.residency.statistics(),  # type: ignore[attr-defined]
-        "places at rest": [
-            sorted(pool.idle)
-            for pool in actor._world.oversight.housing.residency._kinds.values()  # type: ignore[attr-defined]
-        ],
+        "places": _housing(actor).residency.statistics(),
+        "places at rest": [sorted(pool.idle) for pool in _housing(actor).residency._kinds.values()],
     }
+
+
+def _housing(actor: Actor) -> Housing:
+    oversight = actor._world.oversight
+    assert isinstance(oversight, Overseer)
+    return oversight.housing
 
 
 SCRIPTS = st.sampled_from([(), (Wait(5),), (UseTool("Bash", asks=True, seconds=2), Say("x")), (Say("a b c", every=2),)])

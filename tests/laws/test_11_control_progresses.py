@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 import triologue as tri
-from tests.support.laws import Law, Wild
+from tests.support.laws import Law, Wild, play
 from triologue.actors import Actor
 from triologue.actors.log import CURSOR_BATCHES
 from triologue.messages import Message
-from triologue.testing import DEADLINES, AgentTurn, ScriptedAgent, UseTool, Wait, run_virtual, speech
+from triologue.testing import DEADLINES, AgentTurn, ScriptedAgent, UseTool, Wait, speech
 from triologue.wire import encode
 
 LAW = Law(
@@ -66,9 +66,7 @@ CASES = st.builds(
 @LAW.holds(CASES)
 def test_control_progresses_with_no_one_reading(case: Case) -> None:
     """Up to 20,000 partials that nobody reads: settings, status, permissions and an interrupt settle at once all the same."""
-    told = Unread(case)
-    run_virtual(told.main, seed=case.seed, max_seconds=10_000)
-    assert told.wrong == []
+    play(Unread(case), seed=case.seed)
 
 
 @LAW.broken_by

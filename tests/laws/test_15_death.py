@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import strategies as st
 from msgspec import Struct
 
 import triologue as tri
-from tests.support.laws import Law, Wild, programs_of
+from tests.support.laws import ENDLESS, Law, Wild, programs_of
 from triologue.errors import AgentCrashed, AgentStartError, SessionFailed
 from triologue.messages import TurnEnded
 from triologue.session import inputs as on
@@ -42,10 +43,7 @@ LAW = Law(
     Wild("sdk-go#144", "the CLI died, and its client went on to write to it and to report success"),
 )
 
-ENDLESS = tri.Deadlines(
-    first_event=None, silence=None, tool=None, turn=None, permission=None, control=None, idle=None, start=20, drain=0
-)
-"""No deadline ends a turn in the place of a death."""
+DEADLINES = msgspec.structs.replace(ENDLESS, start=20, drain=0)
 CAUSES = (AgentCrashed, AgentStartError, SessionFailed)
 
 
@@ -100,7 +98,7 @@ def test_a_death_ends_the_turn_with_its_reason(case: tuple[Program, tuple[Fault,
     cause, and what is sent later is answered by another agent, or fails."""
     program, wrong, start_seconds = case
     agent = ScriptedAgent(start_seconds=start_seconds, tells_lifecycle=program.tells_lifecycle)
-    history = run_program(program, agent=agent, faults=wrong, deadlines=ENDLESS)
+    history = run_program(program, agent=agent, faults=wrong, deadlines=DEADLINES)
 
     def deaths(history: History) -> Iterator[str]:
         """What ran when an agent died has failed, with the exit code in its cause."""

@@ -1,22 +1,19 @@
 """Law 17: a drain that is asked for from inside a turn ends."""
 
-from typing import Any
-
+import msgspec
 import pytest
 import trio
 from hypothesis import strategies as st
 from msgspec import Struct
 
 import triologue as tri
-from tests.support.laws import Law, Wild
+from tests.support.calling_back import PLACES, CallingBack
+from tests.support.laws import ENDLESS, Law, Wild, play
 from triologue.actors import Turn
 from triologue.manager import Session, SessionManager
 from triologue.manager.draining import Draining
-from triologue.messages import HookCallback
 from triologue.options import Overlap
 from triologue.testing import (
-    AgentTurn,
-    CallHost,
     Crash,
     Deaf,
     Fail,
@@ -27,7 +24,6 @@ from triologue.testing import (
     Unread,
     UseTool,
     Wait,
-    run_virtual,
 )
 
 LAW = Law(
@@ -36,17 +32,7 @@ LAW = Law(
     Wild("hermes#77184", "a restart that a turn asked for waited for that turn, until it was killed"),
 )
 
-DEADLINES = tri.Deadlines(
-    start=None,
-    first_event=None,
-    silence=None,
-    permission=None,
-    control=None,
-    idle=None,
-    interrupt=5,
-    drain=10,
-    close=4,
-)
+DEADLINES = msgspec.structs.replace(ENDLESS, interrupt=5, drain=10, close=4)
 BOUND = DEADLINES.drain + DEADLINES.interrupt + 2 * DEADLINES.close
 SESSIONS = 2
 PATIENCE = 500.0
@@ -95,7 +81,7 @@ THEN = st.sampled_from(
 )
 CASES = st.builds(
     Case,
-    where=st.sampled_from(["tool", "hook", "permission"]),
+    where=st.sampled_from(PLACES),
     then=st.lists(THEN, max_size=2).map(tuple),
     script=st.sampled_from(ENDS),
     others=st.lists(OTHERS, max_size=4).map(tuple),
@@ -110,9 +96,7 @@ CASES = st.builds(
 def test_a_drain_from_inside_a_turn_ends(case: Case) -> None:
     """A tool, hook or permission callback drains the manager, and returns, sleeps, asks, raises ...; other turns run and wait,
     on agents that stall, do not listen, crash: the block ends within its deadlines, and every waiter hears."""
-    night = Night(case)
-    run_virtual(night.main, seed=case.seed, max_seconds=10_000)
-    assert night.wrong == []
+    play(Night(case), seed=case.seed)
 
 
 @LAW.broken_by
@@ -134,18 +118,14 @@ def subscribers_are_not_told(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SessionManager, "finish", lambda _: None)
 
 
-async def call_hook(turn: AgentTurn) -> None:
-    """A step of the agent's script."""
-    await turn.ask(HookCallback(callback_id="hook_0", input={}))
-
-
 class Night:
     """A manager that is drained by one of its turns."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
         self.agent = ScriptedAgent(start_seconds=case.start_seconds, tells_lifecycle=case.tells_lifecycle)
-        self.agent.on("drain", self.call_back(), *case.script)
+        self.callbacks = CallingBack(self.drain)
+        self.agent.on("drain", self.callbacks.step(case.where), *case.script)
         self.turns: list[Turn] = []
         self.drained_at: float | None = None
         self.wrong: list[str] = []
@@ -168,11 +148,7 @@ class Night:
 
     async def block(self, callers: trio.Nursery, scope: trio.CancelScope) -> None:
         case = self.case
-        options = tri.Options(
-            mcp_servers={"host": [self.drain]},
-            can_use_tool=self.permit,
-            hooks={"PreToolUse": [tri.HookMatcher(hooks=[self.hook])]},
-        )
+        options = self.callbacks.options
         async with tri.open_manager(self.agent, options=options, deadlines=DEADLINES) as self.manager:
             for number in range(SESSIONS):
                 callers.start_soon(self.listen, self.manager.session(f"s{number}"))
@@ -191,32 +167,11 @@ class Night:
 
     # The turn that drains.
 
-    def call_back(self) -> Step:
-        """The step of the agent's script that calls back."""
-        match self.case.where:
-            case "tool":
-                return CallHost("host", "drain")
-            case "permission":
-                return UseTool("Drain", asks=True)
-            case _:
-                return call_hook
-
-    async def drain(self) -> str:
-        """End the program."""
+    async def drain(self, _: int) -> None:
         self.drained_at = trio.current_time()
         self.manager.drain()
         for what in self.case.then:
             await self.go_on(what)
-        return "good night"
-
-    async def permit(self, name: str, _: dict[str, Any], __: Any) -> tri.PermissionResult:
-        if name == "Drain":
-            await self.drain()
-        return tri.PermissionResultAllow()
-
-    async def hook(self, _: Any, __: str | None, ___: Any) -> dict[str, Any]:
-        await self.drain()
-        return {}
 
     async def go_on(self, what: str) -> None:
         """What a callback may do when it has drained; what is refused is refused with one of our errors."""

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import trio
@@ -10,14 +9,14 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 import triologue as tri
-from tests.support.laws import Law, Wild
+from tests.support.calling_back import PLACES, CallingBack
+from tests.support.laws import ENDLESS, Law, Wild, play
 from triologue.actors import Home, Turn, turn
 from triologue.manager import Session, intake
-from triologue.messages import HookCallback
 from triologue.options import Overlap
 from triologue.session import inputs as on
 from triologue.supervision.circles import Circles
-from triologue.testing import AgentTurn, CallHost, Say, ScriptedAgent, UseTool, Wait, run_virtual
+from triologue.testing import Say, ScriptedAgent, Step, Wait
 
 LAW = Law(
     19,
@@ -29,11 +28,6 @@ LAW = Law(
 )
 
 SESSIONS = 3
-ENDLESS = tri.Deadlines(
-    start=None, first_event=None, silence=None, tool=None, turn=None, permission=None, control=None, idle=None
-)
-"""No deadline ends what would hang."""
-
 ASKING = ("ask", "turn", "send and wait", "send and iterate", "send and cancel", "send")
 LEAVING = ("hibernate", "interrupt", "close", "reset", "set model", "status")
 
@@ -61,7 +55,7 @@ class Case(Struct, frozen=True):
 
 def acts(depth: int) -> st.SearchStrategy[Act]:
     """Acts that go so deep."""
-    places = st.sampled_from(["tool", "hook", "permission"]), st.sampled_from(ASKING), st.integers(0, SESSIONS - 1)
+    places = st.sampled_from(PLACES), st.sampled_from(ASKING), st.integers(0, SESSIONS - 1)
     overlaps: Sequence[Overlap | None] = (None, None, "steer", "interrupt", "collect")
     inner = st.lists(acts(depth - 1), max_size=2).map(tuple) if depth else st.just(())
     ask = st.builds(Act, *places, st.sampled_from(overlaps), st.sampled_from([0.0, 0.0, 1.0]), inner)
@@ -82,9 +76,7 @@ CASES = st.builds(
 def test_asking_oneself_never_hangs(case: Case) -> None:
     """Tools, hooks and permission callbacks ask, read, cancel, hibernate, close ... their own and other sessions, in circles
     too, with room for all of them or for few, without any deadline: each call gives something or raises one of our errors, and every turn ends."""
-    circle = Circle(case)
-    run_virtual(circle.main, seed=case.seed, max_seconds=10_000)
-    assert circle.wrong == []
+    play(Circle(case), seed=case.seed)
 
 
 @LAW.broken_by
@@ -118,17 +110,14 @@ class Circle:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.agent = ScriptedAgent(tells_lifecycle=case.tells_lifecycle, folds=case.folds)
+        self.callbacks = CallingBack(self.called)
         self.numbers = itertools.count()
         self.acts: dict[int, Act] = {}
         self.turns: list[Turn] = []
         self.wrong: list[str] = []
 
     async def main(self) -> None:
-        options = tri.Options(
-            mcp_servers={"host": [self.act]},
-            can_use_tool=self.permit,
-            hooks={"PreToolUse": [tri.HookMatcher(hooks=[self.hook])]},
-        )
+        options = self.callbacks.options
         limits = tri.Limits(max_live=self.case.max_live)
         async with tri.open_manager(self.agent, options=options, deadlines=ENDLESS, limits=limits) as self.manager:
             async with trio.open_nursery() as nursery:
@@ -137,18 +126,8 @@ class Circle:
             for turn in self.turns:
                 await turn.wait()
 
-    async def act(self, number: int) -> str:
-        """Do it."""
+    async def called(self, number: int) -> None:
         await self.perform(self.acts[number])
-        return "done"
-
-    async def permit(self, _: str, tool_input: dict[str, Any], __: Any) -> tri.PermissionResult:
-        await self.act(tool_input["number"])
-        return tri.PermissionResultAllow()
-
-    async def hook(self, hook_input: Any, _: str | None, __: Any) -> dict[str, Any]:
-        await self.act(hook_input["number"])
-        return {}
 
     async def perform(self, act: Act) -> None:
         await trio.sleep(act.after)
@@ -202,17 +181,7 @@ class Circle:
         self.agent.on(prompt, *(self.step(inner) for inner in act.inner), Wait(0.5), Say(prompt))
         return prompt
 
-    def step(self, act: Act) -> Any:
+    def step(self, act: Act) -> Step:
         number = next(self.numbers)
         self.acts[number] = act
-
-        async def call_hook(turn: AgentTurn) -> None:
-            await turn.ask(HookCallback(callback_id="hook_0", input={"number": number}))
-
-        match act.where:
-            case "tool":
-                return CallHost("host", "act", {"number": number})
-            case "permission":
-                return UseTool("Bash", {"number": number}, asks=True)
-            case _:
-                return call_hook
+        return self.callbacks.step(act.where, number)

@@ -8,13 +8,14 @@ import inspect
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, TypeVar, final
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, final
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from triologue.actors import Actor
-from triologue.testing import Operation, Program, Stage
+from triologue.options import Deadlines
+from triologue.testing import Operation, Program, Stage, run_virtual
 
 Check: TypeAlias = Callable[..., None]
 Breaks: TypeAlias = Callable[[pytest.MonkeyPatch], None]
@@ -27,6 +28,12 @@ EXAMPLES = int(os.environ.get("LAW_EXAMPLES") or 200)
 
 MUTANT_EXAMPLES = 1_000
 """A mutant is found with so many, always the same ones, or it is not found."""
+
+
+ENDLESS = Deadlines(
+    start=None, first_event=None, silence=None, tool=None, turn=None, permission=None, control=None, idle=None
+)
+"""No deadline ends what a law is about in its place."""
 
 
 class Wild(NamedTuple):
@@ -128,6 +135,27 @@ def programs_of(
         seed=st.integers(0, 2**16),
         **fields,
     )
+
+
+class Story(Protocol):
+    """What a case means, for a law that is about more than a program can say."""
+
+    wrong: list[str]
+    """How the law was broken."""
+
+    async def main(self) -> None:
+        """Play it."""
+        ...
+
+
+def play(story: Story, *, seed: int) -> None:
+    """Play it on the virtual clock.
+
+    Raises:
+        AssertionError: the law was broken.
+    """
+    run_virtual(story.main, seed=seed, max_seconds=10_000)
+    assert story.wrong == []
 
 
 def actor_of(stage: Stage, number: int) -> Actor | None:
