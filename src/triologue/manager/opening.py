@@ -74,8 +74,8 @@ async def open_manager(
         restart: what becomes of a conversation whose agent died.
         overlap: what happens to a message that comes while another one is worked on, where it does not say itself.
         prewarm: agents that are started ahead for the next new conversations with the manager's options, as long as
-            there is room; they count among those that live, and are the first to make room. None where the agent runs
-            inside this program.
+            there is room; they count among those that live and among those that start, and are the first to make room.
+            None where the agent runs inside this program.
         on_permission: is called with a `PermissionRequest` when an agent asks whether a tool may run; sync or async,
             a task of that agent's connection, cancelled when the request is withdrawn. The request is answered by its
             methods, then or later. It takes the place of `Options.can_use_tool`.

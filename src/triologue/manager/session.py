@@ -259,6 +259,8 @@ class Session(Controls):
     async def set_permission_mode(self, mode: str | None) -> None:
         """Use this permission mode from now on, also after a restart.
 
+        Returns when the agent has it; of one that starts, when it is up. One that sleeps is not started for it.
+
         Raises:
             AgentProtocolError, InvalidOption: the agent refused it, or would.
         """

@@ -23,6 +23,19 @@ from triologue.options import Deadlines, Limits, Options, RestartPolicy
 # Settings.
 
 
+async def test_a_setting_that_comes_while_the_agent_starts_is_refused_by_the_agent(autojump_clock: MockClock) -> None:
+    async with scripted() as (session, agent, _):
+        agent.refuses = {"bad"}
+        turn = await session.send("one")
+        assert session.state == "starting"
+        with pytest.raises(AgentProtocolError, match="the agent refused permission_mode='bad'"):
+            await session.set_permission_mode("bad")
+        assert (await turn.wait()).kind == "answered"
+        await session.hibernate()
+        await session.ask("two")
+        assert agent.link.options.permission_mode is None
+
+
 async def test_settings_are_applied_live_and_after_a_restart(autojump_clock: MockClock) -> None:
     async with scripted() as (session, agent, manager):
         await session.set_model("first")
