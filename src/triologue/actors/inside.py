@@ -134,8 +134,9 @@ def waiting_for(target: Home, asker: Home | None, what: WaitFor = "turn") -> Gen
             f"{through}; that turn cannot go on before it returns. Use send() and do not wait for the outcome, "
             "or start a task of your own for it"
         )
-    with trio.CancelScope() as scope:
-        waiting = Waiting(target, what, scope)
+    scope = trio.CancelScope()
+    waiting = Waiting(target, what, scope)
+    with scope:
         asker.waits += (waiting,)
         try:
             if asker.on_wait is not None:
