@@ -11,13 +11,15 @@ from msgspec import Struct
 from triologue.messages import Event, Gap, Message, ResultMessage, StreamEvent, UnknownMessage
 from triologue.wire import decode_line
 
+# The garbage collector walks what keeps messages, for one of them may lead back here: see `TurnEnded`.
+
 # What a record of ours, which has no line, is taken to weigh.
 NOMINAL_BYTES = 512
 
 _line_of = attrgetter("line")
 
 
-class Batch(Struct, frozen=True, gc=False):
+class Batch(Struct, frozen=True):
     """What was published at once, of one turn."""
 
     turn_id: str | None
@@ -39,7 +41,7 @@ class Batch(Struct, frozen=True, gc=False):
         return events
 
 
-class Run(Struct, frozen=True, gc=False):
+class Run(Struct, frozen=True):
     """What was published at once, as it is kept. One object for all of it: one for each message costs more to make."""
 
     turn_id: str | None

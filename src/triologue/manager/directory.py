@@ -180,7 +180,8 @@ class Directory:
         """One conversation, as it stands."""
         actor = self.registry.awake(conversation.key)
         asleep: SessionState = "new" if conversation.session_id is None else "hibernated"
-        if conversation.failure_at(trio.current_time()) is not None:
+        # The time is not asked for where it does not matter: a session is shown in tracebacks outside of trio too.
+        if conversation.failure is not None and conversation.failure_at(trio.current_time()) is not None:
             asleep = "failed"
         return SessionStatistics(
             key=conversation.key,

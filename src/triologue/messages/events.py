@@ -58,7 +58,9 @@ class TurnStarted(Message, tag="#turn_started", kw_only=True):
     """The prompt goes to the agent now."""
 
 
-class TurnEnded(Message, tag="#turn_ended", kw_only=True):
+# An error that was raised leads, by its traceback, to all that its callers had, and so back to the log that this is in.
+# The garbage collector frees such a circle only where it may walk all of it: what keeps messages, it walks too.
+class TurnEnded(Message, tag="#turn_ended", kw_only=True, gc=True):
     """The turn has its outcome; nothing of it follows."""
 
     outcome: Outcome
@@ -137,7 +139,7 @@ _OURS = (
 )
 
 
-class Event(Struct, frozen=True, gc=False):
+class Event(Struct, frozen=True):
     """One entry of a session's log, or one partial that passes by."""
 
     seq: int | None

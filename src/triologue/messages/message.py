@@ -12,7 +12,7 @@ class Message(Struct, kw_only=True, gc=False, omit_defaults=True, tag_field="typ
     """One frame. Two messages are equal when they say the same, wherever they came from.
 
     Messages are facts: nothing in triologue changes one after it was handed on, and neither should you.
-    `gc=False` because JSON has no cycles, so the garbage collector need not walk them.
+    `gc=False` because JSON has no cycles, so the garbage collector need not walk them (but for `TurnEnded`).
     """
 
     line: bytes = field(default=b"", name="#line")

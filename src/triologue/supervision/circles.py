@@ -1,7 +1,7 @@
 """Sessions that wait for each other and for room in a circle: a tool asks one that finds no room until the tool is done."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import final
 
 from triologue.actors import Home, Waiting
@@ -48,10 +48,14 @@ class Circles:
         """All that wait for room or have it, but those that can go on, and those that can once these have."""
         held = {key: pools for key in self._askers if (pools := self._residency.held_by(key))}
         line, full = self._residency.line, self._residency.is_full_of
+        # Where not even all who ask fill a pool, nobody need go through the line, which may be long.
+        taken = _counted(held, held)
+        if not _is_taken(taken, taken) and len(held) != full:
+            return set()
         stuck = {*held, *line}
         while True:
-            taken = Counter(pool for key in stuck & held.keys() for pool in held[key])
-            is_full = full is not None and len(stuck & held.keys()) == full
+            taken = _counted(held, stuck)
+            is_full = len(stuck & held.keys()) == full
             going_on = {
                 key
                 for key in stuck
@@ -82,6 +86,11 @@ class Circles:
         )
 
 
-def _is_taken(pools: tuple[Pool, ...], taken: Counter[Pool]) -> bool:
+def _counted(held: Mapping[str, tuple[Pool, ...]], keys: Collection[str]) -> Counter[Pool]:
+    """How many of these there are in each pool."""
+    return Counter(pool for key, pools in held.items() if key in keys for pool in pools)
+
+
+def _is_taken(pools: Iterable[Pool], taken: Counter[Pool]) -> bool:
     """Is one of these full of connections that go on only when others have?"""
     return any(taken[pool] >= pool.bound for pool in pools)

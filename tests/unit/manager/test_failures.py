@@ -1,5 +1,8 @@
 """Agents that die, stay silent or have bugs: every turn has its outcome, and nobody waits for ever."""
 
+import gc
+import weakref
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,8 +17,10 @@ from triologue.errors import (
     SessionNotFound,
     TurnFailed,
 )
+from triologue.manager import SessionManager
 from triologue.messages import StateChanged, TurnEnded
 from triologue.options import Deadlines, Options
+from triologue.testing import run_virtual
 
 # Death.
 
@@ -165,3 +170,33 @@ async def test_what_comes_in_while_a_session_breaks_is_refused_or_answered(autoj
                     await trio.lowlevel.checkpoint()
         assert len(kinds) == 30
         assert set(kinds) <= {"failed", "refused"}
+
+
+# What is left of it.
+
+
+def test_an_error_that_was_raised_keeps_nothing_of_a_manager_that_is_gone() -> None:
+    managers: list[weakref.ref[SessionManager]] = []
+
+    async def main() -> None:
+        async with scripted() as (session, _, manager), session.subscribe() as events:
+            managers.append(weakref.ref(manager))
+            with suppress(TurnFailed):
+                await session.ask("die")
+            async for event in events:
+                if isinstance(event.message, TurnEnded):
+                    with suppress(TurnFailed):
+                        event.message.outcome.unwrap()
+                    break
+            assert manager in [each() for each in managers]
+
+    run_virtual(main)
+    gc.collect()
+    assert [each() for each in managers] == [None]
+
+
+async def test_a_session_is_shown_outside_of_trio_too(autojump_clock: MockClock) -> None:
+    async with scripted() as (session, _, _):
+        await session.ask("one")
+        await session.hibernate()
+        assert await trio.to_thread.run_sync(repr, session) == "<Session 'k': hibernated>"
