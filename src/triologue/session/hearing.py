@@ -1,7 +1,5 @@
 """What the agent says: whose it is, and what follows from it."""
 
-from itertools import compress, count
-from operator import attrgetter
 from typing import Any, ClassVar, final
 
 from triologue.errors import AgentProtocolError, NotLoggedIn, TriologueError
@@ -31,11 +29,9 @@ from triologue.session.run import Phase, failed_by, outcome_of
 from triologue.session.steering import Steering
 from triologue.session.usage_limits import limit_of
 
-# What is asked of every message is asked through `map` and `compress`, several times as fast as a loop.
-_is_assistant = frozenset((AssistantMessage,)).__contains__
-_error_of = attrgetter("error")
-
 _NO_ACCOUNT = "authentication_failed"
+
+_SAID = frozenset((AssistantMessage, UserMessage))
 
 _SIGNS_OF_A_TURN = frozenset((InitMessage, AssistantMessage, UserMessage, StreamEvent, ResultMessage))
 
@@ -60,35 +56,32 @@ class Hearing:
         if watch.waits_for_output or is_unsure:
             return False
         types = set(map(type, batch))
-        if self._LOOKED_AT.isdisjoint(types):
+        if not self._DECISIVE.isdisjoint(types):
+            return False
+        if _SAID.isdisjoint(types):
             return True
-        is_plain = self._NOTABLE.keys().isdisjoint(types) and _refused_account(batch) is None
-        if not is_plain or watch.times_tools:
+        said: list[Any] = [message for message in batch if type(message) in _SAID]
+        if watch.times_tools or any(map(_is_refusal, said)):
             return False
         if session.owner is not None:
-            watch.note_tools(batch)
+            for message in said:
+                watch.note_tools(message)
         return True
 
     def take_in(self, batch: list[Message]) -> None:
         """Go through what one read gave. Most messages need no decision: they are published as they came."""
-        run = self._session.run
-        if run is not None and (refused := _refused_account(batch)) is not None:
-            run.account_error = text(refused) or "authentication_failed"
         if self._is_unsure():
             for message in batch:
                 self._look_for_a_sign(message)
-                self._hear(message)
+                self._hear([message])
         else:
-            self._hear_sure(batch)
+            self._hear(batch)
         self._flush()
 
-    def _hear_sure(self, batch: list[Message]) -> None:
-        """The quick way: what lies between two notable messages is taken at once."""
+    def _hear(self, batch: list[Message]) -> None:
+        """What lies between two notable messages is taken at once."""
         done = 0
-        if len(batch) == 1:
-            self._hear(batch[0])
-            return
-        for place in compress(count(), map(self._NOTABLE.__contains__, map(type, batch))):
+        for place in [place for place, message in enumerate(batch) if type(message) in self._NOTABLE]:
             self._pass_on(batch[done:place])
             self._NOTABLE[type(batch[place])](self, batch[place])
             done = place + 1
@@ -96,19 +89,17 @@ class Hearing:
 
     def _pass_on(self, messages: list[Message]) -> None:
         """Nothing is to be decided about these, but how long the next may take."""
-        if messages:
-            if self._session.owner is not None:
-                self._session.watch.heard(messages)
-            else:
-                self._session.watch.heard_otherwise(messages)
+        if self._session.watch.waits_for_output:
+            self._session.watch.heard(messages, in_turn=self._session.owner is not None)
         self._chunk += messages
 
-    def _hear(self, message: Message) -> None:
-        handle = self._NOTABLE.get(type(message))
-        if handle is None:
-            self._pass_on([message])
-        else:
-            handle(self, message)
+    def _said(self, message: AssistantMessage | UserMessage) -> None:
+        session = self._session
+        if session.run is not None and _is_refusal(message):
+            session.run.account_error = text(message) or _NO_ACCOUNT
+        self._pass_on([message])
+        if session.owner is not None:
+            session.watch.note_tools(message)
 
     def _is_unsure(self) -> bool:
         """Has the prompt gone out to an agent that has not shown yet that it tells when it takes one up?"""
@@ -266,6 +257,8 @@ class Hearing:
 
     # What needs a decision, and who takes it; of the class, for in each session the table would weigh 1 KiB.
     _NOTABLE: ClassVar[dict[type[Message], Any]] = {
+        AssistantMessage: _said,
+        UserMessage: _said,
         ResultMessage: _result,
         CommandLifecycle: _lifecycle,
         SessionStateMessage: _agent_state,
@@ -278,16 +271,12 @@ class Hearing:
         ControlCancel: _control,
         KeepAlive: _control,
     }
-    _LOOKED_AT = frozenset({*_NOTABLE, AssistantMessage, UserMessage})
+    _DECISIVE = _NOTABLE.keys() - _SAID
 
 
-def _refused_account(batch: list[Message]) -> AssistantMessage | None:
-    """Where the agent says, in the place of an answer, that it has no account."""
-    said: list[Any] = list(compress(batch, map(_is_assistant, map(type, batch))))
-    if _NO_ACCOUNT not in map(_error_of, said):
-        return None
-    refused: AssistantMessage = next(message for message in said if message.error == _NO_ACCOUNT)
-    return refused
+def _is_refusal(message: AssistantMessage | UserMessage) -> bool:
+    """Does the agent say, in the place of an answer, that it has no account?"""
+    return isinstance(message, AssistantMessage) and message.error == _NO_ACCOUNT
 
 
 def _task_ids(tasks: object) -> list[str]:

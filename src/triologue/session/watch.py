@@ -1,14 +1,11 @@
 """The deadlines of the turn that runs: what is waited for now, and whether time that passed was too long."""
 
 from collections.abc import Callable, Sequence
-from itertools import chain, compress
-from operator import attrgetter
 from typing import final
 
 from triologue.errors import TurnTimeout
 from triologue.messages import (
     AssistantMessage,
-    ContentBlock,
     Message,
     StreamEvent,
     ToolResultBlock,
@@ -24,10 +21,6 @@ TURN = "turn"
 
 _OUTPUT = frozenset((AssistantMessage, StreamEvent))
 
-# Every message is looked at, so without a loop over them.
-_HAS_CONTENT = frozenset((AssistantMessage, UserMessage))
-_IS_OF_TOOL = frozenset((ToolUseBlock, ToolResultBlock))
-_content_of = attrgetter("message.content")
 
 
 @final
@@ -79,11 +72,6 @@ class Watch:
             self._works_otherwise = False
             self._set(FIRST_EVENT)
 
-    def heard_otherwise(self, batch: Sequence[Message]) -> None:
-        """The agent said this in no turn of ours."""
-        if self.waits_for_output and not _OUTPUT.isdisjoint(map(type, batch)):
-            self._works_otherwise = True
-
     def served(self) -> None:
         """A callback of this program that the turn waited for is done: from here on it waits for the model again."""
         if self.is_on:
@@ -105,21 +93,23 @@ class Watch:
         """Does every tool's call need a decision?"""
         return TOOL in self._wanted
 
-    def heard(self, batch: Sequence[Message]) -> None:
-        """The agent said this in the turn."""
-        if self.waits_for_output and not _OUTPUT.isdisjoint(map(type, batch)):
-            self.waits_for_output = False
-            self._clear(FIRST_EVENT)
-            self._set(SILENCE)
-        self.note_tools(batch)
-
-    def note_tools(self, batch: Sequence[Message]) -> None:
-        """See which tools begin and end in it."""
-        if not self.is_on:  # the turn is being stopped
+    def heard(self, batch: Sequence[Message], *, in_turn: bool) -> None:
+        """The agent said this while its first output was waited for: in the turn, or in none of ours."""
+        if _OUTPUT.isdisjoint(map(type, batch)):
             return
-        contents = map(_content_of, compress(batch, map(_HAS_CONTENT.__contains__, map(type, batch))))
-        blocks: list[ContentBlock] = list(chain.from_iterable(filter(list.__instancecheck__, contents)))
-        for block in compress(blocks, map(_IS_OF_TOOL.__contains__, map(type, blocks))):
+        if not in_turn:
+            self._works_otherwise = True
+            return
+        self.waits_for_output = False
+        self._clear(FIRST_EVENT)
+        self._set(SILENCE)
+
+    def note_tools(self, message: AssistantMessage | UserMessage) -> None:
+        """See which tools begin and end in it."""
+        content = message.message.content
+        if not self.is_on or not isinstance(content, list):  # off: the turn is being stopped
+            return
+        for block in content:
             if type(block) is ToolUseBlock:
                 self._tool_begins(block)
             elif type(block) is ToolResultBlock and self.tools.pop(block.tool_use_id, None) is not None:
