@@ -1,9 +1,6 @@
 """What was said, kept within a bound and in order."""
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate, compress, repeat
-from operator import attrgetter, is_not
 from typing import final
 
 from msgspec import Struct
@@ -15,8 +12,6 @@ from triologue.wire import decode_line
 
 # What a record of ours, which has no line, is taken to weigh.
 NOMINAL_BYTES = 512
-
-_line_of = attrgetter("line")
 
 
 class Batch(Struct, frozen=True):
@@ -60,14 +55,16 @@ class Run(Struct, frozen=True):
 
     def newest(self, limit: float, limit_bytes: int) -> "Run | None":
         """So much of it as is within the limits; the oldest go first."""
-        sizes = list(accumulate(map(_weight, reversed(self.kept))))
-        fitting = bisect_right(sizes, limit_bytes)
-        if fitting > limit:
-            fitting = int(limit)
-        if fitting <= 0:
+        fitting = size = 0
+        for item in reversed(self.kept):
+            more = size + _weight(item)
+            if fitting >= limit or more > limit_bytes:
+                break
+            fitting, size = fitting + 1, more
+        if not fitting:
             return None
-        begin = len(sizes) - fitting
-        return Run(self.turn_id, self.first + begin, self.kept[begin:], sizes[fitting - 1])
+        begin = len(self.kept) - fitting
+        return Run(self.turn_id, self.first + begin, self.kept[begin:], size)
 
     def since(self, seq: int) -> Batch:
         """Give back what comes from `seq` on."""
@@ -78,16 +75,18 @@ class Run(Struct, frozen=True):
 
 def keep(first: int, turn_id: str | None, messages: Sequence[Message]) -> Run:
     """Complete messages as they are kept, numbered from `first`."""
-    lines = tuple(map(_line_of, messages))
-    if all(lines) and ResultMessage not in set(map(type, messages)):
-        return Run(turn_id, first, lines, sum(map(len, lines)))
-    kept = [message if type(message) is ResultMessage else message.line or message for message in messages]
-    return Run(turn_id, first, tuple(kept), sum(map(len, lines)) + NOMINAL_BYTES * lines.count(b""))
+    kept: list[Message | bytes] = []
+    size = 0
+    for message in messages:
+        line = message.line
+        kept.append(line if line and type(message) is not ResultMessage else message)
+        size += len(line) or NOMINAL_BYTES
+    return Run(turn_id, first, tuple(kept), size)
 
 
-def complete(messages: Sequence[Message]) -> Sequence[Message]:
+def complete(messages: Sequence[Message]) -> list[Message]:
     """All but the partials, which are not kept."""
-    return list(compress(messages, map(is_not, map(type, messages), repeat(StreamEvent))))
+    return [message for message in messages if type(message) is not StreamEvent]
 
 
 def _weight(item: Message | bytes) -> int:
@@ -140,18 +139,16 @@ class Records:
 
     def _shrink(self) -> None:
         """Drop the oldest runs, whole where that leaves enough: to cut one at every addition would cost more."""
-        oldest = self._drop_oldest()
+        runs, gone = self._runs, 0
         while self._count > self._limit or self._bytes > self._limit_bytes:
-            oldest = self._drop_oldest()
+            self._count -= len(runs[gone].kept)
+            self._bytes -= runs[gone].size
+            gone += 1
+        newest_gone = runs[gone - 1]
+        del runs[:gone]
+        self._dropped = newest_gone.last
         if self._count * 2 < self._limit and self._bytes * 2 < self._limit_bytes:
-            self._put_back(oldest)
-
-    def _drop_oldest(self) -> Run:
-        oldest = self._runs.pop(0)
-        self._count -= len(oldest.kept)
-        self._bytes -= oldest.size
-        self._dropped = oldest.last
-        return oldest
+            self._put_back(newest_gone)
 
     def _put_back(self, run: Run) -> None:
         """So much of the run that was just dropped as there is room for."""

@@ -286,7 +286,6 @@ class Ground:
             return
         run.move(Phase.ENDED)
         self.run = None
-        self.watch.end()
         if (run.is_stopping or run.put_aside) and not self.link.waits_for(Interrupting):
             self.effect(do.ClearTimer(INTERRUPT))
         is_stopped = outcome.kind in ("interrupted", "cancelled") or (
@@ -296,6 +295,7 @@ class Ground:
         for ticket in run.stop_tickets:
             self.effect(do.Answer(ticket, answer))
         self.settle_turn(run.turn_id, outcome)
+        self.watch.end()  # only now, so that the outcome is published with what the agent said last
 
     def begin_watch(self) -> None:
         """The turn's prompt is with the agent: its clocks go, unless the agent already waits for people."""

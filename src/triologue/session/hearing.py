@@ -56,7 +56,7 @@ class Hearing:
         if watch.waits_for_output or is_unsure:
             return False
         types = set(map(type, batch))
-        if not self._DECISIVE.isdisjoint(types):
+        if not self._NOTABLE.keys().isdisjoint(types):
             return False
         if _SAID.isdisjoint(types):
             return True
@@ -79,27 +79,33 @@ class Hearing:
         self._flush()
 
     def _hear(self, batch: list[Message]) -> None:
-        """What lies between two notable messages is taken at once."""
+        """What lies between two messages that need a decision is passed on at once."""
         done = 0
-        for place in [place for place, message in enumerate(batch) if type(message) in self._NOTABLE]:
+        for place in [place for place, message in enumerate(batch) if type(message) in self._LOOKED_AT]:
+            message = batch[place]
+            if isinstance(message, AssistantMessage | UserMessage):
+                self._look_at(message)
+                continue
             self._pass_on(batch[done:place])
-            self._NOTABLE[type(batch[place])](self, batch[place])
+            self._NOTABLE[type(message)](self, message)
             done = place + 1
         self._pass_on(batch[done:])
+
+    def _look_at(self, message: AssistantMessage | UserMessage) -> None:
+        """It is passed on, but tells something of the turn."""
+        run = self._session.run
+        if run is None:
+            return
+        if _is_refusal(message):
+            run.account_error = text(message) or _NO_ACCOUNT
+        if run.owns_messages:
+            self._session.watch.note_tools(message)
 
     def _pass_on(self, messages: list[Message]) -> None:
         """Nothing is to be decided about these, but how long the next may take."""
         if self._session.watch.waits_for_output:
             self._session.watch.heard(messages, in_turn=self._session.owner is not None)
         self._chunk += messages
-
-    def _said(self, message: AssistantMessage | UserMessage) -> None:
-        session = self._session
-        if session.run is not None and _is_refusal(message):
-            session.run.account_error = text(message) or _NO_ACCOUNT
-        self._pass_on([message])
-        if session.owner is not None:
-            session.watch.note_tools(message)
 
     def _is_unsure(self) -> bool:
         """Has the prompt gone out to an agent that has not shown yet that it tells when it takes one up?"""
@@ -257,8 +263,6 @@ class Hearing:
 
     # What needs a decision, and who takes it; of the class, for in each session the table would weigh 1 KiB.
     _NOTABLE: ClassVar[dict[type[Message], Any]] = {
-        AssistantMessage: _said,
-        UserMessage: _said,
         ResultMessage: _result,
         CommandLifecycle: _lifecycle,
         SessionStateMessage: _agent_state,
@@ -271,7 +275,7 @@ class Hearing:
         ControlCancel: _control,
         KeepAlive: _control,
     }
-    _DECISIVE = _NOTABLE.keys() - _SAID
+    _LOOKED_AT = _SAID | _NOTABLE.keys()
 
 
 def _is_refusal(message: AssistantMessage | UserMessage) -> bool:

@@ -145,13 +145,14 @@ class Session(Ground):
         """
         self._handle(event)
         self._go_on()
+        state = self.state
+        if state != self._shown and not self.is_accounting:  # else it may begin the next turn at once
+            self._shown = state
+            self.publish(None, [StateChanged(state=state, reason=self._why())])
         if (self.run is None and self.is_idle) is not self.rests:
             self.rests = not self.rests
             if IDLE in self.timed:
                 self.effect(do.SetTimer(IDLE, self.link.generation) if self.rests else do.ClearTimer(IDLE))
-        if self.state != self._shown and not self.is_accounting:  # else it may begin the next turn at once
-            self._shown = self.state
-            self.publish(None, [StateChanged(state=self._shown, reason=self._why())])
         return self.take_effects()
 
     def _why(self) -> str | None:

@@ -22,7 +22,6 @@ TURN = "turn"
 _OUTPUT = frozenset((AssistantMessage, StreamEvent))
 
 
-
 @final
 class Watch:
     """Sets and clears timers as a turn goes on. Which of them a caller wants, and how long they are, others know.

@@ -45,7 +45,10 @@ class Gating:
 
     def account(self, conversation: Conversation, message: ResultMessage | RateLimitEvent) -> None:
         """The agent said something that may be about a limit."""
-        credential, limit = credential_of(conversation), limit_of(message)
+        limit = limit_of(message)
+        if limit is None and not self._closed:  # no gate that this could open, as nearly always
+            return
+        credential = credential_of(conversation)
         if limit is not None:
             if credential not in self._closed:  # many hit it together, and more than once
                 logger.warning(

@@ -51,12 +51,12 @@ def test_timers_run_from_the_prompt_to_the_first_word_and_from_there_on() -> Non
     assert stage.hear(partial("i")) == ["a: StreamEvent"]  # words set no timers
     assert stage.hear(result("a")) == [
         "a: ResultMessage",
-        "clear silence",
-        "clear turn",
         "a: TurnEnded answered",
         "settle a: answered",
-        "timer idle 1",
+        "clear silence",
+        "clear turn",
         "-: idle",
+        "timer idle 1",
     ]
 
 
@@ -204,7 +204,7 @@ def test_without_deadlines_there_are_no_timers() -> None:
 def test_an_agent_that_had_nothing_to_do_for_long_is_let_go() -> None:
     stage = running("a", timed=ALL)
     stage.hear(result("a"))
-    assert stage.expire(IDLE) == ["stop 1: end of input", "clear idle", "-: hibernated"]
+    assert stage.expire(IDLE) == ["stop 1: end of input", "-: hibernated", "clear idle"]
 
 
 def test_an_old_agent_goes_between_two_turns() -> None:
