@@ -207,12 +207,14 @@ class Actor:
 
     def _execute(self, effect: do.Effect) -> None:  # noqa: C901 - one arm for each effect
         match effect:  # the most frequent first
-            case do.Publish(turn_id, messages):
-                self._outbox.publish(turn_id, messages)
+            case do.Publish():
+                self._outbox.publish(effect.turn_id, effect.messages)
             case do.SetTimer():
                 self.clock.set(effect)
-            case do.ClearTimer(timer, about):
-                self.clock.clear(timer, about)
+            case do.ClearTimer():
+                self.clock.clear(effect.timer, effect.about)
+            case do.Account(message):
+                self._world.oversight.account(self.conversation, message)
             case do.SendPrompt(prompt=prompt, turn_id=turn_id):
                 self._outbox.send_prompt(self.holding, self._framed(prompt, turn_id))
             case do.Send(message=message):
@@ -239,8 +241,6 @@ class Actor:
                 self._world.oversight.stays(self.conversation, generation)
             case do.BeginAnew():
                 self.conversation.forget()
-            case do.Account(message):
-                self._world.oversight.account(self.conversation, message)
             case do.Note(text):
                 key = self.conversation.key
                 logger.info("%s: %s", key, text, extra=log_extra(key, self.turn_id))

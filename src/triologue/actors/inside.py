@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal, TypeAlias, final
 
 import trio
@@ -116,17 +116,22 @@ def current_home() -> Home | None:
     return None
 
 
-@contextmanager
-def waiting_for(target: Home, asker: Home | None, what: WaitFor = "turn") -> Generator[None]:
-    """A callback of `asker` waits for `target` in this block.
+# Most that wait are in nobody's callback; a generator for each would cost more than all else here.
+_NOTHING = nullcontext()
 
-    Raises:
+
+def waiting_for(target: Home, asker: Home | None, what: WaitFor = "turn") -> AbstractContextManager[None]:
+    """A callback of `asker` waits for `target` in this block; nothing where nobody's callback does.
+
+    Raises, on entering or leaving:
         WouldDeadlock: what it waits for cannot come before the callback has returned. Where this turns out later, the
             block is cancelled, and this is raised in the place of that.
     """
-    if asker is None:
-        yield
-        return
+    return _NOTHING if asker is None else _waiting_for(target, asker, what)
+
+
+@contextmanager
+def _waiting_for(target: Home, asker: Home, what: WaitFor) -> Generator[None]:
     if what != "agent" and target.reaches(asker):
         through = "" if target is asker else f", by way of the session {target.key!r}"
         raise WouldDeadlock(

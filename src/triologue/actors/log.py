@@ -6,7 +6,7 @@ from typing import final
 import trio
 
 from triologue.actors.late import Late
-from triologue.actors.records import Batch, Records, complete, keep
+from triologue.actors.records import Batch, Records, keep
 from triologue.messages import Gap, Message, TurnAccepted, TurnStarted
 
 # Batches that a reader may be behind before it is treated as slow. One read of an agent's output is one batch.
@@ -49,10 +49,9 @@ class Log:
     def publish(self, turn_id: str | None, messages: Sequence[Message], held: Records | None = None) -> None:
         """Record all but the partials, in `held` too if that is given; hand everything to the cursors. Never waits."""
         first = self.last + 1
-        recorded = complete(messages)
-        if recorded:
-            run = keep(first, turn_id, recorded)
-            self.last += len(recorded)
+        run = keep(first, turn_id, messages)
+        if run is not None:
+            self.last = run.last
             self._tail.add(run)
             if held is not None:
                 held.add(run)
@@ -144,9 +143,9 @@ class Cursor:
             self._aside = self._log.new_records()
         for message in batch.messages:
             self._late.add(batch.turn_id, message)
-        recorded = complete(batch.messages)
-        if recorded:
-            self._aside.add(keep(batch.first, batch.turn_id, recorded))
+        run = keep(batch.first, batch.turn_id, batch.messages)
+        if run is not None:
+            self._aside.add(run)
 
     def wake(self) -> None:
         """Let the reader look again at what it waits for: it receives an empty batch."""

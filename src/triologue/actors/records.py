@@ -73,15 +73,17 @@ class Run(Struct, frozen=True):
         return Batch(self.turn_id, messages, first, self.last)
 
 
-def keep(first: int, turn_id: str | None, messages: Sequence[Message]) -> Run:
-    """Complete messages as they are kept, numbered from `first`."""
+def keep(first: int, turn_id: str | None, messages: Sequence[Message]) -> Run | None:
+    """Messages as they are kept, numbered from `first`; None where all are partials."""
     kept: list[Message | bytes] = []
     size = 0
     for message in messages:
-        line = message.line
-        kept.append(line if line and type(message) is not ResultMessage else message)
-        size += len(line) or NOMINAL_BYTES
-    return Run(turn_id, first, tuple(kept), size)
+        kind = type(message)
+        if kind is not StreamEvent:
+            line = message.line
+            kept.append(line if line and kind is not ResultMessage else message)
+            size += len(line) or NOMINAL_BYTES
+    return Run(turn_id, first, tuple(kept), size) if kept else None
 
 
 def complete(messages: Sequence[Message]) -> list[Message]:

@@ -83,7 +83,7 @@ class Hearing:
         done = 0
         for place in [place for place, message in enumerate(batch) if type(message) in self._LOOKED_AT]:
             message = batch[place]
-            if isinstance(message, AssistantMessage | UserMessage):
+            if isinstance(message, (AssistantMessage, UserMessage)):
                 self._look_at(message)
                 continue
             self._pass_on(batch[done:place])

@@ -314,8 +314,7 @@ class Session(Ground):
     def _submit(self, event: on.Submit) -> None:
         if self.refuses is not None and not event.is_recovered:
             raise self.refuses
-        is_busy = self.run is not None or len(self.mailbox) > 0 or len(self.steering) > 0
-        if event.overlap == "reject" and is_busy:
+        if event.overlap == "reject" and (self.run is not None or len(self.mailbox) > 0 or len(self.steering) > 0):
             raise TurnRejected(
                 f"a turn runs or waits in the session {brief(self.mailbox.key)}, and overlap='reject' takes no other one in; "
                 "send it again later",

@@ -16,7 +16,9 @@ sizes = st.integers(1, 40)
 def test_the_newest_are_kept_within_the_bounds(batches: list[list[int]], limit: int, limit_bytes: int) -> None:
     records, added = Records(limit, limit_bytes), list[int]()
     for batch in batches:
-        records.add(keep(len(added) + 1, None, [UnknownMessage(line=b"x" * size) for size in batch]))
+        run = keep(len(added) + 1, None, [UnknownMessage(line=b"x" * size) for size in batch])
+        assert run is not None
+        records.add(run)
         added += batch
 
         gaps, kept = list[Gap](), list[int]()
