@@ -198,7 +198,7 @@ class Holding:
                 batch = without_mirrors(batch, mirrors, options, journal)
             self._owner.hear(generation, batch)
             place.leave()  # it speaks, so it has started
-            if self._session.link.was_greeted:
+            if self._wants is not None and self._session.link.was_greeted:
                 self._tell_start()
 
         try:

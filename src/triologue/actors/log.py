@@ -51,7 +51,7 @@ class Log:
         first = self.last + 1
         run = keep(first, turn_id, messages)
         if run is not None:
-            self.last = run.last
+            self.last += len(run.kept)
             self._tail.add(run)
             if held is not None:
                 held.add(run)

@@ -10,8 +10,8 @@ import trio
 from triologue.actors import Conversation, Turn, WaitFor, current_home, waiting_for
 from triologue.errors import WouldDeadlock
 from triologue.manager.directory import Directory
-from triologue.manager.prompts import check_labels
-from triologue.messages import ResultMessage, UserMessage
+from triologue.manager.prompts import check_labels, user_frame
+from triologue.messages import Prompt, ResultMessage, UserMessage
 from triologue.options import Overlap, check_overlap
 from triologue.session import inputs as on
 
@@ -143,3 +143,35 @@ class Intake:
             return place
         # That one waits too: for its agent, or for room.
         return 0 if run.turn_id == turn_id else place + 1 if place is not None else None
+
+
+@final
+class TurnBlock:
+    """Sends a prompt when its block is entered, and binds the turn to it; see `Session.turn`. Lighter than a generator.
+
+    Args:
+        intake: sends it.
+        prompt: what is sent.
+        patience: seconds that the outcome of a turn is waited for when its block was left early.
+        more: what else `Intake.send` takes.
+    """
+
+    __slots__ = ("_intake", "_more", "_patience", "_prompt", "_turn")
+
+    def __init__(self, intake: Intake, prompt: Prompt, patience: float, **more: Any) -> None:
+        self._intake = intake
+        self._prompt = prompt
+        self._patience = patience
+        self._more = more
+
+    async def __aenter__(self) -> Turn:
+        with self._intake.waiting():
+            self._turn = await self._intake.send(user_frame(self._prompt), is_read=True, **self._more)
+        return self._turn
+
+    async def __aexit__(self, raised: type[BaseException] | None, *_: object) -> None:
+        self._turn.release()
+        self._turn.withdraw()
+        if raised is None and self._turn.outcome is None:
+            with trio.move_on_after(self._patience):
+                await self._turn.wait()

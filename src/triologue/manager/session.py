@@ -1,7 +1,7 @@
 """A session, as its callers hold it: a handle that any task may use."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, final
 
 import trio
@@ -10,7 +10,7 @@ from triologue.actors import Conversation, Cursor, OnMissing, ResumeOutcome, Tur
 from triologue.errors import InvalidOption, brief
 from triologue.manager.controls import Controls, checked_request, local_and_declared
 from triologue.manager.directory import Directory, SessionStatistics
-from triologue.manager.intake import Intake
+from triologue.manager.intake import Intake, TurnBlock
 from triologue.manager.prompts import user_frame
 from triologue.manager.subscription import Kept, Subscription
 from triologue.messages import (
@@ -124,29 +124,20 @@ class Session(Controls):
         """
         return await self._intake.ask(user_frame(prompt), overlap=overlap, id=id, meta=meta)
 
-    @asynccontextmanager
-    async def turn(
+    def turn(
         self,
         prompt: Prompt,
         *,
         overlap: Overlap | None = None,
         id: str | None = None,
         meta: dict[str, str] | None = None,
-    ) -> AsyncGenerator[Turn]:
+    ) -> AbstractAsyncContextManager[Turn]:
         """Send a prompt, bound to a block: leaving it early cancels or interrupts the turn and waits for its outcome.
 
         Leaving by an exception or a cancellation asks for the same and does not wait.
         """
-        with self._intake.waiting():
-            turn = await self._intake.send(user_frame(prompt), overlap=overlap, id=id, meta=meta, is_read=True)
-        try:
-            yield turn
-        finally:
-            turn.release()
-            turn.withdraw()
-        if turn.outcome is None:
-            with trio.move_on_after(self._directory.world.deadlines.interrupt):
-                await turn.wait()
+        patience = self._directory.world.deadlines.interrupt
+        return TurnBlock(self._intake, prompt, patience, overlap=overlap, id=id, meta=meta)
 
     async def send(
         self,

@@ -258,7 +258,7 @@ class Link:
 
     def waits_for(self, kind: type[Purpose]) -> bool:
         """Is there an unanswered request of this kind?"""
-        return any(isinstance(purpose, kind) for purpose in self._purposes.values())
+        return bool(self._purposes) and any(isinstance(purpose, kind) for purpose in self._purposes.values())
 
 
 def _version(*told: object) -> str | None:
