@@ -1,6 +1,5 @@
 """Bytes to messages and back. Bytes go straight to structs; nothing is lost and nothing raises."""
 
-from itertools import compress, count
 from typing import TypeAlias, final
 
 import msgspec
@@ -60,10 +59,10 @@ def decode_lines(lines: list[bytes | LongLine]) -> list[Message]:
         messages: list[Message] = list(map(_decode, lines))  # type: ignore[arg-type]  # see the except
     except Exception:  # noqa: BLE001  # a LongLine, a blank line, or one of the several kinds that msgspec raises
         return [message for line in lines if (message := _decode_any(line)) is not None]
-    for message, line in zip(messages, lines, strict=True):
-        message.line = line  # type: ignore[assignment]
-    for place in compress(count(), map(_UNREFINED.__contains__, map(type, messages))):
-        messages[place] = _refined(messages[place])
+    for place, message in enumerate(messages):
+        message.line = lines[place]  # type: ignore[assignment]
+        if type(message) in _UNREFINED:
+            messages[place] = _refined(message)
     return messages
 
 
