@@ -2,8 +2,10 @@
 
 Each producer waits until its record is durable before it writes the next one (`synchronous=FULL`). `commit per row` is the
 same store with one append a transaction. `bare insert` is what a program does by itself: an `INSERT` of the same
-record into one table, each in a thread and committed, with no lease, no head and nothing to find it by. Every cell is a
-process of its own, on a file of its own; they take turns.
+record into one table, each in a thread and committed, with no lease, no head and nothing to find it by; the target is
+against that. Where an fsync takes milliseconds, what counts is how many share one. Where it takes a tenth of that, the
+processor decides: an append costs some 15 us, most of it for waking the task that waits for it and for SQLite's own
+work, and a bare insert some 250. Every cell is a process of its own, on a file of its own; they take turns.
 """
 
 import gc
@@ -172,8 +174,8 @@ def main() -> None:
     ours, per_row, insert = (rows[side, MANY]["appends/s"] for side in (OURS, PER_ROW, INSERT))
     fsyncs = rows[OURS, 1]["p50 ms"] / rows[FSYNC, 1]["p50 ms"]
     targets = [
-        Target(f"{MANY} producers: appends a second to a commit per row", ours / per_row, RATIO),
-        Target(f"{MANY} producers: appends a second to a bare insert", ours / insert, None),
+        Target(f"{MANY} producers: appends a second to a commit per row", ours / per_row, None),
+        Target(f"{MANY} producers: appends a second to a bare insert", ours / insert, RATIO),
         Target(f"{MANY} producers: {P99_MS:g} ms to the p99 of an append", P99_MS / rows[OURS, MANY]["p99 ms"], 1.0),
         Target(f"one producer: {FSYNCS:g} bare fsyncs to an append", FSYNCS / fsyncs, 1.0),
     ]

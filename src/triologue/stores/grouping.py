@@ -22,11 +22,11 @@ class Request(Generic[W]):
 
     __slots__ = ("error", "leads", "task", "value", "work")
 
-    def __init__(self, work: W) -> None:
+    def __init__(self, work: W, task: trio.lowlevel.Task | None = None) -> None:
         self.work: Final = work
         self.value: Any = None
         self.error: BaseException | None = None
-        self.task: trio.lowlevel.Task | None = None
+        self.task = task
         """Who waits for it; None: nobody does, or does any more."""
         self.leads = False
         """Whoever waits for it is woken to lead, and not because it is written."""
@@ -82,19 +82,22 @@ class Group(Generic[W]):
         Raises:
             StoreError: it could not be, or this is closed.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
+        if not self._is_led:
+            await trio.lowlevel.checkpoint_if_cancelled()
         while len(self._waiting) >= MAX_WAITING and self._refusal is None:
             await self._room.park()
         if self._refusal is not None:
             raise StoreError(self._refusal)
-        request = Request(work)
-        self._waiting.append(request)
         if self._is_led:
-            request.task = trio.lowlevel.current_task()
+            request = Request(work, trio.lowlevel.current_task())
+            self._waiting.append(request)
             await trio.lowlevel.wait_task_rescheduled(request.give_up)
             if not request.leads:
                 return request.result()
-        self._is_led = True
+        else:
+            request = Request(work)
+            self._waiting.append(request)
+            self._is_led = True
         with trio.CancelScope(shield=True):
             await self._lead(request)
         return request.result()

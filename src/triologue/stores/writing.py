@@ -107,7 +107,7 @@ class Writer:
 
     def _see_others(self) -> None:
         """Forget what was known of the file if another connection has written to it."""
-        version = self._db.pragma("data_version")
+        version = self._db.execute("PRAGMA data_version").get
         if version != self._data_version or len(self._ends) > MAX_KNOWN:
             self._forget()
             self._last_position = self._db.execute("SELECT coalesce(max(position), 0) FROM log").get
