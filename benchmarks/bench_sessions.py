@@ -15,10 +15,9 @@ from typing import Any, TypedDict
 
 import trio
 from harness import Target, asked_cell, fresh, report, usage
+from models import Terse
 
 import triologue as tri
-from triologue.messages import TextBlock
-from triologue.ports import ModelReply, ModelRequest
 
 SIZES = (1_000, 3_000, 10_000)
 TURNS = 3
@@ -36,16 +35,6 @@ class Cell(TypedDict):
     """All are live at the same time; or else each hibernates after its turns."""
 
 
-class Brief:
-    """A model that says little, so that what is measured is not its answers."""
-
-    name = "brief"
-
-    async def reply(self, request: ModelRequest, emit: Callable[[str], None]) -> ModelReply:
-        """Answer at once."""
-        return ModelReply(content=[TextBlock(text="Noted.")], stop_reason="end_turn", model=self.name)
-
-
 Step = Callable[[tri.Session], Awaitable[Any]]
 
 
@@ -54,7 +43,7 @@ async def measure(cell: Cell) -> dict[str, Any]:
         log_bytes=2**20, max_live=cell["sessions"] + CALLERS
     )  # the whole history stays, so that it can be told
     # With the usual deadlines: a session at rest has the timer that it would hibernate by, and that weighs something too.
-    async with tri.open_manager(tri.Embedded(model=Brief()), limits=limits) as manager:
+    async with tri.open_manager(tri.Embedded(model=Terse()), limits=limits) as manager:
 
         async def talk(session: tri.Session, turns: int = cell["turns"]) -> None:
             for _ in range(turns):
