@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from copy import copy
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal, TypeAlias, final
 
 import msgspec
@@ -18,7 +18,7 @@ from triologue.errors import InvalidOption, SessionFailed, TriologueError, brief
 from triologue.messages import Message, Outcome, UserMessage
 from triologue.options import Limits, Options, without_identity
 from triologue.ports import Agent
-from triologue.session import NO_SETTINGS, Settings
+from triologue.session import NO_SETTINGS, Setting, Settings, settings_changed
 
 OnMissing: TypeAlias = Literal["raise", "fresh"]
 
@@ -168,6 +168,20 @@ class Conversation:
         """Enter it in the log, and with its turn, for as long as that has no outcome."""
         turn = self.turns.get(turn_id) if turn_id is not None else None
         self.log.publish(turn_id, messages, turn.held if turn is not None else None)
+
+    def want(self, setting: Setting, value: str | None) -> None:
+        """It is to have another setting at its next start; for one that sleeps."""
+        before, self.settings = self.settings, {**self.settings, setting: value}
+        if self.settings != before:
+            self.tell(settings_changed(self.settings))
+
+    def tell(self, message: Message) -> None:
+        """Enter something in the log that belongs to no turn, when that is kept; for one that sleeps."""
+        if self.journal is None:
+            self.publish(None, [message])
+        else:
+            self.journal.add(None, [message])
+            self.journal.then(partial(self.publish, None, [message]), otherwise=lambda _: None)
 
     def settle_turn(self, turn_id: str, outcome: Outcome) -> None:
         """It has its outcome, and is remembered by its id without its messages."""

@@ -238,7 +238,9 @@ class Directory:
     def _want(self, conversation: Conversation, setting: Setting, value: str | None) -> None:
         if self.registry.awake(conversation.key) is not None:
             self.registry.post(conversation, on.Change(None, setting, value))
-        else:
+        elif self.world.store is None or conversation.journal is not None:
+            conversation.want(setting, value)
+        else:  # told when it is taken from the store
             conversation.settings = {**conversation.settings, setting: value}
 
 

@@ -350,7 +350,7 @@ class Session(Controls):
             conversation.agent.check(options)
         async with self._directory.taken(conversation):
             if self._registry.awake(self._key) is None:
-                conversation.settings = {**conversation.settings, setting: value}
+                conversation.want(setting, value)
                 conversation.changed()
             else:
                 changed = self._registry.request(conversation, lambda ticket: on.Change(ticket, setting, value))

@@ -45,6 +45,7 @@ from triologue.messages.events import (
     PermissionAnswered as PermissionAnswered,
     PermissionAsked as PermissionAsked,
     SessionState as SessionState,
+    SettingsChanged as SettingsChanged,
     StateChanged as StateChanged,
     TurnAccepted as TurnAccepted,
     TurnEnded as TurnEnded,

@@ -73,6 +73,17 @@ class StateChanged(Message, tag="#state_changed", kw_only=True):
     reason: str | None = None
 
 
+class SettingsChanged(Message, tag="#settings_changed", kw_only=True):
+    """The session is to have these settings from now on: it was told so, or an agent refused others.
+
+    All of them, also those that stay. The agent that is there may not have them yet; the next one is started with them.
+    """
+
+    model: str | None = None
+    """None: the agent's default."""
+    permission_mode: str | None = None
+
+
 class PermissionAsked(Message, tag="#permission_asked", kw_only=True):
     """The agent asks whether a tool may run; the turn waits for `PermissionAnswered` with this `id`."""
 
@@ -131,6 +142,7 @@ _OURS = (
     TurnStarted,
     TurnEnded,
     StateChanged,
+    SettingsChanged,
     PermissionAsked,
     PermissionAnswered,
     CallbackFailed,

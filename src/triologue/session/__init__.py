@@ -9,7 +9,12 @@ from triologue.session.ground import (
     PERMISSION as PERMISSION,
     START as START,
 )
-from triologue.session.inputs import NO_SETTINGS as NO_SETTINGS, Setting as Setting, Settings as Settings
+from triologue.session.inputs import (
+    NO_SETTINGS as NO_SETTINGS,
+    Setting as Setting,
+    Settings as Settings,
+    settings_changed as settings_changed,
+)
 from triologue.session.machine import Session as Session
 from triologue.session.peer import UNSUPPORTED as UNSUPPORTED, Peer as Peer, subtype_of as subtype_of
 from triologue.session.restarts import Restarts as Restarts

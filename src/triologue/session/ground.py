@@ -16,7 +16,7 @@ from triologue.messages import (
 )
 from triologue.session import effects as do
 from triologue.session.duties import Duties, Duty
-from triologue.session.inputs import NO_SETTINGS, Settings
+from triologue.session.inputs import NO_SETTINGS, Settings, settings_changed
 from triologue.session.link import Changing, Interrupting, Link, LinkEvent, LinkState, Purpose
 from triologue.session.peer import Peer
 from triologue.session.run import Phase, Run, failed_by
@@ -179,6 +179,12 @@ class Ground:
             self.effect(do.ClearTimer(CONCLUDE))
         self.link.to_conclude = None
 
+    def want(self, settings: Settings) -> None:
+        """The session is to have these settings from now on."""
+        if settings != self.wanted:
+            self.wanted = settings
+            self.publish(None, [settings_changed(settings)])
+
     def apply(self, change: Changing) -> None:
         """Tell the agent of a setting."""
         self.send_request(change.request, change, timer=CONTROL)
@@ -189,7 +195,7 @@ class Ground:
         is_last = not link.is_changing(setting)
         # A link that closes takes no changes, so what was wanted since then is for the next one.
         if is_last and (link.state is LinkState.READY or wanted.get(setting) == change.value):
-            self.wanted = {**wanted, setting: link.applied.get(setting)}
+            self.want({**wanted, setting: link.applied.get(setting)})
 
     def keep_changes(self) -> None:
         """This agent will not hear of the settings that wait for it: the next one is started with them."""
@@ -203,7 +209,7 @@ class Ground:
         doubtful, self.doubtful = self.doubtful, NO_SETTINGS
         for setting in doubtful:
             self.effect(do.Note(f"gave up {setting}={self.wanted.get(setting)!r}: two agents died of it"))
-        self.wanted = {**self.wanted, **doubtful}
+        self.want({**self.wanted, **doubtful})
 
     def fail_asks(self, error: Exception) -> None:
         """There will be no agent for the requests that wait."""

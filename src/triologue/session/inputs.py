@@ -7,13 +7,18 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from triologue.errors import LimitError, TriologueError
-from triologue.messages import Message, PermissionResult, Request, UserMessage
+from triologue.messages import Message, PermissionResult, Request, SettingsChanged, UserMessage
 from triologue.options import Overlap
 
 Setting: TypeAlias = Literal["model", "permission_mode"]
 # Replaced and never changed, so that sessions whose settings are alike share them.
 Settings: TypeAlias = Mapping[Setting, str | None]
 NO_SETTINGS: Settings = MappingProxyType({})
+
+
+def settings_changed(settings: Settings) -> SettingsChanged:
+    """The word that these are wanted from now on."""
+    return SettingsChanged(model=settings.get("model"), permission_mode=settings.get("permission_mode"))
 
 
 class Submit(Struct, frozen=True):

@@ -359,7 +359,7 @@ class Session(Ground):
                 self._stopping.stop_turn(None)
 
     def _change(self, event: on.Change) -> None:
-        self.wanted = {**self.wanted, event.setting: event.value}
+        self.want({**self.wanted, event.setting: event.value})
         self.doubtful = {setting: before for setting, before in self.doubtful.items() if setting != event.setting}
         change = Changing(event.ticket, event.setting, event.value)
         if self.link.state is LinkState.READY:

@@ -17,6 +17,7 @@ from triologue.agents import is_dead
 from triologue.errors import InvalidOption, LeaseLost, SessionElsewhere, SessionExists, StoreError
 from triologue.options import IDENTITY, Options
 from triologue.ports import Agent, Lease, LivesInside, SessionStore, StoredSession
+from triologue.session import settings_changed
 
 logger = logging.getLogger("triologue.supervision")
 
@@ -144,6 +145,8 @@ class Shelf:
             fail=lambda error: self._lose(conversation, lease, error),
         )
         self._held[key] = conversation
+        if head is not None and any(head.settings.get(name) != now for name, now in conversation.settings.items()):
+            conversation.tell(settings_changed(conversation.settings))
         if begin is not None:
             begin()
 

@@ -17,6 +17,7 @@ from triologue.messages import (
     PermissionAnswered,
     PermissionAsked,
     ResultMessage,
+    SettingsChanged,
     StateChanged,
     TurnAccepted,
     TurnEnded,
@@ -79,6 +80,7 @@ _Ours: TypeAlias = (
     TurnAccepted
     | TurnStarted
     | StateChanged
+    | SettingsChanged
     | PermissionAsked
     | PermissionAnswered
     | CallbackFailed

@@ -23,6 +23,7 @@ from triologue.messages import (
     Request,
     ResultMessage,
     SetGoal,
+    SettingsChanged,
     SideQuestion,
     StateChanged,
     TurnAccepted,
@@ -56,6 +57,7 @@ _ALONE = (
     CommandLifecycle,
     PermissionAnswered,
     PermissionAsked,
+    SettingsChanged,
     StateChanged,
     TurnAccepted,
     TurnEnded,
@@ -138,6 +140,8 @@ def _said(message: Message) -> str:
     match message:
         case StateChanged(state=state, reason=reason):
             return state + (f" ({reason})" if reason else "")
+        case SettingsChanged(model=model, permission_mode=mode):
+            return f"settings {model}, {mode}"
         case TurnEnded(outcome=outcome):
             return f"TurnEnded {outcome.kind}"
         case PermissionAsked(id=id):

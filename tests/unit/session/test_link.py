@@ -156,15 +156,16 @@ def change(ticket: int | None, value: str | None) -> on.Change:
 
 def test_a_setting_before_the_start_is_started_with() -> None:
     stage = Stage()
-    assert stage.receive(change(1, "m")) == ["answer 1: 'm'"]
+    assert stage.receive(change(1, "m")) == ["-: settings m, None", "answer 1: 'm'"]
+    assert stage.receive(change(2, "m")) == ["answer 2: 'm'"]
     assert stage.submit("a")[1] == "start 1: as it began model=m"
 
 
 def test_a_setting_while_the_agent_starts_is_sent_when_it_is_up_and_answered_when_it_is_taken() -> None:
     stage = Stage()
     stage.submit("a")
-    assert stage.receive(change(1, "m")) == []
-    assert stage.receive(change(None, "bad")) == []
+    assert stage.receive(change(1, "m")) == ["-: settings m, None"]
+    assert stage.receive(change(None, "bad")) == ["-: settings bad, None"]
     assert stage.begin() == [
         "clear start",
         "send 1: SetModel g1_2 model=m",
@@ -176,7 +177,7 @@ def test_a_setting_while_the_agent_starts_is_sent_when_it_is_up_and_answered_whe
         "-: running",
     ]
     assert stage.hear(success("g1_2")) == ["clear control g1_2", "answer 1: 'm'"]
-    assert stage.hear(refusal("g1_3")) == ["clear control g1_3", "note"]
+    assert stage.hear(refusal("g1_3")) == ["clear control g1_3", "-: settings m, None", "note"]
     assert stage.session.wanted["model"] == "m"
 
 
@@ -195,6 +196,7 @@ def test_a_setting_that_the_agent_does_not_know_is_given_up_and_says_so() -> Non
     stage.receive(on.Change(1, "permission_mode", "plan"))
     assert stage.hear(refusal("g1_2", code="unsupported_request")) == [
         "clear control g1_2",
+        "-: settings None, None",
         "answer 1: UnsupportedRequest",
     ]
     assert stage.session.wanted["permission_mode"] is None
@@ -206,6 +208,7 @@ def test_a_setting_that_is_not_answered_in_time_is_given_up() -> None:
     assert stage.expire("control", about="g1_2") == [
         "clear control g1_2",
         "send 1: take back g1_2",
+        "-: settings None, None",
         "answer 1: AgentProtocolError",
     ]
     assert stage.session.wanted["model"] is None
@@ -213,7 +216,11 @@ def test_a_setting_that_is_not_answered_in_time_is_given_up() -> None:
 
 def test_a_setting_is_sent_and_survives_a_restart() -> None:
     stage = idle()
-    assert stage.receive(change(1, "m")) == ["send 1: SetModel g1_2 model=m", "timer control 1 g1_2"]
+    assert stage.receive(change(1, "m")) == [
+        "-: settings m, None",
+        "send 1: SetModel g1_2 model=m",
+        "timer control 1 g1_2",
+    ]
     assert stage.receive(on.Change(2, "permission_mode", None)) == [
         "send 1: SetPermissionMode g1_3 mode=default",
         "timer control 1 g1_3",
@@ -231,7 +238,11 @@ def test_a_setting_is_sent_and_survives_a_restart() -> None:
 def test_a_refused_setting_is_given_up() -> None:
     stage = idle()
     stage.receive(change(1, "bad"))
-    assert stage.hear(refusal("g1_2")) == ["clear control g1_2", "answer 1: AgentProtocolError"]
+    assert stage.hear(refusal("g1_2")) == [
+        "clear control g1_2",
+        "-: settings None, None",
+        "answer 1: AgentProtocolError",
+    ]
     assert stage.session.wanted["model"] is None
 
 
@@ -246,7 +257,11 @@ def test_of_several_settings_on_their_way_the_last_that_was_taken_counts() -> No
         "answer 1: 'good'",
     ]
     assert stage.session.wanted["model"] == "bad"
-    assert stage.hear(refusal("g1_4")) == ["clear control g1_4", "answer 2: AgentProtocolError"]
+    assert stage.hear(refusal("g1_4")) == [
+        "clear control g1_4",
+        "-: settings good, None",
+        "answer 2: AgentProtocolError",
+    ]
     assert stage.session.wanted["model"] == "good"
 
 
@@ -254,7 +269,7 @@ def test_a_setting_that_was_asked_for_while_the_agent_leaves_is_for_the_next() -
     stage = idle()
     stage.receive(change(1, "old"))
     stage.receive(on.Rest(2))
-    assert stage.receive(change(3, "new")) == ["answer 3: 'new'"]
+    assert stage.receive(change(3, "new")) == ["-: settings new, None", "answer 3: 'new'"]
     assert stage.hear(success("g1_2")) == ["clear control g1_2", "answer 1: 'old'"]
     assert stage.session.wanted["model"] == "new"
 

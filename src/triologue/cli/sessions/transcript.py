@@ -14,6 +14,7 @@ from triologue.messages import (
     PermissionAnswered,
     PermissionAsked,
     SessionState,
+    SettingsChanged,
     TextBlock,
     ToolResultBlock,
     ToolUseBlock,
@@ -103,6 +104,8 @@ class TranscriptView:
                 return [_note(f"asks whether {request.tool_name} may run")]
             case PermissionAnswered():
                 return [_note(_answered(message))]
+            case SettingsChanged(model=model, permission_mode=mode):
+                return [_note(f"from here on: model {model or 'default'}, permission mode {mode or 'default'}")]
             case _:
                 said = notice_of(message)
                 return [_note(said)] if said is not None else []

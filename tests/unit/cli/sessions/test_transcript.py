@@ -13,6 +13,7 @@ from triologue.messages import (
     PermissionAnswered,
     PermissionAsked,
     ResultMessage,
+    SettingsChanged,
     StateChanged,
     TextBlock,
     ToolResultBlock,
@@ -69,6 +70,7 @@ def test_a_turn_with_tools() -> None:
     records = log(
         ("1", accepted([TextBlock(text="Look:\nwhat is there?"), ImageBlock(source={})])),
         (None, StateChanged(state="running")),
+        (None, SettingsChanged(model="big")),
         ("1", TurnStarted()),
         (
             "1",
@@ -84,6 +86,7 @@ def test_a_turn_with_tools() -> None:
         ("1", ended(Outcome(kind="answered", result=result("Three\nfiles."), cost_usd=0.0125))),
     )
     assert shown(records) == [
+        "(from here on: model big, permission mode default)",
         "",
         f"[1] {clock(NOON + 1)}",
         "> Look:",
