@@ -155,6 +155,7 @@ class Holding:
         if self._wants is not None:
             self._conversation.resumed = self._wants if error is None else failed_start(error)
             self._wants = None
+            self._world.oversight.came_up(self._conversation, self._start.generation)
 
     async def _wait_for_room(self, options: Options) -> None:
         self.waits_for = "back-off"

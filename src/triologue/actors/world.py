@@ -25,13 +25,17 @@ class Oversight(Protocol):
     """What actors ask of those who see all of them. Nothing here waits but `enter`."""
 
     async def enter(self, conversation: "Conversation", generation: int, options: Options) -> None:
-        """Wait for room for one more live agent. `leave` gives it back, also when this was cancelled."""
+        """Wait for room for one more live agent, and its turn to start; `leave` must follow, also after a cancellation."""
         ...
 
     def connect(
         self, conversation: "Conversation", generation: int, options: Options, *, sink: Sink, carrier: Carrier
     ) -> AbstractAsyncContextManager[Connection]:
         """Open the connection that there is room for: as `Agent.connect`."""
+        ...
+
+    def came_up(self, conversation: "Conversation", generation: int) -> None:
+        """The agent has answered the handshake, or will not: the next one may start."""
         ...
 
     def leave(self, conversation: "Conversation", generation: int) -> None:

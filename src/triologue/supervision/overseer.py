@@ -11,13 +11,14 @@ from triologue.actors import Actor, Conversation, Home, Timers, log_extra
 from triologue.errors import LimitError
 from triologue.messages import CostWarning, RateLimitEvent, ResultMessage
 from triologue.options import Limits, Options
-from triologue.ports import Carrier, Connection, Sink
+from triologue.ports import Carrier, Connection, LivesInside, Sink
 from triologue.session import inputs as on
 from triologue.supervision.circles import Circles
-from triologue.supervision.gating import Gating
+from triologue.supervision.gating import Gating, credential_of
 from triologue.supervision.housing import Housing
 from triologue.supervision.prewarming import Prewarming
 from triologue.supervision.purse import Crossing, Purse, Warn
+from triologue.supervision.staggering import Staggering
 
 logger = logging.getLogger("triologue.supervision")
 
@@ -48,6 +49,7 @@ class Overseer:
         self._circles = Circles(self.housing.residency, self._home_of)
         self._on_wait = self._circles.asks  # one for all
         self.gating = Gating(timers, awake, find)
+        self.staggering = Staggering()
         self.prewarming: Prewarming | None = None
         self._awake = awake
         self._find = find
@@ -66,7 +68,7 @@ class Overseer:
     # What actors ask and tell; see `Oversight`.
 
     async def enter(self, conversation: Conversation, generation: int, options: Options) -> None:
-        """Wait for room for one more live agent."""
+        """Wait for room for one more live agent, and for the turn to start it."""
         key, agent, group = conversation.key, conversation.agent, conversation.group
         conversation.home.on_wait = self._on_wait
 
@@ -77,6 +79,8 @@ class Overseer:
             await trio.lowlevel.checkpoint()
         else:
             await self.housing.enter(key, generation, agent, group=group, evict=evict)
+            if not isinstance(agent, LivesInside):  # which logs in nowhere
+                await self.staggering.enter((key, generation), credential_of(conversation))
 
     def connect(
         self, conversation: Conversation, generation: int, options: Options, *, sink: Sink, carrier: Carrier
@@ -87,8 +91,13 @@ class Overseer:
             return self.prewarming.connect(key, generation, agent, options, sink=sink, carrier=carrier)
         return agent.connect(options, sink=sink, carrier=carrier)
 
+    def came_up(self, conversation: Conversation, generation: int) -> None:
+        """The agent has answered the handshake, or will not."""
+        self.staggering.over((conversation.key, generation))
+
     def leave(self, conversation: Conversation, generation: int) -> None:
         """That agent is gone, or never came."""
+        self.came_up(conversation, generation)
         if self.prewarming is not None:
             self.prewarming.disclaim(conversation.key, generation)
         self.gating.ended(conversation)
@@ -121,6 +130,8 @@ class Overseer:
         """What holds its turns up besides its agent, in words: no room, a usage limit, no money; None for nothing."""
         if (wait := self.housing.why(conversation.key)) is not None:
             return f"room for one more live agent: {wait}"
+        if self.staggering.is_waiting(conversation.key):
+            return "its turn to start, after others that have the same credentials"
         if (held := self.gating.why(conversation)) is not None:
             return f"the end of a usage limit: {held}"
         refusal = self.refusal(conversation)
