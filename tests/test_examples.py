@@ -24,7 +24,7 @@ WITH_OWN_AGENT = {"limits", "permissions", "tenants", "tools"}
 # Those that the default suite runs on the real CLI too; the slow one runs all.
 SOON_ON_CLAUDE = {"bot", "permissions", "quickstart"}
 # They wait for a disk, of which the virtual clock knows nothing.
-ON_REAL_TIME = {"durable"}
+ON_REAL_TIME = {"durable", "one_shot_kept"}
 # Abandoning a query is what it shows, and Python warns of that.
 WARNS = {"own_generator"}
 
@@ -111,6 +111,10 @@ ON_EMBEDDED = {
     "one_shot": """
         I will remember that you like Python.
         answered in 1 round trip with the model
+    """,
+    "one_shot_kept": """
+        I will remember that you like Python.
+        You like Python.
     """,
     "overlapping": """
         rejected: busy
@@ -284,6 +288,10 @@ ON_CLAUDE = {
     "one_shot": """
         echo[1]: Remember: I like Python
         answered in 1 round trip with the model
+    """,
+    "one_shot_kept": """
+        echo[1]: Remember: I like Python
+        echo[2]: Remember: I like Python | What do I like?
     """,
     "overlapping": """
         rejected: busy

@@ -26,6 +26,7 @@ STAFF_OF_ROOT = {
     "triologue.manager.draining.Draining.run",
     "triologue.manager.opening._serve",
     "triologue.manager.status.StatusSocket.serve",
+    "triologue.supervision.shelf.Shelf.keep",
     "trio._highlevel_serve_listeners._serve_one_listener",
 }
 

@@ -9,13 +9,13 @@ from rich.console import Console
 
 from triologue.actors import Turn
 from triologue.cli.chat_view import TurnView, model_of
-from triologue.cli.choosing import Choice, Wish, begin, choose, folder_of, latest_of, store_for
+from triologue.cli.choosing import Choice, Wish, begin, choose, store_for
 from triologue.cli.database import new_key
 from triologue.cli.endings import ExitCode, exit_code_of, one_line, sole_error
 from triologue.cli.interrupting import draining_on, on_every_interrupt
 from triologue.cli.lines import LineReader
 from triologue.errors import TriologueError
-from triologue.manager import Session, SessionManager, open_manager
+from triologue.manager import Session, SessionManager, folder_of, latest_of, open_manager
 from triologue.messages import Outcome
 from triologue.options import Options, without_identity
 

@@ -10,15 +10,12 @@ from triologue.agents import AGENTS as KNOWN
 from triologue.cli.database import NotKept, new_key, open_database
 from triologue.cli.offline import PACE, offline_agent
 from triologue.errors import InvalidOption
-from triologue.manager import Session, SessionManager
+from triologue.manager import Session, SessionManager, folder_of, latest_of
 from triologue.options import Options, without_identity
 from triologue.ports import Agent, SessionStore, StoredSession
 
 AGENTS: dict[str, Callable[[], Agent]] = {**KNOWN, "embedded": offline_agent}
 """How each agent is made that a command can talk to, by name."""
-
-LATEST = (100, 10_000)
-"""So many sessions are looked through for the latest one of a folder; the second number where it is not among the first."""
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -94,15 +91,6 @@ async def _find(store: SessionStore | None, wish: Wish, folder: str) -> StoredSe
     return None
 
 
-async def latest_of(store: SessionStore, folder: str, *, agent: str | None) -> StoredSession | None:
-    """The session of a folder, and of an agent, that was active last."""
-    for limit in LATEST:
-        for head in await store.list_sessions(limit=limit):
-            if head.cwd == folder and head.session_id is not None and agent in (None, head.agent):
-                return head
-    return None
-
-
 async def begin(manager: SessionManager, choice: Choice, wish: Wish) -> Session:
     """The session to talk to: a new one, the one that is kept, or a copy of it.
 
@@ -121,11 +109,6 @@ async def begin(manager: SessionManager, choice: Choice, wish: Wish) -> Session:
     if wish.options.permission_mode is not None:
         await session.set_permission_mode(wish.options.permission_mode)
     return session
-
-
-def folder_of(options: Options) -> str:
-    """The one name of the folder that is worked in."""
-    return os.path.realpath(options.cwd or os.curdir)
 
 
 def _is_same(folder: str, real: str) -> bool:

@@ -151,15 +151,21 @@ class Directory:
                 self.registry.remove(key)
             raise
 
-    async def forget(self, key: str) -> bool:
-        """Drop a conversation that sleeps, from the store too; False, and nothing is done, where it does not sleep.
+    async def forget(self, key: str, *, is_kept: bool = False) -> bool:
+        """Drop a conversation that sleeps; False, and nothing is done, where it does not sleep.
+
+        Args:
+            key: whose.
+            is_kept: it stays in the store.
 
         Raises:
             SessionElsewhere: another host has it.
         """
         conversation, shelf = self.registry.get(key), self.registry.shelf
-        if shelf is not None and conversation is not None and not await shelf.delete(conversation):
-            return False
+        if shelf is not None and conversation is not None:
+            leaves = shelf.let_go if is_kept else shelf.delete
+            if not await leaves(conversation):
+                return False
         if self.registry.is_awake(key):
             return False
         self.registry.remove(key)

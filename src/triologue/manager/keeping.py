@@ -1,5 +1,6 @@
 """A manager's store: opening it, and keeping every session in it."""
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,21 +9,49 @@ from triologue.agents import new_owner
 from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory
 from triologue.manager.recovering import Recovery
-from triologue.ports import SessionStore
+from triologue.options import Options
+from triologue.ports import SessionStore, StoredSession
 from triologue.stores import SqliteStore
 from triologue.supervision import Shelf
+
+LATEST = (100, 10_000)
+"""So many sessions are looked through for the latest one of a folder; the second number where it is not among the first."""
+
+
+def check_store(store: object) -> None:
+    """Refuse what cannot be a store.
+
+    Raises:
+        InvalidOption: it is no path, no `SessionStore`, and not None.
+    """
+    is_store = isinstance(store, SessionStore) and not isinstance(store, type)
+    if not is_store and store is not None and not isinstance(store, str | Path):
+        raise InvalidOption(f"store={brief(store)} is no path of a file, and no SessionStore")
 
 
 @asynccontextmanager
 async def opened_store(store: SessionStore | str | Path | None) -> AsyncGenerator[SessionStore | None]:
     """Open the store that is named by a path; one that is given is its owner's."""
+    check_store(store)
     if isinstance(store, str | Path):
         async with SqliteStore(store) as opened:
             yield opened
-    elif store is None or (isinstance(store, SessionStore) and not isinstance(store, type)):
-        yield store
     else:
-        raise InvalidOption(f"store={brief(store)} is no path of a file, and no SessionStore")
+        yield store
+
+
+async def latest_of(store: SessionStore, folder: str, *, agent: str | None) -> StoredSession | None:
+    """The session of a folder, and of an agent, that was active last."""
+    for limit in LATEST:
+        for head in await store.list_sessions(limit=limit):
+            if head.cwd == folder and head.session_id is not None and agent in (None, head.agent):
+                return head
+    return None
+
+
+def folder_of(options: Options) -> str:
+    """The one name of the folder that is worked in."""
+    return os.path.realpath(options.cwd or os.curdir)
 
 
 def keep_sessions(store: SessionStore, directory: Directory) -> Recovery:

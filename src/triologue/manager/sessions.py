@@ -140,11 +140,18 @@ class SessionManager:
 
     async def delete(self, key: str) -> None:
         """Close the conversation of a key, as `Session.close` does, and forget it, and what it has cost."""
-        session = self.session(key)
         if self._world.store is not None:
             self._directory.conversation(key, None, None)  # it may be in the store only
+        await self._forget(key, is_kept=False)
+
+    async def put_away(self, key: str) -> None:
+        """The same, but for what is kept of it in a store: the next use of the key takes it from there."""
+        await self._forget(key, is_kept=True)
+
+    async def _forget(self, key: str, *, is_kept: bool) -> None:
+        session = self.session(key)
         await session.close()
-        while not await self._directory.forget(key):  # a prompt came in while the agent went away
+        while not await self._directory.forget(key, is_kept=is_kept):  # a prompt came in while the agent went away
             await session.close()
             await self._registry.wait_asleep(key)
         self._world.oversight.forget(key)

@@ -3,13 +3,14 @@
 import warnings
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, final
 
 import trio
 
 from triologue.errors import CallerError
-from triologue.manager import Controls, Session, check_for, default_agent
+from triologue.manager import Controls, Session, check_for, check_store, default_agent
 from triologue.messages import (
     Gap,
     McpSetServersResult,
@@ -22,7 +23,7 @@ from triologue.messages import (
     is_of_agent,
 )
 from triologue.options import Options
-from triologue.ports import Agent
+from triologue.ports import Agent, SessionStore
 from triologue.sdk.feed import Feed, Prompts, cause_of, send_each
 from triologue.sdk.root import Root
 from triologue.sdk.unread import Response, UnreadTurns
@@ -38,11 +39,18 @@ class Client(Controls):
     Args:
         options: how, and which conversation; copied at `connect`.
         agent: who answers; None: `$TRIOLOGUE_AGENT`, else Claude Code.
+        store: where the conversation is kept; see `query`.
     """
 
-    def __init__(self, options: Options | None = None, agent: Agent | None = None) -> None:
+    def __init__(
+        self,
+        options: Options | None = None,
+        agent: Agent | None = None,
+        store: SessionStore | str | Path | None = None,
+    ) -> None:
         self._options = options or Options()
         self._agent = agent or default_agent()
+        self._store = store
         self._root: Root | None = None
         self._session: Session | None = None
         self._is_connected = False
@@ -72,12 +80,14 @@ class Client(Controls):
         Raises:
             InvalidOption, UnsupportedOption: options that cannot be.
             CallerError: it is connected already.
+            SessionIdInUse, SessionElsewhere, StoreError: where there is a store.
         """
         if self._is_connected:
             raise CallerError("this client is connected already; disconnect it first, or make another one")
         check_for(self._agent, self._options)
+        check_store(self._store)
         options = self._options.copy()
-        root = Root.current()
+        root = Root.current(self._store)
         self._is_connected = True
         try:
             self._session = await root.session(self._agent, options)

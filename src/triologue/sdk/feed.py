@@ -7,7 +7,7 @@ from typing import TypeAlias, final
 import trio
 
 from triologue.actors import Turn
-from triologue.errors import TriologueError
+from triologue.errors import ManagerClosed, TriologueError
 from triologue.manager import Session
 from triologue.messages import Gap, Message, Outcome, Prompt, TurnEnded, is_of_agent
 
@@ -141,8 +141,11 @@ class Replies:
     async def _read(self) -> None:
         try:
             batches = await self._reader.receive()
-        except trio.EndOfChannel:  # `trio.run` is ending
+        except trio.EndOfChannel:  # `trio.run` is ending, or the conversation was refused by the store
             self._is_ended = True
+            await self._feed.wait_over()
+            if self._feed.error is not None and not isinstance(self._feed.error, ManagerClosed):
+                raise self._feed.error from None
             return
         for batch in batches:
             for message in batch.messages:

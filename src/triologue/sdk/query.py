@@ -2,20 +2,27 @@
 
 import warnings
 from collections.abc import AsyncIterator
+from pathlib import Path
 from types import TracebackType
 from typing import final
 
 import trio
 
-from triologue.manager import Session, check_for, default_agent
+from triologue.manager import Session, check_for, check_store, default_agent
 from triologue.messages import Message
 from triologue.options import Options, check_kinds
-from triologue.ports import Agent
+from triologue.ports import Agent, SessionStore
 from triologue.sdk.feed import Feed, Prompts, Replies
 from triologue.sdk.root import Root
 
 
-def query(prompt: Prompts, *, options: Options | None = None, agent: Agent | None = None) -> "Query":
+def query(
+    prompt: Prompts,
+    *,
+    options: Options | None = None,
+    agent: Agent | None = None,
+    store: SessionStore | str | Path | None = None,
+) -> "Query":
     """Ask something and read everything that is said, with `async for`.
 
     It ends after the result; with an async iterable of prompts, after the result of its last item (none: at once). An
@@ -29,30 +36,36 @@ def query(prompt: Prompts, *, options: Options | None = None, agent: Agent | Non
         prompt: a `Prompt`, or an async iterable of them.
         options: how, and which conversation; copied here.
         agent: who answers; None: `$TRIOLOGUE_AGENT`, else Claude Code.
+        store: where the conversation is kept, and looked for by `resume` and `continue_conversation`: the path of an
+            SQLite file, or a `SessionStore`. None: as long as this process lives, or wherever the agent's program does.
 
     Raises, here: `InvalidOption`, `UnsupportedOption`. Raises, from the loop: `AgentNotFound`, `AgentStartError`,
-    `SessionNotFound`, `SessionIdInUse`, `AgentCrashed`, `TurnInterrupted`, `InvalidOption` for what is no prompt, or
-    what the iterable raised.
+    `SessionNotFound`, `SessionIdInUse`, `SessionElsewhere`, `StoreError`, `AgentCrashed`, `TurnInterrupted`,
+    `InvalidOption` for what is no prompt, or what the iterable raised.
     """
     if options is not None:
         check_kinds(options)
-    return Query(prompt, options.copy() if options is not None else Options(), agent or default_agent())
+    return Query(prompt, options.copy() if options is not None else Options(), agent or default_agent(), store)
 
 
 @final
 class Query:
     """A running query. Made by `query()`; one task reads it, any task may call `interrupt` and `aclose`."""
 
-    def __init__(self, prompt: Prompts, options: Options, agent: Agent) -> None:
+    def __init__(
+        self, prompt: Prompts, options: Options, agent: Agent, store: SessionStore | str | Path | None
+    ) -> None:
         self._prompt = prompt
         self._options = options
         self._agent = agent
+        self._store = store
         self._root: Root | None = None
         self._session: Session | None = None
         self._feed: Feed | None = None
         self._replies: Replies | None = None
         self._is_closed = False
         check_for(agent, options)
+        check_store(store)
 
     @property
     def session_id(self) -> str | None:
@@ -107,7 +120,7 @@ class Query:
     async def _begin(self) -> None:
         if self._replies is not None:
             return
-        root = Root.current()
+        root = Root.current(self._store)
         session = await root.session(self._agent, self._options)
         if self._is_closed:  # by another task, meanwhile
             return

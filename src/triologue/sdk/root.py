@@ -1,4 +1,4 @@
-"""What `query()` and `Client` live under: one manager per `trio.run`, opened when it is first needed.
+"""What `query()` and `Client` live under: one manager per `trio.run` and store, opened when it is first needed.
 
 It runs as a system task of trio, so it holds no scope in anyone's frame, and trio ends it, cleaned up, before `trio.run`
 returns. That is what lets a query be left by `break` inside somebody's async generator, and a client be connected in
@@ -6,18 +6,21 @@ one task and disconnected in another.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
+from pathlib import Path
 from typing import Any, final
+from uuid import uuid4
 
 import trio
 
 from triologue.actors import log_extra
 from triologue.agents import Embedded
-from triologue.errors import ManagerClosed, TriologueError
+from triologue.errors import ManagerClosed, SessionIdInUse, StoreError, TriologueError
 from triologue.manager import Session, SessionManager, open_manager
 from triologue.options import Deadlines, Limits, Options
-from triologue.ports import Agent
+from triologue.ports import Agent, SessionStore
 from triologue.sdk.feed import Feed
+from triologue.sdk.kept import begin, find_kept
 
 logger = logging.getLogger("triologue.sdk")
 
@@ -26,35 +29,50 @@ logger = logging.getLogger("triologue.sdk")
 LIMITS = Limits(max_live=100_000)
 DEADLINES = Deadlines(first_event=None, silence=None, idle=None)
 
-_current: "trio.lowlevel.RunVar[Root]" = trio.lowlevel.RunVar("triologue.sdk.root")
+_roots: "trio.lowlevel.RunVar[dict[Hashable, Root]]" = trio.lowlevel.RunVar("triologue.sdk.roots")
 
 
 @final
 class Root:
-    """The manager behind every query and client of one `trio.run`."""
+    """The manager behind every query and client of one `trio.run` that have the same store.
 
-    def __init__(self) -> None:
+    Args:
+        store: where their conversations are kept.
+    """
+
+    def __init__(self, store: SessionStore | Path | None) -> None:
+        self._store = store
+        self._keys: set[str] = set()
+        """Of the conversations that are held."""
         self._is_open = trio.Event()
         self._manager: SessionManager | None = None
         self._nursery: trio.Nursery | None = None
         self._failure: Exception | None = None
-        self._count = 0
         self._token = trio.lowlevel.current_trio_token()
 
     @classmethod
-    def current(cls) -> "Root":
-        """The root of the running `trio.run`; begun at the first call.
+    def current(cls, store: SessionStore | str | Path | None = None) -> "Root":
+        """The root of the running `trio.run` for this store; begun at the first call.
 
         Raises:
             RuntimeError: this is not called inside `trio.run`.
         """
-        try:
-            return _current.get()
-        except LookupError:
-            root = cls()
-            _current.set(root)
+        if isinstance(store, str | Path):
+            store = Path(store).absolute()
+        name = store if isinstance(store, Path) or store is None else id(store)
+        roots = cls._all()
+        if name not in roots:
+            root = roots[name] = cls(store)
             trio.lowlevel.spawn_system_task(root._run, name="triologue.sdk root")
-            return root
+        return roots[name]
+
+    @staticmethod
+    def _all() -> "dict[Hashable, Root]":
+        try:
+            return _roots.get()
+        except LookupError:
+            _roots.set({})
+            return _roots.get()
         except RuntimeError:
             raise RuntimeError(
                 "triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)"
@@ -63,9 +81,14 @@ class Root:
     async def _run(self) -> None:
         try:
             # Every session brings its own agent, so which one the manager has does not matter.
-            async with open_manager(Embedded(), limits=LIMITS, deadlines=DEADLINES) as manager:
+            async with open_manager(Embedded(), limits=LIMITS, deadlines=DEADLINES, store=self._store) as manager:
                 self._manager = manager
                 await self._host()
+        except StoreError as error:  # it is told to who waits; the next one may find the file mended
+            self._failure = error
+            roots = self._all()
+            for name in [name for name, root in roots.items() if root is self]:
+                del roots[name]
         except Exception as error:  # a system task must not raise: trio would take it for a bug of its own
             logger.exception("what query() and Client live under broke")
             self._failure = error
@@ -86,12 +109,26 @@ class Root:
 
         Raises:
             ManagerClosed: `trio.run` is about to return.
+            StoreError: the store cannot be opened, or read.
+            SessionIdInUse: another query or client holds the conversation.
+            InvalidOption: it is with another agent, or in another folder.
         """
         await self._is_open.wait()
         if self._manager is None or self._nursery is None:
+            if isinstance(self._failure, StoreError):
+                raise self._failure
             raise ManagerClosed("trio.run is ending, so no conversation can begin") from self._failure
-        self._count += 1
-        return self._manager.session(f"sdk-{self._count}", agent=agent, options=options)
+        key, head = f"sdk/{uuid4().hex}", None
+        if self._store is not None:
+            head = await find_kept(self._manager, agent, options)
+        if head is not None and head.key in self._keys and not options.fork_session:
+            raise SessionIdInUse(
+                f"the conversation {head.session_id} is held by another query or client; wait until that is over, or "
+                "copy it with fork_session=True"
+            )
+        session = await begin(self._manager, agent, options, key=key, head=head)
+        self._keys.add(session.key)
+        return session
 
     def start_soon(self, work: Callable[..., Awaitable[Any]], *args: Any) -> None:
         """Run something that must not raise, until it is done or `trio.run` ends."""
@@ -105,9 +142,10 @@ class Root:
             return
         with trio.CancelScope(shield=True):
             try:
-                await self._manager.delete(session.key)
+                await self._manager.put_away(session.key)
             except TriologueError as error:
                 logger.warning("closing %r: %s", session.key, error, extra=log_extra(session.key))
+        self._keys.discard(session.key)
 
     def abandon(self, feed: Feed | None, session: Session) -> None:
         """The same from where nobody can wait: a finalizer, which may run at any point of any thread."""

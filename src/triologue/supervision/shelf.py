@@ -160,12 +160,13 @@ class Shelf:
             logger.info("the session %r is taken over from %s, which is dead", key, error.owner, extra=told)
             return await self.store.acquire(key, owner=self.owner, ttl=self._ttl, replaces=error.owner)
 
-    async def let_go(self, conversation: Conversation) -> None:
-        """Give the lease back, if nobody uses the session any more."""
+    async def let_go(self, conversation: Conversation) -> bool:
+        """Give the lease back, if nobody uses the session any more; False: somebody does."""
         key = conversation.key
         async with self._lock(key):
             if conversation.journal is not None and not self._is_used(key):
                 await self._put_back(conversation, conversation.journal)
+            return not self._is_used(key)
 
     async def delete(self, conversation: Conversation) -> bool:
         """Delete a session from the store, if nobody uses it; what follows in the same step finds it so.

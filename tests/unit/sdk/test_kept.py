@@ -1,0 +1,112 @@
+"""`query()` and `Client` with a store: conversations that outlive the process."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+import triologue as tri
+from triologue.engine import Transcripts
+from triologue.stores import MemoryStore
+
+WHAT = "What do I like?"
+
+
+def elsewhere() -> tri.Embedded:
+    """The built-in agent of another process, which remembers nothing by itself."""
+    return tri.Embedded(transcripts=Transcripts())
+
+
+async def ask(prompt: str, store: Any, **options: Any) -> tuple[str | None, str | None]:
+    """The answer of a query, and its conversation's id."""
+    async with tri.query(prompt, options=tri.Options(**options), agent=elsewhere(), store=store) as query:
+        [answer] = [message.result async for message in query if isinstance(message, tri.ResultMessage)]
+        return answer, query.session_id
+
+
+def test_another_process_goes_on_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "sessions.db"
+    said: list[str | None] = []
+
+    async def first() -> None:
+        said.append((await ask("Remember: I like Python", file, cwd=tmp_path))[1])
+
+    async def second() -> None:
+        by_id, id = await ask(WHAT, str(file), resume=said[0], cwd=tmp_path)
+        latest, same = await ask(WHAT, file, continue_conversation=True, cwd=tmp_path)
+        said.extend([by_id, id, latest, same])
+
+    trio.run(first)
+    trio.run(second)
+    assert said[1:] == ["You like Python.", said[0]] * 2
+
+
+async def test_a_client_too(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with tri.Client(agent=elsewhere(), store=store) as client:
+        await client.query("Remember: I like Python")
+        _ = [message async for message in client.receive_response()]
+    [head] = await store.list_sessions()
+    async with tri.Client(tri.Options(resume=head.key), agent=elsewhere(), store=store) as client:
+        await client.query(WHAT)
+        said = [message.result async for message in client.receive_response() if isinstance(message, tri.ResultMessage)]
+        assert (said, client.session_id) == (["You like Python."], head.session_id)
+    [head] = await store.list_sessions()
+    assert head.turns == 2
+
+
+async def test_a_copy_leaves_the_original_alone() -> None:
+    store = MemoryStore()
+    _, id = await ask("Remember: I like Python", store)
+    answer, copied = await ask(WHAT, store, resume=id, fork_session=True)
+    assert answer == "You like Python."
+    [copy, original] = await store.list_sessions()
+    assert (copy.session_id, copy.parent, original.session_id, original.turns) == (copied, original.key, id, 1)
+
+
+KEPT = "5d0c1a7e-0000-4000-8000-000000000001"
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        pytest.param({"session_id": KEPT}, tri.SessionIdInUse, id="a new one under an id that is kept"),
+        pytest.param({"resume": KEPT, "resume_session_at": "m"}, tri.InvalidOption, id="cut where it is"),
+        pytest.param(
+            {"resume": KEPT, "fork_session": True, "resume_drops_turn": "m"}, tri.InvalidOption, id="without a turn"
+        ),
+        pytest.param({"resume": KEPT, "cwd": "/"}, tri.InvalidOption, id="in another folder"),
+        pytest.param({"resume": KEPT[:-1] + "2"}, tri.SessionNotFound, id="one that nobody knows"),
+    ],
+)
+async def test_what_cannot_be(options: dict[str, Any], error: type[Exception]) -> None:
+    store = MemoryStore()
+    await ask("Hello", store, session_id=KEPT)
+    with pytest.raises(error):
+        await ask("Hello", store, **options)
+    head = await store.get_session(KEPT)
+    assert head is not None
+    assert head.turns == 1
+
+
+async def test_a_conversation_is_held_once() -> None:
+    store, agent = MemoryStore(), elsewhere()
+    _, id = await ask("Hello", store)
+    options = tri.Options(resume=id)
+    async with tri.Client(options, agent=agent, store=store) as client:
+        await client.query("Hello")
+        with pytest.raises(tri.SessionIdInUse, match="held by another query or client"):
+            await ask("Hello", store, resume=id)
+    assert (await ask("Hello", store, resume=id))[1] == id
+
+
+async def test_a_file_that_is_no_store_is_said_and_tried_anew(tmp_path: Path) -> None:
+    file = tmp_path / "sessions.db"
+    file.write_text("This is no database, and it is long enough to be looked at as one." * 20)
+    with pytest.raises(tri.StoreError, match="no SQLite database"):
+        await ask("Hello", file)
+    file.unlink()
+    assert (await ask("Hello", file))[1] is not None
+    with pytest.raises(tri.InvalidOption, match="store=3 is no path"):
+        tri.query("Hello", agent=elsewhere(), store=3)  # type: ignore[arg-type]
