@@ -27,7 +27,7 @@ class Staggering:
         self._waiting: set[Start] = set()
 
     async def enter(self, start: Start, credential: Hashable) -> None:
-        """Wait for the turn of this one. `over` ends it."""
+        """Wait for the turn of this one, not even a checkpoint where nobody is before it. `over` ends it."""
         line = self._lines.setdefault(credential, _Line())
         self._waiting.add(start)
         try:
@@ -59,9 +59,14 @@ class _Line:
 
     async def next(self) -> trio.Event:
         """Wait for the turn of the caller; what it gives is to be set when its start is over."""
+        if not self._lock.locked() and (self._latest is None or self._latest.is_set()):
+            return self._begin()
         async with self._lock:
             if self._latest is not None:
                 with trio.move_on_at(self._began + SPACING):
                     await self._latest.wait()
-            self._began, self._latest = trio.current_time(), trio.Event()
-            return self._latest
+            return self._begin()
+
+    def _begin(self) -> trio.Event:
+        self._began, self._latest = trio.current_time(), trio.Event()
+        return self._latest
