@@ -2,6 +2,7 @@
 
 from triologue.actors.actor import Actor as Actor
 from triologue.actors.conversation import (
+    MAX_KEY_LENGTH as MAX_KEY_LENGTH,
     Conversation as Conversation,
     OnMissing as OnMissing,
     ResumeOutcome as ResumeOutcome,

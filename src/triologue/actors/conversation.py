@@ -26,6 +26,8 @@ ResumeOutcome: TypeAlias = Literal["resumed", "fresh", "forked", "missing", "ref
 """`resumed`, `forked`: the agent has the history. `fresh`: it began without one. `missing`: it does not know the
 conversation. `refused`: it will not go on with it like this. `transient`: it did not start, and may the next time."""
 
+MAX_KEY_LENGTH = 512
+
 # One for all that have none.
 _NONE: dict[str, Any] = {}
 

@@ -8,7 +8,7 @@ from typing import TypeAlias, final
 import trio
 from msgspec import Struct
 
-from triologue.actors import Conversation, World, restore
+from triologue.actors import MAX_KEY_LENGTH, Conversation, World, restore
 from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
 from triologue.manager.prompts import is_text
 from triologue.messages import SessionState
@@ -18,8 +18,6 @@ from triologue.session import Setting, inputs as on
 from triologue.supervision import Registry, Shelf
 
 OptionsFor: TypeAlias = Options | Callable[[str], Options] | None
-
-MAX_KEY_LENGTH = 512
 
 
 class SessionStatistics(Struct, frozen=True, kw_only=True):

@@ -228,9 +228,14 @@ class Session(Controls):
         return Session(self._directory, key, None, None)
 
     async def reset(self) -> None:
-        """Begin a fresh conversation under this key; the old one is kept under its session id."""
-        conversation = self._conversation()
+        """Begin a fresh conversation under this key; the old one is kept under its session id.
+
+        In a store it has a head of its own from then on, whose key is this one with `@` and the session id.
+        """
+        conversation, shelf = self._conversation(), self._registry.shelf
         async with self._directory.taken(conversation):
+            if shelf is not None:
+                await shelf.set_aside(conversation)
             conversation.options = without_identity(conversation.options)
             if self._registry.awake(self._key) is not None:
                 await self._registry.request(conversation, lambda ticket: on.Leave(ticket, forget=True)).wait()

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Protocol, final
 
 import trio
+from msgspec.structs import replace
 
-from triologue.actors import Conversation, Journal, described, log_extra, take_over
+from triologue.actors import MAX_KEY_LENGTH, Conversation, Journal, described, log_extra, take_over
 from triologue.agents import is_dead
 from triologue.errors import InvalidOption, LeaseLost, SessionElsewhere, SessionExists, StoreError
 from triologue.options import IDENTITY, Options
-from triologue.ports import Agent, Lease, LivesInside, SessionStore, StoredSession
+from triologue.ports import Agent, Append, Lease, LivesInside, SessionStore, StoredSession
 from triologue.session import settings_changed
 
 logger = logging.getLogger("triologue.supervision")
@@ -167,6 +168,28 @@ class Shelf:
             if conversation.journal is not None and not self._is_used(key):
                 await self._put_back(conversation, conversation.journal)
             return not self._is_used(key)
+
+    async def set_aside(self, conversation: Conversation) -> None:
+        """Keep a head of its own for what was said so far, since the session's key is to have another conversation.
+
+        The log stays with the key.
+
+        Raises:
+            SessionElsewhere: another host works with a head of that name.
+            StoreError: it cannot be kept.
+        """
+        await conversation.kept()
+        head = await self.store.get_session(conversation.key)
+        if head is None or head.session_id is None or not head.is_confirmed:
+            return  # there is nothing to go on with
+        key = f"{head.key[: MAX_KEY_LENGTH - len(head.session_id) - 1]}@{head.session_id}"
+        lease, _ = await self._acquire(key)
+        try:
+            aside = replace(head, key=key, parent=head.key, forked_at=None, last_seq=0, unfinished=())
+            await self.store.append(Append(lease=lease, session=aside))
+            await self.store.label(key, title=head.title, tags=head.tags)
+        finally:
+            await self._give_back(lease)
 
     async def delete(self, conversation: Conversation) -> bool:
         """Delete a session from the store, if nobody uses it; what follows in the same step finds it so.

@@ -45,6 +45,30 @@ async def test_a_reset_of_a_session_that_is_awake_is_kept(autojump_clock: MockCl
     assert [start.options.resume for start in agent.starts] == [None, None]
 
 
+async def test_what_was_said_before_a_reset_is_found_and_gone_on_with(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        session = manager.session("k")
+        await session.reset()  # of nothing nothing is kept
+        await session.ask("one")
+        first = session.session_id
+        assert first is not None
+        await store.label("k", title="The first", tags=["old"])
+        await session.reset()
+        await session.ask("two")
+        await session.hibernate()
+        await session.reset()
+        second = (await store.list_sessions(prefix="k@"))[0].session_id
+    async with tri.open_manager(agent, store=store) as manager:
+        old = await store.get_session(first)
+        assert old is not None
+        assert (old.key, old.parent, old.title, old.tags, old.turns) == (f"k@{first}", "k", "The first", ("old",), 1)
+        await manager.session(old.key).ask("three")
+    assert agent.starts[-1].options.resume == first
+    assert [head.key for head in await store.list_sessions()] == [f"k@{first}", "k", f"k@{second}"]
+    assert (await head_of(store)).session_id is None
+
+
 async def test_a_setting_that_is_changed_while_it_is_awake_is_kept_when_that_is_told(autojump_clock: MockClock) -> None:
     store, agent = SlowStore(), new_agent()
     async with tri.open_manager(agent, store=store.as_store) as manager:

@@ -12,9 +12,9 @@ from trio.testing import MockClock
 from tests.support.other_agent import OtherAgent
 from tests.support.scripted_agent import ScriptedAgent
 from tests.unit.supervision.stage import Outside, live, settled
+from triologue.actors import MAX_KEY_LENGTH
 from triologue.errors import AgentNotFound
 from triologue.manager import SessionManager, open_manager
-from triologue.manager.directory import MAX_KEY_LENGTH
 from triologue.messages import KeepAlive
 from triologue.options import Limits, Options
 from triologue.ports import Carrier, Command, Connection, Sink
