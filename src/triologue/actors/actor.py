@@ -76,6 +76,7 @@ class Actor:
         self.session.link.count_from(conversation.generation)
         self.session.last_error = conversation.last_error
         self.session.begins_anew = conversation.on_missing == "fresh"
+        world.oversight.wakes(conversation)
         self.session.gate = world.oversight.gate(conversation)
         self.session.refuses = conversation.failure_at(trio.current_time()) or world.oversight.refusal(conversation)
         # One that is set already has done its work: the session lives on.

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 class Oversight(Protocol):
     """What actors ask of those who see all of them. Nothing here waits but `enter`."""
 
+    def wakes(self, conversation: "Conversation") -> None:
+        """It has an actor from now on, and is as the store has it."""
+        ...
+
     async def enter(self, conversation: "Conversation", generation: int, options: Options) -> None:
         """Wait for room for one more live agent, and its turn to start; `leave` must follow, also after a cancellation."""
         ...

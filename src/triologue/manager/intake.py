@@ -84,7 +84,8 @@ class Intake:
         if prompt.uuid is None:
             prompt.uuid = str(uuid4())
         turn_id = chosen if chosen is not None else prompt.uuid
-        accepted = self._registry.post(conversation, on.Submit(turn_id, prompt, dict(meta), policy))
+        submit = on.Submit(turn_id, prompt, dict(meta), policy, is_command=is_command)
+        accepted = self._registry.post(conversation, submit)
         # Not before that, which may be refused; the session takes the prompt in later.
         turn = self.new_turn(conversation, turn_id, meta, is_command=is_command)
         if is_read:

@@ -158,7 +158,11 @@ class Recovery:
         prompt = accepted.prompt
         if unfinished.is_started:  # under its old uuid, an agent may take it for done
             prompt = replace(prompt, uuid=str(uuid4()), line=b"")
-        submit = on.Submit(unfinished.id, prompt, accepted.meta, "queue", is_recovered=True)
+        if accepted.is_command:
+            conversation.commands += (unfinished.id,)
+        submit = on.Submit(
+            unfinished.id, prompt, accepted.meta, "queue", is_recovered=True, is_command=accepted.is_command
+        )
         return self._directory.registry.post(conversation, submit)
 
     def _may_run_again(self, turn: UnfinishedTurn) -> bool:

@@ -299,14 +299,18 @@ class Session(Controls):
 
         Turns that a usage limit holds up do not wait for it, but for the limit's end, and wake the session then.
 
+        With a store another host can have it then, unless that took more than `Deadlines.close`.
+
         Raises:
             WouldDeadlock: a tool or a callback of this session waits for its end.
         """
-        if self._registry.get(self._key) is None:  # nor does it begin by that
+        conversation = self._registry.get(self._key)
+        if conversation is None:  # nor does it begin by that
             await trio.lowlevel.checkpoint()
             return
         with self._intake.waiting():
             await self._leave(on.Rest)
+        await self._registry.wait_put_back(conversation)
 
     async def close(self) -> None:
         """Let the agent go now: the running turn is interrupted, waiting ones end as `cancelled`.

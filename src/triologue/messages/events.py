@@ -52,6 +52,8 @@ class TurnAccepted(Message, tag="#turn_accepted", kw_only=True):
 
     prompt: UserMessage
     meta: dict[str, str]
+    is_command: bool = False
+    """It is one of the agent's slash commands, and not text for the model."""
 
 
 class TurnStarted(Message, tag="#turn_started", kw_only=True):

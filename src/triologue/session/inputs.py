@@ -30,6 +30,7 @@ class Submit(Struct, frozen=True):
     overlap: Overlap = "queue"
     is_recovered: bool = False
     """It was taken in before, by a host that is gone, so nothing refuses it now."""
+    is_command: bool = False
 
 
 class Withdraw(Struct, frozen=True):

@@ -322,7 +322,7 @@ class Session(Ground):
                 key=self.mailbox.key,
             )
         self.mailbox.put(Waiting(event.turn_id, event.prompt, event.overlap), is_bounded=not event.is_recovered)
-        self.publish(event.turn_id, [TurnAccepted(prompt=event.prompt, meta=event.meta)])
+        self.publish(event.turn_id, [TurnAccepted(prompt=event.prompt, meta=event.meta, is_command=event.is_command)])
         if event.overlap == "interrupt":
             self._stopping.stop_turn(None)
 

@@ -103,6 +103,11 @@ class Overseer:
         self.gating.ended(conversation)
         self.housing.leave(conversation.key, generation)
 
+    def wakes(self, conversation: Conversation) -> None:
+        """It has an actor from now on, and is as the store has it."""
+        if conversation.journal is not None:
+            self.purse.begin(conversation.key, conversation.total_cost_usd or 0.0)
+
     def rests(self, conversation: Conversation, generation: int, *, is_idle: bool) -> None:
         """The agent has nothing to do from now on, or has something to do again."""
         self.housing.rests(conversation.key, generation, is_idle=is_idle)

@@ -29,7 +29,7 @@ Crossing: TypeAlias = Warn | Exhausted
 
 @final
 class Purse:
-    """Counts from the opening of the manager, as far as agents tell what they cost.
+    """Counts as far as agents tell what they cost: from the opening of the manager, and for each session from its beginning.
 
     Args:
         total: US dollars for all sessions; None: no bound.
@@ -42,6 +42,11 @@ class Purse:
         self.spent = 0.0
         """By all sessions."""
         self._spent_by: dict[str, float] = {}
+
+    def begin(self, key: str, cost: float) -> None:
+        """A session that is not known yet has cost so much before; that counts for its own bound."""
+        if self._per_session is not None:
+            self._spent_by.setdefault(key, cost)
 
     def spend(self, key: str, cost: float) -> list[Crossing]:
         """A session has cost so much more; what that means."""

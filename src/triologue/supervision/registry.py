@@ -74,6 +74,13 @@ class Registry:
         while key in self._actors:
             await self._ends.setdefault(key, trio.Event()).wait()
 
+    async def wait_put_back(self, conversation: Conversation) -> None:
+        """Wait until a session sleeps, and its lease is given back; not for longer than `Deadlines.close`."""
+        if self.shelf is not None:
+            with trio.move_on_after(self._world.deadlines.close):
+                await self.wait_asleep(conversation.key)
+                await self.shelf.let_go(conversation)
+
     def all_awake(self) -> list[Actor]:
         """Every actor that is awake."""
         return [actor for actor in self._actors.values() if not actor.is_over]

@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from tests.support.scripted_agent import ScriptedAgent as LinkedAgent
 from tests.support.slow_store import SlowStore, kinds
 from triologue.messages import Event, Gap
 from triologue.stores import MemoryStore
@@ -113,6 +114,40 @@ async def test_prompts_that_were_to_be_merged_are_turns_of_their_own_on_another_
     async with tri.open_manager(agent, store=store) as manager:
         assert [(await each.turn.wait()).kind for each in await manager.recover()] == ["answered"] * 2
     assert [prompt.text for prompt in agent.prompts] == ["long", "A", "B"]
+
+
+async def test_a_command_that_waited_is_run_as_a_command(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), LinkedAgent()
+
+    async def run_command(session: tri.Session) -> None:
+        with pytest.raises(tri.ManagerClosed):
+            await session.command("/compact")
+
+    async with trio.open_nursery() as nursery:
+        async with tri.open_manager(agent, store=store, deadlines=tri.Deadlines(drain=0)) as manager:
+            session = manager.session("k")
+            await session.send("wait 400")
+            nursery.start_soon(run_command, session)
+            await wait_all_tasks_blocked()
+            await session.send("/compact is what I said")
+            await wait_all_tasks_blocked()
+    async with tri.open_manager(agent, store=store) as manager:
+        for recovered in await manager.recover():
+            await recovered.turn.wait()
+    sent = [message for message in agent.links[-1].sent if isinstance(message, tri.UserMessage)]
+    assert [(prompt.content, prompt.client_composed) for prompt in sent] == [
+        ("/compact", False),
+        ("/compact is what I said", True),
+    ]
+
+
+async def test_a_session_that_was_hibernated_is_free_for_others(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as one, tri.open_manager(agent, store=store) as other:
+        for manager in (one, other, one):
+            await manager.session("k").ask("mine")
+            await manager.session("k").hibernate()
+    assert [start.options.resume is None for start in agent.starts] == [True, False, False]
 
 
 async def test_what_was_accepted_once_is_taken_in_whatever_the_limit_is_now(autojump_clock: MockClock) -> None:

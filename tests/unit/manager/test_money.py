@@ -13,13 +13,17 @@ from tests.unit.manager.stage import scripted
 from triologue.engine import Transcripts
 from triologue.messages import CostWarning
 from triologue.options import Limits
+from triologue.stores import MemoryStore
 
 
 @asynccontextmanager
-async def paid(limits: Limits, *, answers: int, cost_usd: float = 0.5) -> AsyncGenerator[tri.SessionManager]:
+async def paid(
+    limits: Limits, *, answers: int, cost_usd: float = 0.5, store: tri.SessionStore | None = None
+) -> AsyncGenerator[tri.SessionManager]:
     """A manager whose model takes so much for each answer."""
     model = Scripted(*(said(f"answer {n}", cost_usd=cost_usd) for n in range(answers)))
-    async with tri.open_manager(tri.Embedded(model=model, transcripts=Transcripts()), limits=limits) as manager:
+    agent = tri.Embedded(model=model, transcripts=Transcripts())
+    async with tri.open_manager(agent, limits=limits, store=store) as manager:
         yield manager
 
 
@@ -41,6 +45,20 @@ async def test_a_session_is_warned_and_what_waits_when_the_money_is_spent_ends_w
         assert (caught.value.cost_usd, caught.value.limit_usd) == (2.0, 2.0)
         with pytest.raises(tri.BudgetExceeded, match="max_cost_usd_per_session is 2 US dollars, and 2 were spent"):
             await session.ask("more")
+
+
+async def test_what_a_session_of_a_store_has_cost_before_counts(autojump_clock: MockClock) -> None:
+    store, limits = MemoryStore(), Limits(max_cost_usd_per_session=1.25, max_cost_usd=1.25)
+    for _ in range(2):
+        async with paid(limits, answers=1, store=store) as manager:
+            await manager.session("k").ask("go on")
+    async with paid(limits, answers=2, store=store) as manager:
+        await manager.session("other").ask("begin")
+        await manager.session("k").ask("go on")  # 1.5 for this session, and 1.0 here and now
+        with pytest.raises(
+            tri.BudgetExceeded, match=r"max_cost_usd_per_session is 1\.25 US dollars, and 1\.5 were spent"
+        ):
+            await manager.session("k").ask("go on")
 
 
 async def test_what_one_session_spends_of_the_whole_ends_what_waits_in_others(autojump_clock: MockClock) -> None:
