@@ -145,6 +145,13 @@ class SessionStore(Protocol):
         """Let a lease go, so that another host can have the session at once. Without effect if it was lost."""
         ...
 
+    async def holders(self, keys: Sequence[str]) -> dict[str, str]:
+        """Who holds these sessions now, by key; without those that nobody holds. Takes none of them.
+
+        An owner may be dead: until its lease ends a store cannot know.
+        """
+        ...
+
     async def append(self, write: Append) -> None:
         """Write, under a lease: nobody else may have got one since, even if this one has ended.
 

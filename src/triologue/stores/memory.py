@@ -60,6 +60,13 @@ class MemoryStore:
         if self._holds(lease):
             del self._leases[lease.key]
 
+    async def holders(self, keys: Sequence[str]) -> dict[str, str]:
+        """As `SessionStore.holders`."""
+        await trio.lowlevel.checkpoint()
+        now = self._now()
+        leases = [self._leases[key] for key in keys if key in self._leases]
+        return {lease.key: lease.owner for lease in leases if lease.until > now}
+
     def _holds(self, lease: Lease) -> bool:
         held = self._leases.get(lease.key)
         return held is not None and held.token == lease.token

@@ -1,7 +1,7 @@
 """The reading side of an `SqliteStore`, in a thread: a connection of its own, which the writer never waits for."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, final
 
 import apsw
@@ -67,6 +67,12 @@ class Reader:
                     self._db.execute("COMMIT")
         except (apsw.Error, msgspec.DecodeError) as error:
             raise store_error(self._path, "read", error) from error
+
+    def holders(self, keys: Sequence[str], *, now: float) -> dict[str, str]:
+        """As `SessionStore.holders`."""
+        held = "SELECT owner FROM leases WHERE key = ? AND until > ?"
+        owners = {key: self._db.execute(held, (key, now)).get for key in keys}
+        return {key: owner for key, owner in owners.items() if owner is not None}
 
     def head(self, key_or_id: str) -> StoredSession | None:
         """As `SessionStore.get_session`."""

@@ -109,6 +109,11 @@ class SqliteStore:
         """As `SessionStore.release`."""
         await self._opened().group.write(lambda writer: writer.release(lease))
 
+    async def holders(self, keys: Sequence[str]) -> dict[str, str]:
+        """As `SessionStore.holders`."""
+        now = self._now()
+        return await self._opened().read(lambda reader: reader.holders(keys, now=now))
+
     async def append(self, write: Append) -> None:
         """As `SessionStore.append`."""
         await self._opened().group.write(write)

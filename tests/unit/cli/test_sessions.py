@@ -13,10 +13,10 @@ import pytest
 import trio
 
 from tests.unit.cli.sessions.history_files import SESSION, HistoryFile, shopping, text
-from triologue.cli.database import database_path
+from triologue.agents import new_owner, told_owner
+from triologue.cli.database import database_path, open_database
 from triologue.cli.main import main
 from triologue.cli.sessions.listing import table_of
-from triologue.cli.sessions.transcript import Holder
 from triologue.ports import StoredSession
 from triologue.stores import SqliteStore
 
@@ -252,9 +252,29 @@ def test_one_that_is_damaged_keeps_nobody_from_the_others(
     assert said("delete", "needle", "--yes") == ["1 session deleted."]
 
 
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_who_works_with_it(said: Said, tmp_path: Path, *, is_alive: bool) -> None:
+    file = tmp_path / f"{UUID(int=1)}.jsonl"
+    file.write_bytes(HistoryFile(file.stem).user("Hello").data())
+    said("import", str(file), "--key", "k")
+    owner = new_owner()
+    if not is_alive:  # a process that had this pid, and began at another time
+        owner = re.sub(r"\[.*@", "[0@", owner)
+
+    async def hold() -> None:
+        async with open_database() as store:
+            await store.acquire("k", owner=owner, ttl=60.0)
+
+    trio.run(hold)
+    shown = told_owner(owner)
+    assert ("in use by" in said("list")[1]) is is_alive
+    assert (f"  held by      {shown}" in said("show", "k")) is is_alive
+    assert json.loads("\n".join(said("show", "k", "--json")))["held_by"] == (shown if is_alive else None)
+
+
 def test_a_narrow_terminal_gets_less() -> None:
     head = StoredSession(key="chat/1", agent="embedded", last_active=100.0)
-    holders = {"chat/1": Holder("running", "bot.py", 7)}
+    holders = {"chat/1": "bot.py on web-1, pid 7"}
     for width, columns in (
         (70, ["KEY", "TITLE", "ACTIVE", "STATE"]),
         (None, ["KEY", "TITLE", "AGENT", "TURNS", "COST", "ACTIVE", "STATE"]),
@@ -262,4 +282,4 @@ def test_a_narrow_terminal_gets_less() -> None:
         table = table_of([head], {"chat/1": "T" * 100}, holders, now=160.0, width=width)
         assert [column.header for column in table.columns] == columns
         cells = [str(next(iter(column.cells))) for column in table.columns]
-        assert (cells[1], cells[-2:]) == ("T" * 59 + "…", ["1 min ago", "running, pid 7"])
+        assert (cells[1], cells[-2:]) == ("T" * 59 + "…", ["1 min ago", "in use by bot.py on web-1, pid 7"])

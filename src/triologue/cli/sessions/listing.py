@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,15 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from triologue.agents import is_dead, told_owner
 from triologue.cli.database import existing_database, find
 from triologue.cli.endings import ExitCode
-from triologue.cli.ps import ASLEEP, PIPE_WIDTH
-from triologue.cli.running import ask_all
+from triologue.cli.ps import PIPE_WIDTH
 from triologue.cli.sessions.spans import ago
-from triologue.cli.sessions.transcript import FAINT, Holder, Shown, TranscriptView, first_prompt, rows_of, state_of
+from triologue.cli.sessions.transcript import FAINT, Shown, TranscriptView, first_prompt, rows_of, state_of
 from triologue.cli.text_flow import printable
 from triologue.errors import StoreError
-from triologue.manager.status import AskSessions
 from triologue.ports import SessionStore, StoredSession
 
 PAGE = 500
@@ -67,7 +67,7 @@ async def list_kept(request: ListRequest, console: Console) -> ExitCode:
     """Print the sessions that are kept."""
     async with existing_database() as store:
         heads = await request.selection.read(store) if store is not None else []
-        holders = await holders_of_awake() if heads else {}
+        holders = await holders_of(store, heads) if store is not None else {}
         if request.json:
             print_json([builtins_of(head, holders.get(head.key)) for head in heads])
         elif not heads or store is None:
@@ -88,7 +88,7 @@ async def show_kept(request: ShowRequest, console: Console) -> ExitCode:
     async with existing_database() as store:
         head = await find(store, request.key)
         assert store is not None, "it has the session"
-        held_by = (await holders_of_awake()).get(head.key)
+        held_by = (await holders_of(store, [head])).get(head.key)
         if request.json:
             print_json(builtins_of(head, held_by))
             return ExitCode.OK
@@ -103,15 +103,10 @@ async def show_kept(request: ShowRequest, console: Console) -> ExitCode:
     return ExitCode.OK
 
 
-async def holders_of_awake() -> dict[str, Holder]:
-    """Who of this user's programs on this machine works with which session, in which state: by key."""
-    running, _ = await ask_all(AskSessions())
-    return {
-        session.key: Holder(session.state, each.manager.program, each.manager.pid)
-        for each in running
-        for session in each.sessions
-        if session.state not in ASLEEP
-    }
+async def holders_of(store: SessionStore, heads: Sequence[StoredSession]) -> dict[str, str]:
+    """Which programs work with these sessions, as people read it, by key; without those that are known to be dead."""
+    owners = await store.holders([head.key for head in heads])
+    return {key: told_owner(owner) for key, owner in owners.items() if not is_dead(owner)}
 
 
 async def title_of(store: SessionStore, head: StoredSession) -> str:
@@ -124,9 +119,7 @@ async def title_of(store: SessionStore, head: StoredSession) -> str:
         return "(damaged)"
 
 
-def print_table(
-    heads: list[StoredSession], titles: dict[str, str], holders: dict[str, Holder], console: Console
-) -> None:
+def print_table(heads: list[StoredSession], titles: dict[str, str], holders: dict[str, str], console: Console) -> None:
     """Print sessions, a row for each, as wide as a terminal, or else as they are."""
     if not console.is_terminal:
         console.width = PIPE_WIDTH
@@ -135,7 +128,7 @@ def print_table(
 
 
 def table_of(
-    heads: list[StoredSession], titles: dict[str, str], holders: dict[str, Holder], *, now: float, width: int | None
+    heads: list[StoredSession], titles: dict[str, str], holders: dict[str, str], *, now: float, width: int | None
 ) -> Table:
     """Sessions, a row for each; where there is little room, without what one can do without.
 
@@ -174,10 +167,10 @@ def _cut(title: str) -> str:
     return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…"
 
 
-def builtins_of(head: StoredSession, held_by: Holder | None) -> dict[str, Any]:
+def builtins_of(head: StoredSession, held_by: str | None) -> dict[str, Any]:
     """A head as `--json` prints it."""
     told: dict[str, Any] = msgspec.to_builtins(head)
-    return {**told, "held_by": str(held_by) if held_by is not None else None}
+    return {**told, "held_by": held_by}
 
 
 def print_json(value: Any) -> None:

@@ -10,7 +10,7 @@ from triologue.agents import is_dead, new_owner
 from triologue.cli.database import existing_database, find
 from triologue.cli.endings import ExitCode
 from triologue.cli.ps import counted
-from triologue.cli.sessions.listing import Selection, holders_of_awake, print_table, title_of
+from triologue.cli.sessions.listing import Selection, holders_of, print_table, title_of
 from triologue.errors import InvalidOption, SessionElsewhere
 from triologue.ports import SessionStore, StoredSession
 
@@ -49,7 +49,7 @@ async def _delete(
     """Delete these; where they are needed gone, one that is held is a failure."""
     if not is_sure:
         titles = {head.key: await title_of(store, head) for head in heads}
-        print_table(heads, titles, await holders_of_awake(), console)
+        print_table(heads, titles, await holders_of(store, heads), console)
         if not _agrees(f"Delete {counted(len(heads), 'session')}?"):
             console.print("Nothing was deleted.")
             return ExitCode.OK

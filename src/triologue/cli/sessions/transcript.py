@@ -13,7 +13,6 @@ from triologue.messages import (
     Outcome,
     PermissionAnswered,
     PermissionAsked,
-    SessionState,
     SettingsChanged,
     TextBlock,
     ToolResultBlock,
@@ -36,17 +35,6 @@ class Shown(NamedTuple):
     text: str
     style: str = ""
     """As rich names it."""
-
-
-class Holder(NamedTuple):
-    """A program that works with a session."""
-
-    state: SessionState
-    program: str
-    pid: int
-
-    def __str__(self) -> str:
-        return f"{self.program}, pid {self.pid}: {self.state}"
 
 
 @final
@@ -183,7 +171,7 @@ def first_prompt(records: list[Record]) -> str | None:
     return None
 
 
-def rows_of(head: StoredSession, *, held_by: Holder | None) -> list[tuple[str, str]]:
+def rows_of(head: StoredSession, *, held_by: str | None) -> list[tuple[str, str]]:
     """What is to be told of a session beside its log, in rows of a name and a value."""
     tokens = f"{head.input_tokens} in, {head.output_tokens} out" if head.input_tokens or head.output_tokens else ""
     cost = f"${head.cost_usd:.4f}" if head.cost_usd is not None else "not known"
@@ -201,13 +189,13 @@ def rows_of(head: StoredSession, *, held_by: Holder | None) -> list[tuple[str, s
         ("turns", str(head.turns) + (f", and {len(head.unfinished)} without an outcome" if head.unfinished else "")),
         ("tokens", tokens),
         ("cost", cost),
-        ("held by", str(held_by or "")),
+        ("held by", held_by or ""),
     ]
     return [(name, short(value, 400)) for name, value in rows if value]
 
 
-def state_of(head: StoredSession, *, held_by: Holder | None) -> str:
+def state_of(head: StoredSession, *, held_by: str | None) -> str:
     """Where a session stands, in a few words."""
     if held_by is not None:
-        return f"{held_by.state}, pid {held_by.pid}"
+        return f"in use by {held_by}"
     return f"{len(head.unfinished)} unfinished" if head.unfinished else "-"

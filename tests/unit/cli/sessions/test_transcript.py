@@ -1,7 +1,7 @@
 """A log as a person reads it."""
 
 from triologue.cli.sessions.spans import clock
-from triologue.cli.sessions.transcript import Holder, TranscriptView, first_prompt, rows_of, state_of
+from triologue.cli.sessions.transcript import TranscriptView, first_prompt, rows_of, state_of
 from triologue.errors import TurnFailed, TurnInterrupted
 from triologue.messages import (
     AssistantMessage,
@@ -154,7 +154,7 @@ def test_what_is_told_of_a_session() -> None:
         ("turns", "0"),
         ("cost", "$0.0000"),
     ]
-    held_by = Holder("running", "bot.py", 7)
+    held_by = "bot.py on web-1, pid 7"
     unfinished = (UnfinishedTurn(id="1", seq=1),)
     full = StoredSession(key="k", title="T\nU", tags=("a", "b"), cost_usd=None, parent="p", unfinished=unfinished)
     told = dict(rows_of(full, held_by=held_by))
@@ -164,7 +164,7 @@ def test_what_is_told_of_a_session() -> None:
         "cost": "not known",
         "copy of": "p, at its end",
         "turns": "0, and 1 without an outcome",
-        "held by": "bot.py, pid 7: running",
+        "held by": held_by,
     }
     states = [state_of(full, held_by=held_by), state_of(full, held_by=None), state_of(head, held_by=None)]
-    assert states == ["running, pid 7", "1 unfinished", "-"]
+    assert states == ["in use by bot.py on web-1, pid 7", "1 unfinished", "-"]
