@@ -18,8 +18,6 @@ logger = logging.getLogger(__name__)
 
 FLAG = "session-mirror"
 """Has an agent tell what it writes."""
-ABOUT_AGENT = "agent_metadata"
-"""The type of the lines that are in a sub-agent's `.meta.json`, and not among those of its history."""
 
 
 class About(Struct, gc=False):

@@ -12,9 +12,9 @@ import trio
 
 from triologue.agents.accounts import find_account
 from triologue.agents.borrowing import borrow_claude, borrow_qoder
-from triologue.agents.mirrors import ABOUT_AGENT, as_entries, entries_of, is_path_of, read_about
+from triologue.agents.mirrors import as_entries, entries_of, is_path_of, read_about
 from triologue.agents.own_folders import own_folder, write_own
-from triologue.engine.histories import CLAUDE, QODER, FolderRules
+from triologue.engine.histories import ABOUT_AGENT, CLAUDE, QODER, UNTOLD, FolderRules
 from triologue.engine.histories.folders import find_files, is_file, is_name, make_folder
 from triologue.engine.identity import working_directory
 from triologue.errors import StoreError
@@ -27,9 +27,6 @@ logger = logging.getLogger(__name__)
 
 Borrow: TypeAlias = Callable[[Mapping[str, str], Path], None]
 """Puts what a program needs of the user's config folder, which an environment names, into another. Raises `OSError`."""
-
-_UNTOLD = "api-request"
-"""What the types of lines begin with that are never told: what was sent to the model, again and again."""
 
 
 @final
@@ -130,7 +127,7 @@ def _lines_beyond(data: bytes, kept: Sequence[TranscriptEntry]) -> list[bytes] |
     return [
         line
         for line in lines
-        if line not in known and (about := read_about(line)) and not about.type.startswith(_UNTOLD)
+        if line not in known and (about := read_about(line)) and not about.type.startswith(UNTOLD)
     ]
 
 

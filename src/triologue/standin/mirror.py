@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import final
 
-from triologue.engine.histories import DiskTranscripts
+from triologue.engine.histories import ABOUT_AGENT, DiskTranscripts
 from triologue.engine.histories.writing import encode_line, metadata_of
 from triologue.engine.transcripts import Transcript
 from triologue.messages import TranscriptMirror
@@ -46,7 +46,7 @@ class MirroredTranscripts:
             file.seek(start)
             lines = [line for line in file.read().splitlines() if line]
         if transcript.agent is not None and not start:
-            lines.insert(0, encode_line({"type": "agent_metadata", **metadata_of(transcript.agent)}))
+            lines.insert(0, encode_line({"type": ABOUT_AGENT, **metadata_of(transcript.agent)}))
         if lines:
             self._tell(TranscriptMirror.of(str(path), lines, session_id=transcript.session_id))
 

@@ -12,8 +12,8 @@ from msgspec import Raw, Struct
 from triologue.cli.database import existing_database, find
 from triologue.cli.endings import ExitCode
 from triologue.cli.sessions.files import write_new
-from triologue.cli.sessions.history import ABOUT_AGENT
 from triologue.cli.sessions.listing import PAGE
+from triologue.engine.histories import ABOUT_AGENT
 from triologue.errors import InvalidOption
 from triologue.messages.message import decode_object
 from triologue.ports import Record, SessionStore, StoredSession, TranscriptEntry

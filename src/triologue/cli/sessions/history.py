@@ -7,7 +7,7 @@ from typing import Any, Final, final
 import msgspec
 from msgspec import Struct
 
-from triologue.engine.histories import Line, conversation_lines, parse_lines
+from triologue.engine.histories import UNTOLD, Line, conversation_lines, parse_lines
 from triologue.errors import TurnError, TurnFailed, TurnInterrupted, TurnLost
 from triologue.messages import (
     AssistantMessage,
@@ -24,14 +24,9 @@ from triologue.messages.loose import encodable
 from triologue.ports import Record, StoredSession, TranscriptEntry
 from triologue.wire import decode_line, encode_record, kind_of
 
-ABOUT_AGENT: Final = "agent_metadata"
-"""The type of the line that tells what a sub-agent is: to the programs it is a file beside that of its history."""
-
 _INTERRUPTED: Final = "[Request interrupted by user"
 _NOT_ASKED: Final = ("<local-command-stdout>", "<local-command-stderr>", "<bash-stdout>", "<bash-stderr>")
 """What the lines of a user begin with that tell what came of a command."""
-_UNTOLD: Final = "api-request"
-"""What the types of lines begin with that are no part of a conversation: what was sent to the model, again and again."""
 
 
 class Imported(Struct, frozen=True):
@@ -91,7 +86,7 @@ def _entries(session_id: str, path: str, data: bytes) -> Iterable[TranscriptEntr
     """The lines of a file; what is none is left out."""
     for raw in data.split(b"\n"):
         found = parse_lines(raw)
-        if not found or str(found[0].get("type") or "").startswith(_UNTOLD):
+        if not found or str(found[0].get("type") or "").startswith(UNTOLD):
             continue
         uuid = found[0].get("uuid")
         yield TranscriptEntry(session_id=session_id, path=path, id=uuid if isinstance(uuid, str) else None, line=raw)

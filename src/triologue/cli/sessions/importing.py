@@ -17,9 +17,9 @@ from triologue.agents import new_owner
 from triologue.cli.database import open_database
 from triologue.cli.endings import ExitCode, one_line
 from triologue.cli.sessions.files import telling
-from triologue.cli.sessions.history import ABOUT_AGENT, Imported, read_session
+from triologue.cli.sessions.history import Imported, read_session
 from triologue.cli.sessions.listing import PAGE
-from triologue.engine.histories import CLAUDE, CORTEX, QODER, FolderRules, parse_lines
+from triologue.engine.histories import ABOUT_AGENT, CLAUDE, CORTEX, QODER, FolderRules, parse_lines
 from triologue.errors import InvalidOption, StoreError, TriologueError
 from triologue.manager.directory import check_key
 from triologue.messages.message import decode_object

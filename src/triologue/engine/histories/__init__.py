@@ -8,6 +8,8 @@ from triologue.engine.histories.folders import (
     FolderRules as FolderRules,
 )
 from triologue.engine.histories.reading import (
+    ABOUT_AGENT as ABOUT_AGENT,
+    UNTOLD as UNTOLD,
     Line as Line,
     conversation_lines as conversation_lines,
     parse_lines as parse_lines,

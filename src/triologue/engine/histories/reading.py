@@ -11,6 +11,10 @@ from triologue.messages.loose import read_json
 
 OURS: Final = "triologue"
 """The `entrypoint` of lines that were written here."""
+ABOUT_AGENT: Final = "agent_metadata"
+"""The type of the line that tells what a sub-agent is: to the programs it is a file beside that of its history."""
+UNTOLD: Final = "api-request"
+"""What the types of lines begin with that are no part of a conversation: what was sent to the model, again and again."""
 
 _LINKED = ("user", "assistant", "progress", "system", "attachment")
 _COUNTED: dict[str, Any] = {"inputTokens": 0, "outputTokens": 0, "costUSD": 0.0}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import final
 
-from triologue.engine.histories.reading import read_history
+from triologue.engine.histories.reading import ABOUT_AGENT, read_history
 from triologue.engine.histories.writing import (
     bookkeeping,
     encode_line,
@@ -62,7 +62,7 @@ class ToldTranscripts:
         else:
             path = f"{transcript.session_id}/subagents/agent-{transcript.agent.id}.jsonl"
             if not written.uuids:
-                lines.insert(0, {"type": "agent_metadata", **metadata_of(transcript.agent)})
+                lines.insert(0, {"type": ABOUT_AGENT, **metadata_of(transcript.agent)})
         note_written(transcript, written, news)
         transcript.written = written
         self._kept.keep(transcript)
