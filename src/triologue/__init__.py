@@ -55,6 +55,7 @@ from triologue.errors import (
 from triologue.hosting import create_sdk_mcp_server
 from triologue.manager import (
     Controls,
+    KeptSessions,
     ManagerStatistics,
     PermissionRequest,
     RecoveredTurn,
@@ -135,9 +136,9 @@ from triologue.messages import (
     ServerToolUseBlock,
     SessionState,
     SessionStateMessage,
+    SettingsChanged,
     SideQuestionResult,
     SkillEvolutionMessage,
-    SettingsChanged,
     StateChanged,
     StatusMessage,
     StrayText,
@@ -250,6 +251,7 @@ __all__ = [
     "ImageBlock",
     "InitMessage",
     "InvalidOption",
+    "KeptSessions",
     "Lease",
     "LeaseLost",
     "Leftovers",

@@ -203,7 +203,8 @@ class Chat:
         if begun:
             return
         store, agent = self._manager.store, self._choice.agent.name
-        latest = await latest_of(store, folder_of(self._choice.options), agent=agent) if store is not None else None
+        folder = folder_of(self._choice.options)
+        latest = await latest_of(store.port, folder, agent=agent) if store is not None else None
         if latest is not None:
             self._session = await self._open_kept(latest.key) or self._session
         else:

@@ -13,12 +13,13 @@ from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory, SessionStatistics, check_key
 from triologue.manager.draining import Draining
 from triologue.manager.explaining import SessionExplanation, explain
+from triologue.manager.kept import KeptSessions
 from triologue.manager.permissions import PermissionRequest
 from triologue.manager.recovering import RecoveredTurn, Recovery
 from triologue.manager.session import Session
 from triologue.messages import OutcomeKind, SessionState
 from triologue.options import Options, Overlap, check_overlap
-from triologue.ports import Agent, SessionStore
+from triologue.ports import Agent
 
 
 class ManagerStatistics(Struct, frozen=True, kw_only=True):
@@ -117,9 +118,9 @@ class SessionManager:
         return session
 
     @property
-    def store(self) -> SessionStore | None:
-        """Where conversations are kept; None: in memory only."""
-        return self._world.store
+    def store(self) -> KeptSessions | None:
+        """What is kept of conversations, those of other programs too; None: they are in memory only."""
+        return KeptSessions(self._world.store) if self._world.store is not None else None
 
     async def recover(self) -> list[RecoveredTurn]:
         """Go on with what was accepted when the last host died, or was closed: all of it, now.

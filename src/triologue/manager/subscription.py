@@ -9,11 +9,16 @@ from msgspec import Struct
 
 from triologue.actors import Cursor
 from triologue.messages import Event, Gap
-from triologue.ports import SessionStore
+from triologue.ports import Record, SessionStore
 from triologue.wire import decode_record
 
 PAGE = 500
 """Records that are read from a store at once."""
+
+
+def event_of(record: Record) -> Event:
+    """A record as subscribers get it."""
+    return Event(record.seq, record.turn_id, decode_record(record.kind, record.line))
 
 
 class Kept(Struct):
@@ -29,7 +34,7 @@ class Kept(Struct):
     async def read(self) -> list[Event]:
         """The next of them."""
         records = await self.store.read(self.key, after=self.after, limit=min(PAGE, self.until - self.after))
-        events = [Event(each.seq, each.turn_id, decode_record(each.kind, each.line)) for each in records]
+        events = [event_of(record) for record in records]
         expected = self.after + 1
         if not records or records[0].seq != expected:  # they were deleted there
             last = records[0].seq - 1 if records else self.until

@@ -15,8 +15,8 @@ async def find_kept(manager: SessionManager, agent: Agent, options: Options) -> 
         SessionIdInUse: a new one was to have an id that is kept.
         StoreError: the store cannot be read.
     """
-    store = manager.store
-    assert store is not None
+    assert manager.store is not None
+    store = manager.store.port
     if options.resume is not None:
         return await store.get_session(options.resume)
     if options.continue_conversation:

@@ -1,12 +1,12 @@
 """`triologue sessions rename`, `tag` and `fork`: what is written, but for what is said."""
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from triologue.cli.database import existing_database, find, new_key
 from triologue.cli.endings import ExitCode
 from triologue.errors import InvalidOption
-from triologue.manager import open_manager
+from triologue.manager import KeptSessions, open_manager
 from triologue.ports import Agent
 
 
@@ -19,11 +19,11 @@ async def rename_kept(key: str, title: str) -> ExitCode:
     async with existing_database() as store:
         head = await find(store, key)
         assert store is not None, "it has the session"
-        await store.label(head.key, title=" ".join(title.split()) or None, tags=head.tags)
+        await KeptSessions(store).rename(head.key, title)
     return ExitCode.OK
 
 
-async def tag_kept(key: str, added: Sequence[str], removed: Collection[str]) -> ExitCode:
+async def tag_kept(key: str, added: Sequence[str], removed: Sequence[str]) -> ExitCode:
     """Give a session tags, or take some away; prints those that it has then.
 
     Raises:
@@ -32,9 +32,7 @@ async def tag_kept(key: str, added: Sequence[str], removed: Collection[str]) -> 
     async with existing_database() as store:
         head = await find(store, key)
         assert store is not None, "it has the session"
-        tags = [tag for tag in dict.fromkeys((*head.tags, *added)) if tag not in removed]
-        if tuple(tags) != head.tags:
-            await store.label(head.key, title=head.title, tags=tags)
+        tags = await KeptSessions(store).tag(head.key, add=added, remove=removed)
     for tag in tags:
         sys.stdout.write(f"{tag}\n")
     return ExitCode.OK

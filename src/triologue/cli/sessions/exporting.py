@@ -2,21 +2,19 @@
 
 import json
 import sys
-from collections.abc import AsyncGenerator
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from triologue.cli.database import existing_database, find
 from triologue.cli.endings import ExitCode
 from triologue.cli.sessions.files import write_new
-from triologue.cli.sessions.listing import PAGE
 from triologue.engine.histories import ABOUT_AGENT
 from triologue.errors import InvalidOption
+from triologue.manager import KeptSessions
 from triologue.messages.message import decode_object
-from triologue.ports import Record, SessionStore, StoredSession, TranscriptEntry
+from triologue.ports import SessionStore, StoredSession, TranscriptEntry
 
 Form: TypeAlias = Literal["jsonl", "claude"]
 
@@ -44,11 +42,11 @@ async def export_kept(request: ExportRequest) -> ExitCode:
         if request.form == "claude":
             await _export_files(store, head, request.output or Path())
         elif request.output is not None:
-            lines = [line_of(record) async for record in _records(store, head)]
+            lines: list[bytes] = []
+            await KeptSessions(store).export(head.key, lines.append)
             write_new(request.output, lines)
         else:
-            async for record in _records(store, head):
-                sys.stdout.buffer.write(line_of(record))
+            await KeptSessions(store).export(head.key, sys.stdout.buffer.write)
             sys.stdout.buffer.flush()
     return ExitCode.OK
 
@@ -68,25 +66,6 @@ async def _export_files(store: SessionStore, head: StoredSession, folder: Path) 
     for path, lines in files.items():
         write_new(folder / path, lines)
         sys.stdout.write(f"{folder / path}\n")
-
-
-async def _records(store: SessionStore, head: StoredSession) -> AsyncGenerator[Record]:
-    last = 0
-    while records := await store.read(head.key, after=last, limit=PAGE):
-        for record in records:
-            yield record
-        last = records[-1].seq
-
-
-def line_of(record: Record) -> bytes:
-    """A record as a line: its message as JSON, or, where that is none, as text."""
-    told = {"seq": record.seq, "turn_id": record.turn_id, "kind": record.kind, "time": record.time}
-    try:
-        msgspec.json.decode(record.line)
-        said: dict[str, object] = {"message": Raw(record.line)}
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        said = {"line": record.line.decode("utf-8", "replace")}
-    return msgspec.json.encode({**told, **said}) + b"\n"
 
 
 def files_of(entries: list[TranscriptEntry]) -> dict[str, list[bytes]]:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from triologue.cli.sessions.exporting import files_of, line_of
+from triologue.cli.sessions.exporting import files_of
 from triologue.cli.sessions.files import write_new
 from triologue.cli.sessions.importing import beyond
 from triologue.errors import InvalidOption, StoreError
-from triologue.ports import Record, TranscriptEntry
+from triologue.ports import TranscriptEntry
 
 
 def entry(path: str, line: bytes, id: str | None = None) -> TranscriptEntry:
@@ -40,14 +40,6 @@ def test_only_what_is_not_kept_yet_is_taken() -> None:
     again = [*kept, entry("s.jsonl", b"note"), entry("t.jsonl", b"1", "1"), entry("s.jsonl", b"2", "2")]
     assert list(beyond(kept, kept)) == []
     assert list(beyond(again, kept)) == again[3:]
-
-
-def test_a_record_is_a_line_also_where_it_is_no_json() -> None:
-    said = [Record(seq=1, turn_id=None, kind="x", time=2.0, line=line) for line in (b'{"type": "x"}', b"{oops")]
-    assert [line_of(each) for each in said] == [
-        b'{"seq":1,"turn_id":null,"kind":"x","time":2.0,"message":{"type": "x"}}\n',
-        b'{"seq":1,"turn_id":null,"kind":"x","time":2.0,"line":"{oops"}\n',
-    ]
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""What a manager's store has, for who looks through it, names it and takes it along."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, final
+
+import msgspec
+from msgspec import Raw
+
+from triologue.errors import InvalidOption, SessionNotFound, brief
+from triologue.manager.subscription import PAGE, event_of
+from triologue.messages import Event
+from triologue.ports import Record, SessionStore, StoredSession
+
+
+@final
+class KeptSessions:
+    """The sessions of a store: `manager.store`. Nothing here takes one from the host that writes to it.
+
+    Args:
+        port: the store itself.
+
+    Raises:
+        StoreError: any method, where the store cannot do it.
+    """
+
+    def __init__(self, port: SessionStore) -> None:
+        self.port: Final = port
+
+    def __repr__(self) -> str:
+        return f"<KeptSessions of {self.port!r}>"
+
+    async def list_sessions(
+        self, *, prefix: str = "", limit: int = 100, unfinished: bool = False, before: float | None = None
+    ) -> list[StoredSession]:
+        """Heads, the one that was active last first; see `SessionStore.list_sessions`."""
+        return await self.port.list_sessions(prefix=prefix, limit=limit, unfinished=unfinished, before=before)
+
+    async def get_session(self, key_or_id: str) -> StoredSession | None:
+        """The head of a session, by its key, or else by its session id."""
+        return await self.port.get_session(key_or_id)
+
+    async def messages(self, key: str, *, after: int = 0, limit: int = 1000) -> list[Event]:
+        """What was said in a session, in order, with what triologue says itself; without partial text, which is not kept.
+
+        Args:
+            key: of the session; one that is not kept has said nothing.
+            after: a `seq`: those that follow it.
+            limit: how many at most; fewer: there are no more.
+        """
+        return [event_of(record) for record in await self.port.read(key, after=after, limit=limit)]
+
+    async def rename(self, key: str, title: str | None) -> None:
+        """Give a session a title, in one line; None or an empty one takes it away.
+
+        Raises:
+            SessionNotFound: there is none.
+        """
+        if title is not None and not isinstance(title, str):
+            raise InvalidOption(f"title={brief(title)} is no str")
+        head = await self._head(key)
+        await self.port.label(key, title=" ".join((title or "").split()) or None, tags=head.tags)
+
+    async def tag(self, key: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> tuple[str, ...]:
+        """Give a session tags, and take some away; gives those that it has then.
+
+        Raises:
+            SessionNotFound: there is none.
+        """
+        for name, tags in (("add", add), ("remove", remove)):
+            if isinstance(tags, str) or not all(isinstance(tag, str) for tag in tags):
+                raise InvalidOption(f"{name}={brief(tags)} is no sequence of str")
+        head = await self._head(key)
+        tags = tuple(tag for tag in dict.fromkeys((*head.tags, *add)) if tag not in remove)
+        if tags != head.tags:
+            await self.port.label(key, title=head.title, tags=tags)
+        return tags
+
+    async def export(self, key: str, write: Callable[[bytes], object]) -> int:
+        """Write the log of a session out as JSON lines, as `triologue sessions export` does; gives their number.
+
+        Args:
+            key: of the session.
+            write: is called with each line and its newline, for instance a file's `write`; it should not wait for long.
+
+        Raises:
+            SessionNotFound: there is none.
+        """
+        await self._head(key)
+        last = 0
+        while records := await self.port.read(key, after=last, limit=PAGE):
+            for record in records:
+                write(line_of(record))
+            last = records[-1].seq
+        return last
+
+    async def _head(self, key: str) -> StoredSession:
+        head = await self.port.get_session(key)
+        if head is None or head.key != key:
+            raise SessionNotFound(key, detail="nothing is kept under this key")
+        return head
+
+
+def line_of(record: Record) -> bytes:
+    """A record as a line: its message as JSON, or, where that is none, as text."""
+    told = {"seq": record.seq, "turn_id": record.turn_id, "kind": record.kind, "time": record.time}
+    try:
+        msgspec.json.decode(record.line)
+        said: dict[str, object] = {"message": Raw(record.line)}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = {"line": record.line.decode("utf-8", "replace")}
+    return msgspec.json.encode({**told, **said}) + b"\n"
