@@ -173,7 +173,8 @@ class Conversation:
 
     def want(self, setting: Setting, value: str | None) -> None:
         """It is to have another setting at its next start; for one that sleeps."""
-        before, self.settings = self.settings, {**self.settings, setting: value}
+        before = self.settings
+        self.settings = {**before, setting: value}
         if self.settings != before:
             self.tell(settings_changed(self.settings))
 
