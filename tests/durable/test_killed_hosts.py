@@ -22,7 +22,7 @@ from triologue.wire import decode_record
 PROGRAM = Path(__file__).parent / "host_program.py"
 
 KILLS = int(os.environ.get("TRIOLOGUE_KILLS", "280"))
-KILLS_ON_CLAUDE = max(1, KILLS // 14)
+KILLS_ON_CLAUDE = max(5, KILLS // 14)  # fewer may all come before the first answer
 
 Said = dict[str, Any]
 
