@@ -86,6 +86,8 @@ class Root:
                 await self._host()
         except StoreError as error:  # it is told to who waits; the next one may find the file mended
             self._failure = error
+            if self._is_open.is_set():  # nobody waits: it came as the store was closed
+                logger.warning("what query() and Client have kept: %s", error)
             roots = self._all()
             for name in [name for name, root in roots.items() if root is self]:
                 del roots[name]
@@ -114,19 +116,18 @@ class Root:
             InvalidOption: it is with another agent, or in another folder.
         """
         await self._is_open.wait()
-        if self._manager is None or self._nursery is None:
+        manager = self._manager
+        if manager is None or self._nursery is None:
             if isinstance(self._failure, StoreError):
                 raise self._failure
             raise ManagerClosed("trio.run is ending, so no conversation can begin") from self._failure
-        key, head = f"sdk/{uuid4().hex}", None
-        if self._store is not None:
-            head = await find_kept(self._manager, agent, options)
+        head = await find_kept(manager, agent, options) if self._store is not None else None
         if head is not None and head.key in self._keys and not options.fork_session:
             raise SessionIdInUse(
                 f"the conversation {head.session_id} is held by another query or client; wait until that is over, or "
                 "copy it with fork_session=True"
             )
-        session = await begin(self._manager, agent, options, key=key, head=head)
+        session = await begin(manager, agent, options, key=f"sdk/{uuid4().hex}", head=head)
         self._keys.add(session.key)
         return session
 

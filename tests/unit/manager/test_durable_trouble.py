@@ -315,6 +315,18 @@ async def test_the_folder_is_pinned(autojump_clock: MockClock, tmp_path: Path, m
     assert [start.options.cwd for start in agent.starts] == [str(tmp_path / "work")] * 2
 
 
+async def test_what_is_put_away_is_forgotten_here_and_kept_there(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager, tri.open_manager(agent, store=store) as other:
+        await manager.session("k").ask("one")
+        await manager.put_away("k")
+        assert manager.sessions() == []
+        assert (await head_of(store)).turns == 1
+        assert await store.holders(["k"]) == {}
+        await other.session("k").ask("two")
+    assert [start.options.resume is None for start in agent.starts] == [True, False]
+
+
 async def test_delete_and_send_at_once(autojump_clock: MockClock) -> None:
     store, agent = MemoryStore(), new_agent()
     async with tri.open_manager(agent, store=store) as manager:
