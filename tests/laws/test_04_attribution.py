@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from tests.support.laws import Law, Wild, programs_of
-from triologue.messages import TurnEnded
+from triologue.messages import Message, ResultMessage, TurnEnded
 from triologue.session.run import Phase, Run
 from triologue.testing import (
     Background,
@@ -64,12 +64,16 @@ PROGRAMS = programs_of(
 
 
 def nothing_is_orphaned(history: History) -> Iterator[str]:
-    """While a turn runs, what it causes is attributed to it, or to the one that it merged with, and not to none."""
+    """While a turn runs, what it causes is attributed to it, or to the one that it merged with, and not to none.
+
+    But a turn has one result. Where an interrupt that was meant for the turn before hit it as it began, it is run again,
+    and the result of the attempt that was stopped is none of its own.
+    """
     ended: set[str | None] = set()
     for turn_id, message in history.messages("s0"):
         if isinstance(message, TurnEnded):
             ended.add(turn_id)
-        if turn_id is not None or not isinstance(message, laws.TALK):
+        if turn_id is not None or not isinstance(message, laws.TALK) or is_of_a_stopped_attempt(message):
             continue
         running = [id for id in history.outcomes() if id not in ended]
         owners = [
@@ -79,6 +83,25 @@ def nothing_is_orphaned(history: History) -> Iterator[str]:
         ]
         if owners:
             yield f"{message!r} is attributed to no turn, and {owners} caused it"
+
+
+def is_of_a_stopped_attempt(message: Message) -> bool:
+    """Is this a result that says that an interrupt came?"""
+    return isinstance(message, ResultMessage) and message.terminal_reason == "aborted_streaming"
+
+
+def test_an_attempt_that_an_interrupt_for_another_turn_stopped_is_run_again() -> None:
+    """The interrupt comes after the turn that it was meant for, and stops the one that was handed over behind it."""
+    begun = (Send(script=(Say("first"),)), Pause())
+    steered = (Send(), Send(overlap="steer"), InterruptSession())
+    history = run_program(Program(operations=(*begun, *steered, Pause(60)), folds=False))
+    results = [
+        (turn_id is not None, message.terminal_reason)
+        for turn_id, message in history.messages("s0")
+        if isinstance(message, ResultMessage)
+    ]
+    assert results == [(True, None), (True, None), (False, "aborted_streaming"), (True, None)]
+    assert [ended.outcome.kind for ended in history.outcomes().values()] == ["answered"] * 3
 
 
 @LAW.holds(PROGRAMS)
