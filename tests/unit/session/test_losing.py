@@ -214,7 +214,9 @@ def test_one_whose_agent_is_killed_for_a_stall_is_run_again(timer: str) -> None:
     assert "start 2: " in " ".join(stage.gone(at=5.0))
     assert stage.session.start_after == 5.0
     assert "prompt 2: a" in stage.begin()
-    assert stage.hear(result(uuid_of_run(stage)))[-2:] == ["settle a: answered", "-: idle"]
+    heard = stage.hear(result(uuid_of_run(stage)))
+    assert "settle a: answered" in heard
+    assert heard[-1] == "-: idle"
 
 
 def test_a_stall_counts_and_is_the_cause_once_the_budget_is_spent() -> None:
