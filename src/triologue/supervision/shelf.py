@@ -183,11 +183,12 @@ class Shelf:
         if head is None or head.session_id is None or not head.is_confirmed:
             return  # there is nothing to go on with
         key = f"{head.key[: MAX_KEY_LENGTH - len(head.session_id) - 1]}@{head.session_id}"
-        lease, _ = await self._acquire(key)
+        lease, kept = await self._acquire(key)
         try:
-            aside = replace(head, key=key, parent=head.key, forked_at=None, last_seq=0, unfinished=())
-            await self.store.append(Append(lease=lease, session=aside))
-            await self.store.label(key, title=head.title, tags=head.tags)
+            if kept is None:  # else a host died before it could begin anew
+                aside = replace(head, key=key, parent=head.key, forked_at=None, last_seq=0, unfinished=())
+                await self.store.append(Append(lease=lease, session=aside))
+                await self.store.label(key, title=head.title, tags=head.tags)
         finally:
             await self._give_back(lease)
 

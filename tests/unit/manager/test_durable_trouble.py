@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import trio
+from msgspec.structs import replace
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
 from tests.support.scripted_agent import ScriptedAgent as LinkedAgent
 from tests.support.slow_store import SlowStore, kinds
 from triologue.messages import Event, Gap
+from triologue.ports import Append
 from triologue.stores import MemoryStore
 from triologue.testing import ScriptedAgent, Wait
 
@@ -114,6 +116,21 @@ async def test_prompts_that_were_to_be_merged_are_turns_of_their_own_on_another_
     async with tri.open_manager(agent, store=store) as manager:
         assert [(await each.turn.wait()).kind for each in await manager.recover()] == ["answered"] * 2
     assert [prompt.text for prompt in agent.prompts] == ["long", "A", "B"]
+
+
+async def test_a_reset_that_a_crash_has_cut_off_is_done_again(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("one")
+        head = await head_of(store)
+        aside = f"k@{head.session_id}"
+        lease, _ = await store.acquire(aside, owner="a host that died", ttl=0)
+        await store.append(Append(lease=lease, session=replace(head, key=aside, last_seq=0)))
+        await manager.session("k").hibernate()
+        await manager.session(aside).ask("two")
+        await manager.session("k").reset()
+        assert (await head_of(store)).session_id is None
+    assert (await head_of(store, aside)).turns == 2
 
 
 async def test_a_command_that_waited_is_run_as_a_command(autojump_clock: MockClock) -> None:
