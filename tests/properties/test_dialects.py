@@ -180,6 +180,8 @@ class Play:
         self.events: dict[str, list[tri.Event]] = {}
         self.callbacks = 0
         self.busy: dict[int, str] = {}
+        self.told: dict[int, tri.PermissionRequest] = {}
+        """By the number of the callback that was told of it."""
         """The callbacks that run, and the key whose options brought them; forks share those of their original."""
         self.has_forks: set[str] = set()
         self.longest_hook = 0.0
@@ -338,12 +340,18 @@ class Play:
 
     async def interrupt(self, session: tri.Session) -> None:
         """What the turn asked of the host is stopped with it."""
-        before = {each for each, key in self.busy.items() if key == session.key}
+        # Who was told of a permission request that somebody else has answered may go on: nothing waits for that.
+        before = {each for each, key in self.busy.items() if key == session.key and not self.is_answered(each)}
         said = await session.interrupt()
         assert said in ("stopped", "nothing_running", "already_done", "killed")
         if said != "nothing_running" and session.key not in self.has_forks:
             await trio.sleep(AFTERWARDS)
             assert not before & self.busy.keys(), "a callback goes on after the interrupt"
+
+    def is_answered(self, number: int) -> bool:
+        """Is this callback about a permission request that has its answer?"""
+        request = self.told.get(number)
+        return request is not None and request.answered is not None
 
     # What holds.
 
@@ -372,12 +380,14 @@ class Callbacks:
         self.play = play
         self.key = key
 
-    async def behave(self, calm: Callable[[str], Any]) -> Any:
+    async def behave(self, calm: Callable[[str], Any], about: tri.PermissionRequest | None = None) -> Any:
         """Do what the next manner says. `calm` gives what this kind of callback answers to `allow`, `deny`, `stop`."""
         play = self.play
         play.callbacks += 1
         number = play.callbacks
         play.busy[number] = self.key
+        if about is not None:
+            play.told[number] = about
         try:
             match manner := next(play.manners):
                 case "later":
@@ -416,7 +426,7 @@ class Callbacks:
         return await self.behave(calm)
 
     async def on_permission(self, request: tri.PermissionRequest) -> Any:
-        given = await self.behave(lambda manner: manner)
+        given = await self.behave(lambda manner: manner, request)
         try:
             match given:
                 case "allow":
