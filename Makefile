@@ -62,7 +62,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 lock: $(VENV)/made.stamp ## bring requirements*.lock up to date with pyproject.toml (UPGRADE=--upgrade for newer versions)
 	$(PIP) install uv
 	$(COMPILE) $(UPGRADE) --extra cli -o requirements.lock
-	$(COMPILE) $(UPGRADE) --extra cli --extra mcp --extra testing --group dev -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) $(UPGRADE) --extra cli --extra gateway --extra mcp --extra testing --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## remove .venv and everything built
 	rm -rf $(VENV) docs/_build build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
