@@ -1,0 +1,142 @@
+"""The token file: written whole or not at all, this user's alone, and read again when it changes."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+from trio.testing import MockClock
+
+from triologue.errors import InvalidOption, StoreError
+from triologue.gateway.token_file import TokenFile
+from triologue.gateway.tokens import id_of
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tokens.json"
+
+
+def test_what_is_added_is_there_for_the_next_one(path: Path) -> None:
+    first = TokenFile(path, create=True)
+    token = first.add("phone", rights=["watch"], prefix="a/", expires=5.0)
+    second = TokenFile(path)
+    assert second.grants() == first.grants()
+    assert second.check(token, 0.0) == first.check(token, 0.0) is not None
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert token.split("_", 2)[2] not in path.read_text()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_two_who_change_it_lose_nothing(path: Path) -> None:
+    one, other = TokenFile(path, create=True), TokenFile(path, create=True)
+    tokens = [one.add("a"), other.add("b"), one.add("c")]
+    assert other.revoke(tokens[0])
+    assert [each.name for each in TokenFile(path).grants()] == ["b", "c"]
+    assert not TokenFile(path).revoke("none")
+
+
+def test_a_change_that_is_refused_changes_nothing(path: Path) -> None:
+    file = TokenFile(path, create=True)
+    file.add("a")
+    before = path.read_bytes()
+    with pytest.raises(InvalidOption):
+        file.add("")
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_not_there(path: Path) -> None:
+    with pytest.raises(StoreError, match=r"there is no token file '.*tokens.json'; `triologue tokens add"):
+        TokenFile(path)
+    with pytest.raises(StoreError, match=r"cannot write the token file .*: No such file or directory"):
+        TokenFile(path.parent / "none" / "tokens.json", create=True).add("a")
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"format":"triologue tokens 2","tokens":[]}',
+        b'{"format":"triologue tokens 1","tokens":[],"more":1}',
+        b"\xff\xfe",
+    ],
+)
+def test_another_file(path: Path, contents: bytes) -> None:
+    path.write_bytes(contents)
+    path.chmod(0o600)
+    with pytest.raises(StoreError, match=r"tokens.json' is no token file, or a damaged one \(.+\); restore it"):
+        TokenFile(path, create=True)
+    assert path.read_bytes() == contents
+
+
+def test_a_torn_file(path: Path) -> None:
+    TokenFile(path, create=True).add("a")
+    whole = path.read_bytes()
+    for length in range(len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(StoreError, match="no token file, or a damaged one"):
+            TokenFile(path)
+
+
+def test_a_damaged_hash(path: Path) -> None:
+    TokenFile(path, create=True).add("a")
+    contents = msgspec.json.decode(path.read_bytes())
+    contents["tokens"][0]["sha256"] = "ab"
+    path.write_bytes(msgspec.json.encode(contents))
+    with pytest.raises(StoreError, match="a hash is not 32 bytes long"):
+        TokenFile(path)
+
+
+def test_a_file_that_others_may_use(path: Path) -> None:
+    TokenFile(path, create=True).add("a")
+    path.chmod(0o640)
+    with pytest.raises(StoreError, match=r"others may use the token file .* \(its mode is 640\); say: chmod 600"):
+        TokenFile(path)
+
+
+def test_what_is_no_file(path: Path) -> None:
+    path.mkdir(mode=0o700)
+    with pytest.raises(StoreError, match=r"cannot read the token file .*: Is a directory"):
+        TokenFile(path)
+
+
+async def test_a_change_on_disk_is_heard_of(path: Path, autojump_clock: MockClock) -> None:
+    command = TokenFile(path, create=True)
+    token = command.add("phone")
+    served = TokenFile(path)
+    heard: list[bool] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(served.watch, lambda: heard.append(served.check(token, 0.0) is not None))
+        await trio.sleep(3.5)
+        assert heard == [], "nothing has changed"
+        command.revoke(token)
+        await trio.sleep(1.5)
+        assert heard == [False]
+        served.revoke(id_of(served.add("other")))
+        await trio.sleep(1.5)
+        assert heard == [False, False], "one's own changes are told too"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_file_that_goes_bad_changes_nothing_and_one_that_goes_lets_nobody_in(
+    path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = TokenFile(path, create=True).add("phone")
+    served = TokenFile(path)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(served.watch, lambda: None)
+        await trio.sleep(0.5)
+        path.write_bytes(b"{")
+        await trio.sleep(3)
+        assert served.check(token, 0.0) is not None
+        path.unlink()
+        await trio.sleep(3)
+        assert served.check(token, 0.0) is None
+        nursery.cancel_scope.cancel()
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.partition(":")[0] for line in said] == [
+        "the tokens stay as they were",
+        f"the token file {path} is gone, so no token is valid",
+    ]
