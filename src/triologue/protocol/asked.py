@@ -3,9 +3,9 @@
 Every frame but the first has a number of the client's own, `id`, and gets exactly one reply, whose `re` is that number.
 """
 
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from triologue.options import Overlap
 
@@ -22,7 +22,7 @@ class Hello(Struct, frozen=True, kw_only=True, tag_field="type", tag="hello"):
 class Asked(Struct, frozen=True, kw_only=True, tag_field="type"):
     """Any frame behind the first."""
 
-    id: int
+    id: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     """Chosen by the client; comes back as `re`."""
 
 
@@ -33,11 +33,13 @@ class Attach(Asked, frozen=True, kw_only=True, tag="attach"):
     """
 
     key: str
-    after: int | None = None
-    """The `seq` of the last event that is known; 0: all that is kept; None: only what comes."""
+    after: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = None
+    """The `seq` of the last event that is known; 0: all that is kept; None: only what comes. One that is greater than
+    `last` in the reply is of a log that is gone, for instance of a gateway without a store that was started again; then
+    all that is kept is sent."""
     partials: bool = True
     """Text while it is made, too."""
-    coalesce_ms: int = 0
+    coalesce_ms: Annotated[int, Meta(ge=0, le=1000)] = 0
     """Events may wait so long for others, and text that came meanwhile is one; at most 1000."""
 
 
@@ -68,7 +70,7 @@ class Command(Asked, frozen=True, kw_only=True, tag="command"):
 
 
 class TurnOf(Asked, frozen=True, kw_only=True, tag="turn"):
-    """What became of a turn? The reply is `turn`, or `failed` with `turn_not_found`."""
+    """What became of a turn? The reply is `turn`, or `failed` with `not_found`."""
 
     key: str
     turn: str
@@ -153,8 +155,7 @@ class ListSessions(Asked, frozen=True, kw_only=True, tag="list"):
     prefix: str = ""
     after: str = ""
     """The last key of the page before."""
-    limit: int = 100
-    """At most 1000."""
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
 class Explain(Asked, frozen=True, kw_only=True, tag="explain"):

@@ -1,9 +1,16 @@
 """Stable names of what went wrong: in `failed` frames, and when a connection is closed."""
 
-from typing import Final
+from typing import Any, Final
+
+import msgspec
+import trio
 
 from triologue import errors
-from triologue.errors import TriologueError
+from triologue.errors import SessionFailed, TriologueError, TurnError
+from triologue.messages import ResultMessage
+from triologue.messages.loose import encodable_text
+from triologue.protocol.told import Failed
+from triologue.wire import decode_line
 
 # The nearest of these that an error is gives its code; each comes back as its class at the other end.
 _KINDS: Final[dict[str, type[TriologueError]]] = {
@@ -40,6 +47,27 @@ _KINDS: Final[dict[str, type[TriologueError]]] = {
 }
 _CODES: Final = {kind: code for code, kind in _KINDS.items()}
 
+# What travels of an error beside its text. A value that was refused may be a secret, and is not among them.
+_ATTRIBUTES: Final[dict[type[TriologueError], tuple[str, ...]]] = {
+    errors.UnsupportedOption: ("agent", "option"),
+    errors.UnsupportedRequest: ("agent", "request", "capability", "version"),
+    errors.AlreadyAnswered: ("by", "answer"),
+    errors.AgentCrashed: ("exit_code",),
+    errors.ModelError: ("status",),
+    errors.AgentProtocolError: ("code",),
+    errors.TurnRejected: ("reason",),
+    errors.BudgetExceeded: ("reason", "cost_usd", "limit_usd"),
+    errors.SessionFailed: ("reason",),
+    errors.SessionNotFound: ("session_id",),
+    errors.SessionElsewhere: ("owner", "until"),
+}
+# What the rest of them is at the other end.
+_BLANK: Final[dict[type[TriologueError], dict[str, Any]]] = {
+    errors.UnsupportedOption: {"value": None},
+    errors.AgentCrashed: {"stderr_tail": ""},
+    errors.SessionNotFound: {"cwd": None, "config_dir": None},
+}
+
 # What only a gateway says.
 FORBIDDEN: Final = "forbidden"
 """The token lacks the right; `data.right` names it."""
@@ -49,6 +77,14 @@ TOO_MANY: Final = "too_many"
 """More at once, or a second, than this connection or token may; `data.limit` names the bound."""
 INTERNAL: Final = "internal"
 """A bug of the gateway; its log says more."""
+
+# What these are at the other end, where no class is their own.
+_NEAREST: Final[dict[str, type[TriologueError]]] = {
+    FORBIDDEN: errors.CallerError,
+    NOT_FOUND: errors.CallerError,
+    TOO_MANY: errors.LimitError,
+    INTERNAL: errors.TriologueError,
+}
 
 # Codes with which a connection is closed (RFC 6455, section 7.4; those from 4000 are an application's own).
 CLOSE_NORMAL: Final = 1000
@@ -64,3 +100,40 @@ CLOSE_TOO_MANY: Final = 4429
 """Over a limit of connections, or of frames that were refused."""
 CLOSE_TOO_SLOW: Final = 4430
 """What it was sent was not read for too long. Attach again after the last `seq` that came."""
+
+
+def code_of(error: TriologueError) -> str:
+    """The stable name of an error: its own, or that of the nearest class that has one."""
+    return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
+
+
+def failed(re: int, error: TriologueError) -> Failed:
+    """The reply that tells of an error."""
+    kind = _KINDS[code_of(error)]
+    data = {name: getattr(error, name) for name in _ATTRIBUTES.get(kind, ())}
+    if isinstance(error, SessionFailed) and error.retry_at is not None:  # two machines have no clock in common
+        data["retry_in"] = max(0.0, error.retry_at - trio.current_time())
+    if isinstance(error, TurnError) and error.result is not None:
+        data["result"] = error.result.data
+    return Failed(re=re, code=code_of(error), message=encodable_text(str(error)), data=data)
+
+
+def error_of(told: Failed) -> TriologueError:
+    """The error that a reply tells of; of an unknown code, a `TriologueError`."""
+    kind = _KINDS.get(told.code) or _NEAREST.get(told.code, TriologueError)
+    # Not by its own `__init__`, which would make another text of what is a text already.
+    error = kind.__new__(kind, told.message)
+    known = {name: told.data.get(name) for name in _ATTRIBUTES.get(kind, ())}
+    for name, value in {**_BLANK.get(kind, {}), **known}.items():
+        setattr(error, name, value)
+    if isinstance(error, SessionFailed):
+        retry_in = told.data.get("retry_in")
+        error.retry_at = trio.current_time() + retry_in if isinstance(retry_in, int | float) else None
+    if isinstance(error, TurnError):
+        error.result = _result(told.data.get("result"))
+    return error
+
+
+def _result(told: object) -> ResultMessage | None:
+    message = decode_line(msgspec.json.encode(told)) if isinstance(told, dict) else None
+    return message if isinstance(message, ResultMessage) else None

@@ -173,13 +173,23 @@ class EventTold(Struct, frozen=True, kw_only=True):
     """What `message` is: a `type` of the agent's, or one of triologue's own, which begin with `#`. An agent's line cannot
     pretend to be one of those: it is `unknown` then."""
     message: Raw
-    """As the agent said it, byte for byte."""
+    """As the agent said it, byte for byte. Where that is no JSON, a string that holds it."""
 
 
 class Events(Struct, frozen=True, kw_only=True, tag_field="type", tag="events"):
     """What happened, of one session or of several, in order for each."""
 
     events: list[EventTold]
+
+
+class Detached(Struct, frozen=True, kw_only=True, tag_field="type", tag="detached"):
+    """No more events of this session come by themselves: it was deleted, or its log cannot be read. Attach again."""
+
+    key: str
+    code: str
+    """`closed` for one that was deleted; else as in `failed`."""
+    message: str
+    """The same for people."""
 
 
 Told: TypeAlias = (
@@ -197,5 +207,6 @@ Told: TypeAlias = (
     | OpenPermissions
     | Explained
     | Events
+    | Detached
 )
 """Every frame of a gateway."""

@@ -1,0 +1,91 @@
+"""Events as they go over the wire: bytes that are joined around what an agent said, which nobody encodes again."""
+
+import msgspec
+from msgspec import Raw
+
+from triologue.messages import Event, Gap, Message, UnknownMessage
+from triologue.ports import Record
+from triologue.protocol.told import EventTold
+from triologue.wire import decode_record, encode_record, kind_of
+
+_encode = msgspec.json.Encoder().encode
+_check = msgspec.json.Decoder(Raw).decode
+
+HEAD, TAIL = b'{"type":"events","events":[', b"]}"
+"""Of a frame; between them stand events, with commas."""
+
+_GAP = str(Gap.__struct_config__.tag)
+
+
+class Labels:
+    """The parts of a session's events that are the same for many: its key, and the id of the turn that runs.
+
+    Args:
+        key: of the session.
+    """
+
+    __slots__ = ("_head", "_turn", "_turn_id")
+
+    def __init__(self, key: str) -> None:
+        self._head = b'{"key":' + _encode(key)
+        self._turn_id: str | None = None
+        self._turn = b"null"
+
+    def event(self, event: Event) -> bytes:
+        """An event as an `EventTold`."""
+        message = event.message
+        kind = _GAP if isinstance(message, Gap) else _not_ours(kind_of(message))
+        return self._joined(event.seq, event.turn_id, kind, encode_record(message))
+
+    def record(self, record: Record) -> bytes:
+        """The same for what a store has."""
+        return self._joined(record.seq, record.turn_id, _not_ours(record.kind), record.line)
+
+    def _joined(self, seq: int | None, turn_id: str | None, kind: str, line: bytes) -> bytes:
+        if turn_id != self._turn_id:
+            self._turn_id, self._turn = turn_id, _encode(turn_id)
+        return b'%b,"seq":%b,"turn":%b,"kind":%b,"message":%b}' % (
+            self._head,
+            b"null" if seq is None else b"%d" % seq,
+            self._turn,
+            _encode(kind),
+            as_json(line),
+        )
+
+
+def _not_ours(kind: str) -> str:
+    """A `Gap` is never recorded, so what has its kind is an agent's."""
+    return "unknown" if kind == _GAP else kind
+
+
+def as_json(line: bytes) -> bytes:
+    """The line itself; where it is no JSON object that every client can read, a JSON string that holds it."""
+    try:
+        _check(line)
+        if not line.isascii():
+            line.decode()
+    except (ValueError, RecursionError):  # a DecodeError is one, and so is a UnicodeDecodeError
+        return _encode(line.decode("utf-8", "replace"))
+    return line if line.lstrip()[:1] == b"{" else _encode(line.decode())
+
+
+def frame(events: list[bytes]) -> bytes:
+    """An `Events` of these."""
+    return b"%b%b%b" % (HEAD, b",".join(events), TAIL)
+
+
+def event_of(told: EventTold) -> Event:
+    """The event that was told."""
+    line = bytes(told.message)
+    if line.startswith(b'"'):
+        line = msgspec.json.decode(line, type=str).encode()
+    return Event(told.seq, told.turn, _message(told.kind, line))
+
+
+def _message(kind: str, line: bytes) -> Message:
+    if kind != _GAP:
+        return decode_record(kind, line)
+    try:
+        return msgspec.json.decode(line, type=Gap)
+    except msgspec.DecodeError:
+        return UnknownMessage(line=line)
