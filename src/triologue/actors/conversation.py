@@ -232,6 +232,11 @@ class Conversation:
         """Is this the id of a turn that is known here?"""
         return turn_id in self._remembered or turn_id in self.turns
 
+    def turn(self, turn_id: str) -> Turn | None:
+        """The turn of this id, if it is known here."""
+        _, known, _ = self._remembered.get(turn_id, (b"", None, None))
+        return self.turns.get(turn_id) or known
+
     def follow(self, turn_id: str, into: str) -> None:
         """A turn that is remembered was merged into this one."""
         remembered = [

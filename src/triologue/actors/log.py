@@ -90,6 +90,10 @@ class Log:
             self._cursors |= {cursor}
         return cursor
 
+    def page(self, after: int, limit: int) -> list[Batch]:
+        """The first of what the tail has after this `seq`; a `Gap` stands for what is gone."""
+        return self._tail.page(after, limit)
+
     def finish(self) -> None:
         """Nothing follows: who waits for more is told so."""
         self._is_finished = True

@@ -174,6 +174,15 @@ class Records:
         batches = [Batch(None, [Gap(first=seq + 1, last=self._dropped)], 0)] if self._dropped > seq else []
         return batches + [run.since(seq + 1) for run in self._runs if run.last > seq and turn_id in (None, run.turn_id)]
 
+    def page(self, seq: int, limit: int) -> list[Batch]:
+        """The first of those after `seq`: so many batches as have `limit` records together, or more where the last is long."""
+        batches = [Batch(None, [Gap(first=seq + 1, last=self._dropped)], 0)] if self._dropped > seq else []
+        for run in self._runs:
+            if run.last > seq and limit > 0:
+                batches.append(run.since(seq + 1))
+                limit -= len(batches[-1].messages)
+        return batches
+
     def take(self) -> list[Batch]:
         """All of them, as `after` gives them; none is left here."""
         batches = self.after(self._begin - 1) if self._begin else []

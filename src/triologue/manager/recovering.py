@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from triologue.actors import Conversation, Reply, Turn, log_extra
-from triologue.errors import ManagerClosed, SessionElsewhere, TriologueError, TurnLost
+from triologue.errors import ManagerClosed, SessionElsewhere, TriologueError, TurnCancelled, TurnLost
 from triologue.manager.directory import Directory
 from triologue.manager.intake import Intake
 from triologue.messages import Message, Outcome, TurnAccepted, TurnEnded
@@ -146,7 +146,11 @@ class Recovery:
             turn = intake.new_turn(conversation, unfinished.id, accepted.meta if accepted is not None else {})
             reply = Reply()
             if accepted is None or (unfinished.is_started and not self._may_run_again(unfinished)):
-                self._lose(conversation, turn, "the host died" if accepted is not None else "its prompt cannot be read")
+                why = "the host died" if accepted is not None else "its prompt cannot be read"
+                self._end(conversation, turn, _lost(turn, why))
+                reply.settle()
+            elif not self._directory.may_resume(accepted.meta):
+                self._end(conversation, turn, _refused(turn))
                 reply.settle()
             else:
                 reply = self._submit(conversation, unfinished, accepted)
@@ -169,9 +173,7 @@ class Recovery:
         policy = self._directory.world.restart
         return policy.retry_turn and turn.attempts <= policy.max_restarts
 
-    def _lose(self, conversation: Conversation, turn: Turn, reason: str) -> None:
-        text = f"the turn {turn.id!r} had started, and {reason}; nobody can tell how far it got"
-        outcome = Outcome(kind="lost", error=TurnLost(text), reason=reason)
+    def _end(self, conversation: Conversation, turn: Turn, outcome: Outcome) -> None:
         ended = [TurnEnded(outcome=outcome)]
         journal = conversation.journal
         assert journal is not None
@@ -212,6 +214,16 @@ class Recovery:
             page = await self._store.read(key, turn_id=turn_id, after=page[-1].seq, limit=PAGE)
             records = [records[0], *page]
         return records
+
+
+def _lost(turn: Turn, reason: str) -> Outcome:
+    text = f"the turn {turn.id!r} had started, and {reason}; nobody can tell how far it got"
+    return Outcome(kind="lost", error=TurnLost(text), reason=reason)
+
+
+def _refused(turn: Turn) -> Outcome:
+    text = f"the turn {turn.id!r} waited when its host ended, and who sent it may not have it run any more"
+    return Outcome(kind="cancelled", error=TurnCancelled(text), reason="not permitted any more")
 
 
 def _message(record: Record) -> Message:

@@ -12,8 +12,10 @@ from triologue.manager.controls import Controls, checked_request, local_and_decl
 from triologue.manager.directory import Directory, SessionStatistics
 from triologue.manager.intake import Intake, TurnBlock
 from triologue.manager.prompts import user_frame
-from triologue.manager.subscription import Kept, Subscription
+from triologue.manager.reading import Reading
+from triologue.manager.subscription import Subscription
 from triologue.messages import (
+    Event,
     McpSetServersResult,
     McpStatus,
     Prompt,
@@ -53,6 +55,7 @@ class Session(Controls):
         self._wanted = options
         self._known = known
         self._intake = Intake(directory, key, self._conversation, overlap)
+        self._reading = Reading(directory, key, self._conversation)
 
     def __repr__(self) -> str:
         return f"<Session {self._key!r}: {self.state}>"
@@ -112,9 +115,8 @@ class Session(Controls):
     ) -> ResultMessage:
         """Send a prompt and wait for its result; of a merged one, for the result of the turn that it went into.
 
-        Cancelling this cancels the turn if it waits, interrupts it if it runs, and leaves it alone if it was merged.
-
-        It takes what `send` takes.
+        Cancelling this cancels the turn if it waits, interrupts it if it runs, and leaves it alone if it was merged. It
+        takes what `send` takes.
 
         Raises:
             TurnFailed, TurnInterrupted, TurnCancelled: the turn's outcome was not `answered`.
@@ -181,27 +183,34 @@ class Session(Controls):
             return "nothing_running"
         return str(await self._registry.request(conversation, on.StopTurn).wait())
 
-    @asynccontextmanager
-    async def subscribe(self, after: int | None = None) -> AsyncGenerator[Subscription]:
+    def subscribe(self, after: int | None = None) -> AbstractAsyncContextManager[Subscription]:
         """Read the session's log as it grows. A subscriber neither wakes a session nor keeps it awake.
 
         Args:
             after: None: from now on; 0: everything that is kept; else what follows that `seq`.
         """
-        if after is not None and (not isinstance(after, int) or after < 0):
-            raise InvalidOption(f"after={brief(after)} is no `seq`, which is a whole number of 0 or more")
-        conversation = self._conversation()
-        log, store = conversation.log, self._directory.world.store
-        if store is not None:
-            await self._directory.know(conversation)
-        # What is kept is read from the store, up to here; then it goes on live.
-        last = log.last
-        cursor = log.open(last if after is None or store is not None else after)
-        try:
-            until = last if after is not None else 0
-            yield Subscription(cursor, Kept(store, self._key, after or 0, until) if store is not None else None)
-        finally:
-            log.close(cursor)
+        return self._reading.subscribe(after)
+
+    async def read(self, after: int = 0, *, limit: int = 500) -> list[Event]:
+        """What is kept of the session's log after a `seq`, the oldest of it: about `limit` events, or none.
+
+        A `Gap` stands for what is gone.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await self._reading.read(after, limit)
+
+    async def find(self, id: str) -> Turn | None:
+        """The turn of this id, whether it waits, runs or has ended; None: there is none, or it is forgotten.
+
+        Without a store a turn that has ended is remembered if its caller chose the id, and not for ever.
+
+        Raises:
+            SessionElsewhere: another host has the session, where there is a store.
+            StoreError: the store cannot be read.
+        """
+        return await self._reading.find(id)
 
     async def fork(self, key: str, *, at: str | None = None, session_id: str | None = None) -> "Session":
         """A copy of this conversation under a new key; the original stays as it is, and may be running.

@@ -1,19 +1,21 @@
 """The manager: sessions by key, and what is to be seen of them."""
 
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from typing import final
 
 import trio
 from msgspec import Struct
 
-from triologue.actors import OnMissing
+from triologue.actors import OnMissing, Turn
 from triologue.agents import Leftovers, measure_trees
 from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory, SessionStatistics, check_key
 from triologue.manager.draining import Draining
 from triologue.manager.explaining import SessionExplanation, explain
 from triologue.manager.kept import KeptSessions
+from triologue.manager.listing import SessionOverview, overview
 from triologue.manager.permissions import PermissionRequest
 from triologue.manager.recovering import RecoveredTurn, Recovery
 from triologue.manager.session import Session
@@ -160,6 +162,33 @@ class SessionManager:
     def sessions(self) -> list[SessionStatistics]:
         """Every conversation, as it stands."""
         return [self._directory.statistics_of(conversation) for conversation in self._registry]
+
+    def turns(self) -> list[Turn]:
+        """Every turn without an outcome, those of a session in the order of their acceptance."""
+        return [turn for conversation in self._registry for turn in conversation.turns.values()]
+
+    async def overview(self, prefix: str = "") -> list[SessionOverview]:
+        """A line for each conversation by key, and for those that sleep in the store, as far as it lists them at once.
+
+        Args:
+            prefix: what their keys begin with.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return await overview(self._directory, prefix)
+
+    @contextmanager
+    def resuming_only(self, may_resume: Callable[[dict[str, str]], bool]) -> Generator[None]:
+        """In this block a turn that an earlier host left waiting is queued again only if this says so of its `meta`.
+
+        Else it ends as `cancelled`.
+        """
+        before, self._directory.may_resume = self._directory.may_resume, may_resume
+        try:
+            yield
+        finally:
+            self._directory.may_resume = before
 
     def explain(self, key: str) -> SessionExplanation:
         """Why a session is stuck: what it waits for, its next deadline, its turns with their ages, its agent.

@@ -31,9 +31,9 @@ class Kept(Struct):
     until: int
     """The `seq` of the last that is to be read."""
 
-    async def read(self) -> list[Event]:
-        """The next of them."""
-        records = await self.store.read(self.key, after=self.after, limit=min(PAGE, self.until - self.after))
+    async def read(self, limit: int = PAGE) -> list[Event]:
+        """The next of them, at most `limit`; a `Gap` first, where some are gone."""
+        records = await self.store.read(self.key, after=self.after, limit=min(limit, self.until - self.after))
         events = [event_of(record) for record in records]
         expected = self.after + 1
         if not records or records[0].seq != expected:  # they were deleted there
@@ -73,6 +73,16 @@ class Subscription:
             # It was cut off for being slow, and the store has what it missed.
             kept.after, kept.until = gap.first - 1, gap.last
             self._later, self._ready = self._ready, deque()
+
+    async def batch(self) -> list[Event]:
+        """Wait for the next event, and give all that are there with it; none when nothing follows."""
+        try:
+            events = [await anext(self)]
+        except StopAsyncIteration:
+            return []
+        while self._ready:
+            events.append(await anext(self))
+        return events
 
     async def _read_on(self) -> None:
         if self._kept is not None and self._kept.after < self._kept.until:

@@ -1,0 +1,80 @@
+"""All sessions of a manager, a line each: those that it knows, and those that sleep in its store."""
+
+from collections import Counter
+
+import trio
+from msgspec import Struct
+
+from triologue.actors import Conversation
+from triologue.manager.directory import Directory
+from triologue.manager.explaining import oldest_turn, waits_for
+from triologue.messages import SessionState
+from triologue.ports import StoredSession
+
+ASLEEP = 1_000
+"""Sessions of the store that are listed, beside those that the manager knows; those that were active last."""
+
+
+class SessionOverview(Struct, frozen=True, kw_only=True):
+    """One session, in a line."""
+
+    key: str
+    session_id: str | None
+    state: SessionState
+    waiting: int
+    """Turns in line."""
+    age: float | None
+    """Seconds since its oldest turn without an outcome was accepted; None where there is none, or it sleeps in the store."""
+    waits_for: str | None
+    permissions: int
+    """Requests that are open."""
+    cost_usd: float | None
+    turns: int
+    """Turns that have ended."""
+    last: int
+    """The `seq` of its newest record."""
+
+
+async def overview(directory: Directory, prefix: str) -> list[SessionOverview]:
+    """See `SessionManager.overview`."""
+    store = directory.world.store
+    stored = await store.list_sessions(prefix=prefix, limit=ASLEEP) if store is not None else []
+    await trio.lowlevel.checkpoint()
+    asked = Counter(permission.key for permission in directory.world.permissions)
+    rows = {head.key: _asleep(head) for head in stored}
+    for conversation in directory.registry:
+        is_known = conversation.journal is not None or conversation.key not in rows
+        if conversation.key.startswith(prefix) and is_known:
+            rows[conversation.key] = _known(directory, conversation, asked[conversation.key])
+    return [rows[key] for key in sorted(rows)]
+
+
+def _known(directory: Directory, conversation: Conversation, permissions: int) -> SessionOverview:
+    said = directory.statistics_of(conversation)
+    return SessionOverview(
+        key=said.key,
+        session_id=said.session_id,
+        state=said.state,
+        waiting=said.waiting,
+        age=oldest_turn(conversation),
+        waits_for=waits_for(directory, conversation),
+        permissions=permissions,
+        cost_usd=said.total_cost_usd,
+        turns=conversation.ended,
+        last=said.records,
+    )
+
+
+def _asleep(head: StoredSession) -> SessionOverview:
+    return SessionOverview(
+        key=head.key,
+        session_id=head.session_id,
+        state="new" if head.session_id is None else "hibernated",
+        waiting=len(head.unfinished),
+        age=None,
+        waits_for=None,
+        permissions=0,
+        cost_usd=head.cost_usd,
+        turns=head.turns,
+        last=head.last_seq,
+    )

@@ -1,0 +1,82 @@
+"""Looking at a session without talking to it: its log, as it is and as it grows, and its turns."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import final
+
+import trio
+
+from triologue.actors import Conversation, Turn
+from triologue.errors import InvalidOption, brief
+from triologue.manager.directory import Directory
+from triologue.manager.subscription import Kept, Subscription
+from triologue.messages import Event, Gap
+
+
+@final
+class Reading:
+    """The reading side of a session's handle.
+
+    Args:
+        directory: knows all conversations.
+        key: the session's.
+        conversation: gives its conversation, which is entered with the first use.
+    """
+
+    def __init__(self, directory: Directory, key: str, conversation: Callable[[], Conversation]) -> None:
+        self._directory = directory
+        self._key = key
+        self._conversation = conversation
+
+    @asynccontextmanager
+    async def subscribe(self, after: int | None) -> AsyncGenerator[Subscription]:
+        """See `Session.subscribe`."""
+        if after is not None:
+            _check_seq(after)
+        conversation = self._conversation()
+        log, store = conversation.log, self._directory.world.store
+        if store is not None:
+            await self._directory.know(conversation)
+        # What is kept is read from the store, up to here; then it goes on live.
+        last = log.last
+        cursor = log.open(last if after is None or store is not None else after)
+        try:
+            until = last if after is not None else 0
+            yield Subscription(cursor, Kept(store, self._key, after or 0, until) if store is not None else None)
+        finally:
+            log.close(cursor)
+
+    async def read(self, after: int, limit: int) -> list[Event]:
+        """See `Session.read`."""
+        _check_seq(after)
+        if not isinstance(limit, int) or limit < 1:
+            raise InvalidOption(f"limit={brief(limit)} is no whole number of 1 or more")
+        conversation, store = self._conversation(), self._directory.world.store
+        if store is not None:
+            await self._directory.know(conversation)
+        await trio.lowlevel.checkpoint()
+        batches = conversation.log.page(after, limit)
+        if store is not None and batches and isinstance(batches[0].messages[0], Gap):
+            return await Kept(store, self._key, after, conversation.log.last).read(limit)
+        return [event for batch in batches for event in batch.events()]
+
+    async def find(self, id: str) -> Turn | None:
+        """See `Session.find`."""
+        conversation, store = self._directory.registry.get(self._key), self._directory.world.store
+        if store is None or (conversation is not None and conversation.remembers(id)):
+            await trio.lowlevel.checkpoint()
+            return conversation.turn(id) if conversation is not None else None
+        head = await store.get_session(self._key)
+        if head is None or head.key != self._key:
+            return None
+        conversation = self._conversation()
+        async with self._directory.taken(conversation):  # which goes on with what was left unfinished in it
+            if self._directory.recall is not None:
+                await self._directory.recall(conversation, id)
+            return conversation.turn(id)
+        raise AssertionError("this swallows no exception")
+
+
+def _check_seq(after: object) -> None:
+    if not isinstance(after, int) or after < 0:
+        raise InvalidOption(f"after={brief(after)} is no `seq`, which is a whole number of 0 or more")

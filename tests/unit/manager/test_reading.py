@@ -1,0 +1,128 @@
+"""What is read of a session without talking to it: its log page by page, a turn by its id, and the list of all sessions."""
+
+import pytest
+from trio.testing import MockClock
+
+import triologue as tri
+from triologue.messages import Event, Gap, TurnEnded
+from triologue.stores import MemoryStore
+from triologue.testing import ScriptedAgent, Wait
+
+
+def new_agent() -> ScriptedAgent:
+    agent = ScriptedAgent()
+    agent.on("long", Wait(300))
+    return agent
+
+
+async def in_pages(session: tri.Session, limit: int, after: int = 0) -> list[Event]:
+    found: list[Event] = []
+    while page := await session.read(after, limit=limit):
+        found += page
+        last = page[-1]
+        after = last.message.last if isinstance(last.message, Gap) else last.seq or 0
+    return found
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+@pytest.mark.parametrize("limit", [1, 3, 500])
+async def test_pages_together_are_the_log(is_kept: bool, limit: int, autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent(), store=MemoryStore() if is_kept else None) as manager:
+        session = manager.session("k")
+        for number in range(5):
+            await session.ask(f"prompt {number}")
+        found = await in_pages(session, limit)
+        assert [event.seq for event in found] == list(range(1, len(found) + 1))
+        assert sum(isinstance(event.message, TurnEnded) for event in found) == 5
+        assert await session.read(len(found)) == []
+
+
+async def test_a_gap_stands_for_what_is_not_in_memory_any_more(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent(), limits=tri.Limits(log=4)) as manager:
+        session = manager.session("k")
+        for _ in range(5):
+            await session.ask("hello")
+        first, *rest = await in_pages(session, 2)
+        assert isinstance(first.message, Gap)
+        assert first.message.first == 1
+        assert rest[0].seq == first.message.last + 1
+
+
+async def test_what_is_not_in_memory_is_read_from_the_store(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent(), store=MemoryStore(), limits=tri.Limits(log=4)) as manager:
+        session = manager.session("k")
+        for _ in range(5):
+            await session.ask("hello")
+        found = await in_pages(session, 7)
+        assert [event.seq for event in found] == list(range(1, len(found) + 1))
+
+
+async def test_a_batch_of_a_subscription_is_all_that_is_there(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager:
+        session = manager.session("k")
+        async with session.subscribe() as events:
+            await session.ask("hello")
+            batch = await events.batch()
+            assert batch == await session.read()
+        async with session.subscribe() as events:
+            await manager.delete("k")
+            while batch := await events.batch():
+                pass
+            assert batch == []
+
+
+async def test_a_turn_is_found_by_its_id(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager:
+        session = manager.session("k")
+        assert await session.find("1") is None
+        running = await session.send("long", id="1")
+        waiting = await session.send("hello", id="2")
+        assert [await session.find("1"), await session.find("2")] == [running, waiting]
+        assert manager.turns() == [running, waiting]
+        await waiting.cancel()
+        found = await session.find("2")
+        assert found is not None
+        assert found.outcome is not None
+        assert found.outcome.kind == "cancelled"
+        assert manager.turns() == [running]
+
+
+async def test_a_turn_of_an_earlier_host_is_found_in_the_store(autojump_clock: MockClock) -> None:
+    agent, store = new_agent(), MemoryStore()
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("hello", id="1")
+    async with tri.open_manager(agent, store=store) as manager:
+        found = await manager.session("k").find("1")
+        assert found is not None
+        assert found.state == "ended"
+        assert [await manager.session("k").find("2"), await manager.session("other").find("1")] == [None, None]
+
+
+async def test_the_overview_has_those_that_sleep_in_the_store_too(autojump_clock: MockClock) -> None:
+    agent, store = new_agent(), MemoryStore()
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("b").ask("hello")
+        await manager.session("other").ask("hello")
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("a").send("long")
+        await manager.session("a").send("hello")
+        told = [(each.key, each.state, each.waiting, each.turns) for each in await manager.overview()]
+        assert told == [("a", "running", 1, 0), ("b", "hibernated", 0, 1), ("other", "hibernated", 0, 1)]
+        assert [each.key for each in await manager.overview("o")] == ["other"]
+
+
+async def test_a_turn_that_may_not_run_any_more_is_cancelled_where_an_earlier_host_left_it(
+    autojump_clock: MockClock,
+) -> None:
+    agent, store = new_agent(), MemoryStore()
+    async with tri.open_manager(agent, store=store, deadlines=tri.Deadlines(drain=0)) as manager:
+        session = manager.session("k")
+        await session.send("long", id="1")
+        for name in ("ann", "bob"):
+            await session.send(f"of {name}", id=name, meta={"by": name})
+    async with tri.open_manager(agent, store=store) as manager:
+        with manager.resuming_only(lambda meta: meta.get("by") != "ann"):
+            recovered = {each.turn.id: each.turn for each in await manager.recover()}
+            outcomes = {id: (await turn.wait()).kind for id, turn in recovered.items()}
+        assert outcomes == {"ann": "cancelled", "bob": "answered"}
+        assert "of ann" not in [prompt.text for prompt in agent.prompts]
