@@ -8,6 +8,7 @@ from triologue.actors.conversation import (
     ResumeOutcome as ResumeOutcome,
 )
 from triologue.actors.desk import OnPermission as OnPermission, first_options as first_options
+from triologue.actors.durations import BOUNDS as BOUNDS, Durations as Durations
 from triologue.actors.inside import (
     Home as Home,
     WaitFor as WaitFor,

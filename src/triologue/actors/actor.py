@@ -249,6 +249,9 @@ class Actor:
                 assert_never(effect)
 
     def _settle(self, turn_id: str, outcome: Outcome) -> None:
+        turn = self.conversation.turns.get(turn_id)
+        if turn is not None:
+            self._world.tally.durations.add(trio.current_time() - turn.accepted_at)
         self._world.tally.outcomes[outcome.kind] += 1
         self.conversation.settle_turn(turn_id, outcome)
 

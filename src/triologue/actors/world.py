@@ -9,6 +9,7 @@ import trio
 from msgspec import Struct
 
 from triologue.actors.desk import OnPermission
+from triologue.actors.durations import Durations
 from triologue.actors.permissions import Permissions
 from triologue.actors.timers import Timers
 from triologue.actors.writers import Writers
@@ -94,6 +95,8 @@ class Tally(Struct):
     """Turns that have ended, by how."""
     restarts: int = 0
     """Agents that were started after one of their session had gone away by itself."""
+    durations: Durations = msgspec.field(default_factory=Durations)
+    """Of turns, from their acceptance to their outcome."""
 
 
 class World(Struct, frozen=True):

@@ -5,15 +5,16 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import final
 
+import msgspec
 import trio
 from msgspec import Struct
 
-from triologue.actors import OnMissing, Turn
+from triologue.actors import Durations, OnMissing, Turn
 from triologue.agents import Leftovers, measure_trees
 from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory, SessionStatistics, check_key
 from triologue.manager.draining import Draining
-from triologue.manager.explaining import SessionExplanation, explain
+from triologue.manager.explaining import SessionExplanation, explain, oldest_turn
 from triologue.manager.kept import KeptSessions
 from triologue.manager.listing import SessionOverview, overview
 from triologue.manager.permissions import PermissionRequest
@@ -53,6 +54,10 @@ class ManagerStatistics(Struct, frozen=True, kw_only=True):
     """US dollars that its conversations have cost so far, as far as their agents tell."""
     rss_bytes: int | None = None
     """Of the agents' processes and all below them (PSS), if it was asked for and the system tells."""
+    turn_durations: Durations = msgspec.field(default_factory=Durations)
+    """How long the turns took that have ended, from their acceptance on."""
+    oldest_turn: float | None = None
+    """Seconds since the oldest turn without an outcome was accepted; None when there is none."""
     leftovers: Leftovers = Leftovers()
     """What earlier runs had left behind when this manager was opened."""
     is_draining: bool = False
@@ -210,6 +215,7 @@ class SessionManager:
         waiting = sum(session.waiting for session in all_sessions)
         pids = [session.pid for session in all_sessions if session.pid is not None]
         sizes = measure_trees(pids) if rss else None
+        ages = map(oldest_turn, self._registry)
         return ManagerStatistics(
             sessions=len(self._registry),
             states=dict(Counter(session.state for session in all_sessions)),
@@ -224,6 +230,8 @@ class SessionManager:
             restarts=self._world.tally.restarts,
             cost_usd=sum(session.total_cost_usd or 0.0 for session in all_sessions),
             rss_bytes=sum(sizes.values()) if sizes is not None else None,
+            turn_durations=self._world.tally.durations.copy(),
+            oldest_turn=max((age for age in ages if age is not None), default=None),
             leftovers=self._leftovers,
             is_draining=self._directory.is_draining,
         )
