@@ -88,7 +88,9 @@ class Site:
     async def _metrics(self, head: Head) -> Response:
         grant = self._grant_of(head)
         if grant is None:
-            return _plain(401, "a token is needed, as in: Authorization: Bearer tri_...\n", ("www-authenticate", "Bearer"))
+            return _plain(
+                401, "a token is needed, as in: Authorization: Bearer tri_...\n", ("www-authenticate", "Bearer")
+            )
         if "watch" not in grant.rights or grant.prefix:
             return _plain(403, "metrics are of all sessions, and need the right `watch` without a prefix\n")
         pids = [session.pid for session in self._manager.sessions() if session.pid is not None]

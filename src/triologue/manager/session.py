@@ -297,11 +297,11 @@ class Session(Controls):
             await trio.lowlevel.checkpoint()
         return read_reply(ServerInfo, actor.session.link.greeting if actor is not None else None)
 
-    async def command(self, command: str) -> ResultMessage:
+    async def command(self, command: str, *, meta: dict[str, str] | None = None) -> ResultMessage:
         """Run one of the agent's slash commands, for instance `/compact`, as a turn of its own."""
         if not isinstance(command, str) or not command.startswith("/"):
             raise InvalidOption(f"a command starts with a slash, not {brief(command)}")
-        return await self._intake.ask(user_frame(command), overlap="queue", is_command=True)
+        return await self._intake.ask(user_frame(command), overlap="queue", meta=meta, is_command=True)
 
     async def hibernate(self) -> None:
         """Let the agent go as soon as nothing runs and nothing waits for it; the next message wakes the session.

@@ -6,6 +6,7 @@ the rest of a gateway does. Opening and closing, pings, pongs and all reading ar
 
 import logging
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, cast, final
@@ -14,6 +15,8 @@ import trio
 import trio_websocket
 from trio_websocket import WebSocketConnection
 from wsproto.utilities import ProtocolError
+
+from triologue.protocol.peeked import Peeked
 
 logger = logging.getLogger("triologue.protocol")
 
@@ -26,6 +29,7 @@ _LINGER_SECONDS: Final = 1.0
 _READ_BYTES: Final = 64 * 1024
 _MAX_REASON_BYTES: Final = 123
 _ABNORMAL: Final = 1006
+_PING: Final = b"\x89\x00"
 
 
 class Closed(Exception):
@@ -57,73 +61,14 @@ class NotText(Exception):
     """A frame came that holds bytes, and no text."""
 
 
-@final
-class Peeked(trio.abc.Stream):
-    """A stream of which the beginning was read before, written to by two.
+class Carrier(ABC):
+    """One end of a WebSocket. One task sends, and one receives; any may close it."""
 
-    Args:
-        stream: what is left of it.
-        head: what was read.
-        patience: bytes that may come without a whole message among them.
-    """
-
-    def __init__(self, stream: trio.abc.Stream, head: bytes, *, patience: int) -> None:
-        self._stream = stream
-        self._head = head
-        self._patience = patience
-        self._lock = trio.StrictFIFOLock()
-        self.unfinished = 0
-        """Bytes since the last whole message."""
-        self.sent = 0
-        """Bytes, ever."""
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """As the stream."""
-        if self._head:
-            await trio.lowlevel.checkpoint()
-            data, self._head = self._head, b""
-        else:
-            data = bytes(await self._stream.receive_some(max_bytes))
-        self.unfinished += len(data)
-        if self.unfinished > self._patience:  # fragments without end, and perhaps without content
-            raise trio.BrokenResourceError(f"{self.unfinished} bytes came, and no whole message among them")
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """As the stream; one after the other."""
-        async with self._lock:
-            self.sent += len(data)
-            await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """As the stream."""
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        """As the stream."""
-        await self._stream.aclose()
-
-    async def linger(self) -> None:
-        """Let who still sends read what was said last: a socket that is closed unread takes back what it has sent."""
-        if not isinstance(self._stream, trio.abc.HalfCloseableStream):
-            return
-        try:
-            await self._stream.send_eof()
-            while await self._stream.receive_some(_READ_BYTES):
-                pass
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-            pass
-
-
-class Carrier:
-    """One end of a WebSocket; made by `accept` and `connect`. One task sends; any may close."""
-
-    def __init__(self, socket: WebSocketConnection, stream: Peeked | None = None) -> None:
+    def __init__(self, socket: WebSocketConnection) -> None:
         self._socket = socket
-        self._stream = stream
 
     async def receive(self) -> str:
-        """The next text frame.
+        """The next text frame. Cancelling this loses nothing.
 
         Raises:
             Closed: there is none any more.
@@ -131,35 +76,25 @@ class Carrier:
         """
         with self._told():
             message = await self._socket.get_message()
-        if self._stream is not None:
-            self._stream.unfinished = 0
         if not isinstance(message, str):
             raise NotText(f"a frame of {len(message)} bytes, and no text")
         return message
 
+    @abstractmethod
     async def send(self, *frames: bytes) -> None:
-        """Send text frames, each valid UTF-8; a server's go out in one write. Cancelled half-way, it must be closed.
+        """Send text frames, each valid UTF-8. Where this is cancelled half-way, nothing more can be sent.
 
         Raises:
             Closed: that cannot be any more.
         """
-        with self._told():
-            if self._socket.closed is not None:
-                raise trio_websocket.ConnectionClosed(self._socket.closed)
-            if self._stream is None:  # a client's are masked
-                for frame in frames:
-                    await self._socket.send_message(frame.decode())
-            else:
-                await self._stream.send_all(b"".join([part for frame in frames for part in (_head(len(frame)), frame)]))
 
+    @abstractmethod
     async def ping(self) -> None:
-        """Send a ping and wait for its pong; where none comes, for ever.
+        """Send a ping: a client waits for the pong too, and for a server that shows in `heard_at`.
 
         Raises:
             Closed: that cannot be any more.
         """
-        with self._told():
-            await self._socket.ping()
 
     async def aclose(self, code: int = 1000, reason: str = "", *, within: float = CLOSE_SECONDS) -> None:
         """Close it: politely for some seconds, which cannot be cancelled, then at once. Raises nothing.
@@ -176,16 +111,6 @@ class Carrier:
                     await self._socket.aclose(code, short or None)
             except Closed:
                 pass
-            if self._stream is not None:
-                with trio.move_on_after(_LINGER_SECONDS):
-                    await self._stream.linger()
-        if self._stream is not None:
-            await trio.aclose_forcefully(self._stream)
-
-    @property
-    def bytes_sent(self) -> int:
-        """Of a server, ever."""
-        return self._stream.sent if self._stream is not None else 0
 
     @contextmanager
     def _told(self) -> Generator[None]:
@@ -200,6 +125,68 @@ class Carrier:
         return Closed(reason.code, reason.reason or "") if reason is not None else Closed(_ABNORMAL, "")
 
 
+@final
+class ClientCarrier(Carrier):
+    """The client's end; made by `connect`."""
+
+    async def send(self, *frames: bytes) -> None:
+        """See `Carrier`."""
+        with self._told():
+            for frame in frames:
+                await self._socket.send_message(frame.decode())
+
+    async def ping(self) -> None:
+        """See `Carrier`."""
+        with self._told():
+            await self._socket.ping()
+
+
+@final
+class ServerCarrier(Carrier):
+    """The server's end; made by `accept`."""
+
+    def __init__(self, socket: WebSocketConnection, stream: Peeked) -> None:
+        super().__init__(socket)
+        self._stream = stream
+
+    @property
+    def heard_at(self) -> float:
+        """When anything came last, on trio's clock."""
+        return self._stream.heard_at
+
+    @property
+    def sending_since(self) -> float | None:
+        """When the write began that goes on now; None where none does."""
+        return self._stream.sending_since
+
+    async def receive(self) -> str:
+        """See `Carrier`."""
+        message = await super().receive()
+        self._stream.unfinished = 0
+        return message
+
+    async def send(self, *frames: bytes) -> None:
+        """See `Carrier`; all in one write."""
+        await self._write(b"".join([part for frame in frames for part in (_head(len(frame)), frame)]))
+
+    async def ping(self) -> None:
+        """See `Carrier`."""
+        await self._write(_PING)
+
+    async def _write(self, data: bytes) -> None:
+        with self._told():
+            if self._socket.closed is not None:
+                raise trio_websocket.ConnectionClosed(self._socket.closed)
+            await self._stream.send_all(data)
+
+    async def aclose(self, code: int = 1000, reason: str = "", *, within: float = CLOSE_SECONDS) -> None:
+        """See `Carrier`. It waits behind what is being written, so that it can be understood."""
+        await super().aclose(code, reason, within=within)
+        with trio.CancelScope(shield=True), trio.move_on_after(_LINGER_SECONDS):
+            await self._stream.linger()
+        await trio.aclose_forcefully(self._stream)
+
+
 def _head(size: int) -> bytes:
     """What goes before an unmasked text frame: RFC 6455, section 5.2."""
     if size < 126:
@@ -210,7 +197,7 @@ def _head(size: int) -> bytes:
 
 
 @asynccontextmanager
-async def accept(stream: trio.abc.Stream, head: bytes, *, max_frame_bytes: int) -> AsyncGenerator[Carrier]:
+async def accept(stream: trio.abc.Stream, head: bytes, *, max_frame_bytes: int) -> AsyncGenerator[ServerCarrier]:
     """The server's end, on a stream on which a client has asked for a WebSocket. It is closed in any case.
 
     Args:
@@ -230,7 +217,7 @@ async def accept(stream: trio.abc.Stream, head: bytes, *, max_frame_bytes: int) 
                 )
                 socket = await request.accept(subprotocol=SUBPROTOCOL)
             reader.check_open()
-            carrier = Carrier(socket, peeked)
+            carrier = ServerCarrier(socket, peeked)
             yield carrier
             await carrier.aclose()
         finally:
@@ -238,7 +225,9 @@ async def accept(stream: trio.abc.Stream, head: bytes, *, max_frame_bytes: int) 
 
 
 @asynccontextmanager
-async def connect(url: str, *, tls: ssl.SSLContext | None = None, max_frame_bytes: int) -> AsyncGenerator[Carrier]:
+async def connect(
+    url: str, *, tls: ssl.SSLContext | None = None, max_frame_bytes: int
+) -> AsyncGenerator[ClientCarrier]:
     """The client's end.
 
     Args:
@@ -262,12 +251,13 @@ async def connect(url: str, *, tls: ssl.SSLContext | None = None, max_frame_byte
                 receive_buffer_size=_READ_BYTES,
             )
         reader.check_open()
+        carrier = ClientCarrier(socket)
         try:
             if socket.subprotocol != SUBPROTOCOL:
                 raise Refused(None, f"{url} does not speak {SUBPROTOCOL}")
-            yield Carrier(socket)
+            yield carrier
         finally:
-            await Carrier(socket).aclose()
+            await carrier.aclose()
 
 
 @final

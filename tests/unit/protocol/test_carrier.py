@@ -10,7 +10,7 @@ import trio_websocket
 from trio.testing import memory_stream_pair
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from triologue.protocol.carrier import Carrier, Closed, NotText, accept, connect
+from triologue.protocol.carrier import Closed, NotText, ServerCarrier, accept, connect
 
 MAX = 1_000
 ASKED = (
@@ -21,7 +21,7 @@ ASKED = (
 
 
 @asynccontextmanager
-async def both_ends() -> AsyncGenerator[tuple[Carrier, WebSocketConnection, trio.abc.Stream]]:
+async def both_ends() -> AsyncGenerator[tuple[ServerCarrier, WebSocketConnection, trio.abc.Stream]]:
     """A server's carrier, and a client of the library's own."""
     near, far = memory_stream_pair()
     async with trio.open_nursery() as nursery:
@@ -129,6 +129,15 @@ async def test_a_client_that_never_answers_a_close_is_cut_off(autojump_clock: tr
         assert trio.current_time() - began == 3
     with pytest.raises((trio.BrokenResourceError, trio.ClosedResourceError)):
         await far.send_all(b"x")
+
+
+async def test_a_ping_is_heard_of(autojump_clock: trio.testing.MockClock) -> None:
+    async with both_ends() as (carrier, _, _):
+        await trio.sleep(10)
+        assert trio.current_time() - carrier.heard_at == 10
+        await carrier.ping()
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio.current_time() - carrier.heard_at == 0
 
 
 async def test_a_client_that_leaves_before_it_is_open_is_closed() -> None:

@@ -1,0 +1,209 @@
+"""What one connection sees of one session: first what it missed, then what happens."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Protocol, final
+
+import trio
+
+from triologue.actors.late import Late
+from triologue.errors import TriologueError
+from triologue.gateway.rooms import Item, Room
+from triologue.messages import Event, Gap
+from triologue.protocol.codes import code_of
+from triologue.protocol.events import Labels
+
+CHUNK_BYTES = 64 * 1024
+"""What is read ahead of a viewer that catches up, and written at once: a reply waits no longer than that takes."""
+
+PAGE = 32
+"""Events that are read from a log at once."""
+
+
+class Way(Protocol):
+    """How events get to a client."""
+
+    waiting: int
+    """Bytes that wait, of all sessions."""
+    catching_up: trio.CapacityLimiter
+
+    @property
+    def is_full(self) -> bool:
+        """Does more wait than may?"""
+        ...
+
+    def tell(self, attachment: "Attachment") -> None:
+        """It has something to send."""
+        ...
+
+    def fell_behind(self, attachment: "Attachment") -> None:
+        """What waited was dropped, to be read again."""
+        ...
+
+    def begin(self, attachment: "Attachment") -> None:
+        """Let it catch up, in a task of its own."""
+        ...
+
+    def ended(self, attachment: "Attachment", code: str, message: str) -> None:
+        """Nothing follows."""
+        ...
+
+
+@final
+class Attachment:
+    """Events of one session for one connection. Each record comes once and in order, or a `Gap` says that it does not.
+
+    Args:
+        room: where they come from.
+        way: where they go.
+        after: the `seq` of the last record that the client has.
+        partials: it wants text while it is made, too.
+        coalesce: seconds that partial text may wait for more.
+    """
+
+    def __init__(self, room: Room, way: Way, *, after: int, partials: bool, coalesce: float) -> None:
+        self.room = room
+        self._way = way
+        self._partials = partials
+        self._coalesce = coalesce
+        self._line: deque[Item] = deque()
+        self._bytes = 0
+        self._taken = after
+        """The `seq` of the last record that left the line."""
+        self._last = after
+        """The `seq` of the last record that came into it."""
+        self._emptied = trio.Event()
+        self.is_live = False
+        """It is given what happens; else it reads the log."""
+        self.is_over = False
+        self.due = 0.0
+        """When what waits is to be sent, on trio's clock."""
+
+    def start(self) -> None:
+        """From now on it is given what happens, or it catches up first."""
+        self.room.viewers[self] = None
+        if self._last >= self.room.position:
+            self.is_live = True
+        else:
+            self._way.begin(self)
+
+    def offer(self, items: Sequence[Item]) -> None:
+        """See `Viewer`."""
+        if not self.is_live:
+            return
+        for item in items:
+            if item.last > self._last or (item.is_partial and self._partials):
+                self._add(item)
+        if self._line:
+            self._way.tell(self)
+        if self._way.is_full:
+            self._shorten()
+
+    def _add(self, item: Item) -> None:
+        if not item.is_partial:
+            self.due = 0.0
+        elif not self._line:
+            self.due = trio.current_time() + self._coalesce
+        self._line.append(item)
+        self._last = max(self._last, item.last)
+        self._weigh(item.size)
+
+    def _weigh(self, size: int) -> None:
+        self._bytes += size
+        self._way.waiting += size
+
+    def _shorten(self) -> None:
+        """Too much waits: join partial text; if that is not enough, drop all of it, and read it again later."""
+        self._join()
+        if self._way.is_full and self._line:
+            self._drop()
+            self._last = self._taken
+            self.is_live = False
+            self._way.fell_behind(self)
+            self._way.begin(self)
+
+    def _join(self) -> None:
+        line = joined(self._line, self.room.labels)
+        self._drop()
+        self._line = line
+        self._weigh(sum(item.size for item in line))
+
+    def _drop(self) -> None:
+        self._line.clear()
+        self._weigh(-self._bytes)
+
+    def take(self, room: int) -> list[Item]:
+        """What is to be sent now: at least one, if any waits, and not much more than so many bytes."""
+        if self._coalesce and len(self._line) > 1:
+            self._join()
+        taken: list[Item] = []
+        while self._line and (not taken or room >= self._line[0].size):
+            item = self._line.popleft()
+            room -= item.size
+            self._weigh(-item.size)
+            self._taken = max(self._taken, item.last)
+            taken.append(item)
+        if not self._line:
+            self._emptied.set()
+        return taken
+
+    @property
+    def has_more(self) -> bool:
+        """Does anything wait?"""
+        return bool(self._line)
+
+    async def catch_up(self) -> None:
+        """Read what the client has missed, not faster than it takes it; then go on with what happens, without a gap."""
+        try:
+            async with self._way.catching_up:
+                while self._last < self.room.position and not self.is_over:
+                    await self._read_page()
+                self.is_live = not self.is_over  # nothing was handed out since the room was looked at
+        except TriologueError as error:
+            self.end(code_of(error), str(error))
+
+    async def _read_page(self) -> None:
+        page = await self.room.session.read(self._last, limit=PAGE)
+        if not page:  # the log has ended, or was shortened, below what it was
+            page = [Event(None, None, Gap(first=self._last + 1, last=self.room.position))]
+        for event in page:
+            if self.is_over:
+                return
+            self._add(Item(event, self.room.labels))
+            if self._bytes >= CHUNK_BYTES:
+                await self._wait_taken()
+        await self._wait_taken()
+
+    async def _wait_taken(self) -> None:
+        if self._line:
+            self._emptied = trio.Event()
+            self._way.tell(self)
+            await self._emptied.wait()
+
+    def end(self, code: str, message: str) -> None:
+        """See `Viewer`."""
+        if not self.is_over:
+            self._way.ended(self, code, message)
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self.is_over, self.is_live = True, False
+        self.room.viewers.pop(self, None)
+        self._drop()
+        self._emptied.set()
+
+
+def joined(items: Iterable[Item], labels: Labels) -> deque[Item]:
+    """The same with partial text joined; where the whole message follows, without it."""
+    late, line = Late(), deque[Item]()
+    for item in items:
+        late.add(item.event.turn_id, item.event.message)
+        if not item.is_partial:
+            line += _parts(late, labels)
+            line.append(item)
+    line += _parts(late, labels)
+    return line
+
+
+def _parts(late: Late, labels: Labels) -> list[Item]:
+    return [Item(Event(None, turn_id, partial), labels) for turn_id, partial in late.take()]

@@ -1,0 +1,74 @@
+"""What all connections of a gateway share."""
+
+from collections.abc import Iterable
+from typing import Protocol, final
+
+import trio
+from msgspec.structs import replace
+
+from triologue.gateway.limits import GatewayLimits
+from triologue.gateway.rights import Rights
+from triologue.gateway.rooms import Rooms
+from triologue.gateway.statistics import GatewayStatistics
+from triologue.manager import SessionManager
+from triologue.protocol.codes import CLOSE_UNAUTHORIZED
+
+
+class Guest(Protocol):
+    """A connection, as the others see it."""
+
+    @property
+    def viewers(self) -> int:
+        """Sessions that it is attached to."""
+        ...
+
+    @property
+    def is_welcome(self) -> bool:
+        """Is its token still what it was?"""
+        ...
+
+    def end(self, code: int, reason: str) -> None:
+        """Close it. Never waits."""
+        ...
+
+
+@final
+class Hall:
+    """Of one gateway.
+
+    Args:
+        manager: whose sessions are lent.
+        limits: how much there may be.
+        rights: who may do what.
+        nursery: where rooms are read, and requests are worked on: they go on when their client has left.
+    """
+
+    def __init__(self, manager: SessionManager, limits: GatewayLimits, rights: Rights, nursery: trio.Nursery) -> None:
+        self.manager = manager
+        self.limits = limits
+        self.rights = rights
+        self.nursery = nursery
+        self.rooms = Rooms(manager, nursery)
+        self.counters = GatewayStatistics()
+        self.guests: dict[Guest, None] = {}
+        self.handshakes: dict[trio.CancelScope, None] = {}
+        """Of clients that have not said `hello` yet, the oldest first."""
+        rights.changed.append(self._see_out)
+
+    def statistics(self) -> GatewayStatistics:
+        """As it stands."""
+        return replace(
+            self.counters,
+            connections=len(self.guests),
+            handshakes=len(self.handshakes),
+            viewers=sum(guest.viewers for guest in self.guests),
+        )
+
+    def end(self, code: int, reason: str, guests: Iterable[Guest] | None = None) -> None:
+        """Close connections, all where none are named."""
+        for guest in list(self.guests if guests is None else guests):
+            guest.end(code, reason)
+
+    def _see_out(self) -> None:
+        unwelcome = [guest for guest in self.guests if not guest.is_welcome]
+        self.end(CLOSE_UNAUTHORIZED, "the token was revoked, was changed or has expired", unwelcome)

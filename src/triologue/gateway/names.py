@@ -1,0 +1,78 @@
+"""Which names a gateway answers to, and which pages may open a WebSocket to it."""
+
+from collections.abc import Collection
+from ipaddress import ip_address
+from typing import final
+from urllib.parse import urlsplit
+
+from triologue.errors import InvalidOption, brief
+from triologue.gateway.http import Head
+
+
+def is_loopback(host: str) -> bool:
+    """Can only this machine reach it?"""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@final
+class Names:
+    """Refuses what a foreign page had a browser ask for.
+
+    Args:
+        host: where the gateway listens.
+        origins: of other pages that may open a WebSocket, as in `https://chat.example.org`.
+        is_encrypted: browsers check the name against the certificate.
+
+    Raises:
+        InvalidOption: an origin that is none.
+    """
+
+    def __init__(self, host: str, origins: Collection[str], *, is_encrypted: bool) -> None:
+        self._origins = frozenset(_checked_origin(origin) for origin in origins)
+        self._hosts = {"localhost", host.lower()} | {urlsplit(origin).hostname or "" for origin in self._origins}
+        self._is_encrypted = is_encrypted
+
+    def knows_host(self, head: Head) -> bool:
+        """Is this gateway meant, and not a name that somebody has pointed at it (DNS rebinding)?
+
+        An address cannot be pointed elsewhere, and a certificate is of one name.
+        """
+        name = _host_of(head.header("host") or "")
+        return self._is_encrypted or name in self._hosts or _is_address(name)
+
+    def admits_origin(self, head: Head) -> bool:
+        """Is it no page that asks, or one that may?"""
+        origin = head.header("origin")
+        if origin is None or origin.lower() in self._origins:
+            return True
+        parts = urlsplit(origin)
+        return parts.scheme in ("http", "https") and parts.netloc.lower() == (head.header("host") or "").lower()
+
+
+def _checked_origin(origin: str) -> str:
+    parts = urlsplit(origin) if isinstance(origin, str) else None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+        raise InvalidOption(
+            f"the origin {brief(origin)} is none; it is a scheme and a host, as https://chat.example.org"
+        )
+    return origin.lower()
+
+
+def _host_of(netloc: str) -> str:
+    try:
+        return (urlsplit(f"//{netloc}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

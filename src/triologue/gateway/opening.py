@@ -1,0 +1,170 @@
+"""Opening a gateway, and leaving it so that nobody is cut off in the middle of a word."""
+
+import ssl
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, final
+
+import trio
+
+from triologue.errors import InvalidOption, brief
+from triologue.gateway.hall import Hall
+from triologue.gateway.limits import GatewayLimits, check_gateway_limits
+from triologue.gateway.names import Names, is_loopback
+from triologue.gateway.rights import Rights
+from triologue.gateway.statistics import GatewayStatistics
+from triologue.gateway.token_file import TokenFile
+from triologue.gateway.tokens import Tokens
+from triologue.manager import SessionManager
+from triologue.protocol.codes import CLOSE_GOING_AWAY
+
+if TYPE_CHECKING:
+    from triologue.gateway.front import Front
+
+LEAVING_SECONDS: Final = 15.0
+"""For connections to take what waits for them and to close, when a gateway ends; then they are cut off."""
+
+_BACKLOG: Final = 1024
+
+
+@final
+class Gateway:
+    """Lends a manager's sessions to other programs, as long as its block runs. Made by `open_gateway`."""
+
+    def __init__(self, hall: Hall, url: str, port: int) -> None:
+        self._hall = hall
+        self._url = url
+        self._port = port
+
+    def __repr__(self) -> str:
+        return f"<Gateway {self._url}: {len(self._hall.guests)} connections>"
+
+    @property
+    def url(self) -> str:
+        """What clients are given: `ws://` or `wss://`, host and port."""
+        return self._url
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port
+
+    def statistics(self) -> GatewayStatistics:
+        """A snapshot."""
+        return self._hall.statistics()
+
+
+@asynccontextmanager
+async def open_gateway(
+    manager: SessionManager,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8787,
+    tokens: Tokens | str | Path | None = None,
+    tls: ssl.SSLContext | None = None,
+    origins: Collection[str] = (),
+    insecure: bool = False,
+    limits: GatewayLimits | None = None,
+) -> AsyncGenerator[Gateway]:
+    """Lend the sessions of a manager to other programs, over WebSocket, and show them on a page.
+
+    Work goes on when nobody is connected. Leaving the block takes nobody in any more, sends what waits, and closes all
+    connections with 1001; sessions and their turns stay with the manager. Where there is a store, call
+    `manager.recover()` inside the block: then turns whose token was revoked meanwhile do not run.
+
+    Args:
+        manager: whose sessions.
+        host: where to listen: an address or a name of this machine.
+        port: the same; 0: any that is free.
+        tokens: who may come in, and what they may do: a `TokenFile`, its path, or your own `Tokens`. None: whoever can
+            connect may do everything, so that is for loopback only.
+        tls: for `wss://` and `https://`; an `ssl.SSLContext` with a certificate.
+        origins: of other pages that may open a WebSocket, as in `https://chat.example.org`; the gateway's own page may.
+        insecure: listen on an address that others can reach, without TLS or without tokens.
+        limits: how much there may be.
+
+    Raises:
+        InvalidOption: an argument that cannot be; an address that others can reach, without TLS and tokens; the extra
+            `gateway` is not installed.
+        OSError: it cannot listen there.
+        StoreError: the file of tokens cannot be read.
+    """
+    _check_installed()
+    limits = limits if limits is not None else GatewayLimits()
+    _check(manager, host, port, tls)
+    check_gateway_limits(limits)
+    if not insecure and not is_loopback(host) and (tls is None or tokens is None):
+        raise InvalidOption(
+            f"host={host!r} can be reached by others, so give it tls=... and tokens=..., or listen on 127.0.0.1; "
+            "insecure=True (--insecure) means that whoever can connect may read, and perhaps do, everything"
+        )
+    names = Names(host, origins, is_encrypted=tls is not None)
+    known = TokenFile(tokens) if isinstance(tokens, str | Path) else tokens
+    rights = Rights(known, manager, prompts_per_second=limits.prompts_per_second)
+    listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+    port = listeners[0].socket.getsockname()[1]
+    with manager.resuming_only(rights.may_run):
+        async with trio.open_nursery() as nursery:  # rooms, and requests whose clients have left
+            hall = Hall(manager, limits, rights, nursery)
+            nursery.start_soon(rights.watch)
+            front = _front(hall, names, known)
+            async with _listening(listeners, tls, front, hall):
+                shown = f"[{host}]" if ":" in host else host
+                yield Gateway(hall, f"{'ws' if tls is None else 'wss'}://{shown}:{port}", port)
+            nursery.cancel_scope.cancel()
+
+
+def _front(hall: Hall, names: Names, tokens: Tokens | None) -> "Front":
+    """Needs the extra `gateway`."""
+    from triologue.gateway.front import Front
+    from triologue.gateway.site import Site
+
+    return Front(hall, names, Site(hall.manager, hall.statistics, tokens).answer)
+
+
+def _check_installed() -> None:
+    """Refuse to begin without the libraries that this needs."""
+    missing = [name for name in ("h11", "prometheus_client", "trio_websocket") if find_spec(name) is None]
+    if missing:
+        raise InvalidOption(f"a gateway needs the libraries {', '.join(missing)}: pip install triologue[gateway]")
+
+
+def _check(manager: object, host: object, port: object, tls: object) -> None:
+    if not isinstance(manager, SessionManager):
+        raise InvalidOption(f"manager={brief(manager)} is no manager; it is what `open_manager` gives")
+    if not isinstance(host, str) or not host:
+        raise InvalidOption(f"host={brief(host)} is no address and no name")
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 1 << 16:
+        raise InvalidOption(f"port={brief(port)} is no port, which is 0 to 65535")
+    if tls is not None and not isinstance(tls, ssl.SSLContext):
+        raise InvalidOption(f"tls={brief(tls)} is no ssl.SSLContext")
+
+
+@asynccontextmanager
+async def _listening(
+    listeners: list[trio.SocketListener], tls: ssl.SSLContext | None, front: "Front", hall: Hall
+) -> AsyncGenerator[None]:
+    """Take connections in; at the end see them out."""
+    error: BaseException | None = None
+    doors: list[trio.abc.Listener[trio.abc.Stream]] = [
+        each if tls is None else trio.SSLListener(each, tls, https_compatible=True) for each in listeners
+    ]
+    async with trio.open_nursery() as connections, trio.open_nursery() as door:
+        await door.start(partial(trio.serve_listeners, front.take, doors, handler_nursery=connections))
+        try:
+            yield
+        except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
+            error = caught
+        door.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            for listener in listeners:
+                await listener.aclose()
+        for handshake in list(hall.handshakes):
+            handshake.cancel()
+        hall.end(CLOSE_GOING_AWAY, "the gateway ends; come again")
+        connections.cancel_scope.deadline = trio.current_time() + LEAVING_SECONDS
+    if error is not None:
+        raise error

@@ -1,0 +1,124 @@
+"""What goes to one client: replies first, then events, many in one frame."""
+
+from collections import deque
+from typing import Final, final
+
+import msgspec
+import trio
+
+from triologue.gateway.attachment import CHUNK_BYTES, Attachment
+from triologue.gateway.limits import GatewayLimits
+from triologue.gateway.rooms import Item
+from triologue.gateway.statistics import GatewayStatistics
+from triologue.protocol.carrier import ServerCarrier
+from triologue.protocol.events import frame
+
+REPLY_BYTES: Final = 1024 * 1024
+"""Replies that wait; while there are more, nothing is read from the client."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+@final
+class Outgoing:
+    """The one writer of a connection; `run` must be running.
+
+    Args:
+        carrier: where it writes.
+        limits: of the gateway.
+        counters: of the gateway.
+    """
+
+    def __init__(self, carrier: ServerCarrier, limits: GatewayLimits, counters: GatewayStatistics) -> None:
+        self._carrier = carrier
+        self._keep_alive = limits.keep_alive
+        self._counters = counters
+        self._replies: deque[bytes] = deque()
+        self._reply_bytes = 0
+        self._ready: dict[Attachment, None] = {}
+        self._news = trio.Event()
+        self._taken = trio.Event()
+        self._ping_at = trio.current_time() + limits.keep_alive
+
+    # For those who have something to say.
+
+    def reply(self, told: msgspec.Struct) -> None:
+        """Say this, ahead of all events. Never waits."""
+        self._replies.append(_encode(told))
+        self._reply_bytes += len(self._replies[-1])
+        self._news.set()
+
+    async def wait_for_room(self) -> None:
+        """Wait until not too many replies wait."""
+        while self._reply_bytes > REPLY_BYTES:
+            await self._wait_taken()
+
+    async def wait_sent(self) -> None:
+        """Wait until all that waits now is sent."""
+        while self._replies or self._ready or self._carrier.sending_since is not None:
+            await self._wait_taken()
+
+    async def _wait_taken(self) -> None:
+        self._taken = trio.Event()
+        await self._taken.wait()
+
+    def tell(self, attachment: Attachment) -> None:
+        """It has something to send."""
+        self._ready.setdefault(attachment)
+        self._news.set()
+
+    def forget(self, attachment: Attachment) -> None:
+        """It has nothing to send any more."""
+        self._ready.pop(attachment, None)
+
+    # The writer.
+
+    async def run(self) -> None:
+        """Write what there is, until cancelled.
+
+        Raises:
+            Closed: the client has left.
+        """
+        while True:
+            now = trio.current_time()
+            if now >= self._ping_at:
+                self._ping_at = now + self._keep_alive
+                await self._carrier.ping()
+            frames = self._next(now)
+            if frames:
+                self._counters.bytes_sent += sum(map(len, frames))
+                await self._carrier.send(*frames)
+                self._taken.set()
+            else:
+                await self._wait_news()
+
+    async def _wait_news(self) -> None:
+        self._news = trio.Event()
+        with trio.move_on_at(min([self._ping_at, *(each.due for each in self._ready)])):
+            await self._news.wait()
+
+    def _next(self, now: float) -> list[bytes]:
+        """The frames of the next write: replies, then events of each session in turn; about `CHUNK_BYTES`."""
+        frames: list[bytes] = []
+        room = CHUNK_BYTES
+        while self._replies and room > 0:
+            frames.append(self._replies.popleft())
+            self._reply_bytes -= len(frames[-1])
+            room -= len(frames[-1])
+        if room > 0 and (items := self._take_due(now, room)):
+            frames.append(frame([item.data for item in items]))
+        return frames
+
+    def _take_due(self, now: float, room: int) -> list[Item]:
+        items: list[Item] = []
+        for attachment in [each for each in self._ready if each.due <= now]:
+            if room <= 0:
+                break
+            taken = attachment.take(room)
+            room -= sum(item.size for item in taken)
+            items += taken
+            del self._ready[attachment]
+            if attachment.has_more:  # behind the others
+                self._ready[attachment] = None
+        self._counters.events += len(items)
+        return items

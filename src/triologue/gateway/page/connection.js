@@ -1,0 +1,137 @@
+/** One socket to the gateway, which comes back by itself. */
+
+const PROTOCOL = "triologue.v1";
+const UNAUTHORIZED = 4401;
+const TOKEN = "triologue.token";
+const WAITS = [200, 500, 1000, 2000, 5000, 10000]; // milliseconds before each new attempt; the last one repeats
+const PING_EVERY = 15000;
+const SILENCE = 40000; // milliseconds without a frame, after which nobody is taken to be there
+
+/** The connection was lost before the reply came. */
+export class Lost extends Error {}
+
+/** The gateway refused a request; `code` says why, for programs. */
+export class Refused extends Error {
+  constructor({ code, message, data }) {
+    super(message);
+    this.code = code;
+    this.data = data;
+  }
+}
+
+export class Connection {
+  #socket = null;
+  #isReady = false;
+  #nextId = 1;
+  #attempts = 0;
+  #retry = 0;
+  #heardAt = 0;
+  #pending = new Map();
+  #listeners;
+
+  /** Listeners: `state(name, detail)`, `welcome(frame)`, `events(list)`. */
+  constructor(listeners) {
+    this.#listeners = listeners;
+    setInterval(() => this.#look(), PING_EVERY);
+    addEventListener("online", () => this.#hurry());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
+  }
+
+  /** Connect, now. */
+  open() {
+    clearTimeout(this.#retry);
+    this.#listeners.state("connecting", "");
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    const socket = new WebSocket(`${scheme}//${location.host}/v1`, PROTOCOL);
+    this.#socket = socket;
+    this.#heardAt = Date.now();
+    socket.onopen = () => this.#say({ type: "hello", token: sessionStorage.getItem(TOKEN), client: "page" });
+    socket.onmessage = ({ data }) => socket === this.#socket && this.#hear(JSON.parse(data));
+    socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lose(code, reason);
+  }
+
+  /** Use this token from now on; it is kept for this tab. */
+  enter(token) {
+    sessionStorage.setItem(TOKEN, token);
+    this.#attempts = 0;
+    this.open();
+  }
+
+  /**
+   * Ask for something; resolves to the reply. With `again` it survives a lost connection: it is sent again then, so it
+   * must be safe to be done twice.
+   */
+  request(frame, { again = false } = {}) {
+    return new Promise((resolve, reject) => {
+      if (!this.#isReady && !again) {
+        reject(new Lost("not connected"));
+        return;
+      }
+      const asked = { frame: { ...frame, id: this.#nextId++ }, resolve, reject, again };
+      this.#pending.set(asked.frame.id, asked);
+      if (this.#isReady) this.#say(asked.frame);
+    });
+  }
+
+  #say(frame) {
+    this.#socket.send(JSON.stringify(frame));
+  }
+
+  #hear(frame) {
+    this.#heardAt = Date.now();
+    if (frame.type === "events") {
+      this.#listeners.events(frame.events);
+    } else if (frame.type === "welcome") {
+      this.#welcome(frame);
+    } else {
+      const asked = this.#pending.get(frame.re);
+      this.#pending.delete(frame.re);
+      if (frame.type === "failed") asked?.reject(new Refused(frame));
+      else asked?.resolve(frame);
+    }
+  }
+
+  #welcome(frame) {
+    this.#isReady = true;
+    this.#attempts = 0;
+    const unanswered = [...this.#pending.values()];
+    this.#listeners.state("ready", frame.name);
+    this.#listeners.welcome(frame);
+    for (const asked of unanswered) this.#say(asked.frame);
+  }
+
+  #lose(code, reason) {
+    this.#isReady = false;
+    this.#socket = null;
+    for (const [id, asked] of this.#pending) {
+      if (asked.again) continue;
+      this.#pending.delete(id);
+      asked.reject(new Lost("the connection was lost"));
+    }
+    if (code === UNAUTHORIZED) {
+      const had = sessionStorage.getItem(TOKEN) !== null;
+      sessionStorage.removeItem(TOKEN);
+      this.#listeners.state("token", had ? reason || "the token is not valid" : "");
+      return;
+    }
+    const wait = WAITS[Math.min(this.#attempts++, WAITS.length - 1)];
+    this.#listeners.state("lost", reason);
+    this.#retry = setTimeout(() => this.open(), wait * (0.75 + Math.random() / 2));
+  }
+
+  /** Is anybody there? A laptop that slept is told by nobody that its connection is gone. */
+  #look() {
+    if (!this.#isReady) return;
+    if (Date.now() - this.#heardAt > SILENCE) {
+      const socket = this.#socket;
+      this.#lose(1006, "nothing was heard");
+      socket.close();
+    } else {
+      this.request({ type: "ping" }).catch(() => {});
+    }
+  }
+
+  #hurry() {
+    if (this.#socket === null && this.#attempts > 0) this.open();
+  }
+}

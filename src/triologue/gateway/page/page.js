@@ -1,0 +1,246 @@
+/** The page: which session is open, and who tells whom. */
+
+import { Connection, Lost, Refused } from "./connection.js";
+import { Conversation } from "./conversation.js";
+import { byId, dollars } from "./elements.js";
+import { SessionList } from "./sessions.js";
+import { Timeline } from "./timeline.js";
+
+const HISTORY = 1000; // records that are shown of a session at first
+const PAGES = 5; // of 1000 sessions each
+const LOOK_EVERY = 2000; // milliseconds between two looks at the sessions
+const LOOK_AT_MANY = 8000;
+
+let rights = new Set();
+let current = null; // { key, last, state }
+let looking = 0;
+
+const connection = new Connection({ state: onLink, welcome: onWelcome, events: onEvents });
+const list = new SessionList((key) => (location.hash = encodeURIComponent(key)));
+const conversation = new Conversation({
+  may: (right) => rights.has(right),
+  answer: (permission, allow) => connection.request({ type: "answer", permission, allow }),
+  cancel: (turn) => tell(connection.request({ type: "cancel", key: current.key, turn })),
+});
+const timeline = new Timeline((turn) => {
+  show("session");
+  conversation.showTurn(turn);
+});
+
+// The connection.
+
+function onLink(state, detail) {
+  const link = byId("link");
+  if (state === "lost" && link.dataset.state === "ready") timeline.note("warn", "connection lost");
+  link.dataset.state = state;
+  link.textContent = { ready: detail, lost: "reconnecting", token: "token wanted", connecting: "connecting" }[state];
+  if (state === "lost") conversation.dropLive();
+  byId("send").disabled = state === "token";
+  if (state === "token") askForToken(detail);
+  else if (state === "ready") byId("door").close();
+}
+
+function askForToken(why) {
+  const door = byId("door");
+  if (why) byId("door-why").textContent = why;
+  byId("token").value = "";
+  if (!door.open) door.showModal();
+}
+
+function onWelcome(frame) {
+  rights = new Set(frame.rights);
+  if (current) attach(current.last).then(() => timeline.note("good", "connected again"), tellError);
+  else onHash();
+  look();
+}
+
+function onEvents(events) {
+  const mine = events.filter(({ key, seq }) => key === current?.key && (seq === null || seq > current.last));
+  if (!mine.length) return;
+  for (const event of mine) {
+    current.last = event.seq ?? (event.kind === "#gap" ? event.message.last : current.last);
+    if (event.kind === "#state_changed") current.state = event.message.state;
+    timeline.take(event, current.isLive);
+    if (event.seq !== null && event.seq >= current.liveFrom) current.isLive = true;
+  }
+  conversation.take(mine);
+  showState();
+}
+
+// One session.
+
+async function open(key) {
+  if (current?.key === key) return;
+  if (current) connection.request({ type: "detach", key: current.key }).catch(() => {});
+  const known = list.get(key);
+  const after = Math.max(0, (known?.last ?? 0) - HISTORY);
+  current = { key, last: after, state: known?.state ?? "new", liveFrom: 0, isLive: false };
+  byId("title").textContent = key;
+  for (const id of ["head", "compose"]) byId(id).hidden = false;
+  byId("prompt").disabled = !rights.has("prompt");
+  timeline.clear();
+  conversation.clear(known?.last ? "…" : "Nothing was said yet.");
+  if (after > 0) conversation.note("Show all from the beginning", () => again(key));
+  list.choose(key);
+  showState();
+  await tell(attach(after));
+}
+
+/** The same session from its beginning. */
+function again(key) {
+  Object.assign(current, { last: 0, isLive: false });
+  timeline.clear();
+  conversation.clear("…");
+  return tell(attach(0, key));
+}
+
+async function attach(after) {
+  const { key } = current;
+  const attached = await connection.request({ type: "attach", key, after, coalesce_ms: 30 });
+  if (current?.key !== key) return;
+  Object.assign(current, { state: attached.state, liveFrom: attached.last, isLive: attached.last <= current.last });
+  if (attached.last < after) {
+    timeline.note("warn", "the log began anew");
+    await again(key);
+    return;
+  }
+  showState();
+  const open = await connection.request({ type: "permissions" });
+  for (const asked of open.permissions) if (asked.key === key && current?.key === key) conversation.addPermission(asked);
+  showState();
+}
+
+function showState() {
+  if (!current) return;
+  const said = list.get(current.key);
+  const { state } = current;
+  byId("state").textContent = byId("state").dataset.state = state;
+  const isBusy = ["starting", "running", "interrupting", "restarting"].includes(state);
+  byId("waits").textContent = isBusy && said?.waits_for ? `waits for ${said.waits_for}` : "";
+  byId("queue").textContent = said?.waiting ? `${said.waiting} queued` : "";
+  byId("cost").textContent = said?.cost_usd ? dollars(said.cost_usd) : "";
+  byId("interrupt").disabled = !isBusy || !rights.has("prompt");
+  const asks = conversation.asks;
+  document.title = `${asks ? `(${asks}) ` : ""}${current.key} – triologue`;
+}
+
+// All sessions.
+
+async function look() {
+  clearTimeout(looking);
+  let count = 0;
+  try {
+    if (!document.hidden) count = await lookOnce();
+  } catch (error) {
+    if (!(error instanceof Lost)) tellError(error);
+  }
+  looking = setTimeout(look, count > 300 ? LOOK_AT_MANY : LOOK_EVERY);
+}
+
+async function lookOnce() {
+  const found = [];
+  let page = { is_last: false };
+  for (let number = 0; number < PAGES && !page.is_last; number++) {
+    page = await connection.request({ type: "list", after: found.at(-1)?.key ?? "", limit: 1000 });
+    found.push(...page.sessions);
+  }
+  list.show(found, page.is_last);
+  showState();
+  return found.length;
+}
+
+// What people do.
+
+async function send() {
+  const prompt = byId("prompt");
+  const text = prompt.value.trim();
+  if (!text || !current) return;
+  prompt.value = "";
+  grow();
+  // With an id of its own it may be sent again after a lost connection, and runs once.
+  const frame = { type: "prompt", key: current.key, prompt: text, turn: newId() };
+  try {
+    await connection.request(frame, { again: true });
+    byId("wrong").hidden = true;
+  } catch (error) {
+    if (!prompt.value) prompt.value = text;
+    grow();
+    tellError(error);
+  }
+}
+
+/** `crypto.randomUUID` is there over HTTPS only. */
+function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function tell(promise) {
+  try {
+    await promise;
+    byId("wrong").hidden = true;
+  } catch (error) {
+    tellError(error);
+  }
+}
+
+function tellError(error) {
+  if (!(error instanceof Refused) && !(error instanceof Lost)) throw error;
+  byId("wrong").textContent = error.message;
+  byId("wrong").hidden = false;
+}
+
+function show(pane) {
+  document.body.dataset.pane = pane;
+  for (const tab of document.querySelectorAll("[data-show]")) tab.setAttribute("aria-pressed", String(tab.dataset.show === pane));
+}
+
+/** The prompt box is as tall as its text, up to a bound that the style sets. */
+function grow() {
+  const box = byId("prompt");
+  box.style.height = "auto";
+  box.style.height = `${box.scrollHeight + 2}px`;
+}
+
+function onHash() {
+  const key = decodeURIComponent(location.hash.slice(1));
+  if (!key) {
+    show("sessions");
+    return;
+  }
+  show("session");
+  open(key);
+}
+
+function onKey(event) {
+  const isTyping = event.target.matches("input, textarea");
+  if (event.key === "/" && !isTyping && !byId("door").open) {
+    event.preventDefault();
+    show("sessions");
+    list.filter.focus();
+  }
+}
+
+byId("compose").addEventListener("submit", (event) => {
+  event.preventDefault();
+  send();
+});
+byId("prompt").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  send();
+});
+byId("prompt").addEventListener("input", grow);
+byId("interrupt").addEventListener("click", () => tell(connection.request({ type: "interrupt", key: current.key })));
+byId("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  connection.enter(byId("token").value.trim());
+});
+byId("door").addEventListener("cancel", (event) => event.preventDefault());
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("prompt").focus();
+});
+for (const tab of document.querySelectorAll("[data-show]")) tab.addEventListener("click", () => show(tab.dataset.show));
+addEventListener("hashchange", onHash);
+addEventListener("keydown", onKey);
+connection.open();

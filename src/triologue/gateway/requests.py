@@ -1,0 +1,233 @@
+"""What is done for a client that asks for it."""
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, final
+
+import msgspec
+import trio
+from msgspec import Raw, UnsetType
+
+from triologue.actors import Turn
+from triologue.errors import InvalidOption
+from triologue.gateway.attachments import Attachments
+from triologue.gateway.refusing import no_permission, no_session, no_turn
+from triologue.gateway.rights import Rights, check_right
+from triologue.gateway.tokens import Grant
+from triologue.manager import PermissionRequest, Session, SessionManager
+from triologue.messages import PermissionUpdate, TurnEnded
+from triologue.protocol import asked, told
+from triologue.protocol.events import as_json
+from triologue.protocol.told import Reply
+from triologue.wire import encode_record
+
+
+@final
+class Requests:
+    """Does what one connection asks for, as far as it may.
+
+    Args:
+        manager: with whose sessions.
+        grant: what the connection may do.
+        rights: of the gateway.
+        attachments: of the connection.
+    """
+
+    def __init__(self, manager: SessionManager, grant: Grant, rights: Rights, attachments: Attachments) -> None:
+        self._manager = manager
+        self._grant = grant
+        self._rights = rights
+        self._attachments = attachments
+
+    async def perform(self, request: asked.Request) -> Reply:
+        """Do it; gives the reply.
+
+        Raises:
+            Refusal: it may not be done, or what it is about does not exist for this client.
+            TriologueError: it could not be done.
+        """
+        check_right(self._grant, request)
+        key = getattr(request, "key", None)
+        if key is not None:
+            self._check_key(key)
+        return await self._WAYS[type(request)](self, request)
+
+    def _check_key(self, key: str) -> None:
+        if not key.startswith(self._grant.prefix):
+            raise no_session(key)
+
+    def _session(self, request: Any) -> Session:
+        return self._manager.session(request.key)
+
+    async def _find(self, request: asked.TurnOf | asked.Cancel) -> Turn:
+        turn = await self._session(request).find(request.turn)
+        if turn is None:
+            raise no_turn()
+        return turn
+
+    async def _attach(self, request: asked.Attach) -> Reply:
+        return await self._attachments.attach(request)
+
+    async def _detach(self, request: asked.Detach) -> Reply:
+        await trio.lowlevel.checkpoint()
+        self._attachments.detach(request.key)
+        return told.Done(re=request.id)
+
+    async def _prompt(self, request: asked.Prompt) -> Reply:
+        self._rights.spend_prompt(self._grant)
+        turn = await self._session(request).send(
+            _prompt_of(request),
+            overlap=request.overlap,
+            id=request.turn,
+            meta={**request.meta, **self._rights.meta(self._grant)},
+        )
+        return told.Accepted(
+            re=request.id,
+            key=request.key,
+            turn=turn.id,
+            state=turn.state,
+            position=turn.position,
+            seq=turn.begin,
+        )
+
+    async def _command(self, request: asked.Command) -> Reply:
+        self._rights.spend_prompt(self._grant)
+        result = await self._session(request).command(request.command, meta=self._rights.meta(self._grant))
+        return told.CommandEnded(re=request.id, result=Raw(as_json(encode_record(result))))
+
+    async def _turn(self, request: asked.TurnOf) -> Reply:
+        return _told_turn(request, await self._find(request))
+
+    async def _interrupt(self, request: asked.Interrupt) -> Reply:
+        return told.Interrupted(re=request.id, result=await self._session(request).interrupt())
+
+    async def _cancel(self, request: asked.Cancel) -> Reply:
+        turn = await self._find(request)
+        await turn.cancel()
+        return _told_turn(request, turn)
+
+    async def _answer(self, request: asked.Answer) -> Reply:
+        permission = self._manager.permission(request.permission)
+        if permission is None or not permission.session.key.startswith(self._grant.prefix):
+            raise no_permission()
+        if request.allow:
+            updates: list[PermissionUpdate | dict[str, Any]] | None = None
+            if request.updated_permissions is not None:
+                updates = [*request.updated_permissions]
+            await permission.allow(
+                updated_input=request.updated_input, updated_permissions=updates, by=self._grant.name
+            )
+        else:
+            await permission.deny(request.message, interrupt=request.interrupt, by=self._grant.name)
+        return told.Done(re=request.id)
+
+    async def _permissions(self, request: asked.Permissions) -> Reply:
+        await trio.lowlevel.checkpoint()
+        prefix = self._grant.prefix
+        found = [each for each in self._manager.permissions() if each.session.key.startswith(prefix)]
+        return told.OpenPermissions(re=request.id, permissions=[_told_permission(each) for each in found])
+
+    async def _change(self, request: asked.Change) -> Reply:
+        session = self._session(request)
+        if not isinstance(request.model, UnsetType):
+            await session.set_model(request.model)
+        if not isinstance(request.permission_mode, UnsetType):
+            await session.set_permission_mode(request.permission_mode)
+        return told.Done(re=request.id)
+
+    async def _fork(self, request: asked.Fork) -> Reply:
+        self._check_key(request.to)
+        copy = await self._session(request).fork(request.to, at=request.at, session_id=request.session_id)
+        return told.Forked(re=request.id, key=copy.key, session_id=copy.session_id)
+
+    async def _reset(self, request: asked.Reset) -> Reply:
+        await self._session(request).reset()
+        return told.Done(re=request.id)
+
+    async def _hibernate(self, request: asked.Hibernate) -> Reply:
+        await self._session(request).hibernate()
+        return told.Done(re=request.id)
+
+    async def _close(self, request: asked.Close) -> Reply:
+        await self._session(request).close()
+        return told.Done(re=request.id)
+
+    async def _delete(self, request: asked.Delete) -> Reply:
+        await self._manager.delete(request.key)
+        return told.Done(re=request.id)
+
+    async def _list(self, request: asked.ListSessions) -> Reply:
+        prefix = max(request.prefix, self._grant.prefix, key=len)
+        if not prefix.startswith(request.prefix) or not prefix.startswith(self._grant.prefix):
+            return told.Sessions(re=request.id, sessions=[], is_last=True)
+        rows = [each for each in await self._manager.overview(prefix) if each.key > request.after]
+        page = [msgspec.convert(each, told.SessionTold, from_attributes=True) for each in rows[: request.limit]]
+        return told.Sessions(re=request.id, sessions=page, is_last=len(page) == len(rows))
+
+    async def _explain(self, request: asked.Explain) -> Reply:
+        await trio.lowlevel.checkpoint()
+        explanation = self._manager.explain(request.key)
+        return told.Explained(
+            re=request.id,
+            key=request.key,
+            text=str(explanation),
+            explanation=Raw(msgspec.json.encode(explanation)),
+        )
+
+    async def _ping(self, request: asked.Ping) -> Reply:
+        await trio.lowlevel.checkpoint()
+        return told.Pong(re=request.id)
+
+    _WAYS: ClassVar[dict[type[asked.Request], Callable[[Any, Any], Awaitable[Reply]]]] = {
+        asked.Attach: _attach,
+        asked.Detach: _detach,
+        asked.Prompt: _prompt,
+        asked.Command: _command,
+        asked.TurnOf: _turn,
+        asked.Interrupt: _interrupt,
+        asked.Cancel: _cancel,
+        asked.Answer: _answer,
+        asked.Permissions: _permissions,
+        asked.Change: _change,
+        asked.Fork: _fork,
+        asked.Reset: _reset,
+        asked.Hibernate: _hibernate,
+        asked.Close: _close,
+        asked.Delete: _delete,
+        asked.ListSessions: _list,
+        asked.Explain: _explain,
+        asked.Ping: _ping,
+    }
+
+
+def _prompt_of(request: asked.Prompt) -> str | dict[str, Any]:
+    if not isinstance(request.prompt, list):
+        return request.prompt
+    if not request.prompt:
+        raise InvalidOption("the list of content blocks is empty")
+    return {"type": "user", "message": {"role": "user", "content": request.prompt}}
+
+
+def _told_turn(request: asked.TurnOf | asked.Cancel, turn: Turn) -> told.TurnTold:
+    outcome = turn.outcome
+    return told.TurnTold(
+        re=request.id,
+        key=request.key,
+        turn=turn.id,
+        state=turn.state,
+        position=turn.position,
+        ended=Raw(as_json(encode_record(TurnEnded(outcome=outcome)))) if outcome is not None else None,
+    )
+
+
+def _told_permission(permission: PermissionRequest) -> told.PermissionTold:
+    left = permission.deadline - trio.current_time()
+    return told.PermissionTold(
+        id=permission.id,
+        key=permission.session.key,
+        turn=permission.turn.id if permission.turn is not None else None,
+        tool=permission.tool,
+        input=permission.input,
+        meta=permission.meta,
+        expires_in=max(0.0, left) if math.isfinite(left) else None,
+    )

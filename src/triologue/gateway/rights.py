@@ -1,0 +1,178 @@
+"""Who may do what, when it is asked for and when it is done."""
+
+import time
+from collections.abc import Callable
+from typing import Final, final
+
+import trio
+
+from triologue.gateway.refusing import Refusal
+from triologue.gateway.tokens import LOCAL, Grant, Tokens
+from triologue.manager import SessionManager
+from triologue.protocol.asked import (
+    Answer,
+    Attach,
+    Cancel,
+    Change,
+    Close,
+    Command,
+    Delete,
+    Detach,
+    Explain,
+    Fork,
+    Hibernate,
+    Interrupt,
+    ListSessions,
+    Permissions,
+    Ping,
+    Prompt,
+    Request,
+    Reset,
+    TurnOf,
+)
+from triologue.protocol.codes import FORBIDDEN, TOO_MANY
+from triologue.protocol.told import Right
+
+TOKEN_META: Final = "triologue.token"
+"""In a turn's `meta`: the id of the token that it was sent with."""
+
+_NEEDS: Final[dict[type[Request], tuple[Right, ...]]] = {
+    Attach: ("watch",),
+    Detach: ("watch",),
+    ListSessions: ("watch",),
+    Explain: ("watch",),
+    TurnOf: ("watch", "prompt"),
+    Prompt: ("prompt",),
+    Command: ("prompt",),
+    Interrupt: ("prompt",),
+    Cancel: ("prompt",),
+    Fork: ("prompt",),
+    Answer: ("approve",),
+    Permissions: ("watch", "approve"),
+    Change: ("admin",),
+    Reset: ("admin",),
+    Hibernate: ("admin",),
+    Close: ("admin",),
+    Delete: ("admin",),
+    Ping: (),
+}
+"""Any one of these is enough."""
+
+
+def check_right(grant: Grant, request: Request) -> None:
+    """Refuse what the grant does not allow.
+
+    Raises:
+        Refusal: that is so.
+    """
+    needed = _NEEDS[type(request)]
+    if needed and grant.rights.isdisjoint(needed):
+        raise Refusal(FORBIDDEN, f"this token may not do that: it lacks the right {needed[-1]!r}", right=needed[-1])
+
+
+@final
+class Rights:
+    """Knows tokens, and sees to it that nothing runs for one that is gone.
+
+    Args:
+        tokens: None: whoever connects may do everything.
+        manager: whose turns are withdrawn.
+        prompts_per_second: of one token.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens | None,
+        manager: SessionManager,
+        *,
+        prompts_per_second: float,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._tokens = tokens
+        self._manager = manager
+        self._rate = prompts_per_second
+        self._now = now
+        self._spent: dict[str, tuple[float, float]] = {}
+        """By token: prompts that count at a time of trio's clock."""
+        self._expiring: dict[str, Grant] = {}
+        self._news = trio.Event()
+        self.changed: list[Callable[[], None]] = []
+        """Called when a token may be gone."""
+
+    def check(self, token: str | None) -> Grant | None:
+        """What who connects with this may do; None: nothing."""
+        if self._tokens is None:
+            return LOCAL
+        grant = self._tokens.check(token, self._now()) if token is not None else None
+        if grant is not None:
+            self._expect(grant)
+        return grant
+
+    def is_valid(self, grant: Grant) -> bool:
+        """Is it still what its token allows?"""
+        return self._tokens is None or self._tokens.get(grant.id, self._now()) == grant
+
+    def meta(self, grant: Grant) -> dict[str, str]:
+        """What a turn remembers of who sent it."""
+        return {TOKEN_META: grant.id} if self._tokens is not None else {}
+
+    def may_run(self, meta: dict[str, str]) -> bool:
+        """May the turn that has this meta begin?"""
+        id = meta.get(TOKEN_META)
+        if id is None or self._tokens is None:
+            return True
+        grant = self._tokens.get(id, self._now())
+        if grant is None or "prompt" not in grant.rights:
+            return False
+        self._expect(grant)
+        return True
+
+    def spend_prompt(self, grant: Grant) -> None:
+        """Count a prompt.
+
+        Raises:
+            Refusal: there were too many in the last second.
+        """
+        now = trio.current_time()
+        spent, then = self._spent.get(grant.id, (0.0, now))
+        spent = max(0.0, spent - (now - then) * self._rate)
+        if spent + 1 > max(self._rate, 1):
+            text = f"this token sends more than {self._rate:g} prompts a second"
+            raise Refusal(TOO_MANY, text, limit="prompts_per_second", retry_in=1 / self._rate)
+        self._spent[grant.id] = (spent + 1, now)
+
+    async def watch(self) -> None:
+        """Withdraw what may not run any more, as soon as a token is revoked or expires; until cancelled."""
+        if self._tokens is None:
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tokens.watch, self.enforce)
+            nursery.start_soon(self._watch_expiry)
+
+    def enforce(self) -> None:
+        """A token may be gone: see to it that nothing runs for it."""
+        for turn in self._manager.turns():
+            if turn.state == "waiting" and not self.may_run(turn.meta):
+                turn.withdraw()
+        for tell in list(self.changed):
+            tell()
+
+    def _expect(self, grant: Grant) -> None:
+        if grant.expires is not None and self._expiring.get(grant.id) != grant:
+            self._expiring[grant.id] = grant
+            self._news.set()
+
+    async def _watch_expiry(self) -> None:
+        while True:
+            self._news = trio.Event()
+            left = [grant.expires - self._now() for grant in self._expiring.values() if grant.expires is not None]
+            with trio.move_on_after(max(0.0, min(left, default=float("inf")))):
+                await self._news.wait()
+                continue
+            now = self._now()
+            gone = [id for id, grant in self._expiring.items() if not grant.is_valid(now)]
+            for id in gone:
+                del self._expiring[id]
+            if gone:
+                self.enforce()

@@ -1,0 +1,46 @@
+"""A client of the gateway: it attaches, prompts, reads along, leaves and comes back."""
+
+from trio.testing import MockClock
+
+import triologue as tri
+from tests.support.gateway import house, said
+from triologue.protocol import asked, told
+from triologue.testing import Say, ScriptedAgent, Wait
+
+
+def new_agent() -> ScriptedAgent:
+    agent = ScriptedAgent()
+    agent.on("long", Wait(300))
+    agent.on("story", Say("once upon a time", every=1.0))
+    return agent
+
+
+async def test_a_client_attaches_prompts_and_reads_along(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
+        client = await gateway.client()
+        attached = await client.ask(asked.Attach, key="k")
+        assert attached == told.Attached(re=1, key="k", state="new", session_id=None, last=0)
+        accepted = await client.ask(asked.Prompt, key="k", prompt="hello", turn="t1", meta={"by": "ann"})
+        assert isinstance(accepted, told.Accepted)
+        assert (accepted.turn, accepted.seq) == ("t1", 0)
+        events = await client.until_idle("k")
+        assert said(events) == said(await manager.session("k").read())
+
+
+async def test_who_comes_back_gets_what_it_missed_and_nothing_twice(autojump_clock: MockClock) -> None:
+    async with (
+        tri.open_manager(new_agent(), limits=tri.Limits(log_bytes=1 << 20)) as manager,
+        house(manager) as gateway,
+    ):
+        client = await gateway.client()
+        await client.ask(asked.Attach, key="k", partials=False)
+        await client.ask(asked.Prompt, key="k", prompt="hello")
+        first = list(await client.until_idle("k"))
+        await client.socket.aclose()
+        await manager.session("k").ask("story")  # work goes on
+
+        client = await gateway.client()
+        await client.ask(asked.Attach, key="k", after=first[-1].seq, partials=False)
+        await client.ask(asked.Prompt, key="k", prompt="and then?")
+        rest = await client.until_idle("k", turns=2)
+        assert said(first + rest) == said(await manager.session("k").read())
