@@ -18,7 +18,7 @@ from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.names import Names
 from triologue.gateway.rights import Rights
 from triologue.gateway.tokens import Tokens
-from triologue.messages import Event, StateChanged, StreamEvent, TurnEnded
+from triologue.messages import Event, Gap, StateChanged, StreamEvent, TurnEnded
 from triologue.protocol.asked import Hello, Request
 from triologue.protocol.codes import CLOSE_GOING_AWAY
 from triologue.protocol.events import event_of
@@ -112,6 +112,10 @@ class Client:
         await self._until(lambda: id in self._replies)
         return self._replies[id]
 
+    def forget(self, id: int) -> None:
+        """Another request may have this id."""
+        self._replies.pop(id, None)
+
     async def fails(self, kind: type[Request], **fields: Any) -> str:
         """Ask what is refused; its code."""
         reply = await self.ask(kind, **fields)
@@ -177,6 +181,17 @@ def said(events: list[Event]) -> list[tuple[int | None, str | None, bytes]]:
     """Events but for partial text, as a store would keep them: what was worked out of a result stays here."""
     kept = [event for event in events if not isinstance(event.message, StreamEvent)]
     return [(event.seq, event.turn_id, encode_record(event.message)) for event in kept]
+
+
+def covered(events: list[Event]) -> list[int]:
+    """Which records were seen, or said to be gone, in this order."""
+    seqs: list[int] = []
+    for event in events:
+        if isinstance(event.message, Gap):
+            seqs += range(event.message.first, event.message.last + 1)
+        elif event.seq is not None:
+            seqs.append(event.seq)
+    return seqs
 
 
 @asynccontextmanager

@@ -10,7 +10,6 @@ from triologue.actors.late import Late
 from triologue.errors import TriologueError
 from triologue.gateway.rooms import Item, Room
 from triologue.messages import Event, Gap
-from triologue.protocol.codes import code_of
 from triologue.protocol.events import Labels
 
 CHUNK_BYTES = 64 * 1024
@@ -44,7 +43,7 @@ class Way(Protocol):
         """Let it catch up, in a task of its own."""
         ...
 
-    def ended(self, attachment: "Attachment", code: str, message: str) -> None:
+    def ended(self, attachment: "Attachment", error: TriologueError) -> None:
         """Nothing follows."""
         ...
 
@@ -160,7 +159,7 @@ class Attachment:
                     await self._read_page()
                 self.is_live = not self.is_over  # nothing was handed out since the room was looked at
         except TriologueError as error:
-            self.end(code_of(error), str(error))
+            self.end(error)
 
     async def _read_page(self) -> None:
         page = await self.room.session.read(self._last, limit=PAGE)
@@ -180,10 +179,10 @@ class Attachment:
             self._way.tell(self)
             await self._emptied.wait()
 
-    def end(self, code: str, message: str) -> None:
+    def end(self, error: TriologueError) -> None:
         """See `Viewer`."""
         if not self.is_over:
-            self._way.ended(self, code, message)
+            self._way.ended(self, error)
 
     def close(self) -> None:
         """Send nothing more."""

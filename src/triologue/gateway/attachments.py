@@ -4,14 +4,16 @@ from typing import Final, final
 
 import trio
 
+from triologue.errors import TriologueError
 from triologue.gateway.attachment import Attachment
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.outgoing import Outgoing
 from triologue.gateway.refusing import Refusal
 from triologue.gateway.rooms import Rooms
 from triologue.gateway.statistics import GatewayStatistics
+from triologue.messages.loose import encodable_text
 from triologue.protocol.asked import Attach
-from triologue.protocol.codes import TOO_MANY
+from triologue.protocol.codes import TOO_MANY, code_of
 from triologue.protocol.told import Attached, Detached
 
 CATCHING_UP: Final = 4
@@ -103,11 +105,6 @@ class Attachments:
         for key in list(self._by_key):
             self.detach(key)
 
-    @property
-    def lagging(self) -> int:
-        """How many read what they missed."""
-        return sum(not attachment.is_live for attachment in self._by_key.values())
-
     # For the attachments.
 
     @property
@@ -128,8 +125,8 @@ class Attachments:
         self._counters.gaps += 1
         self._outgoing.forget(attachment)
 
-    def ended(self, attachment: Attachment, code: str, message: str) -> None:
+    def ended(self, attachment: Attachment, error: TriologueError) -> None:
         """See `Way`."""
         key = attachment.room.session.key
         self.detach(key)
-        self._outgoing.reply(Detached(key=key, code=code, message=message))
+        self._outgoing.reply(Detached(key=key, code=code_of(error), message=encodable_text(str(error))))

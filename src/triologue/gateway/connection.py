@@ -16,7 +16,7 @@ from triologue.gateway.refusing import Refusal
 from triologue.gateway.requests import Requests
 from triologue.gateway.tokens import Grant
 from triologue.protocol import codes
-from triologue.protocol.asked import Interrupt, Ping, Request
+from triologue.protocol.asked import Interrupt, Ping, Prompt, Request
 from triologue.protocol.carrier import Closed, NotText, ServerCarrier
 from triologue.protocol.told import Failed, Pong, Reply, Welcome
 
@@ -64,6 +64,11 @@ class Connection:
         return len(self._attachments) if self._attachments is not None else 0
 
     @property
+    def waiting_bytes(self) -> int:
+        """See `Guest`."""
+        return self._attachments.waiting if self._attachments is not None else 0
+
+    @property
     def is_welcome(self) -> bool:
         """See `Guest`."""
         return self._grant is None or self._hall.rights.is_valid(self._grant)
@@ -93,6 +98,10 @@ class Connection:
                 await self._converse(grant)
             finally:
                 del self._hall.guests[self]
+        else:
+            await self._close()
+
+    async def _close(self) -> None:
         code, reason = self._ending or (codes.CLOSE_NORMAL, "")
         self._counters.slow_closes += code == codes.CLOSE_TOO_SLOW
         await self._carrier.aclose(code, reason)
@@ -139,8 +148,7 @@ class Connection:
                         await self._outgoing.wait_sent()
             finally:
                 self._attachments.close()
-            code, reason = self._ending or (codes.CLOSE_NORMAL, "")
-            await self._carrier.aclose(code, reason)  # behind what is being written
+            await self._close()  # behind what is being written
             nursery.cancel_scope.cancel()
 
     async def _write(self) -> None:
@@ -187,7 +195,8 @@ class Connection:
             text = f"this connection has {self._limits.requests} requests that are worked on"
             self._reply(Refusal(codes.TOO_MANY, text, limit="requests").told(request.id))
         else:
-            scope = trio.CancelScope()
+            # A prompt that is on its way in when everything ends is not taken back: its client may send it again.
+            scope = trio.CancelScope(shield=isinstance(request, Prompt))
             self._work[scope] = type(request)
             self._hall.nursery.start_soon(self._perform, request, requests, scope)
 
@@ -207,11 +216,14 @@ class Connection:
             self._reply(Failed(re=error.id, code="invalid", message=str(error)))
 
     async def _perform(self, request: Request, requests: Requests, scope: trio.CancelScope) -> None:
+        if scope.shield:
+            self._hall.prompts[scope] = None
         try:
             with scope:
                 self._reply(await self._reply_to(request, requests))
         finally:
             del self._work[scope]
+            self._hall.prompts.pop(scope, None)
 
     async def _reply_to(self, request: Request, requests: Requests) -> Reply:
         try:

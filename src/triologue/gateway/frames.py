@@ -1,13 +1,13 @@
 """A client's frames, refused here where they cannot be."""
 
-import re
 from collections.abc import Callable
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
 
 from triologue.errors import brief
-from triologue.protocol.asked import Hello, Request
+from triologue.protocol.asked import Answer, Hello, Prompt, Request
 
 HELLO_CHARACTERS = 16 * 1024
 
@@ -24,16 +24,24 @@ class BadFrame(Exception):
         super().__init__(message)
 
 
+class _Typed(Struct):
+    type: Literal["hello"]
+
+
 class _Identified(Struct):
     id: int
 
 
+# Where the protocol says nothing of what is in it.
+_FREE: Final[dict[type[Request], tuple[str, ...]]] = {
+    Prompt: ("prompt",),
+    Answer: ("updated_input", "updated_permissions"),
+}
+
+_check_type = msgspec.json.Decoder(_Typed).decode  # a struct that is alone is read without its tag, too
 _read_hello = msgspec.json.Decoder(Hello).decode
 _read_request: Callable[[str], Request] = msgspec.json.Decoder(Request).decode
 _read_id = msgspec.json.Decoder(_Identified).decode
-
-_STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_BRACKETS = re.compile(r"[\[{]|[\]}]")
 
 
 def read_hello(text: str) -> Hello:
@@ -45,6 +53,7 @@ def read_hello(text: str) -> Hello:
     if len(text) > HELLO_CHARACTERS:
         raise BadFrame(f"the first frame is a hello, and not {len(text)} characters")
     try:
+        _check_type(text)
         return _read_hello(text)
     except (msgspec.DecodeError, RecursionError):  # its text would tell what was sent, a token for instance
         raise BadFrame("the first frame is no hello, which is a JSON object with the type `hello`") from None
@@ -55,17 +64,19 @@ def read_request(text: str, *, depth: int) -> Request:
 
     Args:
         text: of it.
-        depth: how deep its JSON may be.
+        depth: how deep the JSON may be where it is the client's own.
 
     Raises:
         BadFrame: it is no request.
     """
-    if is_deeper(text, depth):
-        raise BadFrame(f"its JSON is deeper than {depth}")
     try:
-        return _read_request(text)
+        request = _read_request(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadFrame(f"{error}: {brief(text)}", _id_of(text)) from None
+    for name in _FREE.get(type(request), ()):
+        if _is_deeper(getattr(request, name), depth):
+            raise BadFrame(f"its {name} is JSON that is deeper than {depth}", request.id)
+    return request
 
 
 def _id_of(text: str) -> int | None:
@@ -75,13 +86,17 @@ def _id_of(text: str) -> int | None:
         return None
 
 
-def is_deeper(text: str, depth: int) -> bool:
+def _is_deeper(value: Any, depth: int) -> bool:
     """Are there more arrays and objects within one another?"""
-    if text.count("[") + text.count("{") <= depth:
-        return False
-    deep = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
-        deep += 1 if bracket in "[{" else -1
-        if deep > depth:
-            return True
-    return False
+    level = [value]
+    for _ in range(depth + 1):
+        level = [
+            child
+            for each in level
+            if isinstance(each, dict | list)
+            for child in (each.values() if isinstance(each, dict) else each)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True

@@ -23,6 +23,11 @@ class Guest(Protocol):
         ...
 
     @property
+    def waiting_bytes(self) -> int:
+        """Of events that it has not been sent yet."""
+        ...
+
+    @property
     def is_welcome(self) -> bool:
         """Is its token still what it was?"""
         ...
@@ -53,6 +58,8 @@ class Hall:
         self.guests: dict[Guest, None] = {}
         self.handshakes: dict[trio.CancelScope, None] = {}
         """Of clients that have not said `hello` yet, the oldest first."""
+        self.prompts: dict[trio.CancelScope, None] = {}
+        """Those that are on their way in, which nobody else cancels."""
         rights.changed.append(self._see_out)
 
     def statistics(self) -> GatewayStatistics:
@@ -62,12 +69,20 @@ class Hall:
             connections=len(self.guests),
             handshakes=len(self.handshakes),
             viewers=sum(guest.viewers for guest in self.guests),
+            waiting_bytes=sum(guest.waiting_bytes for guest in self.guests),
         )
 
     def end(self, code: int, reason: str, guests: Iterable[Guest] | None = None) -> None:
-        """Close connections, all where none are named."""
+        """Close connections, all where none are named, and cut off those that have not said `hello`."""
+        for handshake in list(self.handshakes) if guests is None else ():
+            handshake.cancel()
         for guest in list(self.guests if guests is None else guests):
             guest.end(code, reason)
+
+    def hurry(self, seconds: float) -> None:
+        """Give prompts that are on their way in no more than this."""
+        for scope in self.prompts:
+            scope.deadline = trio.current_time() + seconds
 
     def _see_out(self) -> None:
         unwelcome = [guest for guest in self.guests if not guest.is_welcome]

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 import trio
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 LEAVING_SECONDS: Final = 15.0
 """For connections to take what waits for them and to close, when a gateway ends; then they are cut off."""
+
+GRACE: Final = 5.0
+"""The same for prompts that are on their way in."""
 
 _BACKLOG: Final = 1024
 
@@ -107,22 +110,56 @@ async def open_gateway(
     listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
     port = listeners[0].socket.getsockname()[1]
     with manager.resuming_only(rights.may_run):
-        async with trio.open_nursery() as nursery:  # rooms, and requests whose clients have left
-            hall = Hall(manager, limits, rights, nursery)
-            nursery.start_soon(rights.watch)
-            front = _front(hall, names, known)
-            async with _listening(listeners, tls, front, hall):
-                shown = f"[{host}]" if ":" in host else host
-                yield Gateway(hall, f"{'ws' if tls is None else 'wss'}://{shown}:{port}", port)
-            nursery.cancel_scope.cancel()
+        async with _open(manager, limits, rights, Door(names, known, listeners, tls)) as hall:
+            shown = f"[{host}]" if ":" in host else host
+            yield Gateway(hall, f"{'ws' if tls is None else 'wss'}://{shown}:{port}", port)
 
 
-def _front(hall: Hall, names: Names, tokens: Tokens | None) -> "Front":
-    """Needs the extra `gateway`."""
+class Door(NamedTuple):
+    """Where connections come in."""
+
+    names: Names
+    tokens: Tokens | None
+    sockets: list[trio.SocketListener]
+    tls: ssl.SSLContext | None
+
+    def listeners(self) -> list[trio.abc.Listener[trio.abc.Stream]]:
+        """Those that give streams that can be read."""
+        if self.tls is None:
+            return [*self.sockets]
+        return [trio.SSLListener(each, self.tls, https_compatible=True) for each in self.sockets]
+
+
+@asynccontextmanager
+async def _open(manager: SessionManager, limits: GatewayLimits, rights: Rights, door: Door) -> AsyncGenerator[Hall]:
+    error: BaseException | None = None
+    async with trio.open_nursery() as work:  # rooms, and requests whose clients have left
+        hall = Hall(manager, limits, rights, work)
+        work.start_soon(rights.watch)
+        async with trio.open_nursery() as connections, trio.open_nursery() as taking:
+            take = _front(hall, door).take
+            await taking.start(partial(trio.serve_listeners, take, door.listeners(), handler_nursery=connections))
+            try:
+                yield hall
+            except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
+                error = caught
+            taking.cancel_scope.cancel()
+            for socket in door.sockets:
+                socket.socket.close()
+            hall.end(CLOSE_GOING_AWAY, "the gateway ends; come again")
+            connections.cancel_scope.deadline = trio.current_time() + LEAVING_SECONDS
+        hall.hurry(GRACE)
+        work.cancel_scope.cancel()
+    if error is not None:
+        raise error
+
+
+def _front(hall: Hall, door: Door) -> "Front":
+    """Imports what the extra `gateway` brings."""
     from triologue.gateway.front import Front
     from triologue.gateway.site import Site
 
-    return Front(hall, names, Site(hall.manager, hall.statistics, tokens).answer)
+    return Front(hall, door.names, Site(hall.manager, hall.statistics, door.tokens).answer)
 
 
 def _check_installed() -> None:
@@ -141,30 +178,3 @@ def _check(manager: object, host: object, port: object, tls: object) -> None:
         raise InvalidOption(f"port={brief(port)} is no port, which is 0 to 65535")
     if tls is not None and not isinstance(tls, ssl.SSLContext):
         raise InvalidOption(f"tls={brief(tls)} is no ssl.SSLContext")
-
-
-@asynccontextmanager
-async def _listening(
-    listeners: list[trio.SocketListener], tls: ssl.SSLContext | None, front: "Front", hall: Hall
-) -> AsyncGenerator[None]:
-    """Take connections in; at the end see them out."""
-    error: BaseException | None = None
-    doors: list[trio.abc.Listener[trio.abc.Stream]] = [
-        each if tls is None else trio.SSLListener(each, tls, https_compatible=True) for each in listeners
-    ]
-    async with trio.open_nursery() as connections, trio.open_nursery() as door:
-        await door.start(partial(trio.serve_listeners, front.take, doors, handler_nursery=connections))
-        try:
-            yield
-        except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
-            error = caught
-        door.cancel_scope.cancel()
-        with trio.CancelScope(shield=True):
-            for listener in listeners:
-                await listener.aclose()
-        for handshake in list(hall.handshakes):
-            handshake.cancel()
-        hall.end(CLOSE_GOING_AWAY, "the gateway ends; come again")
-        connections.cancel_scope.deadline = trio.current_time() + LEAVING_SECONDS
-    if error is not None:
-        raise error

@@ -59,7 +59,8 @@ class Outgoing:
             await self._wait_taken()
 
     async def _wait_taken(self) -> None:
-        self._taken = trio.Event()
+        if self._taken.is_set():
+            self._taken = trio.Event()
         await self._taken.wait()
 
     def tell(self, attachment: Attachment) -> None:

@@ -5,10 +5,9 @@ from typing import Protocol, final
 
 import trio
 
-from triologue.errors import TriologueError
+from triologue.errors import ManagerClosed, TriologueError
 from triologue.manager import Session, SessionManager
 from triologue.messages import Event, Gap, StreamEvent
-from triologue.protocol.codes import code_of
 from triologue.protocol.events import Labels
 
 # What an event without a line weighs, and what goes around each.
@@ -53,7 +52,7 @@ class Viewer(Protocol):
         """This has happened. Never waits."""
         ...
 
-    def end(self, code: str, message: str) -> None:
+    def end(self, error: TriologueError) -> None:
         """Nothing follows, because of this. Never waits."""
         ...
 
@@ -76,22 +75,21 @@ class Room:
         self.users = 0
         """Who is in it, or on the way in."""
         self.opened = trio.Event()
-        self.error: TriologueError | None = None
-        """Why it could not be opened, or cannot be read any more."""
+        self.ended: TriologueError | None = None
+        """Why it could not be opened, or why nothing follows."""
 
     async def run(self) -> None:
         """Hand out what happens until nothing follows, or everybody has left."""
-        code, message = "closed", f"the session {self.session.key!r} was deleted, or its manager is closed"
         try:
             with self.scope:
                 await self._hand_out()
+            self.ended = ManagerClosed(f"the session {self.session.key!r} was deleted, or its manager was left")
         except TriologueError as error:
-            self.error = error
-            code, message = code_of(error), str(error)
+            self.ended = error
         finally:
             self.opened.set()
         for viewer in list(self.viewers):
-            viewer.end(code, message)
+            viewer.end(self.ended)
 
     async def _hand_out(self) -> None:
         async with self.session.subscribe() as subscription:
@@ -135,8 +133,8 @@ class Rooms:
         room.users += 1
         try:
             await room.opened.wait()
-            if room.error is not None:
-                raise room.error
+            if room.ended is not None:
+                raise room.ended
         except BaseException:
             self.leave(room)
             raise

@@ -12,6 +12,8 @@ class GatewayStatistics(Struct, kw_only=True):
     """Clients that have not yet."""
     viewers: int = 0
     """Attached sessions, of all connections together."""
+    waiting_bytes: int = 0
+    """Events that wait to be sent, of all connections together."""
     accepted: int = 0
     """Connections so far, those that asked over plain HTTP too."""
     requests: int = 0

@@ -1,0 +1,189 @@
+"""What a gateway takes from its clients, and what becomes of more."""
+
+import json
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import triologue as tri
+from tests.support.gateway import Client, house
+from triologue.gateway.limits import GatewayLimits, check_gateway_limits
+from triologue.protocol import asked, told
+from triologue.testing import ScriptedAgent, Wait
+
+
+def new_agent() -> ScriptedAgent:
+    agent = ScriptedAgent()
+    agent.on("long", Wait(300))
+    return agent
+
+
+async def refused(client: Client, frame: str) -> told.Reply:
+    """What is said to a frame that has the id 77."""
+    await client.say(frame)
+    return await client.reply(77)
+
+
+async def test_who_says_no_hello_in_time_is_closed(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
+        client = await gateway.dial()
+        await trio.sleep(9)
+        assert client.closed is None
+        assert await client.wait_closed() == (4408, "no hello came within 10 seconds")
+        assert trio.current_time() == 10
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        ("{}", "the first frame is no hello"),
+        ("no JSON", "the first frame is no hello"),
+        ('{"type":"ping","id":1}', "the first frame is no hello"),
+        ('{"type":"hello","token":17}', "the first frame is no hello"),
+        ('{"type":"hello","token":"%s"}' % ("x" * 20_000), "the first frame is a hello, and not"),
+        (b'{"type":"hello"}', "a frame of 16 bytes, and no text"),
+    ],
+    ids=["no type", "no JSON", "another", "no text", "too long", "bytes"],
+)
+async def test_who_begins_with_another_frame_is_closed(
+    frame: str | bytes, reason: str, autojump_clock: MockClock
+) -> None:
+    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
+        client = await gateway.dial()
+        await client.say(frame)
+        closed = await client.wait_closed()
+        assert closed is not None
+        assert closed[0] == 4400
+        assert closed[1].startswith(reason)
+
+
+async def test_clients_that_say_nothing_make_room_for_those_who_do(autojump_clock: MockClock) -> None:
+    limits = GatewayLimits(handshakes=10)
+    async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
+        silent = [gateway.connect() for _ in range(1_000)]
+        await wait_all_tasks_blocked()
+        client = await gateway.client()
+        assert isinstance(await client.ask(asked.Ping), told.Pong)
+        assert gateway.hall.statistics().handshakes <= 10
+        await trio.sleep(11)
+        assert gateway.hall.statistics().handshakes == 0
+        for stream in silent:
+            assert await stream.receive_some() == b""
+
+
+async def test_a_frame_that_is_no_request_is_refused_if_it_says_whose_it_is(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
+        client = await gateway.client()
+        deep = json.dumps({"a": json.loads("[" * 70 + "]" * 70)})
+        for frame in (
+            '{"type":"of_tomorrow","id":77}',
+            '{"type":"attach","id":77}',
+            '{"type":"attach","id":77,"key":"k","after":-1}',
+            '{"type":"attach","id":77,"key":"k","after":1.5}',
+            '{"type":"attach","id":77,"key":"k","coalesce_ms":2000}',
+            '{"type":"prompt","id":77,"key":"k","prompt":"hi","overlap":"perhaps"}',
+            '{"type":"prompt","id":77,"key":"k","prompt":' + deep + "}",
+            '{"type":"list","id":77,"limit":0}',
+        ):
+            reply = await refused(client, frame)
+            assert isinstance(reply, told.Failed)
+            assert reply.code == "invalid"
+            client.forget(77)
+        assert isinstance(await client.ask(asked.Ping), told.Pong)
+        assert manager.sessions() == []
+
+
+@pytest.mark.parametrize("frame", ["{", "[]", '{"type":"ping"}', '{"type":"ping","id":"1"}', "[" * 100_000, b"\0"])
+async def test_a_frame_that_nobody_can_answer_ends_the_connection(
+    frame: str | bytes, autojump_clock: MockClock
+) -> None:
+    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
+        client = await gateway.client()
+        await client.say(frame)
+        closed = await client.wait_closed()
+        assert closed is not None
+        assert closed[0] == 4400
+
+
+async def test_who_goes_on_with_such_frames_is_closed(autojump_clock: MockClock) -> None:
+    limits = GatewayLimits(refusals=5)
+    async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
+        client = await gateway.client()
+        for number in range(6):
+            await client.say(f'{{"type":"nothing","id":{number}}}')
+        assert await client.wait_closed() == (4429, "more than 5 frames were no requests")
+
+
+async def test_a_frame_that_is_too_long_ends_the_connection(autojump_clock: MockClock) -> None:
+    limits = GatewayLimits(frame_bytes=1_000)
+    async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
+        client = await gateway.client()
+        assert client.welcome is not None
+        assert client.welcome.max_frame_bytes == 1_000
+        await client.say("x" * 1_001)
+        closed = await client.wait_closed()
+        assert closed is not None
+        assert closed[0] == 1009
+
+
+async def test_a_connection_has_so_many_requests_and_an_interrupt_still_gets_through(
+    autojump_clock: MockClock,
+) -> None:
+    limits = GatewayLimits(requests=3)
+    async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
+        client = await gateway.client()
+        await client.ask(asked.Prompt, key="k", prompt="long", turn="t")
+        waiting = [client.numbered(asked.Command, key="k", command="/compact") for _ in range(3)]
+        for request in waiting:
+            await client.say(request)
+        reply = await client.ask(asked.Explain, key="k")
+        assert isinstance(reply, told.Failed)
+        assert (reply.code, reply.data) == ("too_many", {"limit": "requests"})
+        interrupted = await client.ask(asked.Interrupt, key="k")
+        assert interrupted == told.Interrupted(re=interrupted.re, result="stopped")
+        for request in waiting:
+            assert isinstance(await client.reply(request.id), told.CommandEnded)
+
+
+async def test_a_connection_is_attached_to_so_many_sessions(autojump_clock: MockClock) -> None:
+    limits = GatewayLimits(attached=2)
+    async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
+        client = await gateway.client()
+        for key in ("a", "b", "a"):
+            assert isinstance(await client.ask(asked.Attach, key=key), told.Attached)
+        assert await client.fails(asked.Attach, key="c") == "too_many"
+        await client.ask(asked.Detach, key="a")
+        assert isinstance(await client.ask(asked.Attach, key="c"), told.Attached)
+
+
+async def test_a_token_sends_so_many_prompts_a_second(autojump_clock: MockClock) -> None:
+    limits = GatewayLimits(prompts_per_second=2)
+    async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
+        one, two = await gateway.client(), await gateway.client()
+        assert isinstance(await one.ask(asked.Prompt, key="k", prompt="1"), told.Accepted)
+        assert isinstance(await two.ask(asked.Prompt, key="k", prompt="2"), told.Accepted)
+        reply = await one.ask(asked.Prompt, key="k", prompt="3")
+        assert isinstance(reply, told.Failed)
+        assert (reply.code, reply.data) == ("too_many", {"limit": "prompts_per_second", "retry_in": 0.5})
+        await trio.sleep(0.5)
+        assert isinstance(await one.ask(asked.Prompt, key="k", prompt="3"), told.Accepted)
+
+
+async def test_nobody_is_read_from_who_takes_no_replies(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
+        client = await gateway.client(slow=True)
+        client.may_read = trio.Event()
+        with trio.move_on_after(5) as patience:
+            for _ in range(5_000):
+                await client.say(client.numbered(asked.Explain, key="k" * 500))
+        assert patience.cancelled_caught
+        assert gateway.hall.statistics().requests < 2_000
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("connections", 0), ("hello", -1.0), ("attached", 2.5), ("depth", True), ("stall", "long")]
+)
+def test_limits_that_cannot_be_are_refused(field: str, value: object) -> None:
+    with pytest.raises(tri.InvalidOption, match=f"GatewayLimits.{field}="):
+        check_gateway_limits(GatewayLimits(**{field: value}))  # type: ignore[arg-type]  # that is the point

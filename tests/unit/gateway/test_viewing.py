@@ -1,0 +1,263 @@
+"""What viewers see: every record once and in order, whatever they read and however fast, or a gap that says so."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import triologue as tri
+from tests.support.gateway import Client, House, covered, house, said
+from triologue.gateway.attachment import CHUNK_BYTES
+from triologue.gateway.limits import GatewayLimits
+from triologue.messages import Event, Gap, StreamEvent, text_delta
+from triologue.protocol import asked, told
+from triologue.stores import MemoryStore
+from triologue.testing import Line, Say, ScriptedAgent, Wait
+
+BIG = 10_000
+
+
+def new_agent() -> ScriptedAgent:
+    agent = ScriptedAgent(max_message_bytes=1 << 20)
+    agent.on("long", Wait(300))
+    agent.on("story", Say("once upon a time there was", every=1.0))
+    agent.on("quick", Say(" ".join("abcdefghijklmnopqrstuvwxyz1234"), every=0.1))
+    agent.on("flood", *[Line(b'{"type":"big","n":%d,"x":"%s"}' % (n, b"x" * BIG)) for n in range(60)])
+    return agent
+
+
+@asynccontextmanager
+async def stage(
+    *, limits: GatewayLimits | None = None, store: MemoryStore | None = None, log_bytes: int = 1 << 24
+) -> AsyncGenerator[tuple[House, tri.SessionManager]]:
+    async with tri.open_manager(
+        new_agent(),
+        store=store,
+        limits=tri.Limits(log_bytes=log_bytes),
+        options=tri.Options(include_partial_messages=True),
+    ) as manager:
+        async with house(manager, limits=limits) as gateway:
+            yield gateway, manager
+
+
+def texts(events: list[Event]) -> list[str]:
+    deltas = [text_delta(event.message) for event in events if isinstance(event.message, StreamEvent)]
+    return [delta[1] for delta in deltas if delta is not None]
+
+
+async def seen_from(gateway: House, after: int) -> list[Event]:
+    """All that a new client sees after a position."""
+    client = await gateway.client()
+    await client.ask(asked.Attach, key="k", after=after)
+    await wait_all_tasks_blocked()
+    await client.socket.aclose()
+    return client.events.get("k", [])
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+async def test_whoever_comes_sees_all_that_is_kept_after_its_position(is_kept: bool, autojump_clock: MockClock) -> None:
+    async with stage(store=MemoryStore() if is_kept else None, log_bytes=500 if is_kept else 1 << 24) as (
+        gateway,
+        manager,
+    ):
+        session = manager.session("k")
+        for number in range(20):
+            await session.ask(f"prompt {number}")
+        await trio.sleep(1)
+        log = said(await session.read(limit=10_000))
+        for after in (0, 1, len(log) // 2, len(log) - 1, len(log)):
+            assert said(await seen_from(gateway, after)) == log[after:]
+
+
+async def test_what_is_not_kept_is_a_gap(autojump_clock: MockClock) -> None:
+    async with stage(log_bytes=2_000) as (gateway, manager):
+        for number in range(20):
+            await manager.session("k").ask(f"prompt {number}")
+        await trio.sleep(1)
+        gap, *rest = await seen_from(gateway, 3)
+        assert isinstance(gap.message, Gap)
+        assert gap.message.first == 4
+        assert [event.seq for event in rest] == list(
+            range(gap.message.last + 1, manager.session("k").statistics().records + 1)
+        )
+
+
+async def test_a_position_of_another_log_begins_anew(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager):
+        await manager.session("k").ask("hello")
+        await trio.sleep(1)
+        client = await gateway.client()
+        attached = await client.ask(asked.Attach, key="k", after=1_000)
+        assert isinstance(attached, told.Attached)
+        assert attached.last == manager.session("k").statistics().records
+        await wait_all_tasks_blocked()
+        assert said(client.events["k"]) == said(await manager.session("k").read())
+
+
+async def test_partial_text_comes_to_those_who_want_it(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager):
+        some, others = await gateway.client(), await gateway.client()
+        await some.ask(asked.Attach, key="k")
+        await others.ask(asked.Attach, key="k", partials=False)
+        await manager.session("k").ask("story")
+        await wait_all_tasks_blocked()
+        assert "".join(texts(some.events["k"])) == "once upon a time there was"
+        assert texts(others.events["k"]) == []
+        assert said(some.events["k"]) == said(others.events["k"]) == said(await manager.session("k").read())
+
+
+async def test_text_that_came_meanwhile_is_one_event_for_who_can_wait(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager):
+        eager, patient = await gateway.client(), await gateway.client()
+        await eager.ask(asked.Attach, key="k")
+        await patient.ask(asked.Attach, key="k", coalesce_ms=1000)
+        await manager.session("k").ask("quick")
+        await wait_all_tasks_blocked()
+        assert len(texts(eager.events["k"])) == 30
+        assert len(texts(patient.events["k"])) == 3  # the first at once; what came last the whole message repeats
+        assert "".join(texts(eager.events["k"])).startswith("".join(texts(patient.events["k"])))
+        assert said(patient.events["k"]) == said(eager.events["k"])
+
+
+async def test_a_ping_is_answered_in_the_middle_of_a_catch_up(autojump_clock: MockClock) -> None:
+    async with stage(store=MemoryStore(), log_bytes=1_000) as (gateway, manager):
+        session = manager.session("k")
+        for _ in range(5):
+            await session.ask("flood")
+        await trio.sleep(1)
+        client = await gateway.client(slow=True)
+        await client.say(client.numbered(asked.Attach, key="k", after=0))
+        await client.say(client.numbered(asked.Ping))
+        await client.reply(2)
+        assert len(client.order) <= 4
+        while len(client.events.get("k", [])) < session.statistics().records:
+            await trio.sleep(0.1)
+        assert len(client.order) > 3_000_000 // (CHUNK_BYTES + 2 * BIG)  # no frame is much longer than a chunk
+        assert said(client.events["k"]) == said(await session.read(limit=10_000))
+
+
+async def test_who_reads_slowly_sees_all_and_holds_little(autojump_clock: MockClock) -> None:
+    limits = GatewayLimits(viewer_bytes=100_000, stall=10_000)
+    async with stage(store=MemoryStore(), limits=limits, log_bytes=1_000) as (gateway, manager):
+        session = manager.session("k")
+        slow, quick = await gateway.client(slow=True), await gateway.client()
+        await slow.ask(asked.Attach, key="k")
+        await quick.ask(asked.Attach, key="k")
+        slow.may_read = trio.Event()
+        for _ in range(5):
+            await session.ask("flood")
+        await trio.sleep(1)
+        log = said(await session.read(limit=10_000))
+        assert said(quick.events["k"]) == log
+        assert len(said(slow.events.get("k", []))) < len(log)
+        assert gateway.hall.counters.gaps > 0
+        assert gateway.hall.statistics().waiting_bytes < limits.viewer_bytes + 3 * CHUNK_BYTES
+        slow.may_read.set()
+        await trio.sleep(10)
+        assert said(slow.events["k"]) == log
+
+
+async def test_who_reads_slowly_sees_a_gap_where_nothing_is_kept(autojump_clock: MockClock) -> None:
+    limits = GatewayLimits(viewer_bytes=100_000, stall=10_000)
+    async with stage(limits=limits, log_bytes=50_000) as (gateway, manager):
+        slow = await gateway.client(slow=True)
+        await slow.ask(asked.Attach, key="k", after=0)
+        slow.may_read = trio.Event()
+        for _ in range(5):
+            await manager.session("k").ask("flood")
+        await trio.sleep(1)
+        slow.may_read.set()
+        await trio.sleep(10)
+        assert any(isinstance(event.message, Gap) for event in slow.events["k"])
+        assert covered(slow.events["k"]) == list(range(1, manager.session("k").statistics().records + 1))
+
+
+async def test_who_never_reads_is_closed_and_nobody_else_notices(autojump_clock: MockClock) -> None:
+    async with stage(store=MemoryStore()) as (gateway, manager):
+        stuck, other = await gateway.client(slow=True), await gateway.client()
+        for client in (stuck, other):
+            await client.ask(asked.Attach, key="k")
+        stuck.may_read = trio.Event()
+        await manager.session("k").ask("flood")
+        await trio.sleep(29)
+        assert len(gateway.hall.guests) == 2
+        await trio.sleep(7)
+        assert len(gateway.hall.guests) == 1
+        assert gateway.hall.statistics().slow_closes == 1
+        assert said(other.events["k"]) == said(await manager.session("k").read(limit=1_000))
+
+
+async def test_who_reads_again_just_in_time_hears_why_it_was_closed(autojump_clock: MockClock) -> None:
+    async with stage(store=MemoryStore()) as (gateway, manager):
+        stuck = await gateway.client(slow=True)
+        await stuck.ask(asked.Attach, key="k", after=0)
+        stuck.may_read = trio.Event()
+        await manager.session("k").ask("flood")
+        await trio.sleep(31)
+        stuck.may_read.set()
+        closed = await stuck.wait_closed()
+        assert closed is not None
+        assert closed[0] == 4430
+        seqs = [event.seq for event in stuck.events["k"] if event.seq is not None]
+        assert seqs == list(range(1, len(seqs) + 1))
+
+
+async def test_who_says_nothing_at_all_is_closed(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, _):
+        quiet = await gateway.client(slow=True)
+        await trio.sleep(1_000)
+        assert len(gateway.hall.guests) == 1  # it answers pings
+        quiet.socket._reader_running = False  # and now no more
+        await trio.sleep(100)
+        assert len(gateway.hall.guests) == 0
+
+
+async def test_a_session_that_is_deleted_ends_for_who_watches_it(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, _):
+        client = await gateway.client()
+        await client.ask(asked.Attach, key="k")
+        await client.ask(asked.Prompt, key="k", prompt="hello")
+        await client.until_idle("k")
+        assert isinstance(await client.ask(asked.Delete, key="k"), told.Done)
+        await wait_all_tasks_blocked()
+        assert [(each.key, each.code) for each in client.detached] == [("k", "closed")]
+        assert len(gateway.hall.rooms) == 0
+        attached = await client.ask(asked.Attach, key="k", after=0)
+        assert isinstance(attached, told.Attached)
+        assert (attached.state, attached.last) == ("new", 0)
+
+
+async def test_who_detaches_sees_no_more_and_who_attaches_again_begins_there(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager):
+        client = await gateway.client()
+        await client.ask(asked.Attach, key="k")
+        await client.ask(asked.Attach, key="other")
+        assert len(gateway.hall.rooms) == 2
+        await client.ask(asked.Detach, key="k")
+        assert len(gateway.hall.rooms) == 1
+        await manager.session("k").ask("hello")
+        await wait_all_tasks_blocked()
+        assert client.events == {}
+        for _ in range(2):
+            await client.ask(asked.Attach, key="k", after=0)
+            await wait_all_tasks_blocked()
+        log = said(await manager.session("k").read())
+        assert said(client.events["k"]) == log + log
+
+
+async def test_one_reader_of_the_log_serves_all_who_watch(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager):
+        clients: list[Client] = [await gateway.client() for _ in range(5)]
+        for client in clients:
+            await client.ask(asked.Attach, key="k")
+        assert (len(gateway.hall.rooms), gateway.hall.statistics().viewers) == (1, 5)
+        await manager.session("k").ask("hello")
+        await wait_all_tasks_blocked()
+        log = said(await manager.session("k").read())
+        assert [said(client.events["k"]) for client in clients] == [log] * 5
+        for client in clients:
+            await client.socket.aclose()
+        await wait_all_tasks_blocked()
+        assert (len(gateway.hall.rooms), len(gateway.hall.guests)) == (0, 0)
