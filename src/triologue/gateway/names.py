@@ -48,10 +48,8 @@ class Names:
     def admits_origin(self, head: Head) -> bool:
         """Is it no page that asks, or one that may?"""
         origin = head.header("origin")
-        if origin is None or origin.lower() in self._origins:
-            return True
-        parts = urlsplit(origin)
-        return parts.scheme in ("http", "https") and parts.netloc.lower() == (head.header("host") or "").lower()
+        host = (head.header("host") or "").lower()
+        return origin is None or origin.lower() in {f"http://{host}", f"https://{host}", *self._origins}
 
 
 def _checked_origin(origin: str) -> str:

@@ -1,0 +1,125 @@
+"""The door, in bytes: what is answered to whom, and that nobody stays in it."""
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import triologue as tri
+from tests.support.gateway import House, house
+from triologue.gateway.limits import GatewayLimits
+from triologue.testing import ScriptedAgent
+
+UPGRADE = {
+    "Host": "localhost:8787",
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Protocol": "other, triologue.v1",
+}
+
+
+def head(target: str = "/v1", method: str = "GET", **changed: str | None) -> bytes:
+    headers = {**UPGRADE, **{name.replace("_", "-"): value for name, value in changed.items()}}
+    lines = [f"{name}: {value}" for name, value in headers.items() if value is not None]
+    return "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode()
+
+
+async def ask(gateway: House, said: bytes) -> bytes:
+    """What comes back, until it is closed or opened."""
+    stream = gateway.connect()
+    await stream.send_all(said)
+    answer = b""
+    while data := await stream.receive_some():
+        answer += data
+        if answer.startswith(b"HTTP/1.1 101") and answer.endswith(b"\r\n\r\n"):
+            break
+    return answer
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (head(), 101),
+        (head("/v1?a=b"), 101),
+        (head(Host="127.0.0.1:8787"), 101),
+        (head(Host="[::1]:8787"), 101),
+        (head(Origin="http://localhost:8787"), 101),
+        (head(Origin="https://chat.example.org"), 101),
+        (head(Host="evil.example.org"), 421),
+        (head(Host="evil.example.org", Origin="http://evil.example.org"), 421),
+        (head(Host="localhost.evil.example.org"), 421),
+        (head(Origin="http://evil.example.org"), 403),
+        (head(Origin="http://localhost:8787.evil.example.org"), 403),
+        (head(Origin="http://localhost:1"), 403),
+        (head(Origin="null"), 403),
+        (head(Origin="http://[bad"), 403),
+        (head("/v2"), 404),
+        (head("/"), 404),
+        (head(method="POST"), 400),
+        (head(Sec_WebSocket_Key=None), 400),
+        (head(Sec_WebSocket_Version="8"), 426),
+        (head(Sec_WebSocket_Protocol=None), 400),
+        (head(Sec_WebSocket_Protocol="triologue.v2"), 400),
+        (head("/page", Upgrade=None), 200),
+        (head("/page", Upgrade=None, Host="evil.example.org"), 421),
+        (b"GET /page HTTP/1.1\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (b"GET /page HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 20_000, 431),
+    ],
+)
+async def test_what_is_asked_for_gets_its_answer(said: bytes, expected: int, autojump_clock: MockClock) -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        async with house(manager, origins=("https://chat.example.org",)) as gateway:
+            assert status(await ask(gateway, said)) == expected
+
+
+async def test_an_answer_is_whole_and_ends_the_connection(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager, house(manager) as gateway:
+        answer = await ask(gateway, b"GET /page?a=b HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answer == (b"HTTP/1.1 200 OK\r\ncontent-length: 23\r\nconnection: close\r\n\r\nyou asked for /page?a=b")
+
+
+async def test_a_head_may_come_in_pieces(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager, house(manager) as gateway:
+        stream = gateway.connect()
+        for byte in head():
+            await stream.send_all(bytes([byte]))
+            await wait_all_tasks_blocked()
+        assert status(bytes(await stream.receive_some())) == 101
+
+
+async def test_who_sends_its_head_too_slowly_is_cut_off(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager, house(manager) as gateway:
+        stream = gateway.connect()
+        with pytest.raises((trio.BrokenResourceError, trio.ClosedResourceError)):
+            for byte in head():
+                await stream.send_all(bytes([byte]))
+                await trio.sleep(1)
+        assert trio.current_time() == pytest.approx(10, abs=1)
+
+
+async def test_who_leaves_half_way_leaves_nothing(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager, house(manager) as gateway:
+        for said in (b"", head()[:30], head(), head() + b"\x81"):
+            stream = gateway.connect()
+            await stream.send_all(said)
+            await stream.aclose()
+        await wait_all_tasks_blocked()
+        statistics = gateway.hall.statistics()
+        assert (statistics.accepted, statistics.handshakes, statistics.connections) == (4, 0, 0)
+
+
+async def test_who_comes_when_it_is_full_hears_so(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        async with house(manager, limits=GatewayLimits(connections=2)) as gateway:
+            clients = [await gateway.client() for _ in range(2)]
+            assert status(await ask(gateway, head())) == 503
+            assert status(await ask(gateway, head("/page", Upgrade=None))) == 200
+            await clients[0].socket.aclose()
+            await wait_all_tasks_blocked()
+            assert status(await ask(gateway, head())) == 101

@@ -1,0 +1,204 @@
+"""Who may do what: rights, prefixes, answers to permission requests, and what becomes of a token's work when it is gone."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import triologue as tri
+from tests.support.gateway import House, house
+from triologue.gateway.tokens import RIGHTS, MemoryTokens
+from triologue.protocol import asked, told
+from triologue.stores import MemoryStore
+from triologue.testing import Say, ScriptedAgent, UseTool, Wait
+
+OF_RIGHT: dict[str, list[tuple[type[asked.Request], dict[str, object]]]] = {
+    "watch": [
+        (asked.Attach, {"key": "k"}),
+        (asked.Detach, {"key": "k"}),
+        (asked.ListSessions, {}),
+        (asked.Explain, {"key": "k"}),
+    ],
+    "prompt": [
+        (asked.Prompt, {"key": "k", "prompt": "hi"}),
+        (asked.Command, {"key": "k", "command": "/compact"}),
+        (asked.Interrupt, {"key": "k"}),
+        (asked.Cancel, {"key": "k", "turn": "t"}),
+        (asked.Fork, {"key": "k", "to": "copy"}),
+    ],
+    "approve": [(asked.Answer, {"permission": "p", "allow": True})],
+    "admin": [
+        (asked.Change, {"key": "k", "model": "big"}),
+        (asked.Reset, {"key": "k"}),
+        (asked.Hibernate, {"key": "k"}),
+        (asked.Close, {"key": "k"}),
+        (asked.Delete, {"key": "k"}),
+    ],
+}
+
+
+def new_agent() -> ScriptedAgent:
+    agent = ScriptedAgent()
+    agent.on("long", Wait(300))
+    agent.on("tool", UseTool("Bash", {"command": "rm"}, asks=True), Say("done"))
+    return agent
+
+
+@asynccontextmanager
+async def stage(store: MemoryStore | None = None) -> AsyncGenerator[tuple[House, tri.SessionManager, MemoryTokens]]:
+    tokens = MemoryTokens()
+    async with tri.open_manager(
+        new_agent(), store=store, on_permission=lambda request: None, deadlines=tri.Deadlines(drain=0)
+    ) as manager:
+        async with house(manager, tokens=tokens) as gateway:
+            yield gateway, manager, tokens
+
+
+@pytest.mark.parametrize("token", [None, "", "tri_", "tri_00000000_secret", "x" * 500, "é", "\0"])
+async def test_who_has_no_token_is_closed_and_hears_no_more(token: str | None, autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, _, tokens):
+        tokens.add("ann")
+        client = await gateway.dial()
+        await client.say(asked.Hello(token=token))
+        assert await client.wait_closed() == (4401, "no token, or none that is valid")
+        assert client.order == []
+
+
+async def test_another_secret_of_a_token_that_there_is_is_none(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, _, tokens):
+        right = tokens.add("ann")
+        client = await gateway.dial()
+        await client.say(asked.Hello(token=right[:-1] + ("A" if right[-1] != "A" else "B")))
+        assert await client.wait_closed() == (4401, "no token, or none that is valid")
+        assert (await (await gateway.dial()).hello(right)).name == "ann"
+
+
+async def test_a_right_is_for_what_it_names_and_for_nothing_else(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, _, tokens):
+        for right in sorted(RIGHTS):
+            client = await gateway.client(tokens.add(right, rights=[right]))
+            assert client.welcome is not None
+            assert client.welcome.rights == [right]
+            for needed, requests in OF_RIGHT.items():
+                for kind, fields in requests:
+                    reply = await client.ask(kind, **fields)
+                    is_forbidden = isinstance(reply, told.Failed) and reply.code == "forbidden"
+                    assert is_forbidden == (needed != right), (right, kind)
+
+
+async def test_a_key_outside_the_prefix_does_not_exist(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager, tokens):
+        await manager.session("ann/secret").ask("hello")
+        client = await gateway.client(tokens.add("bob", prefix="bob/"))
+        requests = [
+            (kind, {**fields, "key": key})
+            for key in ("ann/secret", "ann/none", "bob", "", "../bob/x", "x" * 100_000, "ann\0")
+            for requests in OF_RIGHT.values()
+            for kind, fields in requests
+            if "key" in fields
+        ]
+        replies = [await client.ask(kind, **fields) for kind, fields in requests]
+        assert {(reply.code, reply.message) for reply in replies if isinstance(reply, told.Failed)} == {
+            ("not_found", "there is no such session, or not for this token")
+        }
+        assert all(isinstance(reply, told.Failed) for reply in replies)
+        assert await client.fails(asked.Fork, key="bob/x", to="ann/new") == "not_found"
+        assert [each.key for each in manager.sessions()] == ["ann/secret"]
+        for prefix in ("", "ann/", "b", "bob/"):
+            listed = await client.ask(asked.ListSessions, prefix=prefix)
+            assert listed == told.Sessions(re=listed.re, sessions=[], is_last=True)
+        assert isinstance(await client.ask(asked.Prompt, key="bob/x", prompt="hi"), told.Accepted)
+        listed = await client.ask(asked.ListSessions)
+        assert isinstance(listed, told.Sessions)
+        assert [each.key for each in listed.sessions] == ["bob/x"]
+
+
+async def test_a_permission_is_answered_once_and_by_those_who_may(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager, tokens):
+        await manager.session("ann/k").send("tool")
+        await wait_all_tasks_blocked()
+        (request,) = manager.permissions()
+        ann = await gateway.client(tokens.add("ann", prefix="ann/", rights=["watch", "approve"]))
+        eve = await gateway.client(tokens.add("eve", prefix="eve/", rights=["watch", "approve"]))
+        nothing = await eve.ask(asked.Permissions)
+        assert nothing == told.OpenPermissions(re=nothing.re, permissions=[])
+        guesses = [await eve.ask(asked.Answer, permission=id, allow=True) for id in (request.id, "none")]
+        assert [(each.code, each.message) for each in guesses if isinstance(each, told.Failed)] == [
+            ("not_found", "there is no such permission request, or not for this token")
+        ] * 2
+        open_ones = await ann.ask(asked.Permissions)
+        assert isinstance(open_ones, told.OpenPermissions)
+        (shown,) = open_ones.permissions
+        assert (shown.id, shown.key, shown.tool, shown.input) == (request.id, "ann/k", "Bash", {"command": "rm"})
+        assert isinstance(await ann.ask(asked.Answer, permission=shown.id, allow=False, message="no"), told.Done)
+        late = await ann.ask(asked.Answer, permission=shown.id, allow=True)
+        assert isinstance(late, told.Failed)
+        assert (late.code, late.data) == ("already_answered", {"by": "ann", "answer": "deny"})
+
+
+async def test_a_token_that_is_revoked_is_closed_and_what_waits_for_it_is_withdrawn(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager, tokens):
+        mine, other = tokens.add("mine"), tokens.add("other")
+        client, witness = await gateway.client(mine), await gateway.client(other)
+        await client.ask(asked.Prompt, key="k", prompt="long", turn="running")
+        await client.ask(asked.Prompt, key="k", prompt="hi", turn="waiting")
+        await witness.ask(asked.Prompt, key="k", prompt="hi", turn="other")
+        turns = {turn.id: turn for turn in manager.turns()}
+        tokens.revoke(mine)
+        assert await client.wait_closed() == (4401, "the token was revoked, was changed or has expired")
+        await turns["waiting"].wait()
+        await trio.sleep(301)
+        outcomes = {id: turn.outcome.kind for id, turn in turns.items() if turn.outcome is not None}
+        assert outcomes == {"running": "answered", "waiting": "cancelled", "other": "answered"}
+        assert witness.closed is None
+        again = await gateway.dial()
+        await again.say(asked.Hello(token=mine))
+        assert (await again.wait_closed() or (0,))[0] == 4401
+
+
+async def test_a_token_that_expires_is_as_one_that_is_revoked(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager, tokens):
+        client = await gateway.client(tokens.add("ann", expires=100.0))
+        await client.ask(asked.Prompt, key="k", prompt="long", turn="running")
+        await client.ask(asked.Prompt, key="k", prompt="hi", turn="waiting")
+        turns = {turn.id: turn for turn in manager.turns()}
+        await client.socket.aclose()
+        await trio.sleep(99)
+        assert turns["waiting"].state == "waiting"
+        await trio.sleep(2)
+        assert turns["waiting"].outcome is not None
+        assert turns["waiting"].outcome.kind == "cancelled"
+        assert turns["running"].state == "running"
+
+
+async def test_who_is_connected_when_its_token_expires_is_closed_then(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, _, tokens):
+        client = await gateway.client(tokens.add("ann", expires=100.0))
+        assert (await client.wait_closed() or (0,))[0] == 4401
+        assert trio.current_time() == 100.0
+
+
+async def test_what_an_earlier_host_left_of_a_token_that_is_gone_does_not_run(autojump_clock: MockClock) -> None:
+    agent, store, tokens = new_agent(), MemoryStore(), MemoryTokens()
+    gone, stays = tokens.add("gone"), tokens.add("stays")
+    async with tri.open_manager(agent, store=store, deadlines=tri.Deadlines(drain=0)) as manager:
+        async with house(manager, tokens=tokens) as gateway:
+            await manager.session("k").send("long")
+            for name, token in (("gone", gone), ("stays", stays)):
+                client = await gateway.client(token)
+                await client.ask(asked.Prompt, key="k", prompt=f"of {name}", turn=name)
+    tokens.revoke(gone)
+    async with tri.open_manager(agent, store=store) as manager, house(manager, tokens=tokens):
+        outcomes = {each.turn.id: (await each.turn.wait()).kind for each in await manager.recover()}
+        assert outcomes == {"gone": "cancelled", "stays": "answered"}
+        assert "of gone" not in [prompt.text for prompt in agent.prompts]
+
+
+async def test_nobody_can_send_a_prompt_as_another(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager, tokens):
+        client = await gateway.client(tokens.add("ann"))
+        await client.ask(asked.Prompt, key="k", prompt="long", meta={"triologue.token": "other", "by": "ann"})
+        (turn,) = manager.turns()
+        assert turn.meta == {"triologue.token": tokens.grants()[0].id, "by": "ann"}
