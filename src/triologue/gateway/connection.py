@@ -138,6 +138,7 @@ class Connection:
                     rights=sorted(grant.rights),
                     prefix=grant.prefix,
                     max_frame_bytes=self._limits.frame_bytes,
+                    max_requests=self._limits.requests,
                 )
             )
             try:

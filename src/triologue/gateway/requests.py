@@ -6,7 +6,7 @@ from typing import Any, ClassVar, final
 
 import msgspec
 import trio
-from msgspec import Raw, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from triologue.actors import Turn
 from triologue.errors import InvalidOption
@@ -96,7 +96,7 @@ class Requests:
         return told.CommandEnded(re=request.id, result=Raw(as_json(encode_record(result))))
 
     async def _turn(self, request: asked.TurnOf) -> Reply:
-        return _told_turn(request, await self._find(request))
+        return self._told_turn(request, await self._find(request))
 
     async def _interrupt(self, request: asked.Interrupt) -> Reply:
         return told.Interrupted(re=request.id, result=await self._session(request).interrupt())
@@ -104,7 +104,7 @@ class Requests:
     async def _cancel(self, request: asked.Cancel) -> Reply:
         turn = await self._find(request)
         await turn.cancel()
-        return _told_turn(request, turn)
+        return self._told_turn(request, turn)
 
     async def _answer(self, request: asked.Answer) -> Reply:
         permission = self._manager.permission(request.permission)
@@ -178,6 +178,19 @@ class Requests:
         await trio.lowlevel.checkpoint()
         return told.Pong(re=request.id)
 
+    def _told_turn(self, request: asked.TurnOf | asked.Cancel, turn: Turn) -> told.TurnTold:
+        outcome = turn.outcome
+        return told.TurnTold(
+            re=request.id,
+            key=request.key,
+            turn=turn.id,
+            state=turn.state,
+            position=turn.position,
+            seq=turn.begin,
+            last=self._session(request).statistics().records,
+            ended=Raw(as_json(encode_record(TurnEnded(outcome=outcome)))) if outcome is not None else UNSET,
+        )
+
     _WAYS: ClassVar[dict[type[asked.Request], Callable[[Any, Any], Awaitable[Reply]]]] = {
         asked.Attach: _attach,
         asked.Detach: _detach,
@@ -206,18 +219,6 @@ def _prompt_of(request: asked.Prompt) -> str | dict[str, Any]:
     if not request.prompt:
         raise InvalidOption("the list of content blocks is empty")
     return {"type": "user", "message": {"role": "user", "content": request.prompt}}
-
-
-def _told_turn(request: asked.TurnOf | asked.Cancel, turn: Turn) -> told.TurnTold:
-    outcome = turn.outcome
-    return told.TurnTold(
-        re=request.id,
-        key=request.key,
-        turn=turn.id,
-        state=turn.state,
-        position=turn.position,
-        ended=Raw(as_json(encode_record(TurnEnded(outcome=outcome)))) if outcome is not None else None,
-    )
 
 
 def _told_permission(permission: PermissionRequest) -> told.PermissionTold:

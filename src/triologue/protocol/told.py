@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, TypeAlias
 
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from triologue.messages import SessionState
 
@@ -25,6 +25,8 @@ class Welcome(Struct, frozen=True, kw_only=True, tag_field="type", tag="welcome"
     """Of the keys that exist for this client."""
     max_frame_bytes: int
     """A longer frame from the client ends the connection."""
+    max_requests: int
+    """Requests that may be without a reply; one more is refused as `too_many`. Interrupts and pings do not count."""
 
 
 class Reply(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -82,8 +84,12 @@ class TurnTold(Reply, frozen=True, kw_only=True, tag="turn"):
     turn: str
     state: TurnState
     position: int | None
-    ended: Raw | None = None
-    """The record of its end, as in an event of the kind `#turn_ended`; None before."""
+    seq: int
+    """Its events come after this one."""
+    last: int
+    """The `seq` of the session's newest record now: what there is of the turn so far comes no later."""
+    ended: Raw | UnsetType = UNSET
+    """The record of its end, as in an event of the kind `#turn_ended`; left out before."""
 
 
 class CommandEnded(Reply, frozen=True, kw_only=True, tag="ended"):
