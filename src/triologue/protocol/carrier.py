@@ -283,8 +283,8 @@ class _Reader:
             await read()
         except trio_websocket.ConnectionRejected as error:
             self._error = Refused(error.status_code, f"the server answered with HTTP {error.status_code}")
-        except (trio_websocket.ConnectionClosed, ProtocolError, OSError) as error:
-            logger.debug("a WebSocket ended: %r", error)
+        except (trio_websocket.ConnectionClosed, ProtocolError, OSError, trio.BusyResourceError) as error:
+            logger.debug("a WebSocket ended: %r", error)  # busy: what is still sent is read by `linger`
         finally:
             self.opening.cancel()
 
