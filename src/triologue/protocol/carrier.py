@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, cast, final
+from urllib.parse import SplitResult, urlsplit
 
 import trio
 import trio_websocket
@@ -240,24 +241,48 @@ async def connect(
         Refused: the server opens no WebSocket, or none of this protocol.
         Closed: the server has left before it was open.
     """
+    parts = urlsplit(url)
+    stream = await _dial(parts, tls)
     async with _open_reader() as reader:
-        with reader.opening:
-            socket = await trio_websocket.connect_websocket_url(
-                reader.as_nursery,
-                url.rstrip("/") + PATH,
-                tls,
-                subprotocols=[SUBPROTOCOL],
-                max_message_size=max_frame_bytes,
-                receive_buffer_size=_READ_BYTES,
-            )
-        reader.check_open()
-        carrier = ClientCarrier(socket)
         try:
+            with reader.opening:
+                socket = await trio_websocket.wrap_client_stream(
+                    reader.as_nursery,
+                    stream,
+                    parts.netloc.rpartition("@")[2],
+                    parts.path.rstrip("/") + PATH,
+                    subprotocols=[SUBPROTOCOL],
+                    max_message_size=max_frame_bytes,
+                    receive_buffer_size=_READ_BYTES,
+                )
+            reader.check_open()
+            carrier = ClientCarrier(socket)
             if socket.subprotocol != SUBPROTOCOL:
                 raise Refused(None, f"{url} does not speak {SUBPROTOCOL}")
-            yield carrier
-        finally:
-            await carrier.aclose()
+            try:
+                yield carrier
+            finally:
+                await carrier.aclose()
+        finally:  # the library leaves that to a server that has closed first
+            await trio.aclose_forcefully(stream)
+
+
+async def _dial(
+    parts: SplitResult, tls: ssl.SSLContext | None
+) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+    """A stream to a server, encrypted for `wss`. Raises `OSError`."""
+    host, is_encrypted = parts.hostname or "", parts.scheme == "wss"
+    if not is_encrypted:
+        return await trio.open_tcp_stream(host, parts.port or 80)
+    stream = await trio.open_ssl_over_tcp_stream(host, parts.port or 443, ssl_context=tls, https_compatible=True)
+    try:
+        await stream.do_handshake()
+    except BaseException as error:
+        await trio.aclose_forcefully(stream)
+        if isinstance(error, trio.BrokenResourceError):
+            raise ConnectionError(f"no TLS with {host!r}: {error.__cause__ or error}") from error
+        raise
+    return stream
 
 
 @final

@@ -1,0 +1,143 @@
+"""A gateway on real sockets: who it listens for, and how it is left."""
+
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+import triologue as tri
+from tests.support.certificates import contexts
+from triologue.protocol import asked, told
+from triologue.protocol.carrier import ClientCarrier, Closed, Refused, connect
+from triologue.testing import ScriptedAgent
+
+
+async def ask(carrier: ClientCarrier, request: Any) -> told.Told:
+    await carrier.send(msgspec.json.encode(request))
+    answer: told.Told = msgspec.json.decode(await carrier.receive(), type=told.Told)
+    return answer
+
+
+async def test_a_client_comes_in_and_hears_when_the_gateway_ends() -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager, trio.open_nursery() as nursery:
+        opened, leave = trio.Event(), trio.Event()
+        gateways = list[tri.Gateway]()
+
+        async def serve() -> None:
+            async with tri.open_gateway(manager, port=0) as gateway:
+                gateways.append(gateway)
+                opened.set()
+                await leave.wait()
+
+        nursery.start_soon(serve)
+        await opened.wait()
+        (gateway,) = gateways
+        assert gateway.url == f"ws://127.0.0.1:{gateway.port}"
+        async with connect(gateway.url, max_frame_bytes=1 << 20) as carrier:
+            assert isinstance(await ask(carrier, asked.Hello()), told.Welcome)
+            assert await ask(carrier, asked.Ping(id=1)) == told.Pong(re=1)
+            assert gateway.statistics().connections == 1
+            leave.set()
+            with pytest.raises(Closed) as caught:
+                await carrier.receive()
+            assert (caught.value.code, caught.value.reason) == (1001, "the gateway ends; come again")
+    with socket.socket() as gone:
+        assert gone.connect_ex(("127.0.0.1", gateway.port)) != 0
+
+
+async def test_what_the_block_raises_is_raised() -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        with pytest.raises(ZeroDivisionError):
+            async with tri.open_gateway(manager, port=0):
+                raise ZeroDivisionError
+
+
+async def test_a_prompt_that_was_accepted_runs_although_the_gateway_has_ended() -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        async with tri.open_gateway(manager, port=0) as gateway:
+            async with connect(gateway.url, max_frame_bytes=1 << 20) as carrier:
+                await ask(carrier, asked.Hello())
+                await ask(carrier, asked.Prompt(id=1, key="k", prompt="hello", turn="1"))
+        turn = await manager.session("k").find("1")
+        assert turn is not None
+        assert (await turn.wait()).kind == "answered"
+
+
+async def test_where_nothing_listens_and_where_nothing_speaks_the_protocol() -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        async with tri.open_gateway(manager, port=0) as gateway:
+            with pytest.raises(Refused) as caught:
+                async with connect(gateway.url + "/else", max_frame_bytes=1 << 20):
+                    pass
+            assert caught.value.status == 404
+        with pytest.raises(OSError, match="all attempts to connect"):
+            async with connect(gateway.url, max_frame_bytes=1 << 20):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"host": "0.0.0.0"}, "can be reached by others"),
+        ({"host": "::"}, "can be reached by others"),
+        ({"host": "chat.example.org", "tokens": tri.MemoryTokens()}, "can be reached by others"),
+        ({"host": "0.0.0.0", "tls": ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)}, "can be reached by others"),
+        ({"host": ""}, "is no address and no name"),
+        ({"port": -1}, "is no port"),
+        ({"port": "8787"}, "is no port"),
+        ({"tls": "cert.pem"}, "is no ssl.SSLContext"),
+        ({"origins": ["chat.example.org"]}, "the origin 'chat.example.org' is none"),
+        ({"origins": ["https://chat.example.org/path"]}, "is none"),
+        ({"limits": tri.Limits()}, "limits are GatewayLimits"),
+    ],
+)
+async def test_what_cannot_be_is_refused(arguments: dict[str, Any], message: str) -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        with pytest.raises(tri.InvalidOption, match=message):
+            async with tri.open_gateway(manager, **{"port": 0, **arguments}):
+                pass
+
+
+async def test_a_manager_is_needed() -> None:
+    with pytest.raises(tri.InvalidOption, match="is no manager"):
+        async with tri.open_gateway("manager", port=0):  # type: ignore[arg-type]  # that is the point
+            pass
+
+
+async def test_others_may_reach_it_if_that_is_said() -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        async with tri.open_gateway(manager, host="0.0.0.0", port=0, insecure=True) as gateway:
+            async with connect(f"ws://127.0.0.1:{gateway.port}", max_frame_bytes=1 << 20) as carrier:
+                assert isinstance(await ask(carrier, asked.Hello()), told.Welcome)
+
+
+async def test_over_tls(tmp_path: Path) -> None:
+    theirs, ours = contexts(tmp_path)
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        async with tri.open_gateway(manager, port=0, tls=theirs) as gateway:
+            assert gateway.url.startswith("wss://")
+            url = gateway.url.replace("127.0.0.1", "localhost")
+            async with connect(url, tls=ours, max_frame_bytes=1 << 20) as carrier:
+                assert isinstance(await ask(carrier, asked.Hello()), told.Welcome)
+                assert await ask(carrier, asked.Ping(id=1)) == told.Pong(re=1)
+            with pytest.raises(OSError, match="no TLS with 'localhost'"):  # it trusts nobody of this kind
+                async with connect(url, max_frame_bytes=1 << 20):
+                    pass
+            with pytest.raises(Closed):
+                async with connect(url.replace("wss", "ws"), max_frame_bytes=1 << 20):
+                    pass
+
+
+async def test_a_token_file_is_named_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    token = tri.TokenFile(path, create=True).add("ann")
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        async with tri.open_gateway(manager, port=0, tokens=path) as gateway:
+            async with connect(gateway.url, max_frame_bytes=1 << 20) as carrier:
+                welcome = await ask(carrier, asked.Hello(token=token))
+                assert isinstance(welcome, told.Welcome)
+                assert welcome.name == "ann"
