@@ -155,7 +155,7 @@ class Connection:
     async def _write(self) -> None:
         try:
             await self._outgoing.run()
-        except Closed:
+        except* Closed:
             self.end(codes.CLOSE_NORMAL, "")
 
     async def _read(self, requests: Requests) -> None:
@@ -175,11 +175,13 @@ class Connection:
     def _next_look(self) -> float:
         """When it is to be seen whether the client is alive; it is closed if it is not."""
         now, stall = trio.current_time(), self._limits.stall
-        began = self._carrier.sending_since
-        silent_from = self._carrier.heard_at + self._limits.keep_alive + stall
-        if (began is not None and now >= began + stall) or now >= silent_from:
+        began, unheard = self._carrier.sending_since, self._outgoing.unheard_since
+        deadlines = [began + stall] if began is not None else []
+        if unheard is not None:
+            deadlines.append(max(unheard, self._carrier.heard_at) + stall)
+        if deadlines and now >= min(deadlines):
             self.end(codes.CLOSE_TOO_SLOW, f"nothing was read, or heard of it, for {stall:g} seconds")
-        return min(now + stall if began is None else began + stall, silent_from)
+        return min(deadlines, default=now + stall)
 
     def _take(self, text: str, requests: Requests) -> None:
         """A frame came."""

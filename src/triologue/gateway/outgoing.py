@@ -10,8 +10,15 @@ from triologue.gateway.attachment import CHUNK_BYTES, Attachment
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.rooms import Item
 from triologue.gateway.statistics import GatewayStatistics
-from triologue.protocol.carrier import ServerCarrier
+from triologue.protocol.carrier import Closed, ServerCarrier
 from triologue.protocol.events import frame
+
+WINDOW_BYTES: Final = 2 * CHUNK_BYTES
+"""Of events that a client has not read yet, as far as its pongs tell. More wait here, and not in the buffers between, where
+replies and pongs would wait behind them."""
+
+MARK_BYTES: Final = CHUNK_BYTES // 2
+"""Between two pings that ask how far it has read."""
 
 REPLY_BYTES: Final = 1024 * 1024
 """Replies that wait; while there are more, nothing is read from the client."""
@@ -39,6 +46,12 @@ class Outgoing:
         self._news = trio.Event()
         self._taken = trio.Event()
         self._ping_at = trio.current_time() + limits.keep_alive
+        self._unread = 0
+        """Bytes of events that were sent, and of whose reading no pong has told."""
+        self._unmarked = 0
+        """Those of them behind the last ping."""
+        self._awaited: dict[object, float] = {}
+        """When pings were sent that have no pong yet, the oldest first."""
 
     # For those who have something to say.
 
@@ -78,24 +91,46 @@ class Outgoing:
         """Write what there is, until cancelled.
 
         Raises:
-            Closed: the client has left.
+            Closed: the client has left; in a group.
         """
-        while True:
-            now = trio.current_time()
-            if now >= self._ping_at:
-                self._ping_at = now + self._keep_alive
-                await self._carrier.ping()
-            frames = self._next(now)
-            if frames:
-                self._counters.bytes_sent += sum(map(len, frames))
-                await self._carrier.send(*frames)
-                self._taken.set()
-            else:
-                await self._wait_news()
+        async with trio.open_nursery() as pings:
+            while True:
+                now = trio.current_time()
+                if self._unmarked >= MARK_BYTES or now >= self._ping_at:
+                    self._ping_at = now + self._keep_alive
+                    pings.start_soon(self._ask_how_far)
+                if frames := self._next(now):
+                    self._counters.bytes_sent += sum(map(len, frames))
+                    await self._carrier.send(*frames)
+                    self._taken.set()
+                else:
+                    await self._wait_news()
+
+    async def _ask_how_far(self) -> None:
+        asked, size, self._unmarked = object(), self._unmarked, 0
+        self._awaited[asked] = trio.current_time()
+        try:
+            await self._carrier.ping()
+        except Closed:
+            return  # as the writer will hear too
+        del self._awaited[asked]
+        self._unread -= size
+        self._news.set()
+
+    @property
+    def unheard_since(self) -> float | None:
+        """When the oldest ping was sent that has no pong; None where none is awaited."""
+        return next(iter(self._awaited.values()), None)
+
+    @property
+    def _is_open(self) -> bool:
+        """Has the client read nearly all?"""
+        return self._unread < WINDOW_BYTES
 
     async def _wait_news(self) -> None:
         self._news = trio.Event()
-        with trio.move_on_at(min([self._ping_at, *(each.due for each in self._ready)])):
+        dues = [each.due for each in self._ready] if self._is_open else []
+        with trio.move_on_at(min([self._ping_at, *dues])):
             await self._news.wait()
 
     def _next(self, now: float) -> list[bytes]:
@@ -106,8 +141,10 @@ class Outgoing:
             frames.append(self._replies.popleft())
             self._reply_bytes -= len(frames[-1])
             room -= len(frames[-1])
-        if room > 0 and (items := self._take_due(now, room)):
+        if room > 0 and self._is_open and (items := self._take_due(now, room)):
             frames.append(frame([item.data for item in items]))
+            self._unread += len(frames[-1])
+            self._unmarked += len(frames[-1])
         return frames
 
     def _take_due(self, now: float, room: int) -> list[Item]:

@@ -30,7 +30,6 @@ _LINGER_SECONDS: Final = 1.0
 _READ_BYTES: Final = 64 * 1024
 _MAX_REASON_BYTES: Final = 123
 _ABNORMAL: Final = 1006
-_PING: Final = b"\x89\x00"
 
 
 class Closed(Exception):
@@ -89,13 +88,14 @@ class Carrier(ABC):
             Closed: that cannot be any more.
         """
 
-    @abstractmethod
     async def ping(self) -> None:
-        """Send a ping: a client waits for the pong too, and for a server that shows in `heard_at`.
+        """Send a ping, and wait for its pong: until the other side has read what was sent before. It may be for ever.
 
         Raises:
             Closed: that cannot be any more.
         """
+        with self._told():
+            await self._socket.ping()
 
     async def aclose(self, code: int = 1000, reason: str = "", *, within: float = CLOSE_SECONDS) -> None:
         """Close it: politely for some seconds, which cannot be cancelled, then at once. Raises nothing.
@@ -136,11 +136,6 @@ class ClientCarrier(Carrier):
             for frame in frames:
                 await self._socket.send_message(frame.decode())
 
-    async def ping(self) -> None:
-        """See `Carrier`."""
-        with self._told():
-            await self._socket.ping()
-
 
 @final
 class ServerCarrier(Carrier):
@@ -157,7 +152,7 @@ class ServerCarrier(Carrier):
 
     @property
     def sending_since(self) -> float | None:
-        """When the write began that goes on now; None where none does."""
+        """When what is being written now, or a piece of it, was begun; None where nothing is."""
         return self._stream.sending_since
 
     async def receive(self) -> str:
@@ -168,17 +163,10 @@ class ServerCarrier(Carrier):
 
     async def send(self, *frames: bytes) -> None:
         """See `Carrier`; all in one write."""
-        await self._write(b"".join([part for frame in frames for part in (_head(len(frame)), frame)]))
-
-    async def ping(self) -> None:
-        """See `Carrier`."""
-        await self._write(_PING)
-
-    async def _write(self, data: bytes) -> None:
         with self._told():
             if self._socket.closed is not None:
                 raise trio_websocket.ConnectionClosed(self._socket.closed)
-            await self._stream.send_all(data)
+            await self._stream.send_all(b"".join([part for frame in frames for part in (_head(len(frame)), frame)]))
 
     async def aclose(self, code: int = 1000, reason: str = "", *, within: float = CLOSE_SECONDS) -> None:
         """See `Carrier`. It waits behind what is being written, so that it can be understood."""

@@ -5,6 +5,8 @@ from typing import Final, final
 import trio
 
 _READ_BYTES: Final = 64 * 1024
+_PIECE_BYTES: Final = 64 * 1024
+"""Each of which shows that the other side takes something."""
 
 
 @final
@@ -27,7 +29,7 @@ class Peeked(trio.abc.Stream):
         self.heard_at = trio.current_time()
         """When something came last."""
         self.sending_since: float | None = None
-        """When the write began that goes on now."""
+        """When what is being written now, or a piece of it, was begun."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """As the stream."""
@@ -45,8 +47,10 @@ class Peeked(trio.abc.Stream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """As the stream; one after the other."""
         async with self._lock:
-            self.sending_since = trio.current_time()
-            await self._stream.send_all(data)
+            whole = memoryview(data)
+            for begin in range(0, len(whole), _PIECE_BYTES):
+                self.sending_since = trio.current_time()
+                await self._stream.send_all(whole[begin : begin + _PIECE_BYTES])
             self.sending_since = None
 
     async def wait_send_all_might_not_block(self) -> None:

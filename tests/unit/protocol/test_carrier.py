@@ -131,12 +131,21 @@ async def test_a_client_that_never_answers_a_close_is_cut_off(autojump_clock: tr
         await far.send_all(b"x")
 
 
-async def test_a_ping_is_heard_of(autojump_clock: trio.testing.MockClock) -> None:
-    async with both_ends() as (carrier, _, _):
+async def test_a_ping_is_answered_when_all_before_it_is_read(autojump_clock: trio.testing.MockClock) -> None:
+    async with both_ends() as (carrier, client, _), trio.open_nursery() as nursery:
+        pong = trio.Event()
+
+        async def ping() -> None:
+            await carrier.ping()
+            pong.set()
+
+        await carrier.send(b"one", b"two", b"three")
+        nursery.start_soon(ping)
         await trio.sleep(10)
+        assert not pong.is_set()
         assert trio.current_time() - carrier.heard_at == 10
-        await carrier.ping()
-        await trio.testing.wait_all_tasks_blocked()
+        assert [await client.get_message() for _ in range(3)] == ["one", "two", "three"]
+        await pong.wait()
         assert trio.current_time() - carrier.heard_at == 0
 
 
