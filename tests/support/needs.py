@@ -13,7 +13,12 @@ from tests.support.real_cli import find_claude
 
 def find_browser() -> Path | None:
     """A Chromium that can be driven headless."""
-    return _on_path("chromium", "chromium-browser", "google-chrome")
+    return _on_path("chromium", "chromium-browser", "google-chrome") if find_driver() else None
+
+
+def find_driver() -> Path | None:
+    """What drives it."""
+    return _on_path("chromedriver")
 
 
 def find_redis() -> Path | None:
@@ -28,7 +33,7 @@ def _on_path(*names: str) -> Path | None:
 
 NEEDS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "real_cli": (find_claude, "the Claude Code CLI is not installed (`pip install claude-agent-sdk` brings one)"),
-    "browser": (find_browser, "Chromium is not installed"),
+    "browser": (find_browser, "Chromium and its driver are not installed"),
     "redis": (find_redis, "no Redis server is installed"),
 }
 """Marker -> where to look, and what to say when nothing is there."""

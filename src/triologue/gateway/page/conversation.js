@@ -60,9 +60,10 @@ export class Conversation {
     for (const turn of this.#turns.values()) this.#endLive(turn);
   }
 
-  /** Show an open request that no event has told of. */
+  /** Show an open request whose event is no longer kept, or has not come yet. */
   addPermission({ id, turn, tool, input }) {
     if (!this.#asked.has(id)) this.#ask(this.#turn(turn), id, tool, input);
+    if (this.#follows) this.#scrollToEnd();
   }
 
   /** Bring a turn into view. */
@@ -136,7 +137,7 @@ export class Conversation {
     for (const tool of turn.box.querySelectorAll('.tool[data-state="running"]')) tool.dataset.state = "stopped";
     for (const card of this.#asked.values()) if (card.turn === turn.id) card.end();
     const why = kind === "answered" ? "" : error ? error.text : (reason ?? "");
-    const took = result?.duration_ms ? `${(result.duration_ms / 1000).toFixed(1)} s` : "";
+    const took = result?.duration_ms >= 50 ? `${(result.duration_ms / 1000).toFixed(1)} s` : "";
     this.#status(turn, kind, [kind, took, cost_usd ? dollars(cost_usd) : "", brief(why, 400)].filter(Boolean).join(" · "));
   }
 
@@ -203,7 +204,7 @@ export class Conversation {
   }
 
   #ask(turn, id, tool, input) {
-    const card = new PermissionCard({ id, turn: turn.id, tool, input }, this.#actions);
+    const card = this.#asked.get(id) ?? new PermissionCard({ id, turn: turn.id, tool, input }, this.#actions);
     this.#asked.set(id, card);
     turn.entries.append(card.box);
   }

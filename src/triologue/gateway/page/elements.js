@@ -31,6 +31,9 @@ export function dollars(cost) {
   return `$${cost.toFixed(cost < 0.01 && cost > 0 ? 4 : 2)}`;
 }
 
+/** What a session waits for, without the ids that are there for programs. */
+export const reason = (waitsFor) => (waitsFor ?? "").replace(/ \((request )?[\w-]{8,}\)/g, "");
+
 /** JSON as people read it. */
 export const pretty = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 

@@ -2,7 +2,7 @@
 
 import { Connection, Lost, Refused } from "./connection.js";
 import { Conversation } from "./conversation.js";
-import { byId, dollars } from "./elements.js";
+import { byId, dollars, reason } from "./elements.js";
 import { SessionList } from "./sessions.js";
 import { Timeline } from "./timeline.js";
 
@@ -48,9 +48,13 @@ function askForToken(why) {
 }
 
 function onWelcome(frame) {
+  const isSame = frame.rights.length === rights.size && frame.rights.every((right) => rights.has(right));
   rights = new Set(frame.rights);
-  if (current) attach(current.last).then(() => timeline.note("good", "connected again"), tellError);
-  else onHash();
+  if (current && isSame) attach(current.last).then(() => timeline.note("good", "connected again"), tellError);
+  else {
+    current = null; // what may be done here is another thing now, and so are the buttons
+    onHash();
+  }
   look();
 }
 
@@ -116,7 +120,7 @@ function showState() {
   const { state } = current;
   byId("state").textContent = byId("state").dataset.state = state;
   const isBusy = ["starting", "running", "interrupting", "restarting"].includes(state);
-  byId("waits").textContent = isBusy && said?.waits_for ? `waits for ${said.waits_for}` : "";
+  byId("waits").textContent = isBusy && said?.waits_for ? `waits for ${reason(said.waits_for)}` : "";
   byId("queue").textContent = said?.waiting ? `${said.waiting} queued` : "";
   byId("cost").textContent = said?.cost_usd ? dollars(said.cost_usd) : "";
   byId("interrupt").disabled = !isBusy || !rights.has("prompt");

@@ -1,6 +1,6 @@
 /** The list of sessions: what there is, how it is, and the one that was typed. */
 
-import { byId, dollars, duration, el } from "./elements.js";
+import { byId, dollars, duration, el, reason } from "./elements.js";
 
 const SHOWN = 200;
 
@@ -68,7 +68,7 @@ export class SessionList {
     set(row.state, said.state);
     row.state.dataset.state = said.state;
     set(row.asks, said.permissions ? `asks ${said.permissions}` : "");
-    set(row.waits, said.waits_for ?? "");
+    set(row.waits, reason(said.waits_for));
     set(row.queue, said.waiting ? `${said.waiting} queued` : "");
     set(row.age, said.age === null ? "" : duration(said.age));
     set(row.cost, said.cost_usd ? dollars(said.cost_usd) : "");
@@ -85,7 +85,8 @@ export class SessionList {
       "button",
       { type: "button", className: "row", title: key, onclick: () => this.#open(key) },
       el("span", { className: "key", textContent: key }),
-      row.asks, row.age, row.state, row.queue, row.cost, row.waits,
+      row.asks, row.age,
+      el("span", { className: "about" }, row.state, row.queue, row.cost, row.waits),
     );
     row.item = el("li", {}, row.button);
     return row;
@@ -93,7 +94,8 @@ export class SessionList {
 
   #newRow(key) {
     const button = el("button", { type: "button", className: "row new", onclick: () => this.#open(key) });
-    button.append(el("span", { className: "key", textContent: key }), el("span", { textContent: "begin a new session" }));
+    const about = el("span", { className: "about", textContent: "Begin a new session" });
+    button.append(el("span", { className: "key", textContent: key }), about);
     return el("li", {}, button);
   }
 

@@ -13,7 +13,7 @@ const LINES = {
   "#turn_ended": ({ kind, cost_usd, reason, error }) => [
     kind === "answered" || kind === "merged" ? "good" : kind === "failed" || kind === "lost" ? "bad" : "warn",
     kind,
-    [cost_usd ? dollars(cost_usd) : "", error ? brief(error.text, 120) : brief(reason ?? "")].filter(Boolean).join(" · "),
+    [cost_usd ? dollars(cost_usd) : "", kind === "answered" ? "" : brief(error?.text ?? reason ?? "")].filter(Boolean).join(" · "),
   ],
   "#state_changed": ({ state, reason }) => [state === "failed" ? "bad" : "", state, brief(reason ?? "")],
   "#permission_asked": ({ request }) => ["warn", "asks", request.display_name ?? request.tool_name],
