@@ -23,6 +23,7 @@ from triologue.cli.doctor import examine
 from triologue.cli.interrupting import until_interrupted
 from triologue.cli.ps import PsRequest, show_running
 from triologue.cli.run import Form, RunRequest, run_prompt
+from triologue.cli.serving import serve, tokens
 from triologue.cli.sessions.commands import sessions
 from triologue.cli.top import SORTS, TopRequest, watch_running
 from triologue.options import Options
@@ -260,3 +261,5 @@ def _wish(command: str, agent: str, said: dict[str, Any], *, include_partial_mes
 
 
 triologue.add_command(sessions)
+triologue.add_command(serve)
+triologue.add_command(tokens)

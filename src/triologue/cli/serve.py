@@ -1,0 +1,127 @@
+"""`triologue serve`: sessions for other programs, and a page to watch them, until a signal ends it."""
+
+import logging
+import signal
+import ssl
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+from msgspec import Struct
+
+from triologue.cli.choosing import make_agent
+from triologue.cli.database import open_database
+from triologue.cli.endings import ExitCode
+from triologue.cli.interrupting import draining_on
+from triologue.errors import InvalidOption
+from triologue.gateway import open_gateway
+from triologue.manager import PermissionRequest, open_manager
+from triologue.options import Options
+from triologue.ports import SessionStore
+from triologue.stores import SqliteStore
+
+
+class ServeRequest(Struct, frozen=True, kw_only=True):
+    """What the command line says."""
+
+    agent: str
+    host: str
+    port: int
+    store: Path | None
+    """None: the database of the commands."""
+    is_in_memory: bool
+    """Nothing is kept."""
+    tokens: Path | None
+    certificate: Path | None
+    key: Path | None
+    """Of the certificate; None: it is in the same file."""
+    origins: tuple[str, ...]
+    is_insecure: bool
+    options: Options
+
+
+async def serve(request: ServeRequest) -> ExitCode:
+    """Serve until SIGTERM or SIGINT; then what runs may end within the deadline, and a second signal interrupts it.
+
+    Raises:
+        TriologueError: it cannot be served like this.
+    """
+    _log_to_stderr()
+    tls = _tls(request.certificate, request.key)
+    agent = make_agent(request.agent, is_paced=True)
+    async with draining_on(signal.SIGTERM, signal.SIGINT) as drain, _store(request) as store:
+        async with open_manager(
+            agent, options=request.options, store=store, on_permission=_wait_for_a_client
+        ) as drain.manager:
+            try:
+                async with open_gateway(
+                    drain.manager,
+                    host=request.host,
+                    port=request.port,
+                    tokens=request.tokens,
+                    tls=tls,
+                    origins=request.origins,
+                    insecure=request.is_insecure,
+                ) as gateway:
+                    _greet(gateway.url, request)
+                    await drain.manager.recover()
+                    await trio.sleep_forever()
+            except OSError as error:
+                raise InvalidOption(
+                    f"cannot listen on {request.host!r}, port {request.port}: {_reason(error)}; choose another with --port"
+                ) from error
+    if drain.code is None:
+        return ExitCode.FAILED
+    sys.stderr.write("triologue: ended as asked; nothing of it is left running\n")
+    return ExitCode.OK
+
+
+def _wait_for_a_client(request: PermissionRequest) -> None:
+    """Whoever may approve answers it, now or later; a manager with somebody to ask has its agents ask."""
+
+
+@asynccontextmanager
+async def _store(request: ServeRequest) -> AsyncGenerator[SessionStore | None]:
+    if request.is_in_memory:
+        yield None
+        return
+    async with SqliteStore(request.store) if request.store is not None else open_database() as store:
+        yield store
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (OSError, ValueError) as error:  # ssl's are some of the former
+        names = f"--tls-cert {certificate}" + (f" and --tls-key {key}" if key is not None else "")
+        raise InvalidOption(f"{names} are no certificate with its key in PEM: {_reason(error)}") from error
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted, and nobody is here to type its password")
+
+
+def _greet(url: str, request: ServeRequest) -> None:
+    page = url.replace("ws", "http", 1)
+    who = (
+        f"tokens of {request.tokens}" if request.tokens is not None else "no tokens: whoever connects may do everything"
+    )
+    sys.stdout.write(f"{page}/  ({request.agent}; {who}; Ctrl-C ends it)\n")
+    sys.stdout.flush()
+
+
+def _reason(error: Exception) -> str:
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or " ".join(str(error).split())
+
+
+def _log_to_stderr() -> None:
+    """What goes wrong while nobody looks: a service has a journal."""
+    logging.basicConfig(level=logging.WARNING, format="triologue: %(levelname)s: %(message)s")
