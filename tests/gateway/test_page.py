@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from selenium.webdriver.common.keys import Keys
 
 import triologue as tri
-from tests.support.browser import Keys, Page, open_page
+from tests.support.browser import Page, open_page
 from triologue.agents import Embedded
 from triologue.engine import OfflineModel
 from triologue.gateway import open_gateway

@@ -91,7 +91,7 @@ class Page:
 
     async def complaints(self) -> list[str]:
         """What the browser has to say of errors and of what the policy forbids."""
-        said = await self._run(lambda: self._driver.get_log("browser"))
+        said = await self._run(lambda: self._driver.get_log("browser"))  # type: ignore[no-untyped-call]
         return [each["message"] for each in said if each["level"] in ("SEVERE", "WARNING")]
 
     def _find(self, selector: str) -> list[WebElement]:

@@ -15,6 +15,7 @@ import trio
 from click.core import ParameterSource
 
 from triologue.agents import DEFAULT_AGENT
+from triologue.cli.agent_option import agent_option, agent_type
 from triologue.cli.chat import hold_chat
 from triologue.cli.choosing import AGENTS, Wish
 from triologue.cli.console import new_console
@@ -29,8 +30,6 @@ from triologue.cli.top import SORTS, TopRequest, watch_running
 from triologue.options import Options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-agent_type = click.Choice(list(AGENTS))
 
 
 class Seconds(click.FloatRange):
@@ -54,19 +53,6 @@ Exit code:
   124  --timeout passed
   130  interrupted by Ctrl-C
 """  # click keeps the line ends of a paragraph that begins with a backspace
-
-
-def agent_option(command: Command) -> Command:
-    """`--agent`, for commands that talk to whatever the user works with."""
-    return click.option(
-        "--agent",
-        type=agent_type,
-        default=DEFAULT_AGENT,
-        envvar="TRIOLOGUE_AGENT",
-        show_default=True,
-        show_envvar=True,
-        help="Who answers: a vendor's CLI, or the built-in agent with its offline model.",
-    )(command)
 
 
 def conversation_options(command: Command) -> Command:

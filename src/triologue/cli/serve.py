@@ -17,7 +17,7 @@ from triologue.cli.endings import ExitCode
 from triologue.cli.interrupting import draining_on
 from triologue.errors import InvalidOption
 from triologue.gateway import open_gateway
-from triologue.manager import PermissionRequest, open_manager
+from triologue.manager import PermissionRequest, SessionManager, open_manager
 from triologue.options import Options
 from triologue.ports import SessionStore
 from triologue.stores import SqliteStore
@@ -55,27 +55,29 @@ async def serve(request: ServeRequest) -> ExitCode:
         async with open_manager(
             agent, options=request.options, store=store, on_permission=_wait_for_a_client
         ) as drain.manager:
-            try:
-                async with open_gateway(
-                    drain.manager,
-                    host=request.host,
-                    port=request.port,
-                    tokens=request.tokens,
-                    tls=tls,
-                    origins=request.origins,
-                    insecure=request.is_insecure,
-                ) as gateway:
-                    _greet(gateway.url, request)
-                    await drain.manager.recover()
-                    await trio.sleep_forever()
-            except OSError as error:
-                raise InvalidOption(
-                    f"cannot listen on {request.host!r}, port {request.port}: {_reason(error)}; choose another with --port"
-                ) from error
-    if drain.code is None:
-        return ExitCode.FAILED
+            await _lend(drain.manager, request, tls)
     sys.stderr.write("triologue: ended as asked; nothing of it is left running\n")
     return ExitCode.OK
+
+
+async def _lend(manager: SessionManager, request: ServeRequest, tls: ssl.SSLContext | None) -> None:
+    """Until the manager has drained, which cancels this."""
+    try:
+        async with open_gateway(
+            manager,
+            host=request.host,
+            port=request.port,
+            tokens=request.tokens,
+            tls=tls,
+            origins=request.origins,
+            insecure=request.is_insecure,
+        ) as gateway:
+            _greet(gateway.url, request)
+            await manager.recover()
+            await trio.sleep_forever()
+    except OSError as error:
+        where = f"{request.host!r}, port {request.port}"
+        raise InvalidOption(f"cannot listen on {where}: {_reason(error)}; name another with --host, --port") from error
 
 
 def _wait_for_a_client(request: PermissionRequest) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 import click
 import trio
 
-from triologue.cli.choosing import AGENTS
+from triologue.cli.agent_option import agent_option
 from triologue.cli.console import new_console
 from triologue.cli.sessions.commands import Span
 from triologue.options import Options
@@ -32,15 +32,7 @@ def _refuse_without_extra() -> None:
 
 
 @click.command(short_help="Lend sessions to other programs, with a page to watch them.")
-@click.option(
-    "--agent",
-    type=click.Choice(list(AGENTS)),
-    default="claude-code",
-    envvar="TRIOLOGUE_AGENT",
-    show_default=True,
-    show_envvar=True,
-    help="Who answers.",
-)
+@agent_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0: any that is free.")
 @click.option(

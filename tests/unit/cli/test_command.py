@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from triologue.cli.main import main
+from triologue.cli.serving import tokens
 from triologue.cli.sessions.commands import sessions
 
 
@@ -156,10 +157,14 @@ def test_doctor_says_what_is_missing(
     assert main(["doctor", "embedded"]) == 0
 
 
-KEPT = [f"sessions {name}" for name in sessions.commands]
+GROUPS = [
+    name
+    for group in (sessions, tokens)
+    for name in (group.name or "", *(f"{group.name} {each}" for each in group.commands))
+]
 
 
-@pytest.mark.parametrize("name", ["", "demo", "chat", "run", "doctor", "ps", "top", "sessions", *KEPT])
+@pytest.mark.parametrize("name", ["", "demo", "chat", "run", "doctor", "ps", "top", "serve", *GROUPS])
 def test_help_fits_a_terminal(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*name.split(), "--help"]) == 0
     printed = capsys.readouterr().out

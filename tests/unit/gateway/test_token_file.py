@@ -5,11 +5,11 @@ from pathlib import Path
 import msgspec
 import pytest
 import trio
-from trio.testing import MockClock
 
 from triologue.errors import InvalidOption, StoreError
 from triologue.gateway.token_file import TokenFile
 from triologue.gateway.tokens import id_of
+from triologue.testing import run_virtual
 
 
 @pytest.fixture
@@ -102,39 +102,47 @@ def test_what_is_no_file(path: Path) -> None:
         TokenFile(path)
 
 
-async def test_a_change_on_disk_is_heard_of(path: Path, autojump_clock: MockClock) -> None:
+def test_a_change_on_disk_is_heard_of(path: Path) -> None:
     command = TokenFile(path, create=True)
     token = command.add("phone")
     served = TokenFile(path)
     heard: list[bool] = []
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(served.watch, lambda: heard.append(served.check(token, 0.0) is not None))
-        await trio.sleep(3.5)
-        assert heard == [], "nothing has changed"
-        command.revoke(token)
-        await trio.sleep(1.5)
-        assert heard == [False]
-        served.revoke(id_of(served.add("other")))
-        await trio.sleep(1.5)
-        assert heard == [False, False], "one's own changes are told too"
-        nursery.cancel_scope.cancel()
+
+    async def story() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.watch, lambda: heard.append(served.check(token, 0.0) is not None))
+            await trio.sleep(3.5)
+            assert heard == [], "nothing has changed"
+            command.revoke(token)
+            await trio.sleep(1.5)
+            assert heard == [False]
+            served.revoke(id_of(served.add("other")))
+            await trio.sleep(1.5)
+            assert heard == [False, False], "one's own changes are told too"
+            nursery.cancel_scope.cancel()
+
+    run_virtual(story)
 
 
-async def test_a_file_that_goes_bad_changes_nothing_and_one_that_goes_lets_nobody_in(
-    path: Path, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+def test_a_file_that_goes_bad_changes_nothing_and_one_that_goes_lets_nobody_in(
+    path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = TokenFile(path, create=True).add("phone")
     served = TokenFile(path)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(served.watch, lambda: None)
-        await trio.sleep(0.5)
-        path.write_bytes(b"{")
-        await trio.sleep(3)
-        assert served.check(token, 0.0) is not None
-        path.unlink()
-        await trio.sleep(3)
-        assert served.check(token, 0.0) is None
-        nursery.cancel_scope.cancel()
+
+    async def story() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.watch, lambda: None)
+            await trio.sleep(0.5)
+            path.write_bytes(b"{")
+            await trio.sleep(3)
+            assert served.check(token, 0.0) is not None
+            path.unlink()
+            await trio.sleep(3)
+            assert served.check(token, 0.0) is None
+            nursery.cancel_scope.cancel()
+
+    run_virtual(story)
     said = [record.getMessage() for record in caplog.records]
     assert [line.partition(":")[0] for line in said] == [
         "the tokens stay as they were",
