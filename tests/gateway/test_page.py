@@ -164,6 +164,33 @@ async def test_it_comes_back_after_the_gateway_was_away(page: Page) -> None:
     assert [line for line in complaints if "WebSocket connection to" not in line] == []
 
 
+async def test_a_manager_that_kept_nothing_begins_anew(page: Page) -> None:
+    port = 0
+    for word, times in (("one", 3), ("two", 1)):
+        async with open_stage() as manager, open_gateway(manager, port=port) as gateway:
+            if not port:
+                port = gateway.port
+                await page.open(address(port, "a"))
+            for _ in range(times):
+                await answered(manager, "a", f"Say {word}")
+            await page.see(".said", word, times=times)
+            assert await page.texts(".said") == [word] * times
+        await page.see("#link", "reconnecting")
+
+
+async def test_a_long_history_is_shown_from_its_end(page: Page) -> None:
+    async with open_stage() as manager, open_gateway(manager, port=0) as gateway:
+        for number in range(100):
+            await answered(manager, "a", f"Say {number}")
+        await page.open(address(gateway.port, "a"))
+        await page.see(".said", "99")
+        assert "0" not in await page.texts(".said")
+        await page.click(".log .button.note")
+        await page.see(".said", times=100)
+        await answered(manager, "a", "Say more")
+        assert (await page.see(".said", "more"))[-1] == "more"
+
+
 async def test_markup_stays_text(page: Page) -> None:
     async with open_stage() as manager, open_gateway(manager, port=0) as gateway:
         key = f"a/{MARKUP}"

@@ -29,7 +29,7 @@ export class Connection {
   #pending = new Map();
   #listeners;
 
-  /** Listeners: `state(name, detail)`, `welcome(frame)`, `events(list)`. */
+  /** Listeners: `state(name, detail)`, `welcome(frame)`, `events(list)`, `detached(frame)`. */
   constructor(listeners) {
     this.#listeners = listeners;
     setInterval(() => this.#look(), PING_EVERY);
@@ -83,6 +83,8 @@ export class Connection {
       this.#listeners.events(frame.events);
     } else if (frame.type === "welcome") {
       this.#welcome(frame);
+    } else if (frame.type === "detached") {
+      this.#listeners.detached(frame);
     } else {
       const asked = this.#pending.get(frame.re);
       this.#pending.delete(frame.re);

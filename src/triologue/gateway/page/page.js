@@ -12,10 +12,10 @@ const LOOK_EVERY = 2000; // milliseconds between two looks at the sessions
 const LOOK_AT_MANY = 8000;
 
 let rights = new Set();
-let current = null; // { key, last, state }
+let current = null; // { key, last, state, isAttached, liveFrom, isLive }
 let looking = 0;
 
-const connection = new Connection({ state: onLink, welcome: onWelcome, events: onEvents });
+const connection = new Connection({ state: onLink, welcome: onWelcome, events: onEvents, detached: onDetached });
 const list = new SessionList((key) => (location.hash = encodeURIComponent(key)));
 const conversation = new Conversation({
   may: (right) => rights.has(right),
@@ -50,7 +50,7 @@ function askForToken(why) {
 function onWelcome(frame) {
   const isSame = frame.rights.length === rights.size && frame.rights.every((right) => rights.has(right));
   rights = new Set(frame.rights);
-  if (current && isSame) attach(current.last).then(() => timeline.note("good", "connected again"), tellError);
+  if (current && isSame) resume();
   else {
     current = null; // what may be done here is another thing now, and so are the buttons
     onHash();
@@ -59,7 +59,8 @@ function onWelcome(frame) {
 }
 
 function onEvents(events) {
-  const mine = events.filter(({ key, seq }) => key === current?.key && (seq === null || seq > current.last));
+  if (!current?.isAttached) return; // they are of an attachment that another one takes the place of
+  const mine = events.filter(({ key, seq }) => key === current.key && (seq === null || seq > current.last));
   if (!mine.length) return;
   for (const event of mine) {
     current.last = event.seq ?? (event.kind === "#gap" ? event.message.last : current.last);
@@ -71,44 +72,58 @@ function onEvents(events) {
   showState();
 }
 
+function onDetached({ key, message }) {
+  if (key !== current?.key) return;
+  conversation.note(`${message}. Try again`, () => tell(attach(current.last)));
+}
+
 // One session.
 
 async function open(key) {
   if (current?.key === key) return;
   if (current) connection.request({ type: "detach", key: current.key }).catch(() => {});
-  const known = list.get(key);
-  const after = Math.max(0, (known?.last ?? 0) - HISTORY);
-  current = { key, last: after, state: known?.state ?? "new", liveFrom: 0, isLive: false };
+  current = { key, last: null, state: list.get(key)?.state ?? "new", isAttached: false, liveFrom: 0, isLive: false };
   byId("title").textContent = key;
   for (const id of ["head", "compose"]) byId(id).hidden = false;
   byId("prompt").disabled = !rights.has("prompt");
   timeline.clear();
-  conversation.clear(known?.last ? "…" : "Nothing was said yet.");
-  if (after > 0) conversation.note("Show all from the beginning", () => again(key));
+  conversation.clear("…");
   list.choose(key);
   showState();
-  await tell(attach(after));
+  await tell(begin());
 }
 
-/** The same session from its beginning. */
-function again(key) {
-  Object.assign(current, { last: 0, isLive: false });
-  timeline.clear();
-  conversation.clear("…");
-  return tell(attach(0, key));
+/** The newest events of the session that was just opened. */
+async function begin() {
+  const { key } = current;
+  const { last } = await connection.request({ type: "attach", key });
+  if (current?.key !== key) return;
+  const after = Math.max(0, last - HISTORY);
+  if (after > 0) conversation.note("Show all from the beginning", () => tell(attach(0)));
+  await attach(after);
 }
 
+/** The connection is there again. */
+async function resume() {
+  await tell(current.last === null ? begin() : attach(current.last));
+  timeline.note("good", "connected again");
+}
+
+/** Its events after this one. A reply comes before the events that follow it. */
 async function attach(after) {
   const { key } = current;
-  const attached = await connection.request({ type: "attach", key, after, coalesce_ms: 30 });
+  current.isAttached = false;
+  const { state, last } = await connection.request({ type: "attach", key, after, coalesce_ms: 30 });
   if (current?.key !== key) return;
-  Object.assign(current, { state: attached.state, liveFrom: attached.last, isLive: attached.last <= current.last });
-  if (attached.last < after) {
-    timeline.note("warn", "the log began anew");
-    await again(key);
-    return;
+  const isAnew = last < after; // nothing was kept of it, and it has begun again
+  if (isAnew || after < (current.last ?? 0)) {
+    timeline.clear();
+    conversation.clear("…");
   }
+  after = isAnew ? 0 : after;
+  Object.assign(current, { state, last: after, liveFrom: last, isLive: last <= after, isAttached: true });
   showState();
+  if (last === 0) conversation.clear("Nothing was said yet.");
   const open = await connection.request({ type: "permissions" });
   for (const asked of open.permissions) if (asked.key === key && current?.key === key) conversation.addPermission(asked);
   showState();
