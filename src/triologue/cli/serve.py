@@ -17,7 +17,7 @@ from triologue.cli.endings import ExitCode
 from triologue.cli.interrupting import draining_on
 from triologue.errors import InvalidOption
 from triologue.gateway import open_gateway
-from triologue.manager import PermissionRequest, SessionManager, open_manager
+from triologue.manager import SessionManager, open_manager
 from triologue.options import Options
 from triologue.ports import SessionStore
 from triologue.stores import SqliteStore
@@ -52,9 +52,7 @@ async def serve(request: ServeRequest) -> ExitCode:
     tls = _tls(request.certificate, request.key)
     agent = make_agent(request.agent, is_paced=True)
     async with draining_on(signal.SIGTERM, signal.SIGINT) as drain, _store(request) as store:
-        async with open_manager(
-            agent, options=request.options, store=store, on_permission=_wait_for_a_client
-        ) as drain.manager:
+        async with open_manager(agent, options=request.options, store=store) as drain.manager:
             await _lend(drain.manager, request, tls)
     sys.stderr.write("triologue: ended as asked; nothing of it is left running\n")
     return ExitCode.OK
@@ -78,10 +76,6 @@ async def _lend(manager: SessionManager, request: ServeRequest, tls: ssl.SSLCont
     except OSError as error:
         where = f"{request.host!r}, port {request.port}"
         raise InvalidOption(f"cannot listen on {where}: {_reason(error)}; name another with --host, --port") from error
-
-
-def _wait_for_a_client(request: PermissionRequest) -> None:
-    """Whoever may approve answers it, now or later; a manager with somebody to ask has its agents ask."""
 
 
 @asynccontextmanager

@@ -71,6 +71,7 @@ def serve(**said: Any) -> int:
         model=said["model"],
         permission_mode=said["permission_mode"],
         include_partial_messages=True,
+        permission_prompt_tool_name="stdio",  # agents ask, and whoever may approve finds the request
     )
     request = ServeRequest(
         agent=said["agent"],
