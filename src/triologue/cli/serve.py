@@ -42,7 +42,7 @@ class ServeRequest(Struct, frozen=True, kw_only=True):
     options: Options
 
 
-async def serve(request: ServeRequest) -> ExitCode:
+async def serve_sessions(request: ServeRequest) -> ExitCode:
     """Serve until SIGTERM or SIGINT; then what runs may end within the deadline, and a second signal interrupts it.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -11,11 +10,11 @@ import trio
 
 from triologue.cli.agent_option import agent_option
 from triologue.cli.console import new_console
+from triologue.cli.serve import ServeRequest, serve_sessions
 from triologue.cli.sessions.commands import Span
+from triologue.cli.tokens import add_token, list_tokens, revoke_token
 from triologue.options import Options
 from triologue.protocol.told import Right
-
-MISSING_EXTRA = "the gateway needs its extra, install it with: pip install 'triologue[cli,gateway]'"
 
 file_type = click.Path(dir_okay=False, path_type=Path)
 tokens_option = click.option(
@@ -24,11 +23,6 @@ tokens_option = click.option(
     metavar="FILE",
     help="The file with the tokens.  [default: tokens.json in the data folder]",
 )
-
-
-def _refuse_without_extra() -> None:
-    if any(find_spec(name) is None for name in ("h11", "prometheus_client", "trio_websocket")):
-        raise click.UsageError(MISSING_EXTRA)
 
 
 @click.command(short_help="Lend sessions to other programs, with a page to watch them.")
@@ -59,13 +53,10 @@ def serve(**said: Any) -> int:
 
     Exit code: 0 when a signal ended it; 2 when it cannot be served like this.
     """
-    _refuse_without_extra()
     if said["store"] and said["memory"]:
         raise click.UsageError("--store and --memory are two answers to one question; give one of them")
     if said["tls_key"] and not said["tls_cert"]:
         raise click.UsageError("--tls-key is of a certificate; add --tls-cert FILE")
-    from triologue.cli.serve import ServeRequest, serve as run
-
     options = Options(
         cwd=said["cwd"],
         model=said["model"],
@@ -86,7 +77,7 @@ def serve(**said: Any) -> int:
         is_insecure=said["insecure"],
         options=options,
     )
-    return trio.run(run, request)
+    return trio.run(serve_sessions, request)
 
 
 @click.group(short_help="Say who may use a gateway.")
@@ -98,7 +89,6 @@ def tokens() -> None:
 
     Exit code: 0; 1 when there is no such token, or the file cannot be used; 2 when the command line cannot be.
     """
-    _refuse_without_extra()
 
 
 @tokens.command(short_help="Make a token, and print it.")
@@ -121,8 +111,6 @@ def add(name: str, rights: tuple[str, ...], prefix: str, span: float | None, tok
     Rights: watch (list and follow sessions), prompt (prompts, interrupts, forks), approve (answer permission requests),
     admin (settings, close, delete). None of them holds another.
     """
-    from triologue.cli.tokens import add_token
-
     return add_token(tokens, name, rights=cast("tuple[Right, ...]", rights), prefix=prefix, span=span)
 
 
@@ -131,8 +119,6 @@ def add(name: str, rights: tuple[str, ...], prefix: str, span: float | None, tok
 @click.option("--json", is_flag=True, help="Print JSON.")
 def list_(tokens: Path | None, json: bool) -> int:
     """List the tokens and what they allow; no secret is in it."""
-    from triologue.cli.tokens import list_tokens
-
     return list_tokens(tokens, new_console(), json=json)
 
 
@@ -141,6 +127,4 @@ def list_(tokens: Path | None, json: bool) -> int:
 @tokens_option
 def revoke(id: str, tokens: Path | None) -> int:
     """Make the token with this ID invalid, as `list` shows it; a gateway that runs closes its connections."""
-    from triologue.cli.tokens import revoke_token
-
     return revoke_token(tokens, id)
