@@ -1,7 +1,10 @@
 """The page in a real browser: what a person sees of sessions, and does with them."""
 
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -260,6 +263,46 @@ async def test_a_token_is_asked_for_and_says_what_may_be_done(page: Page) -> Non
         await page.see(".said", "more")
         assert full not in await page.script("return location.href")
         assert await page.script("return [localStorage.length, document.cookie]") == [0, ""]
+
+
+async def test_a_token_that_may_not_watch_and_an_address_that_is_none(page: Page) -> None:
+    tokens = MemoryTokens()
+    async with open_stage() as manager, open_gateway(manager, port=0, tokens=tokens) as gateway:
+        await page.open(address(gateway.port, "%zz"))
+        await page.type("#token", tokens.add("bot", rights=["prompt"]))
+        await page.see("#more", "This token may not watch")
+        assert await page.complaints() == []
+
+
+async def test_it_continues_when_the_server_was_killed(page: Page, tmp_path: Path) -> None:
+    store = str(tmp_path / "sessions.db")
+    with open_server("--store", store) as (server, port):
+        await page.open(address(port, "a"))
+        await page.type("#prompt", "Say one")
+        await page.see(".ending", "answered")
+        await page.type("#prompt", "Count to 10000")
+        await page.type("#prompt", "Say two")
+        await page.see(".live", "1 2 3")
+        server.kill()
+    await page.see("#link", "reconnecting")
+    with open_server("--store", store, port=port):
+        await page.see(".said", "two")
+        await page.see("#state", "idle")
+        assert [text.split()[0] for text in await page.texts(".ending")] == ["answered", "lost", "answered"]
+        assert await page.texts(".asked") == ["Say one", "Count to 10000", "Say two"]
+        assert await page.texts(".live") == []
+
+
+@contextmanager
+def open_server(*arguments: str, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`triologue serve`, and its port."""
+    program = [sys.executable, "-m", "triologue.cli", "serve", "--agent", "embedded", "--port", str(port), *arguments]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, int(process.stdout.readline().partition("/  ")[0].rpartition(":")[2])
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])

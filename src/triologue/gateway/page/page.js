@@ -55,7 +55,8 @@ function onWelcome(frame) {
     current = null; // what may be done here is another thing now, and so are the buttons
     onHash();
   }
-  look();
+  if (rights.has("watch")) look();
+  else list.refuse("This token may not watch, so there is nothing to show.");
 }
 
 function onEvents(events) {
@@ -221,13 +222,22 @@ function grow() {
 }
 
 function onHash() {
-  const key = decodeURIComponent(location.hash.slice(1));
-  if (!key) {
+  const key = keyOf(location.hash.slice(1));
+  if (!key || !rights.has("watch")) {
     show("sessions");
     return;
   }
   show("session");
+  if (!document.activeElement?.checkVisibility()) byId("log").focus({ preventScroll: true }); // its pane is gone
   open(key);
+}
+
+function keyOf(hash) {
+  try {
+    return decodeURIComponent(hash);
+  } catch {
+    return ""; // somebody has typed it
+  }
 }
 
 function onKey(event) {

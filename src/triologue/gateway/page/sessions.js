@@ -28,6 +28,12 @@ export class SessionList {
     this.#render();
   }
 
+  /** There is nothing to show, for this reason. */
+  refuse(text) {
+    this.show([], true);
+    byId("more").textContent = text;
+  }
+
   /** Mark this one as chosen. */
   choose(key) {
     this.#current = key;
