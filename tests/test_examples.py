@@ -23,8 +23,8 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 WITH_OWN_AGENT = {"limits", "permissions", "tenants", "tools"}
 # Those that the default suite runs on the real CLI too; the slow one runs all.
 SOON_ON_CLAUDE = {"bot", "permissions", "quickstart"}
-# They wait for a disk, of which the virtual clock knows nothing.
-ON_REAL_TIME = {"durable", "one_shot_kept"}
+# They wait for a disk or a socket, of which the virtual clock knows nothing.
+ON_REAL_TIME = {"durable", "gateway_serve", "one_shot_kept"}
 # Abandoning a query is what it shows, and Python warns of that.
 WARNS = {"own_generator"}
 
@@ -70,6 +70,12 @@ ON_EMBEDDED = {
         I will remember that you like tea.
         You like tea.
         closed
+    """,
+    "gateway_serve": """
+        I will remember that you like Python.
+        /: HTTP/1.1 200 OK
+        /healthz: HTTP/1.1 200 OK
+        /metrics: HTTP/1.1 401 Unauthorized
     """,
     "hooks": """
         UserPromptSubmit: Call mcp__desk__add(a=1, b=1)
@@ -247,6 +253,12 @@ ON_CLAUDE = {
         echo[1]: Remember: I like tea
         echo[2]: Remember: I like tea | What do I like?
         closed
+    """,
+    "gateway_serve": """
+        echo[1]: Remember: I like Python
+        /: HTTP/1.1 200 OK
+        /healthz: HTTP/1.1 200 OK
+        /metrics: HTTP/1.1 401 Unauthorized
     """,
     "hooks": """
         UserPromptSubmit: [[tool mcp__desk__add {"a": 1, "b": 1}]][[results]]

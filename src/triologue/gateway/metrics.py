@@ -77,6 +77,7 @@ def _of_gateway(said: GatewayStatistics) -> Iterator[Metric]:
     yield _gauge("triologue_gateway_connections", "Clients that have said hello.", said.connections)
     yield _gauge("triologue_gateway_handshakes", "Clients that have not yet.", said.handshakes)
     yield _gauge("triologue_gateway_viewers", "Attached sessions, of all connections together.", said.viewers)
+    yield _gauge("triologue_gateway_waiting_bytes", "Events that wait to be sent.", said.waiting_bytes)
     yield _counter("triologue_gateway_accepted", "Connections so far.", said.accepted)
     yield _counter("triologue_gateway_refused", "Connections that were let go at once.", said.refused)
     yield _counter("triologue_gateway_requests", "Frames that asked for something.", said.requests)
