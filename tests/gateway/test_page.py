@@ -179,6 +179,19 @@ async def test_a_manager_that_kept_nothing_begins_anew(page: Page) -> None:
         await page.see("#link", "reconnecting")
 
 
+async def test_a_session_that_is_deleted_can_be_begun_again(page: Page) -> None:
+    async with open_stage() as manager, open_gateway(manager, port=0) as gateway:
+        await answered(manager, "a", "Say one")
+        await page.open(address(gateway.port, "a"))
+        await page.see(".said", "one")
+        await manager.delete("a")
+        await page.click(".log button.note")
+        await page.type("#prompt", "Say two")
+        await page.see(".said", "two")
+        assert await page.texts(".said") == ["two"]
+        assert await page.complaints() == []
+
+
 async def test_a_long_history_is_shown_from_its_end(page: Page) -> None:
     async with open_stage() as manager, open_gateway(manager, port=0) as gateway:
         for number in range(100):
