@@ -1,13 +1,13 @@
 """A session, as its callers hold it: a handle that any task may use."""
 
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any, final
 
 import trio
 
 from triologue.actors import Conversation, Cursor, OnMissing, ResumeOutcome, Turn
 from triologue.errors import InvalidOption, brief
+from triologue.manager.asking import Asking
 from triologue.manager.controls import Controls, checked_request, local_and_declared
 from triologue.manager.directory import Directory, SessionStatistics
 from triologue.manager.intake import Intake, TurnBlock
@@ -24,12 +24,10 @@ from triologue.messages import (
     ServerInfo,
     SessionState,
 )
-from triologue.options import Options, Overlap, check_kinds, without_identity
+from triologue.options import Options, Overlap, without_identity
 from triologue.ports import Agent
 from triologue.session import inputs as on
 from triologue.wire import read_reply
-
-_HAS_AGENT: tuple[SessionState, ...] = ("idle", "running", "interrupting")
 
 
 @final
@@ -55,6 +53,7 @@ class Session(Controls):
         self._wanted = options
         self._known = known
         self._intake = Intake(directory, key, self._conversation, overlap)
+        self._asking = Asking(directory, key, self._conversation, self._intake)
         self._reading = Reading(directory, key, self._conversation)
 
     def __repr__(self) -> str:
@@ -259,7 +258,7 @@ class Session(Controls):
         Raises:
             AgentProtocolError: the agent refused it.
         """
-        await self._change("model", model)
+        await self._asking.change("model", model)
 
     async def set_permission_mode(self, mode: str | None) -> None:
         """Use this permission mode from now on, also after a restart.
@@ -269,11 +268,11 @@ class Session(Controls):
         Raises:
             AgentProtocolError, InvalidOption: the agent refused it, or would.
         """
-        await self._change("permission_mode", mode)
+        await self._asking.change("permission_mode", mode)
 
     async def control(self, request: Request | dict[str, Any]) -> dict[str, Any]:
         """Ask anything of the agent; see `Controls.control`."""
-        return await self._request(checked_request(request))
+        return await self._asking.request(checked_request(request))
 
     async def set_mcp_servers(self, servers: dict[str, Any]) -> McpSetServersResult:
         """Replace the MCP servers that were added this way; see `Controls.set_mcp_servers`."""
@@ -283,7 +282,7 @@ class Session(Controls):
         actor = self._registry.awake(self._key)
         service = actor.service if actor is not None else None
         before = service.add_servers(local) if service is not None else frozenset[str]()
-        result = read_reply(McpSetServersResult, await self._request(request))
+        result = read_reply(McpSetServersResult, await self._asking.request(request))
         if service is not None:  # not earlier: an agent that refuses goes on with what it had
             service.remove_servers(before - local.keys())
         return result
@@ -291,7 +290,7 @@ class Session(Controls):
     async def get_server_info(self) -> ServerInfo:
         """What the agent told of itself when it started; one that sleeps is started."""
         if (actor := self._registry.awake(self._key)) is None or not actor.session.link.was_greeted:
-            await self._request(McpStatus())  # every agent answers it, and it changes nothing
+            await self._asking.request(McpStatus())  # every agent answers it, and it changes nothing
             actor = self._registry.awake(self._key)
         else:
             await trio.lowlevel.checkpoint()
@@ -318,7 +317,7 @@ class Session(Controls):
             await trio.lowlevel.checkpoint()
             return
         with self._intake.waiting():
-            await self._leave(on.Rest)
+            await self._asking.leave(on.Rest)
         await self._registry.wait_put_back(conversation)
 
     async def close(self) -> None:
@@ -326,7 +325,7 @@ class Session(Controls):
 
         The conversation is kept; the next message wakes it.
         """
-        await self._leave(on.Leave)
+        await self._asking.leave(on.Leave)
 
     # For the faces.
 
@@ -357,49 +356,3 @@ class Session(Controls):
         if begun is None:
             self._known.on_missing = self._on_missing
         return self._known
-
-    async def _change(self, setting: on.Setting, value: str | None) -> None:
-        self._directory.refuse_if_closed()
-        conversation = self._conversation()
-        options = conversation.options.copy()
-        setattr(options, setting, value)
-        check_kinds(options)  # the rest an agent that is there refuses itself
-        if self.state not in _HAS_AGENT:
-            conversation.agent.check(options)
-        async with self._directory.taken(conversation):
-            if self._registry.awake(self._key) is None:
-                conversation.want(setting, value)
-                conversation.changed()
-            else:
-                changed = self._registry.request(conversation, lambda ticket: on.Change(ticket, setting, value))
-                with self._intake.waiting("agent"):
-                    await changed.wait()
-            await conversation.kept()
-
-    async def _request(self, request: Request) -> dict[str, Any]:
-        self._directory.refuse_if_closed()
-        conversation = self._conversation()
-        asked: list[on.Ask] = []
-
-        def make(ticket: int) -> on.Ask:
-            asked.append(on.Ask(ticket, request))
-            return asked[0]
-
-        async with self._directory.taken(conversation):
-            answer = self._registry.request(conversation, make)
-        actor = self._registry.awake(self._key)
-        with self._intake.waiting("agent"):
-            try:
-                response: dict[str, Any] = await answer.wait()
-            except trio.Cancelled:
-                if actor is not None and not actor.is_over:  # tickets are an actor's own
-                    actor.post(on.Unask(asked[0].ticket))
-                raise
-        return response
-
-    async def _leave(self, make: Any) -> None:
-        conversation = self._registry.get(self._key)
-        if conversation is not None and self._registry.awake(self._key) is not None:
-            await self._registry.request(conversation, make).wait()
-        else:
-            await trio.lowlevel.checkpoint()
