@@ -144,6 +144,18 @@ class Conversation:
             options.resume = session_id
         return options
 
+    @property
+    def is_blank(self) -> bool:
+        """Was nothing said in it, and nothing asked of it? Another one would be the same."""
+        is_begun = self.session_id is not None or self.log.last > 0 or self.journal is not None or bool(self.turns)
+        # One that goes on with another, a fork for instance, cannot tell its cost.
+        is_set = (
+            bool(self.named)
+            or self.total_cost_usd is None
+            or self.settings != _settings(self.options.model, self.options.permission_mode)
+        )
+        return not is_begun and not is_set and self.on_missing == "raise" and not self.log.is_read
+
     def failure_at(self, now: float) -> SessionFailed | None:
         """Why it takes nothing in at this time; None when it does."""
         if self.failure is not None and (self.failure.retry_at is None or self.failure.retry_at <= now):

@@ -101,6 +101,11 @@ class Log:
         for cursor in cursors:
             cursor.finish()
 
+    @property
+    def is_read(self) -> bool:
+        """Does anybody?"""
+        return bool(self._cursors)
+
     def wake(self) -> None:
         """Let every reader look again at what it waits for."""
         for cursor in self._cursors:

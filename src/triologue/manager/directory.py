@@ -114,6 +114,13 @@ class Directory:
             self.registry.add(conversation)
         return conversation
 
+    def leave(self, conversation: Conversation) -> None:
+        """It was looked at: one that has not begun is not kept for that, or looking at many keys would fill the memory."""
+        key, shelf = conversation.key, self.registry.shelf
+        is_used = self.registry.is_awake(key) or (shelf is not None and shelf.is_used(key))
+        if conversation.is_blank and not is_used and self.registry.get(key) is conversation:
+            self.registry.remove(key)
+
     async def know(self, conversation: Conversation) -> None:
         """See to it that a conversation is as the store has it, without writing to it.
 

@@ -45,6 +45,7 @@ class Reading:
             yield Subscription(cursor, Kept(store, self._key, after or 0, until) if store is not None else None)
         finally:
             log.close(cursor)
+            self._directory.leave(conversation)
 
     async def read(self, after: int, limit: int) -> list[Event]:
         """See `Session.read`."""
@@ -56,6 +57,7 @@ class Reading:
             await self._directory.know(conversation)
         await trio.lowlevel.checkpoint()
         batches = conversation.log.page(after, limit)
+        self._directory.leave(conversation)
         if store is not None and batches and isinstance(batches[0].messages[0], Gap):
             return await Kept(store, self._key, after, conversation.log.last).read(limit)
         return [event for batch in batches for event in batch.events()]

@@ -90,6 +90,10 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._held)
 
+    def is_used(self, key: str) -> bool:
+        """Is a block of `taken` open, or being opened?"""
+        return key in self._users
+
     @asynccontextmanager
     async def taken(self, conversation: Conversation, *, is_new: bool = False) -> AsyncGenerator[None]:
         """In this block the session may be written to, and is as the store has it.

@@ -1,9 +1,11 @@
 """What is read of a session without talking to it: its log page by page, a turn by its id, and the list of all sessions."""
 
 import pytest
-from trio.testing import MockClock
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from tests.support.slow_store import SlowStore
 from triologue.messages import Event, Gap, TurnEnded
 from triologue.stores import MemoryStore
 from triologue.testing import ScriptedAgent, Wait
@@ -126,3 +128,39 @@ async def test_a_turn_that_may_not_run_any_more_is_cancelled_where_an_earlier_ho
             outcomes = {id: (await turn.wait()).kind for id, turn in recovered.items()}
         assert outcomes == {"ann": "cancelled", "bob": "answered"}
         assert "of ann" not in [prompt.text for prompt in agent.prompts]
+
+
+async def test_looking_at_a_key_leaves_nothing_behind(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager:
+        session = manager.session("k")
+        async with session.subscribe(), session.subscribe():
+            assert [each.key for each in manager.sessions()] == ["k"]
+        assert await session.read() == []
+        assert manager.sessions() == []
+        async with session.subscribe():
+            await session.set_model("big")
+        assert [each.key for each in manager.sessions()] == ["k"]
+        async with manager.session("other").subscribe() as events:
+            await manager.session("other").ask("hello")
+            assert await events.batch() == await manager.session("other").read()
+
+
+async def test_a_fork_that_is_looked_at_stays_one(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager:
+        await manager.session("k").ask("hello")
+        copy = await manager.session("k").fork("copy")
+        async with copy.subscribe():
+            pass
+        assert [each.key for each in manager.sessions()] == ["k", "copy"]
+
+
+async def test_looking_at_a_key_does_not_disturb_a_prompt_that_is_on_its_way_in(autojump_clock: MockClock) -> None:
+    store = SlowStore()
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
+        store.hold()
+        async with manager.session("k").subscribe():
+            nursery.start_soon(manager.session("k").ask, "hello")
+            await wait_all_tasks_blocked()
+        assert [each.key for each in manager.sessions()] == ["k"]
+        store.go_on()
+    assert (await store.kept.read("k"))[-1].kind == "#state_changed"
