@@ -200,12 +200,11 @@ async def accept(stream: trio.abc.Stream, head: bytes, *, max_frame_bytes: int) 
     peeked = Peeked(stream, head, patience=2 * max_frame_bytes + _READ_BYTES)
     async with _open_reader() as reader:
         try:
-            with reader.opening:
+            with reader.until_open():
                 request = await trio_websocket.wrap_server_stream(
                     reader.as_nursery, peeked, max_message_size=max_frame_bytes, receive_buffer_size=_READ_BYTES
                 )
                 socket = await request.accept(subprotocol=SUBPROTOCOL)
-            reader.check_open()
             carrier = ServerCarrier(socket, peeked)
             yield carrier
             await carrier.aclose()
@@ -233,7 +232,7 @@ async def connect(
     stream = await _dial(parts, tls)
     async with _open_reader() as reader:
         try:
-            with reader.opening:
+            with reader.until_open():
                 socket = await trio_websocket.wrap_client_stream(
                     reader.as_nursery,
                     stream,
@@ -243,7 +242,6 @@ async def connect(
                     max_message_size=max_frame_bytes,
                     receive_buffer_size=_READ_BYTES,
                 )
-            reader.check_open()
             carrier = ClientCarrier(socket)
             if socket.subprotocol != SUBPROTOCOL:
                 raise Refused(None, f"{url} does not speak {SUBPROTOCOL}")
@@ -280,8 +278,7 @@ class _Reader:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._error: Exception = Closed(_ABNORMAL, "the other side has left before it was open")
-        self.opening = trio.CancelScope()
-        """Until it is open: ends when nobody reads any more."""
+        self._opening = trio.CancelScope()
 
     @property
     def as_nursery(self) -> trio.Nursery:
@@ -299,11 +296,17 @@ class _Reader:
         except (trio_websocket.ConnectionClosed, ProtocolError, OSError, trio.BusyResourceError) as error:
             logger.debug("a WebSocket ended: %r", error)  # busy: what is still sent is read by `linger`
         finally:
-            self.opening.cancel()
+            self._opening.cancel()
 
-    def check_open(self) -> None:
-        """Raise why it was not opened, if it was not."""
-        if self.opening.cancelled_caught:
+    @contextmanager
+    def until_open(self) -> Generator[None]:
+        """This block ends when nobody reads any more; it raises why the WebSocket was not opened."""
+        try:
+            with self._opening:
+                yield
+        except (trio_websocket.ConnectionClosed, ProtocolError) as error:
+            raise Closed(_ABNORMAL, str(error)) from None
+        if self._opening.cancelled_caught:
             raise self._error
 
 
