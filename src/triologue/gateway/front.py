@@ -1,7 +1,7 @@
 """The door: every connection comes in here, says in HTTP what it wants, and gets an answer or a WebSocket."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final, final
@@ -52,7 +52,7 @@ class Front:
             await trio.aclose_forcefully(stream)
 
     @contextmanager
-    def _handshake(self) -> Iterator[trio.CancelScope]:
+    def _handshake(self) -> Generator[trio.CancelScope]:
         """Of clients that say nothing the oldest makes room: whoever really wants in is quick."""
         handshakes = self._hall.handshakes
         if len(handshakes) >= self._hall.limits.handshakes:
