@@ -51,6 +51,8 @@ def test_an_error_comes_back_as_its_class(kind: type[TriologueError]) -> None:
     [
         AlreadyAnswered("ann", "deny"),
         BudgetExceeded("max_cost_usd", cost_usd=2.0, limit_usd=1.5),
+        errors.MailboxFull("full", key="k", waiting=3, limit=3),
+        errors.TurnRejected("busy", reason="a turn runs", key="k"),
         SessionElsewhere("k", owner="host", until=12.5),
         errors.UnsupportedRequest("claude", "set_goal", capability="goal", version="2"),
         errors.AgentProtocolError("no", code="E1"),
