@@ -11,6 +11,8 @@
     │   ├── WouldDeadlock              a session asks itself, and would wait for ever
     │   ├── SessionExists              the key has a conversation already
     │   ├── SessionIdInUse             another conversation has this id
+    │   ├── Forbidden                  the token lacks the right (behind a gateway)
+    │   ├── NotFound                   no such turn or permission request (behind a gateway)
     │   └── ManagerClosed              the manager's block was left
     ├── AgentError                     look at the agent
     │   ├── AgentNotFound              its program is not installed
@@ -30,10 +32,13 @@
     │   ├── TurnRejected               the policy does not take it now
     │   ├── BudgetExceeded             it has cost what it may
     │   └── SessionFailed              the conversation is broken for now
-    └── StoreError                     look at what is kept
-        ├── SessionNotFound            there is no conversation with this id
-        ├── SessionElsewhere           another host writes to it
-        └── LeaseLost                  another host has taken it over
+    ├── StoreError                     look at what is kept
+    │   ├── SessionNotFound            there is no conversation with this id
+    │   ├── SessionElsewhere           another host writes to it
+    │   └── LeaseLost                  another host has taken it over
+    └── GatewayError                   look at the gateway, or at the way to it
+        ├── GatewayLost                there is no connection to it
+        └── GatewayRefused             it does not want this client
 
 Values are shown with `!r` and cut; secrets never are.
 """
@@ -129,6 +134,14 @@ class SessionExists(CallerError):
 
 class SessionIdInUse(CallerError):
     """A conversation with this session id exists already, or another key's agent is in it."""
+
+
+class Forbidden(CallerError):
+    """The token that a client showed its gateway lacks the right for this."""
+
+
+class NotFound(CallerError):
+    """The gateway has no such turn or permission request, or not for this token."""
 
 
 class ManagerClosed(CallerError):
@@ -333,6 +346,30 @@ class SessionElsewhere(StoreError):
 
 class LeaseLost(StoreError):
     """A write came too late: another host has taken the conversation over, and nothing was written."""
+
+
+class GatewayError(TriologueError):
+    """The other end of `open_remote`, or the way to it, does not do its part."""
+
+
+class GatewayLost(GatewayError):
+    """There is no connection to the gateway.
+
+    It could not be made; or it broke before the reply to a request that must not be said twice, so nobody here can tell
+    whether that was done.
+    """
+
+
+class GatewayRefused(GatewayError):
+    """The gateway does not want this client, or takes it for broken; to connect again would not help.
+
+    Attributes:
+        code: with which it closed the connection, see `docs/reference/gateway.md`; or an HTTP status; None: TLS failed.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 def brief(value: object, limit: int = 80) -> str:

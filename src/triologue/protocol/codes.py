@@ -23,6 +23,8 @@ _KINDS: Final[dict[str, type[TriologueError]]] = {
     "would_deadlock": errors.WouldDeadlock,
     "session_exists": errors.SessionExists,
     "session_id_in_use": errors.SessionIdInUse,
+    "forbidden": errors.Forbidden,
+    "not_found": errors.NotFound,
     "closed": errors.ManagerClosed,
     "agent_error": errors.AgentError,
     "agent_not_found": errors.AgentNotFound,
@@ -81,8 +83,6 @@ INTERNAL: Final = "internal"
 
 # What these are at the other end, where no class is their own.
 _NEAREST: Final[dict[str, type[TriologueError]]] = {
-    FORBIDDEN: errors.CallerError,
-    NOT_FOUND: errors.CallerError,
     TOO_MANY: errors.LimitError,
     INTERNAL: errors.TriologueError,
 }
