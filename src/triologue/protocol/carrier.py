@@ -225,7 +225,7 @@ async def connect(
 
     Raises:
         OSError: nobody listens there.
-        Refused: the server opens no WebSocket, or none of this protocol.
+        Refused: the server opens no WebSocket, or none of this protocol, or has no certificate that counts.
         Closed: the server has left before it was open.
     """
     parts = urlsplit(url)
@@ -265,6 +265,8 @@ async def _dial(
         await stream.do_handshake()
     except BaseException as error:
         await trio.aclose_forcefully(stream)
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            raise Refused(None, f"the certificate of {host!r} does not count here: {error.__cause__}") from error
         if isinstance(error, trio.BrokenResourceError):
             raise ConnectionError(f"no TLS with {host!r}: {error.__cause__ or error}") from error
         raise
@@ -313,7 +315,8 @@ class _Reader:
 @asynccontextmanager
 async def _open_reader() -> AsyncGenerator[_Reader]:
     error: BaseException | None = None
-    async with trio.open_nursery() as nursery:
+    async with trio.open_nursery() as frame:
+        nursery = await _open_apart(frame)
         try:
             yield _Reader(nursery)
         except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
@@ -321,3 +324,18 @@ async def _open_reader() -> AsyncGenerator[_Reader]:
         nursery.cancel_scope.cancel()
     if error is not None:
         raise error
+
+
+async def _open_apart(frame: trio.Nursery) -> trio.Nursery:
+    with trio.CancelScope(shield=True):  # cancelled half-way, `start` would wait for what is shielded, for ever
+        nursery: trio.Nursery = await frame.start(_hold_apart)
+        return nursery
+    raise AssertionError("this scope is never cancelled")
+
+
+async def _hold_apart(task_status: trio.TaskStatus[trio.Nursery]) -> None:
+    """Hold the library's task, which has to read on when all is cancelled: it hears the answer to a close."""
+    with trio.CancelScope(shield=True):
+        async with trio.open_nursery() as nursery:
+            task_status.started(nursery)
+            await trio.sleep_forever()
