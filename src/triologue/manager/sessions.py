@@ -240,6 +240,11 @@ class SessionManager:
         """Every permission request that waits for an answer, oldest first."""
         return [PermissionRequest(each, self._directory) for each in self._world.permissions]
 
+    async def open_permissions(self) -> list[PermissionRequest]:
+        """The same, as the protocol `Sessions` has it."""
+        await trio.lowlevel.checkpoint()
+        return self.permissions()
+
     def permission(self, id: str) -> PermissionRequest | None:
         """The permission request with this id; None: this manager never had it, or has forgotten it.
 

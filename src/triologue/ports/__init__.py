@@ -1,6 +1,7 @@
 """What can be replaced: the agent, its connection, the carrier of its process, the model of the built-in agent, the store.
 
-The actors know these names and no implementation; the manager introduces them to each other.
+The actors know these names and no implementation; the manager introduces them to each other. `Sessions` is what programs
+need of a manager, whether it is here or behind a gateway.
 """
 
 from triologue.ports.agents import (
@@ -22,11 +23,15 @@ from triologue.ports.agents import (
     Sink,
     ToolSpec,
 )
+from triologue.ports.sessions import AnyPermission, AnySession, AnyTurn, SessionLine, Sessions
 from triologue.ports.stores import Append, Lease, Record, SessionStore, StoredSession, TranscriptEntry, UnfinishedTurn
 
 __all__ = [
     "Account",
     "Agent",
+    "AnyPermission",
+    "AnySession",
+    "AnyTurn",
     "Append",
     "Carrier",
     "Command",
@@ -43,7 +48,9 @@ __all__ = [
     "ProvidesTokens",
     "Record",
     "Restored",
+    "SessionLine",
     "SessionStore",
+    "Sessions",
     "Sink",
     "StoredSession",
     "ToolSpec",
