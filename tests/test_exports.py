@@ -11,12 +11,16 @@ OPEN = {
     "Message",
     "SystemMessage",
     "Agent",
+    "AnyPermission",
+    "AnySession",
+    "AnyTurn",
     "Carrier",
     "Client",
     "Connection",
     "Controls",
     "Model",
     "SessionStore",
+    "Sessions",
     "Tokens",
 }
 

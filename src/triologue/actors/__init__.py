@@ -23,6 +23,7 @@ from triologue.actors.log_extra import log_extra as log_extra
 from triologue.actors.permissions import (
     Permission as Permission,
     Permissions as Permissions,
+    check_result as check_result,
     input_of as input_of,
     suggestions_of as suggestions_of,
 )

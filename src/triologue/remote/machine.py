@@ -1,0 +1,298 @@
+"""The client's end of `triologue.v1`, without I/O: what was asked, what is attached, and what is said again."""
+
+from collections import defaultdict, deque
+from typing import Final, final
+
+import msgspec
+from msgspec.structs import replace
+
+from triologue.actors import Reply
+from triologue.errors import GatewayError, GatewayLost, InvalidOption, LimitError, TriologueError
+from triologue.messages import Event, TurnEnded
+from triologue.protocol import asked, told
+from triologue.protocol.codes import NOT_FOUND, TOO_MANY, error_of
+from triologue.protocol.events import event_of
+from triologue.remote.attaching import Attachments
+from triologue.remote.repeating import is_own_answer, may_repeat
+from triologue.wire import decode_record
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(told.Told).decode
+
+_UNCOUNTED: Final = (asked.Interrupt, asked.Ping)
+"""They go out at once, whatever else waits for replies."""
+
+
+@final
+class Waiting:
+    """A request, and what waits for its reply."""
+
+    __slots__ = ("is_sent", "is_unwanted", "refusal", "reply", "request", "was_lost")
+
+    def __init__(self, request: asked.Request) -> None:
+        self.request = request
+        self.reply = Reply()
+        self.is_sent = False
+        """It went out on the connection that there is."""
+        self.was_lost = False
+        """It went out on one that broke."""
+        self.is_unwanted = False
+        """A prompt whose caller was cancelled: its turn is cancelled as soon as it is accepted."""
+        self.refusal: TriologueError | None = None
+        """What a prompt was refused with when it was said again, while its turn is looked for."""
+
+
+@final
+class Machine:
+    """One client of one gateway, over all of its connections.
+
+    Drive it so: write `hello` on each new connection, hand each frame to `receive`, and say `lost` when it broke; after
+    each of these, and of the calls that ask, write what `take` gives.
+
+    Args:
+        token: who this is.
+        client: the program's name.
+        held_bytes: see `Attachment`.
+        max_waiting: requests that may wait for replies; one more is refused.
+    """
+
+    def __init__(self, token: str | None, client: str, *, held_bytes: int, max_waiting: int) -> None:
+        self._hello = asked.Hello(token=token, client=client)
+        self._max_waiting = max_waiting
+        self._count = 0
+        self._pending: dict[int, Waiting] = {}
+        """By number, in the order of asking."""
+        self._outbox: deque[Waiting] = deque()
+        self._unanswered: set[int] = set()
+        """The numbers that went out on this connection, also of requests whose callers have left."""
+        self.attachments = Attachments(self._post, held_bytes)
+        self.welcome: told.Welcome | None = None
+        """What the gateway said on the newest connection; None before the first."""
+        self.is_open = False
+        """There is a connection, and the gateway has welcomed this client."""
+        self.failure: Exception | None = None
+        """Why it is over; None until then."""
+
+    def __repr__(self) -> str:
+        shown = "over" if self.failure is not None else "open" if self.is_open else "connecting"
+        return f"<Machine: {shown}, {len(self._pending)} requests wait, {len(self.attachments)} attached>"
+
+    # Asking.
+
+    def ask(self, request: asked.Request) -> Waiting:
+        """Ask something; its `id` is chosen here. It waits for a connection if there is none.
+
+        Raises:
+            LimitError: too many requests wait.
+            GatewayLost: an interrupt, and there is no connection: once there is one, another turn may run.
+            GatewayError, ManagerClosed: it is over.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if len(self._pending) >= self._max_waiting:
+            raise LimitError(f"{len(self._pending)} requests wait for the gateway; max_waiting allows no more")
+        if isinstance(request, asked.Interrupt) and not self.is_open:
+            raise GatewayLost("there is no connection to the gateway, and an interrupt does not wait for one")
+        return self._post(request)
+
+    def tell(self, request: asked.Request) -> None:
+        """Ask something that nobody waits for, such as the cancel of a turn; there are no more of these than turns."""
+        if self.failure is None:
+            self._post(request)
+
+    def withdraw(self, waiting: Waiting) -> None:
+        """Nobody waits for the reply any more. What was never sent is not; a prompt that was is taken back."""
+        is_prompt = isinstance(waiting.request, asked.Prompt) or waiting.refusal is not None
+        if is_prompt and (waiting.is_sent or waiting.was_lost):
+            waiting.is_unwanted = True
+        else:
+            self._pending.pop(waiting.request.id, None)
+
+    # The connection.
+
+    def hello(self) -> bytes:
+        """The first frame of a new connection."""
+        return _encode(self._hello)
+
+    def take(self) -> list[bytes]:
+        """The frames that are to be written now."""
+        frames: list[bytes] = []
+        held_back: deque[Waiting] = deque()
+        while self._outbox:
+            waiting = self._outbox.popleft()
+            if isinstance(waiting.request, _UNCOUNTED) or self._may_send():
+                frames += self._frame(waiting)
+            else:
+                held_back.append(waiting)
+        self._outbox = held_back
+        return frames
+
+    def _may_send(self) -> bool:
+        return self.welcome is None or len(self._unanswered) < self.welcome.max_requests
+
+    def receive(self, frame: str | bytes) -> None:
+        """Take in a frame.
+
+        Raises:
+            GatewayError: it is none of the protocol.
+        """
+        try:
+            said = _decode(frame)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise GatewayError(f"the gateway sent what is no frame of triologue.v1: {error}") from None
+        if isinstance(said, told.Events):
+            self._take_events(said.events)
+        elif isinstance(said, told.Welcome):
+            if not self.is_open:
+                self._say_again(said)
+        elif isinstance(said, told.Detached):
+            failed = told.Failed(re=0, code=said.code, message=said.message)
+            self.attachments.fail(said.key, error_of(failed))
+        else:
+            self._unanswered.discard(said.re)
+            waiting = self._pending.pop(said.re, None)
+            if waiting is not None:
+                self._take_reply(waiting, said)
+
+    def lost(self) -> None:
+        """The connection broke. What may be said twice waits for the next one, the rest fails."""
+        self.is_open = False
+        self._outbox.clear()
+        self._unanswered.clear()
+        self.attachments.lost()
+        for number, waiting in list(self._pending.items()):
+            request = waiting.request
+            if isinstance(request, asked.Attach | asked.Detach):  # the next one begins without attachments
+                del self._pending[number]
+            elif waiting.is_sent and not may_repeat(request):
+                del self._pending[number]
+                name = request.__struct_config__.tag
+                error = GatewayLost(
+                    f"the connection broke before the reply to {name!r}; nobody can tell whether it was done"
+                )
+                waiting.reply.settle(error=error)
+            waiting.was_lost, waiting.is_sent = waiting.was_lost or waiting.is_sent, False
+
+    def fail(self, error: Exception) -> None:
+        """It is over: whoever waits is told so."""
+        self.failure, self.is_open = error, False
+        pending, self._pending = self._pending, {}
+        for waiting in pending.values():
+            waiting.reply.settle(error=error)
+        self.attachments.fail_all(error)
+
+    # Inside.
+
+    def _post(self, request: asked.Request) -> Waiting:
+        waiting = Waiting(request)
+        self._enter(waiting)
+        return waiting
+
+    def _enter(self, waiting: Waiting) -> None:
+        self._count += 1
+        waiting.request = replace(waiting.request, id=self._count)
+        self._pending[self._count] = waiting
+        if self.is_open:
+            self._outbox.append(waiting)
+
+    def _frame(self, waiting: Waiting) -> list[bytes]:
+        """The request's frame, which counts as sent; none where nobody waits for it, or it can never be sent."""
+        request = waiting.request
+        if request.id not in self._pending:
+            return []
+        frame = _encode(request)
+        limit = self.welcome.max_frame_bytes if self.welcome is not None else len(frame)
+        if len(frame) > limit:
+            del self._pending[request.id]
+            text = f"this takes {len(frame)} bytes, and the gateway takes frames of at most {limit}"
+            waiting.reply.settle(error=InvalidOption(text))
+            return []
+        waiting.is_sent = True
+        if not isinstance(request, _UNCOUNTED):
+            self._unanswered.add(request.id)
+        return [frame]
+
+    def _say_again(self, welcome: told.Welcome) -> None:
+        """A connection begins: attach where each stopped, then ask what waits for its reply."""
+        before = list(self._pending.values())
+        self.welcome, self.is_open = welcome, True
+        self.attachments.resume()
+        self._outbox += before
+
+    def _take_events(self, events: list[told.EventTold]) -> None:
+        by_key: defaultdict[str, list[Event]] = defaultdict(list)
+        for each in events:
+            by_key[each.key].append(event_of(each))
+        for key, those in by_key.items():
+            attachment = self.attachments.get(key)
+            if attachment is None or attachment.position is None:  # it was left, and this was on its way
+                continue
+            if attachment.take(those):
+                self._ask_about(key, attachment.accepted_turns)
+            self.attachments.look_at(attachment)
+
+    def _ask_about(self, key: str, turns: list[str]) -> None:
+        """Their ends may be among what is missing."""
+        for turn in turns:
+            self._post(asked.TurnOf(id=0, key=key, turn=turn))
+
+    def _take_reply(self, waiting: Waiting, said: told.Reply) -> None:
+        match waiting.request, said:
+            case request, told.Failed():
+                self._take_failure(waiting, said)
+                return
+            case asked.Attach() as request, told.Attached():
+                self._ask_about(request.key, self.attachments.attached(request, said))
+            case asked.Detach() as request, _:
+                self.attachments.detached(request)
+            case _, told.Accepted():
+                self._accepted(said, is_unwanted=waiting.is_unwanted)
+            case request, told.TurnTold():
+                self._take_turn(said)
+                if waiting.refusal is not None:
+                    said = _accepted_as(said)
+                    self._accepted(said, is_unwanted=waiting.is_unwanted)
+            case _:
+                pass
+        waiting.reply.settle(said)
+
+    def _take_failure(self, waiting: Waiting, failed: told.Failed) -> None:
+        request, error = waiting.request, error_of(failed)
+        if waiting.was_lost and is_own_answer(request, error):
+            waiting.reply.settle(told.Done(re=request.id))
+            return
+        if isinstance(request, asked.Prompt) and waiting.was_lost and failed.code == TOO_MANY:
+            # It may have been accepted when it was said first, which is looked up before it counts as refused.
+            waiting.request, waiting.refusal = asked.TurnOf(id=0, key=request.key, turn=request.turn or ""), error
+            self._enter(waiting)
+            return
+        if isinstance(request, asked.Attach):
+            self.attachments.fail(request.key, error)
+        elif isinstance(request, asked.Detach):
+            self.attachments.detached(request)
+        elif isinstance(request, asked.TurnOf) and failed.code == NOT_FOUND:
+            attachment = self.attachments.get(request.key)
+            if attachment is not None:
+                attachment.lose(request.turn, failed.message)
+                self.attachments.look_at(attachment)
+        waiting.reply.settle(error=waiting.refusal or error)
+
+    def _accepted(self, said: told.Accepted, *, is_unwanted: bool) -> None:
+        attachment = self.attachments.get(said.key)
+        if is_unwanted:
+            self._post(asked.Cancel(id=0, key=said.key, turn=said.turn))
+        elif attachment is not None and attachment.accepted(said):
+            self._ask_about(said.key, [said.turn])
+
+    def _take_turn(self, said: told.TurnTold) -> None:
+        attachment = self.attachments.get(said.key)
+        ended = decode_record("#turn_ended", bytes(said.ended)) if isinstance(said.ended, msgspec.Raw) else None
+        if attachment is not None:
+            attachment.told(said, ended.outcome if isinstance(ended, TurnEnded) else None)
+            self.attachments.look_at(attachment)
+
+
+def _accepted_as(turn: told.TurnTold) -> told.Accepted:
+    return told.Accepted(
+        re=turn.re, key=turn.key, turn=turn.turn, state=turn.state, position=turn.position, seq=turn.seq
+    )

@@ -1,0 +1,148 @@
+"""Opening the sessions of a gateway."""
+
+import ipaddress
+import math
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, urlsplit
+
+import trio
+
+from triologue.errors import InvalidOption, ManagerClosed, brief
+
+if TYPE_CHECKING:
+    from triologue.remote.link import Carrier, Link
+    from triologue.remote.sessions import RemoteManager
+
+_MAX_FRAME_BYTES: Final = 128 * 1024 * 1024
+"""Of what the gateway sends: one line of an agent may have 64 MiB, and its bytes may be escaped."""
+_SCHEMES: Final = ("ws", "wss")
+
+
+@asynccontextmanager
+async def open_remote(
+    url: str,
+    token: str | None = None,
+    *,
+    tls: ssl.SSLContext | None = None,
+    insecure: bool = False,
+    client: str = "",
+    give_up: float = math.inf,
+    held_bytes: int = 4 * 1024 * 1024,
+    max_waiting: int = 1_000,
+) -> AsyncGenerator["RemoteManager"]:
+    """Open the sessions of a gateway, which `triologue serve` or `open_gateway` runs, here or on another machine.
+
+    The first connection must succeed. When one breaks later another is made, at once, and then after longer and longer
+    pauses of up to 30 seconds. What is read goes on where it was, prompts without a receipt are sent again under their
+    ids, and what is asked meanwhile waits. Leaving the block leaves the sessions and their turns alone.
+
+    Args:
+        url: `ws://host:port` or `wss://host:port`, with the path in front of `/v1` if there is one.
+        token: who this is, where the gateway asks for that.
+        tls: which certificates count, with `wss`; None: those that the system trusts.
+        insecure: send the token to another machine without TLS, where anyone on the way can read it.
+        client: this program's name, for the gateway's log.
+        give_up: seconds without a connection; then it is over, and whoever waits gets `GatewayLost`.
+        held_bytes: what a `RemoteTurn`, or a subscriber that is behind, may keep here, in bytes of lines.
+        max_waiting: requests that may wait for their replies; one more raises `LimitError`.
+
+    Raises:
+        InvalidOption: an argument that cannot be; a token that would travel in clear; the extra `gateway` is not
+            installed.
+        GatewayLost: nobody answers there.
+        GatewayRefused: the gateway does not want this client, or there is no gateway.
+        RuntimeError: this is not called inside `trio.run`.
+    """
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError("triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)")
+    if find_spec("trio_websocket") is None:
+        raise InvalidOption("open_remote needs the library trio_websocket: pip install triologue[gateway]")
+    parts = _checked(url, token, tls, insecure=insecure)
+    _check_numbers(give_up=give_up, held_bytes=held_bytes, max_waiting=max_waiting)
+    from triologue.protocol.carrier import connect
+    from triologue.remote.link import Link
+    from triologue.remote.machine import Machine
+
+    def opened() -> "AbstractAsyncContextManager[Carrier]":
+        return connect(url, tls=tls, max_frame_bytes=_MAX_FRAME_BYTES)
+
+    machine = Machine(token, client, held_bytes=held_bytes, max_waiting=max_waiting)
+    async with keep_open(Link(machine, opened, f"{parts.scheme}://{parts.netloc}", give_up)) as manager:
+        yield manager
+
+
+@asynccontextmanager
+async def keep_open(link: "Link") -> AsyncGenerator["RemoteManager"]:
+    """The sessions behind a link, which stays connected in this block.
+
+    Raises:
+        GatewayError: the first attempt to connect has failed.
+    """
+    from triologue.remote.sessions import RemoteManager
+
+    error: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        try:
+            await nursery.start(link.run)
+            yield RemoteManager(link)
+            await link.flush()
+        except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
+            error = caught
+        link.machine.fail(
+            ManagerClosed("the block of open_remote was left; the session and its turns go on over there")
+        )
+        nursery.cancel_scope.cancel()
+    if error is not None:
+        raise error
+
+
+def _checked(url: object, token: object, tls: object, *, insecure: object) -> SplitResult:
+    """The parts of the gateway's address.
+
+    Raises:
+        InvalidOption: it is none, or the token would travel to it in clear.
+    """
+    parts = _parts_of(url)
+    if token is not None and (not isinstance(token, str) or not token):
+        raise InvalidOption(f"token is no text, but {type(token).__name__}")  # never its value
+    if tls is not None and (not isinstance(tls, ssl.SSLContext) or parts.scheme != "wss"):
+        raise InvalidOption(f"tls is an ssl.SSLContext for a wss:// address; it was {brief(tls)}, for {brief(url)}")
+    if token is not None and parts.scheme == "ws" and not insecure and not _is_loopback(parts.hostname or ""):
+        raise InvalidOption(
+            f"the token would travel to {parts.netloc!r} in clear, for anyone on the way to read; use wss://, or say "
+            "insecure=True"
+        )
+    return parts
+
+
+def _parts_of(url: object) -> SplitResult:
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        is_address = parts is not None and parts.scheme in _SCHEMES and parts.hostname and parts.port != 0
+    except ValueError:
+        parts, is_address = None, False
+    if parts is None or not is_address:
+        raise InvalidOption(f"url={brief(url)} is no ws://host:port or wss://host:port")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise InvalidOption(
+            f"url={brief(f'{parts.scheme}://{parts.hostname}...')} has a user, a query or a fragment; the token is an "
+            "argument of its own, because addresses end up in logs"
+        )
+    return parts
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _check_numbers(**numbers: object) -> None:
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int | float) or not number > 0:
+            raise InvalidOption(f"{name}={brief(number)} is no number greater than 0")

@@ -1,0 +1,329 @@
+"""A session at a gateway, as its callers hold it: a handle that any task may use."""
+
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, final
+from uuid import uuid4
+
+import trio
+
+from triologue.actors import Log
+from triologue.errors import Forbidden, GatewayError, InvalidOption, NotFound, brief
+from triologue.manager.prompts import check_labels, user_frame
+from triologue.messages import Gap, Outcome, PermissionAnswered, Prompt, ResultMessage, SessionState
+from triologue.options import Overlap, check_overlap
+from triologue.protocol import asked, told
+from triologue.remote.attachment import Attachment
+from triologue.remote.subscription import RemoteSubscription
+from triologue.remote.turn import RemoteTurn
+from triologue.wire import decode_line
+
+if TYPE_CHECKING:  # it needs the extra `gateway`, and this can be imported without
+    from triologue.remote.link import Link
+
+_WITHDRAWAL_SECONDS = 10.0
+"""For the outcome of a turn whose block was left; the default of `Deadlines.interrupt`."""
+
+
+@final
+class RemoteSession:
+    """One conversation at a gateway. Made by `RemoteManager.session`; equal for the same key.
+
+    Its methods do what those of `Session` do, over there, and wait for a connection where there is none. They raise what
+    those raise, and:
+
+    - `CallerError`: the token may not do it, or its keys begin with something else.
+    - `GatewayLost`: the connection broke before the reply to what must not be said twice.
+    - `GatewayError`, `ManagerClosed`: it is over: the gateway does not want this client, or the block was left.
+    """
+
+    def __init__(self, link: "Link", key: str) -> None:
+        self._link = link
+        self._attachments = link.machine.attachments
+        self._key = key
+
+    def __repr__(self) -> str:
+        return f"<RemoteSession {self._key!r}: {self.state}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RemoteSession):
+            return NotImplemented
+        return self._key == other._key and self._link is other._link
+
+    def __hash__(self) -> int:
+        return hash((self._key, id(self._link)))
+
+    @property
+    def key(self) -> str:
+        """The caller's name for it."""
+        return self._key
+
+    @property
+    def session_id(self) -> str | None:
+        """The agent's name for it, as far as the gateway has told: while a turn or a subscriber reads it here."""
+        attachment = self._attachments.get(self._key)
+        return attachment.session_id if attachment is not None else None
+
+    @property
+    def state(self) -> SessionState:
+        """Where it is, as far as the gateway has told: while a turn or a subscriber reads it here; else `new`.
+
+        `RemoteManager.overview` asks.
+        """
+        attachment = self._attachments.get(self._key)
+        return attachment.state if attachment is not None else "new"
+
+    # Turns.
+
+    async def ask(
+        self,
+        prompt: Prompt,
+        *,
+        overlap: Overlap | None = None,
+        id: str | None = None,
+        meta: dict[str, str] | None = None,
+    ) -> ResultMessage:
+        """Send a prompt and wait for its result; of a merged one, for the result of the turn that it went into.
+
+        Cancelling this cancels the turn if it waits, and interrupts it if it runs. It takes and raises what `send` does,
+        and the `TurnError` of an outcome that is not `answered`.
+        """
+        turn = await self.send(prompt, overlap=overlap, id=id, meta=meta)
+        try:
+            outcome = await self._answer_of(turn)
+        except trio.Cancelled:
+            turn.withdraw()
+            raise
+        return outcome.unwrap()
+
+    @asynccontextmanager
+    async def turn(
+        self,
+        prompt: Prompt,
+        *,
+        overlap: Overlap | None = None,
+        id: str | None = None,
+        meta: dict[str, str] | None = None,
+    ) -> AsyncGenerator[RemoteTurn]:
+        """Send a prompt, bound to a block: leaving it early cancels or interrupts the turn and waits for its outcome.
+
+        Leaving by an exception or a cancellation asks for the same and does not wait.
+        """
+        turn = await self.send(prompt, overlap=overlap, id=id, meta=meta)
+        try:
+            yield turn
+        finally:
+            turn.withdraw()
+        if turn.outcome is None:
+            with trio.move_on_after(_WITHDRAWAL_SECONDS):
+                await turn.wait()
+
+    async def send(
+        self,
+        prompt: Prompt,
+        *,
+        overlap: Overlap | None = None,
+        id: str | None = None,
+        meta: dict[str, str] | None = None,
+    ) -> RemoteTurn:
+        """Send a prompt; return when it is accepted, which over there means on disk, where there is a store.
+
+        It is sent under an id, and again under the same id where the connection broke before the reply: it is one turn.
+        The turn then belongs to the session, and goes on when nobody here is connected.
+
+        Args:
+            prompt: text, blocks, a vendor's user frame or a `UserMessage`.
+            overlap: what happens to it while another turn runs; None: what the manager over there has.
+            id: any str, unique in this session; None: the prompt's uuid, or a new one.
+            meta: comes back with the turn and in events.
+        """
+        if overlap is not None:
+            check_overlap(overlap)
+        check_labels(id, meta)
+        frame = user_frame(prompt)
+        turn_id = id if id is not None else frame.uuid if frame.uuid is not None else str(uuid4())
+        said = prompt if isinstance(prompt, str) else frame.data
+        request = asked.Prompt(id=0, key=self._key, prompt=said, turn=turn_id, overlap=overlap, meta=meta or {})
+        if not self._link.may("watch"):
+            return await self._send_unseen(request, turn_id, meta or {})
+        with self._used() as attachment:
+            await self._attach(attachment)
+            with self._following(attachment, turn_id, meta or {}) as turn:
+                accepted = await self._link.ask(request, told.Accepted)
+                try:
+                    await self._read_from(attachment, turn, accepted.seq)
+                except trio.Cancelled:
+                    turn.withdraw()
+                    raise
+                return turn
+        raise AssertionError("this swallows no exception")
+
+    async def find(self, id: str) -> RemoteTurn | None:
+        """The turn of this id, whether it waits, runs or has ended; None: there is none, or it is forgotten.
+
+        One that was sent elsewhere has no `meta` here.
+        """
+        try:
+            with self._used() as attachment:
+                await self._attach(attachment)
+                with self._following(attachment, id, {}) as turn:
+                    said = await self._link.ask(asked.TurnOf(id=0, key=self._key, turn=id), told.TurnTold)
+                    await self._read_from(attachment, turn, said.seq)
+                    return turn
+        except NotFound:
+            return None
+        raise AssertionError("this swallows no other exception")
+
+    async def command(self, command: str) -> ResultMessage:
+        """Run one of the agent's slash commands, for instance `/compact`, as a turn of its own."""
+        if not isinstance(command, str) or not command.startswith("/"):
+            raise InvalidOption(f"a command starts with a slash, not {brief(command)}")
+        said = await self._link.ask(asked.Command(id=0, key=self._key, command=command), told.CommandEnded)
+        result = decode_line(bytes(said.result))
+        if not isinstance(result, ResultMessage):
+            raise GatewayError(f"the gateway gave {brief(result)} for the result of a command")
+        return result
+
+    async def interrupt(self) -> str:
+        """Stop the turn that runs now; those that wait are kept. See `Session.interrupt`.
+
+        It is never said twice, and does not wait for a connection: by then another turn may run. `RemoteTurn.cancel`
+        stops one turn, whenever it is said.
+        """
+        return (await self._link.ask(asked.Interrupt(id=0, key=self._key), told.Interrupted)).result
+
+    # Reading.
+
+    def subscribe(self, after: int | None = None) -> AbstractAsyncContextManager[RemoteSubscription]:
+        """Read the session's log as it grows. A subscriber neither wakes a session nor keeps it awake.
+
+        Args:
+            after: None: from now on; 0: everything that is kept over there; else what follows that `seq`.
+
+        Raises:
+            StoreError: on entering: the log has never come to `after`; it is another one.
+        """
+        if after is not None and (not isinstance(after, int) or after < 0):
+            raise InvalidOption(f"after={brief(after)} is no `seq`, which is a whole number of 0 or more")
+        return self._subscribe(after)
+
+    async def answer_to(self, permission: str) -> PermissionAnswered | None:
+        """What became of a permission request that is settled; None where the log does not tell any more."""
+        async with self._subscribe(0) as events:
+            attachment = self._attachments.get(self._key)
+            last = attachment.last if attachment is not None else 0
+            while last > 0:
+                event = await anext(events)
+                message = event.message
+                if isinstance(message, PermissionAnswered) and message.id == permission:
+                    return message
+                seq = message.last if isinstance(message, Gap) else event.seq
+                if seq is not None and seq >= last:
+                    break
+        return None
+
+    # The conversation.
+
+    async def fork(self, key: str, *, at: str | None = None, session_id: str | None = None) -> "RemoteSession":
+        """A copy of this conversation under a new key. See `Session.fork`."""
+        await self._link.ask(asked.Fork(id=0, key=self._key, to=key, at=at, session_id=session_id), told.Forked)
+        return RemoteSession(self._link, key)
+
+    async def reset(self) -> None:
+        """Begin a fresh conversation under this key; the old one is kept under its session id."""
+        await self._do(asked.Reset(id=0, key=self._key))
+
+    async def set_model(self, model: str | None) -> None:
+        """Use this model from now on, also after a restart; None: the agent's default."""
+        await self._do(asked.Change(id=0, key=self._key, model=model))
+
+    async def set_permission_mode(self, mode: str | None) -> None:
+        """Use this permission mode from now on, also after a restart."""
+        await self._do(asked.Change(id=0, key=self._key, permission_mode=mode))
+
+    async def hibernate(self) -> None:
+        """Let the agent go as soon as nothing runs and nothing waits; the next message wakes the session."""
+        await self._do(asked.Hibernate(id=0, key=self._key))
+
+    async def close(self) -> None:
+        """Let the agent go now: the running turn is interrupted, waiting ones end as `cancelled`."""
+        await self._do(asked.Close(id=0, key=self._key))
+
+    # Inside.
+
+    async def _do(self, request: asked.Request) -> None:
+        await self._link.ask(request, told.Done)
+
+    @contextmanager
+    def _used(self) -> Generator[Attachment]:
+        """The session is told of in this block, once it was attached, and behind it as long as a turn is followed."""
+        if self._link.machine.failure is not None:
+            raise self._link.machine.failure
+        attachment = self._attachments.use(self._key)
+        try:
+            yield attachment
+        finally:
+            self._attachments.leave(attachment)
+            self._link.wake()
+
+    async def _attach(
+        self, attachment: Attachment, after: int | None = None, begin: Callable[[], object] = lambda: None
+    ) -> None:
+        reply = self._attachments.attach(attachment, after, begin)
+        self._link.wake()
+        try:
+            await reply.wait()
+        except trio.Cancelled:
+            self._attachments.withdraw(attachment, reply)
+            raise
+
+    @asynccontextmanager
+    async def _subscribe(self, after: int | None) -> AsyncGenerator[RemoteSubscription]:
+        readers: list[RemoteSubscription] = []
+        with self._used() as attachment:
+
+            def begin() -> None:
+                readers.append(attachment.open(attachment.last if after is None else after))
+
+            try:
+                await self._attach(attachment, after, begin)
+                yield readers[0]
+            finally:
+                for reader in readers:
+                    attachment.close(reader)
+
+    @contextmanager
+    def _following(self, attachment: Attachment, turn_id: str, meta: dict[str, str]) -> Generator[RemoteTurn]:
+        """A turn that is followed from before it is asked for, so that nothing of it is missed; not if this block fails."""
+        turn = attachment.follow(RemoteTurn(turn_id, meta, attachment.new_log(attachment.last), self._withdraw))
+        try:
+            yield turn
+        except BaseException:
+            attachment.unfollow(turn)
+            raise
+
+    async def _send_unseen(self, request: asked.Prompt, turn_id: str, meta: dict[str, str]) -> RemoteTurn:
+        """Send a prompt for a token that may not see what becomes of it."""
+        said = await self._link.ask(request, told.Accepted)
+        turn = RemoteTurn(turn_id, meta, Log(1, 0, 0), self._withdraw)
+        turn.accept(said)
+        turn.fail(Forbidden("the token may not `watch`, so nothing is told of the turns that it sends"))
+        return turn
+
+    def _withdraw(self, turn_id: str) -> None:
+        self._link.tell(asked.Cancel(id=0, key=self._key, turn=turn_id))
+
+    async def _read_from(self, attachment: Attachment, turn: RemoteTurn, seq: int) -> None:
+        """Have an older turn told from its beginning on."""
+        if seq < turn.begin:
+            await self._attach(attachment, seq, lambda: attachment.tell_again(turn, seq))
+
+    async def _answer_of(self, turn: RemoteTurn) -> Outcome:
+        """The outcome that answers the prompt: of the turn that it went into, where it was merged."""
+        outcome = await turn.wait()
+        while outcome.kind == "merged" and outcome.into is not None:
+            into = await self.find(outcome.into)
+            if into is None:
+                break
+            outcome = await into.wait()
+        return outcome

@@ -1,0 +1,94 @@
+"""A client of `open_remote`'s kind without sockets: on the streams of a `House`, or that answers nobody."""
+
+import math
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import cast, final
+
+import trio
+import trio_websocket
+
+import triologue as tri
+from tests.support.gateway import House
+from triologue.protocol.carrier import PATH, SUBPROTOCOL, ClientCarrier, Closed, _open_reader
+from triologue.remote.link import Carrier, Link
+from triologue.remote.machine import Machine
+from triologue.remote.opening import keep_open
+
+
+@final
+class Line:
+    """The way to a gateway, which can be cut and put together again."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.is_down = False
+        self.attempts: list[float] = []
+        """When the client tried to connect."""
+        self._streams: list[trio.abc.Stream] = []
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncGenerator[Carrier]:
+        await trio.lowlevel.checkpoint()
+        self.attempts.append(trio.current_time())
+        if self.is_down:
+            raise ConnectionRefusedError("nobody listens there")
+        stream = self.house.connect()
+        self._streams.append(stream)
+        async with _open_reader() as reader:
+            with reader.until_open():
+                socket = await trio_websocket.wrap_client_stream(
+                    reader.as_nursery,
+                    cast("trio.SocketStream", stream),  # any stream will do
+                    "localhost",
+                    PATH,
+                    subprotocols=[SUBPROTOCOL],
+                    max_message_size=1 << 27,
+                )
+            carrier = ClientCarrier(socket)
+            try:
+                yield carrier
+            finally:
+                await carrier.aclose(within=0.1)
+
+    async def cut(self) -> None:
+        """Every connection is lost, without a word."""
+        streams, self._streams = self._streams, []
+        for stream in streams:
+            await trio.aclose_forcefully(stream)
+
+
+def remote(
+    connect: Callable[[], AbstractAsyncContextManager[Carrier]],
+    *,
+    token: str | None = None,
+    give_up: float = math.inf,
+    held_bytes: int = 1 << 22,
+    max_waiting: int = 100,
+) -> AbstractAsyncContextManager[tri.RemoteManager]:
+    """What `open_remote` gives, on other connections than sockets."""
+    machine = Machine(token, "test", held_bytes=held_bytes, max_waiting=max_waiting)
+    return keep_open(Link(machine, connect, "the gateway", give_up))
+
+
+@asynccontextmanager
+async def closing(code: int, reason: str = "") -> AsyncGenerator[Carrier]:
+    """A connection that the gateway closes at once."""
+    await trio.lowlevel.checkpoint()
+    yield _Closing(code, reason)
+
+
+@final
+class _Closing:
+    def __init__(self, code: int, reason: str) -> None:
+        self._closed = Closed(code, reason)
+
+    async def receive(self) -> str:
+        await trio.lowlevel.checkpoint()
+        raise self._closed
+
+    async def send(self, *frames: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def ping(self) -> None:
+        await trio.sleep_forever()

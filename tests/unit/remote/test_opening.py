@@ -1,0 +1,75 @@
+"""What `open_remote` refuses before it connects, and what it says when it cannot."""
+
+import ssl
+import sys
+
+import pytest
+import trio
+
+import triologue as tri
+
+TLS = ssl.create_default_context()
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "more", "message"),
+    [
+        ("http://127.0.0.1:1", None, {}, "is no ws://host:port"),
+        ("ws://", None, {}, "is no ws://host:port"),
+        ("ws://127.0.0.1:99999", None, {}, "is no ws://host:port"),
+        (None, None, {}, "is no ws://host:port"),
+        ("ws://127.0.0.1:1?token=SECRET", None, {}, "has a user, a query or a fragment"),
+        ("ws://me:SECRET@127.0.0.1:1", None, {}, "has a user, a query or a fragment"),
+        ("ws://10.0.0.1:1", "SECRET", {}, "in clear"),
+        ("ws://gateway.example.org", "SECRET", {}, "in clear"),
+        ("ws://127.0.0.1:1", "", {}, "token is no text"),
+        ("ws://127.0.0.1:1", None, {"tls": TLS}, "for a wss:// address"),
+        ("wss://127.0.0.1:1", None, {"tls": True}, "ssl.SSLContext"),
+        ("ws://127.0.0.1:1", None, {"give_up": 0}, "give_up=0 is no number"),
+        ("ws://127.0.0.1:1", None, {"max_waiting": "many"}, "max_waiting='many'"),
+    ],
+)
+async def test_what_cannot_be_is_refused(url: str, token: str | None, more: dict[str, object], message: str) -> None:
+    with pytest.raises(tri.InvalidOption) as refused:
+        async with tri.open_remote(url, token, **more):  # type: ignore[arg-type]
+            pass
+    assert message in str(refused.value)
+    assert "SECRET" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["ws://localhost:{}", "ws://127.0.0.1:{}"])
+async def test_nobody_is_there(url: str) -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+    await listener.aclose()
+    with pytest.raises(tri.GatewayLost, match="no connection to ws://"):
+        async with tri.open_remote(url.format(port), "secret"):
+            pass
+
+
+async def test_another_server_is_there() -> None:
+    async def answer(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, answer, 0)
+        port = listeners[0].socket.getsockname()[1]
+        with pytest.raises(tri.GatewayRefused) as refused:
+            async with tri.open_remote(f"ws://127.0.0.1:{port}"):
+                pass
+        nursery.cancel_scope.cancel()
+    assert refused.value.code == 404
+
+
+async def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trio_websocket", None)
+    with pytest.raises(tri.InvalidOption, match=r"triologue\[gateway\]"):
+        async with tri.open_remote("ws://127.0.0.1:1"):
+            pass
+
+
+def test_it_needs_a_loop() -> None:
+    with pytest.raises(RuntimeError, match=r"trio\.run"):
+        tri.open_remote("ws://127.0.0.1:1").__aenter__().send(None)

@@ -1,0 +1,306 @@
+"""The sessions of a real gateway, over connections that break; the agent is scripted, and time is virtual."""
+
+from contextlib import AsyncExitStack
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import triologue as tri
+from tests.support.gateway import house, said
+from tests.support.remote import Line, remote
+from triologue.gateway.tokens import MemoryTokens
+from triologue.protocol.codes import CLOSE_UNAUTHORIZED
+from triologue.testing import Say, ScriptedAgent, UseTool, Wait
+from triologue.wire import encode_record
+
+LONG_LOG = tri.Limits(log_bytes=1 << 20)
+
+
+def new_agent() -> ScriptedAgent:
+    agent = ScriptedAgent()
+    agent.on("long", Wait(300), Say("at last"))
+    agent.on("story", Say("once upon a time", every=1.0))
+    agent.on("delete", UseTool("delete", {"path": "x"}, asks=True), Say("done"))
+    return agent
+
+
+def kept(messages: list[tri.Message]) -> list[tri.Message]:
+    return [message for message in messages if not isinstance(message, tri.StreamEvent)]
+
+
+async def test_what_is_read_goes_on_where_it_was_when_the_line_was_cut(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent(), limits=LONG_LOG) as manager, house(manager) as gateway:
+        line = Line(gateway)
+        async with remote(line.connect) as far:
+            session, view = far.session("k"), list[tri.Event]()
+            async with session.subscribe() as events, trio.open_nursery() as nursery:
+
+                async def watch() -> None:
+                    async for event in events:
+                        view.append(event)
+
+                async def cut_often() -> None:
+                    for _ in range(3):
+                        await trio.sleep(1.3)
+                        await line.cut()
+
+                nursery.start_soon(watch)
+                nursery.start_soon(cut_often)
+                async with session.turn("story", id="t") as turn:
+                    messages = kept([message async for message in turn])
+                assert turn.outcome is not None
+                answered = turn.outcome.unwrap()
+                await trio.sleep(60)
+                nursery.cancel_scope.cancel()
+        log = await manager.session("k").read()
+    assert len(line.attempts) == 4
+    assert said(view) == said(log)
+    shown = [event.message for event in log if event.turn_id == "t" and is_shown(event.message)]
+    assert list(map(encode_record, messages)) == list(map(encode_record, shown))
+    assert answered.result == "once upon a time"
+
+
+def is_shown(message: tri.Message) -> bool:
+    return not isinstance(message, tri.TurnAccepted | tri.TurnStarted | tri.TurnEnded)
+
+
+async def test_it_comes_back_at_once_and_then_after_longer_and_longer_pauses(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
+        line = Line(gateway)
+        async with remote(line.connect) as far, trio.open_nursery() as nursery:
+            await trio.sleep(100)
+            line.is_down = True
+            await line.cut()
+            results: list[str | None] = []
+
+            async def ask() -> None:
+                results.append((await far.session("k").ask("hello")).result)
+
+            nursery.start_soon(ask)
+            await trio.sleep(600)
+            assert not far.is_connected
+            line.is_down = False
+            await trio.sleep(60)
+    assert len(results) == 1
+    pauses = [later - earlier for earlier, later in zip(line.attempts[1:], line.attempts[2:], strict=False)]
+    assert line.attempts[1] == pytest.approx(100, abs=1)
+    for number, pause in enumerate(pauses):
+        longest = min(30.0, 0.5 * 2**number)
+        assert longest / 2 <= pause <= longest + 0.01
+
+
+async def test_an_interrupt_does_not_wait_for_a_connection(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
+        line = Line(gateway)
+        async with remote(line.connect) as far:
+            session = far.session("k")
+            turn = await session.send("long")
+            await wait_all_tasks_blocked()
+            line.is_down = True
+            await line.cut()
+            await wait_all_tasks_blocked()
+            with pytest.raises(tri.GatewayLost, match="does not wait"):
+                await session.interrupt()
+            line.is_down = False
+            await trio.sleep(5)
+            assert await session.interrupt() == "stopped"
+            assert (await turn.wait()).kind == "interrupted"
+
+
+async def test_a_turn_that_is_left_or_cancelled_is_withdrawn(autojump_clock: MockClock) -> None:
+    async with (
+        tri.open_manager(new_agent()) as manager,
+        house(manager) as gateway,
+        remote(Line(gateway).connect) as far,
+    ):
+        session = far.session("k")
+        async with session.turn("long") as running:
+            ahead = await session.send("hello")
+            waiting = await session.send("hello", meta={"by": "ann"})
+            assert [(each.state, each.position) for each in (running, ahead, waiting)] == [
+                ("running", None),
+                ("waiting", 0),
+                ("waiting", 1),
+            ]
+            assert waiting.meta == {"by": "ann"}
+            with trio.move_on_after(1):
+                await session.ask("hello", id="cancelled")
+            assert (await waiting.cancel()).kind == "cancelled"
+        assert (running.outcome.kind if running.outcome else None) == "interrupted"
+        found = await session.find("cancelled")
+        assert found is not None
+        assert (await found.wait()).kind == "cancelled"
+
+
+async def test_errors_come_back_as_their_classes(autojump_clock: MockClock) -> None:
+    limits = tri.Limits(mailbox=1)
+    async with (
+        tri.open_manager(new_agent(), limits=limits) as manager,
+        house(manager) as gateway,
+        remote(Line(gateway).connect) as far,
+    ):
+        session = far.session("k")
+        running = await session.send("long", id="t")
+        with pytest.raises(tri.InvalidOption):
+            await session.send("another", id="t")
+        with pytest.raises(tri.TurnRejected):
+            await session.send("hello", overlap="reject")
+        await session.send("hello")
+        with pytest.raises(tri.MailboxFull):
+            await session.send("hello")
+        with pytest.raises(tri.SessionExists):
+            await session.fork("k")
+        with pytest.raises(tri.NotFound):
+            await far.permission("nobody").deny()
+        assert (await running.cancel()).kind == "interrupted"
+        with pytest.raises(tri.TurnInterrupted):
+            running.outcome.unwrap()  # type: ignore[union-attr]
+
+
+async def test_permissions_are_answered_from_afar_once(autojump_clock: MockClock) -> None:
+    async with (
+        tri.open_manager(new_agent(), on_permission=lambda request: None) as manager,
+        house(manager) as gateway,
+        remote(Line(gateway).connect) as far,
+        trio.open_nursery() as nursery,
+    ):
+        turn = await far.session("k").send("delete", meta={"chat": "C1"})
+        await wait_all_tasks_blocked()
+        (asked,) = await far.open_permissions()
+        assert (asked.tool, asked.input, asked.meta, asked.session.key) == (
+            "delete",
+            {"path": "x"},
+            {"chat": "C1"},
+            "k",
+        )
+        heard: list[tri.PermissionAnswered] = []
+
+        async def wait() -> None:
+            heard.append(await asked.wait())
+
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        await far.permission(asked.id).allow()  # a button knows no more than the id
+        await turn.wait()
+        with pytest.raises(tri.AlreadyAnswered) as late:
+            await asked.deny("no")
+        assert (late.value.by, late.value.answer) == ("local", "allow")
+        await wait_all_tasks_blocked()
+        assert [(each.answer, each.by) for each in heard] == [("allow", "local")]
+        assert (await asked.wait()).answer == "allow"  # from the log
+
+
+async def test_a_token_that_may_only_send(autojump_clock: MockClock) -> None:
+    tokens = MemoryTokens()
+    token = tokens.add(name="bot", rights=["prompt"], prefix="a:")
+    async with (
+        tri.open_manager(new_agent()) as manager,
+        house(manager, tokens=tokens) as gateway,
+        remote(Line(gateway).connect, token=token) as far,
+    ):
+        assert (far.welcome.name, far.welcome.rights, far.welcome.prefix) == ("bot", ["prompt"], "a:")
+        turn = await far.session("a:1").send("hello", id="t")
+        with pytest.raises(tri.Forbidden, match="watch"):
+            await turn.wait()
+        with pytest.raises(tri.Forbidden):
+            await far.session("a:1").close()
+        with pytest.raises(tri.TriologueError):
+            await far.session("b:1").send("hello")
+        await trio.sleep(1)
+        found = await manager.session("a:1").find("t")
+        assert found is not None
+        assert found.outcome is not None
+
+
+async def test_a_gateway_that_was_started_again_and_had_kept_nothing(autojump_clock: MockClock) -> None:
+    line: Line | None = None
+    async with tri.open_manager(new_agent()) as first, house(first) as gateway:
+        line = Line(gateway)
+        async with remote(line.connect) as far:
+            session = far.session("k")
+            await session.ask("hello")
+            turn = await session.send("long", id="t")
+            async with session.subscribe() as events, tri.open_manager(new_agent()) as second, house(second) as again:
+                line.house = again
+                await line.cut()
+                with pytest.raises(tri.StoreError, match="had kept it nowhere"):
+                    async for _ in events:
+                        pass
+                outcome = await turn.wait()
+                assert outcome.kind == "lost"
+                assert isinstance(outcome.error, tri.TurnLost)
+                assert (await session.ask("hello")).result  # the next one begins afresh
+
+
+async def test_a_session_that_is_deleted(autojump_clock: MockClock) -> None:
+    async with (
+        tri.open_manager(new_agent()) as manager,
+        house(manager) as gateway,
+        remote(Line(gateway).connect) as far,
+    ):
+        session = far.session("k")
+        await session.ask("hello")
+        async with session.subscribe(0) as events:
+            await far.delete("k")
+            with pytest.raises(tri.TriologueError, match="deleted"):
+                async for _ in events:
+                    pass
+        assert (await session.ask("hello")).result
+
+
+async def test_a_token_that_is_not_accepted_is_not_tried_again(autojump_clock: MockClock) -> None:
+    tokens = MemoryTokens()
+    token = tokens.add(name="bot", rights=["watch", "prompt"])
+    async with tri.open_manager(new_agent()) as manager, house(manager, tokens=tokens) as gateway:
+        line = Line(gateway)
+        with pytest.raises(tri.GatewayRefused) as refused:
+            async with remote(line.connect, token="tri_nobody_x"):
+                pass
+        assert refused.value.code == CLOSE_UNAUTHORIZED
+        assert "tri_nobody_x" not in str(refused.value)
+        async with remote(line.connect, token=token) as far:
+            session = far.session("k")
+            turn = await session.send("long")
+            async with session.subscribe() as events:
+                tokens.revoke(token.split("_")[1])
+                with pytest.raises(tri.GatewayRefused):
+                    async for _ in events:
+                        pass
+            with pytest.raises(tri.GatewayRefused):
+                await turn.wait()
+            with pytest.raises(tri.GatewayRefused):
+                await session.send("hello")
+            attempts = len(line.attempts)
+            await trio.sleep(1_000)
+            assert len(line.attempts) == attempts
+
+
+async def test_leaving_the_block_leaves_the_turns_alone(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway, AsyncExitStack() as outlives:
+        async with remote(Line(gateway).connect) as far:
+            turn = await far.session("k").send("story", id="t")
+            events = await outlives.enter_async_context(far.session("k").subscribe())
+        with pytest.raises(tri.ManagerClosed):
+            await turn.wait()
+        with pytest.raises(tri.ManagerClosed):
+            async for _ in turn:
+                pass
+        with pytest.raises(tri.ManagerClosed):
+            async for _ in events:
+                pass
+        with pytest.raises(tri.ManagerClosed):
+            await far.session("k").send("hello")
+        found = await manager.session("k").find("t")
+        assert found is not None
+        assert (await found.wait()).kind == "answered"
+
+
+async def test_a_withdrawal_is_said_before_the_block_is_left(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
+        async with remote(Line(gateway).connect) as far:
+            turn = await far.session("k").send("long", id="t")
+            turn.withdraw()
+        found = await manager.session("k").find("t")
+        assert found is not None
+        assert (await found.wait()).kind == "interrupted"
