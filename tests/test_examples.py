@@ -24,7 +24,7 @@ WITH_OWN_AGENT = {"limits", "permissions", "tenants", "tools"}
 # Those that the default suite runs on the real CLI too; the slow one runs all.
 SOON_ON_CLAUDE = {"bot", "permissions", "quickstart"}
 # They wait for a disk or a socket, of which the virtual clock knows nothing.
-ON_REAL_TIME = {"durable", "gateway_serve", "one_shot_kept"}
+ON_REAL_TIME = {"durable", "gateway_serve", "one_shot_kept", "remote_client"}
 # Abandoning a query is what it shows, and Python warns of that.
 WARNS = {"own_generator"}
 
@@ -150,6 +150,13 @@ ON_EMBEDDED = {
     """,
     "quickstart": """
         You like Python.
+    """,
+    "remote_client": """
+        web:ada: You like Python.
+        web:ada: You like Python.
+        message-1: answered
+        message-2: answered
+        NotFound: there is no such session, or not for this token
     """,
     "session_not_found": """
         no conversation has the session id '5f0c3c3e-0000-4000-8000-000000000000' (cwd 'CWD'): the built-in agent keeps them in memory, for as long as the process lives; start afresh by leaving `resume` out
@@ -331,6 +338,13 @@ ON_CLAUDE = {
     """,
     "quickstart": """
         echo[2]: Remember: I like Python | What do I like?
+    """,
+    "remote_client": """
+        web:ada: echo[2]: Remember: I like Python | What do I like?
+        web:ada: echo[2]: Remember: I like Python | What do I like?
+        message-1: answered
+        message-2: answered
+        NotFound: there is no such session, or not for this token
     """,
     "session_not_found": """
         no conversation has the session id '5f0c3c3e-0000-4000-8000-000000000000' (cwd 'CWD', config folder 'HOME/.claude'); start afresh by leaving `resume` out
