@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -26,6 +27,15 @@ def find_redis() -> Path | None:
     return _on_path("redis-server", "valkey-server")
 
 
+def find_node() -> Path | None:
+    """A Node.js that has a WebSocket of its own, from version 20 on behind a flag."""
+    node = _on_path("node", "nodejs")
+    if node is None:
+        return None
+    argv = [str(node), "--experimental-websocket", "--eval", "process.exit(typeof WebSocket === 'function' ? 0 : 1)"]
+    return node if subprocess.run(argv, capture_output=True, check=False).returncode == 0 else None
+
+
 def _on_path(*names: str) -> Path | None:
     found = next(filter(None, map(shutil.which, names)), None)
     return Path(found) if found else None
@@ -34,6 +44,7 @@ def _on_path(*names: str) -> Path | None:
 NEEDS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "real_cli": (find_claude, "the Claude Code CLI is not installed (`pip install claude-agent-sdk` brings one)"),
     "browser": (find_browser, "Chromium and its driver are not installed"),
+    "node": (find_node, "no Node.js with a WebSocket of its own is installed"),
     "redis": (find_redis, "no Redis server is installed"),
 }
 """Marker -> where to look, and what to say when nothing is there."""
