@@ -103,7 +103,7 @@ class Front:
             return _plain(404, f"WebSockets are opened at {PATH}\n")
         if not self._names.admits_origin(head):
             return _plain(403, "a page of this origin may open no WebSocket here\n")
-        if head.method != "GET" or not head.header("sec-websocket-key"):
+        if head.method != "GET" or not head.header("sec-websocket-key") or _has_body(head):
             return _plain(400, "this is no request for a WebSocket\n")
         if head.header("sec-websocket-version") != "13":
             return _plain(426, "only version 13 of WebSockets is spoken here\n", ("sec-websocket-version", "13"))
@@ -126,7 +126,7 @@ async def _read_head(stream: trio.abc.Stream, http: h11.Connection) -> tuple[h11
         event = http.next_event()
         if isinstance(event, h11.Request):
             return event, read
-        data = await stream.receive_some(HEAD_BYTES)
+        data = await stream.receive_some(HEAD_BYTES + 1 - len(read))  # one more, and h11 refuses it
         if not data:
             raise trio.BrokenResourceError("it said nothing, or half a request")
         read += data
@@ -136,6 +136,11 @@ async def _read_head(stream: trio.abc.Stream, http: h11.Connection) -> tuple[h11
 def _head_of(request: h11.Request) -> Head:
     headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
     return Head(request.method.decode("latin-1"), request.target.decode("latin-1"), headers)
+
+
+def _has_body(head: Head) -> bool:
+    """Where a proxy would see a body, and a WebSocket its frames."""
+    return head.header("transfer-encoding") is not None or head.header("content-length") not in (None, "0")
 
 
 def _is_upgrade(head: Head) -> bool:
