@@ -103,7 +103,7 @@ class Front:
             return _plain(404, f"WebSockets are opened at {PATH}\n")
         if not self._names.admits_origin(head):
             return _plain(403, "a page of this origin may open no WebSocket here\n")
-        if head.method != "GET" or not head.header("sec-websocket-key") or _has_body(head):
+        if head.method != "GET" or not head.header("sec-websocket-key") or _has_body(head) or not _is_ascii(head):
             return _plain(400, "this is no request for a WebSocket\n")
         if head.header("sec-websocket-version") != "13":
             return _plain(426, "only version 13 of WebSockets is spoken here\n", ("sec-websocket-version", "13"))
@@ -141,6 +141,11 @@ def _head_of(request: h11.Request) -> Head:
 def _has_body(head: Head) -> bool:
     """Where a proxy would see a body, and a WebSocket its frames."""
     return head.header("transfer-encoding") is not None or head.header("content-length") not in (None, "0")
+
+
+def _is_ascii(head: Head) -> bool:
+    """The library breaks on other headers."""
+    return all(value.isascii() for _, value in head.headers)
 
 
 def _is_upgrade(head: Head) -> bool:
