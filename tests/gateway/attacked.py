@@ -59,9 +59,11 @@ def kinds(told: dict[str, object]) -> list[str]:
 
 
 @asynccontextmanager
-async def attacked(caplog: pytest.LogCaptureFixture, limits: tri.GatewayLimits | None = None) -> AsyncGenerator[Target]:
+async def attacked(
+    caplog: pytest.LogCaptureFixture, limits: tri.GatewayLimits | None = None, *, level: int = logging.DEBUG
+) -> AsyncGenerator[Target]:
     """A gateway. Behind the block it must still serve, have told no token to its log, and have met nothing unforeseen."""
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(level)
     tokens = MemoryTokens()
     alice = tokens.add("alice", prefix="alice:")
     mallory = tokens.add("mallory", prefix="mallory:")

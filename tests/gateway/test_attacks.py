@@ -365,6 +365,7 @@ async def test_one_request_gets_one_answer_and_the_connection_ends(
         ((b"triologue.v1", b"other"), 400),
         ((b"Sec-WebSocket-Key", b"X-Key"), 400),
         ((b"Connection: Upgrade", b"Connection: close"), 400),
+        ((b"Connection: Upgrade", b"Connection: Upgrade, \xff"), 400),
         ((b"Connection: Upgrade", b"Connection: Upgrade\r\nTransfer-Encoding: chunked"), 400),
         ((b"Connection: Upgrade", b"Connection: Upgrade\r\nContent-Length: 9"), 400),
     ],
