@@ -28,8 +28,11 @@ CLOSE_SECONDS: Final = 5.0
 
 _LINGER_SECONDS: Final = 1.0
 _READ_BYTES: Final = 64 * 1024
+_SERVER_READ_BYTES: Final = 4 * 1024
+"""The library goes through all frames of a read without a pause, and the shortest have six bytes."""
 _MAX_REASON_BYTES: Final = 123
 _ABNORMAL: Final = 1006
+_MALFORMED: Final = (1002, 1007)
 
 
 class Closed(Exception):
@@ -106,12 +109,18 @@ class Carrier(ABC):
             within: seconds.
         """
         short = reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
-        with trio.CancelScope(shield=True), trio.move_on_after(within):
-            try:
-                with self._told():
-                    await self._socket.aclose(code, short or None)
-            except Closed:
-                pass
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(within) as politely:
+                try:
+                    with self._told():
+                        await self._socket.aclose(code, short or None)
+                except Closed:
+                    pass
+            await self._end(is_stuck=politely.cancelled_caught)
+
+    @abstractmethod
+    async def _end(self, *, is_stuck: bool) -> None:
+        """The library is done with it, or it could not be closed in time."""
 
     @contextmanager
     def _told(self) -> Generator[None]:
@@ -135,6 +144,9 @@ class ClientCarrier(Carrier):
         with self._told():
             for frame in frames:
                 await self._socket.send_message(frame.decode())
+
+    async def _end(self, *, is_stuck: bool) -> None:
+        """`connect` closes what is below."""
 
 
 @final
@@ -168,12 +180,18 @@ class ServerCarrier(Carrier):
                 raise trio_websocket.ConnectionClosed(self._socket.closed)
             await self._stream.send_all(b"".join([part for frame in frames for part in (_head(len(frame)), frame)]))
 
-    async def aclose(self, code: int = 1000, reason: str = "", *, within: float = CLOSE_SECONDS) -> None:
-        """See `Carrier`. It waits behind what is being written, so that it can be understood."""
-        await super().aclose(code, reason, within=within)
-        with trio.CancelScope(shield=True), trio.move_on_after(_LINGER_SECONDS):
-            await self._stream.linger()
-        await trio.aclose_forcefully(self._stream)
+    async def _end(self, *, is_stuck: bool) -> None:
+        if not is_stuck:
+            with trio.move_on_after(_LINGER_SECONDS):
+                await self._stream.finish(self._last_word())
+        await self._stream.close_below()
+
+    def _last_word(self) -> bytes:
+        """The library closes without a word where a frame was none."""
+        closed = self._socket.closed
+        if closed is None or closed.code not in _MALFORMED:
+            return b""
+        return b"\x88\x02" + closed.code.to_bytes(2)
 
 
 def _head(size: int) -> bytes:
@@ -202,7 +220,7 @@ async def accept(stream: trio.abc.Stream, head: bytes, *, max_frame_bytes: int) 
         try:
             with reader.until_open():
                 request = await trio_websocket.wrap_server_stream(
-                    reader.as_nursery, peeked, max_message_size=max_frame_bytes, receive_buffer_size=_READ_BYTES
+                    reader.as_nursery, peeked, max_message_size=max_frame_bytes, receive_buffer_size=_SERVER_READ_BYTES
                 )
                 socket = await request.accept(subprotocol=SUBPROTOCOL)
             carrier = ServerCarrier(socket, peeked)
@@ -295,8 +313,8 @@ class _Reader:
             await read()
         except trio_websocket.ConnectionRejected as error:
             self._error = Refused(error.status_code, f"the server answered with HTTP {error.status_code}")
-        except (trio_websocket.ConnectionClosed, ProtocolError, OSError, trio.BusyResourceError) as error:
-            logger.debug("a WebSocket ended: %r", error)  # busy: what is still sent is read by `linger`
+        except (trio_websocket.ConnectionClosed, ProtocolError, OSError) as error:
+            logger.debug("a WebSocket ended: %r", error)
         finally:
             self._opening.cancel()
 

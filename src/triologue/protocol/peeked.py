@@ -30,9 +30,13 @@ class Peeked(trio.abc.Stream):
         """When something came last."""
         self.sending_since: float | None = None
         """When what is being written now, or a piece of it, was begun."""
+        self._is_left = False
+        """The library has no more use for it."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """As the stream."""
+        if self._is_left:  # what still comes is for nobody
+            return b""
         if self._head:
             await trio.lowlevel.checkpoint()
             data, self._head = self._head, b""
@@ -46,28 +50,44 @@ class Peeked(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """As the stream; one after the other."""
-        async with self._lock:
+        try:  # a lock that is free costs less like this
+            self._lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._lock.acquire()
+        try:
             whole = memoryview(data)
             for begin in range(0, len(whole), _PIECE_BYTES):
                 self.sending_since = trio.current_time()
                 await self._stream.send_all(whole[begin : begin + _PIECE_BYTES])
             self.sending_since = None
+        finally:
+            self._lock.release()
 
     async def wait_send_all_might_not_block(self) -> None:
         """As the stream."""
         await self._stream.wait_send_all_might_not_block()
 
     async def aclose(self) -> None:
-        """As the stream."""
-        await self._stream.aclose()
+        """For the library: it reads no more. Whoever made this says the last word."""
+        await trio.lowlevel.checkpoint()
+        self._is_left = True
 
-    async def linger(self) -> None:
-        """Let who still sends read what was said last: a socket that is closed unread takes back what it has sent."""
-        if not isinstance(self._stream, trio.abc.HalfCloseableStream):
-            return
+    async def finish(self, last: bytes) -> None:
+        """Say this at last, and let who still sends read it: a socket that is closed unread takes back what it has sent."""
+        self._is_left = True
         try:
-            await self._stream.send_eof()
+            async with self._lock:
+                if last:
+                    await self._stream.send_all(last)
+                if not isinstance(self._stream, trio.abc.HalfCloseableStream):
+                    return
+                await self._stream.send_eof()
             while await self._stream.receive_some(_READ_BYTES):
                 pass
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
             pass
+
+    async def close_below(self) -> None:
+        """Close it now."""
+        self._is_left = True
+        await trio.aclose_forcefully(self._stream)
