@@ -1,7 +1,7 @@
 """A session's log, and the cursors that read it: one writer, many readers, and none of them slows another."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import Protocol, final
 
 import trio
 
@@ -16,7 +16,23 @@ CURSOR_BATCHES = 64
 _BEGINNINGS = frozenset({TurnAccepted, TurnStarted})
 
 # One for all logs that nobody reads.
-_NOBODY: "frozenset[Cursor]" = frozenset()
+_NOBODY: "frozenset[Listener]" = frozenset()
+
+
+class Listener(Protocol):
+    """Who is told of everything as it is published. It never waits, and never raises."""
+
+    def offer(self, batch: Batch) -> None:
+        """The log has something new."""
+        ...
+
+    def wake(self) -> None:
+        """Look again at what is waited for."""
+        ...
+
+    def finish(self) -> None:
+        """Nothing follows."""
+        ...
 
 
 @final
@@ -32,7 +48,7 @@ class Log:
         held_bytes: what a held turn, or a reader that is behind, may keep.
     """
 
-    __slots__ = ("_cursors", "_held_bytes", "_is_finished", "_tail", "last")
+    __slots__ = ("_held_bytes", "_is_finished", "_listeners", "_tail", "last")
 
     def __init__(self, limit: int, limit_bytes: int, held_bytes: int) -> None:
         self._tail = Records(limit, limit_bytes)
@@ -40,14 +56,14 @@ class Log:
         self.last = 0
         """The `seq` of the newest record."""
         # Replaced and never changed, because a reader may be closed by the garbage collector while it is gone through.
-        self._cursors: frozenset[Cursor] = _NOBODY
+        self._listeners: frozenset[Listener] = _NOBODY
         self._is_finished = False
 
     def __repr__(self) -> str:
-        return f"<Log: {self._tail!r} up to {self.last}, {len(self._cursors)} readers>"
+        return f"<Log: {self._tail!r} up to {self.last}, {len(self._listeners)} readers>"
 
     def publish(self, turn_id: str | None, messages: Sequence[Message], held: Records | None = None) -> None:
-        """Record all but the partials, in `held` too if that is given; hand everything to the cursors. Never waits."""
+        """Record all but the partials, in `held` too if that is given; hand everything to who listens. Never waits."""
         first = self.last + 1
         run = keep(first, turn_id, messages)
         if run is not None:
@@ -55,10 +71,10 @@ class Log:
             self._tail.add(run)
             if held is not None:
                 held.add(run)
-        if self._cursors:
+        if self._listeners:
             batch = Batch(turn_id, messages, first, self.last)
-            for cursor in self._cursors:
-                cursor.offer(batch)
+            for listener in self._listeners:
+                listener.offer(batch)
 
     def skip_to(self, seq: int) -> None:
         """Records up to this one were written elsewhere; they are not kept here."""
@@ -66,8 +82,8 @@ class Log:
             missed = Batch(None, [Gap(first=self.last + 1, last=seq)], 0)
             self.last = seq
             self._tail.skip_to(seq)
-            for cursor in self._cursors:
-                cursor.offer(missed)
+            for listener in self._listeners:
+                listener.offer(missed)
 
     def new_records(self) -> Records:
         """Room for what one reader, or the holder of one turn, keeps."""
@@ -84,11 +100,15 @@ class Log:
         after = max(after, 0)
         missed = (held or self._tail).after(after, turn_id) if after < self.last else []
         cursor = Cursor(self, turn_id, missed)
-        if self._is_finished:
-            cursor.finish()
-        else:
-            self._cursors |= {cursor}
+        self.listen(cursor)
         return cursor
+
+    def listen(self, listener: Listener) -> None:
+        """Tell it of everything from now on. Close it."""
+        if self._is_finished:
+            listener.finish()
+        else:
+            self._listeners |= {listener}
 
     def page(self, after: int, limit: int) -> list[Batch]:
         """The first of what the tail has after this `seq`; a `Gap` stands for what is gone."""
@@ -97,23 +117,23 @@ class Log:
     def finish(self) -> None:
         """Nothing follows: who waits for more is told so."""
         self._is_finished = True
-        cursors, self._cursors = self._cursors, _NOBODY
-        for cursor in cursors:
-            cursor.finish()
+        listeners, self._listeners = self._listeners, _NOBODY
+        for listener in listeners:
+            listener.finish()
 
     @property
     def is_read(self) -> bool:
         """Does anybody?"""
-        return bool(self._cursors)
+        return bool(self._listeners)
 
     def wake(self) -> None:
         """Let every reader look again at what it waits for."""
-        for cursor in self._cursors:
-            cursor.wake()
+        for listener in self._listeners:
+            listener.wake()
 
-    def close(self, cursor: "Cursor") -> None:
+    def close(self, listener: Listener) -> None:
         """Forget a reader."""
-        self._cursors = (self._cursors - {cursor}) or _NOBODY
+        self._listeners = (self._listeners - {listener}) or _NOBODY
 
 
 @final

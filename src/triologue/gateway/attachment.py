@@ -32,7 +32,7 @@ class Way(Protocol):
         ...
 
     def tell(self, attachment: "Attachment") -> None:
-        """It has something to send."""
+        """It has something to send, now or when it is due."""
         ...
 
     def fell_behind(self, attachment: "Attachment") -> None:
@@ -71,7 +71,8 @@ class Attachment:
         """The `seq` of the last record that left the line."""
         self._last = after
         """The `seq` of the last record that came into it."""
-        self._emptied = trio.Event()
+        self._emptied: trio.Event | None = None
+        """Set when nothing waits any more; None while nobody waits for that."""
         self.is_live = False
         """It is given what happens; else it reads the log."""
         self.is_over = False
@@ -88,24 +89,33 @@ class Attachment:
 
     def offer(self, items: Sequence[Item]) -> None:
         """See `Viewer`."""
-        if not self.is_live:
-            return
-        for item in items:
-            if item.last > self._last or (item.is_partial and self._partials):
-                self._add(item)
-        if self._line:
-            self._way.tell(self)
-        if self._way.is_full:
-            self._shorten()
+        if self.is_live:
+            self._add(items)
+            if self._way.is_full:
+                self._shorten()
 
-    def _add(self, item: Item) -> None:
-        if not item.is_partial:
-            self.due = 0.0
-        elif not self._line:
-            self.due = trio.current_time() + self._coalesce
-        self._line.append(item)
-        self._last = max(self._last, item.last)
-        self._weigh(item.size)
+    def skip(self) -> None:
+        """See `Viewer`."""
+        if self.is_live:
+            self.is_live = False
+            self._way.begin(self)
+
+    def _add(self, items: Sequence[Item]) -> None:
+        """Put these in line; tell it where they are due before what waits already."""
+        due = self.due if self._line else float("inf")
+        size, has_records = 0, False
+        for item in items:
+            if not item.is_partial:
+                has_records, self._last = True, item.last
+            elif not self._partials:
+                continue
+            self._line.append(item)
+            size += item.size
+        if size:
+            self._weigh(size)
+            self.due = 0.0 if has_records or not self._coalesce else min(due, trio.current_time() + self._coalesce)
+            if self.due < due:
+                self._way.tell(self)
 
     def _weigh(self, size: int) -> None:
         self._bytes += size
@@ -136,13 +146,14 @@ class Attachment:
         if self._coalesce and len(self._line) > 1:
             self._join()
         taken: list[Item] = []
-        while self._line and (not taken or room >= self._line[0].size):
+        size = 0
+        while self._line and (not taken or room >= size + self._line[0].size):
             item = self._line.popleft()
-            room -= item.size
-            self._weigh(-item.size)
-            self._taken = max(self._taken, item.last)
+            size += item.size
+            self._taken = item.last or self._taken
             taken.append(item)
-        if not self._line:
+        self._weigh(-size)
+        if self._emptied is not None and not self._line:
             self._emptied.set()
         return taken
 
@@ -168,7 +179,7 @@ class Attachment:
         for event in page:
             if self.is_over:
                 return
-            self._add(Item(event, self.room.labels))
+            self._add([Item(event.seq, event.turn_id, event.message, self.room.labels)])
             if self._bytes >= CHUNK_BYTES:
                 await self._wait_taken()
         await self._wait_taken()
@@ -176,8 +187,8 @@ class Attachment:
     async def _wait_taken(self) -> None:
         if self._line:
             self._emptied = trio.Event()
-            self._way.tell(self)
             await self._emptied.wait()
+            self._emptied = None
 
     def end(self, error: TriologueError) -> None:
         """See `Viewer`."""
@@ -189,14 +200,15 @@ class Attachment:
         self.is_over, self.is_live = True, False
         self.room.viewers.pop(self, None)
         self._drop()
-        self._emptied.set()
+        if self._emptied is not None:
+            self._emptied.set()
 
 
 def joined(items: Iterable[Item], labels: Labels) -> deque[Item]:
     """The same with partial text joined; where the whole message follows, without it."""
     late, line = Late(), deque[Item]()
     for item in items:
-        late.add(item.event.turn_id, item.event.message)
+        late.add(item.turn_id, item.message)
         if not item.is_partial:
             line += _parts(late, labels)
             line.append(item)
@@ -205,4 +217,4 @@ def joined(items: Iterable[Item], labels: Labels) -> deque[Item]:
 
 
 def _parts(late: Late, labels: Labels) -> list[Item]:
-    return [Item(Event(None, turn_id, partial), labels) for turn_id, partial in late.take()]
+    return [Item(None, turn_id, partial, labels) for turn_id, partial in late.take()]

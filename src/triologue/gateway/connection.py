@@ -55,7 +55,7 @@ class Connection:
         self._work: dict[trio.CancelScope, type[Request]] = {}
         self._refusals = 0
         self._grant: Grant | None = None
-        self._outgoing = Outgoing(carrier, self._limits, self._counters)
+        self._outgoing = Outgoing(carrier, hall.flusher, self._limits, self._counters)
         self._attachments: Attachments | None = None
 
     @property

@@ -6,6 +6,7 @@ from typing import Protocol, final
 import trio
 from msgspec.structs import replace
 
+from triologue.gateway.flushing import Flusher
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.rights import Rights
 from triologue.gateway.rooms import Rooms
@@ -45,7 +46,7 @@ class Hall:
         manager: whose sessions are lent.
         limits: how much there may be.
         rights: who may do what.
-        nursery: where rooms are read, and requests are worked on: they go on when their client has left.
+        nursery: where rooms are read, what waits is sent, and requests are worked on: they go on when their client has left.
     """
 
     def __init__(self, manager: SessionManager, limits: GatewayLimits, rights: Rights, nursery: trio.Nursery) -> None:
@@ -54,6 +55,8 @@ class Hall:
         self.rights = rights
         self.nursery = nursery
         self.rooms = Rooms(manager, nursery)
+        self.flusher = Flusher()
+        nursery.start_soon(self.flusher.run)
         self.counters = GatewayStatistics()
         self.guests: dict[Guest, None] = {}
         self.handshakes: dict[trio.CancelScope, None] = {}

@@ -7,6 +7,7 @@ import msgspec
 import trio
 
 from triologue.gateway.attachment import CHUNK_BYTES, Attachment
+from triologue.gateway.flushing import Flusher
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.rooms import Item
 from triologue.gateway.statistics import GatewayStatistics
@@ -28,16 +29,20 @@ _encode = msgspec.json.Encoder().encode
 
 @final
 class Outgoing:
-    """The one writer of a connection; `run` must be running.
+    """What waits for a connection, and goes out at once where the client takes it; else `run`, a task, writes it.
 
     Args:
         carrier: where it writes.
+        flusher: calls `flush`.
         limits: of the gateway.
         counters: of the gateway.
     """
 
-    def __init__(self, carrier: ServerCarrier, limits: GatewayLimits, counters: GatewayStatistics) -> None:
+    def __init__(
+        self, carrier: ServerCarrier, flusher: Flusher, limits: GatewayLimits, counters: GatewayStatistics
+    ) -> None:
         self._carrier = carrier
+        self._flusher = flusher
         self._keep_alive = limits.keep_alive
         self._counters = counters
         self._replies: deque[bytes] = deque()
@@ -52,6 +57,7 @@ class Outgoing:
         """Those of them behind the last ping."""
         self._awaited: dict[object, float] = {}
         """When pings were sent that have no pong yet, the oldest first."""
+        self._bug: Exception | None = None
 
     # For those who have something to say.
 
@@ -59,7 +65,7 @@ class Outgoing:
         """Say this, ahead of all events. Never waits."""
         self._replies.append(_encode(told))
         self._reply_bytes += len(self._replies[-1])
-        self._news.set()
+        self._flusher.soon(self)
 
     async def wait_for_room(self) -> None:
         """Wait until not too many replies wait."""
@@ -77,13 +83,34 @@ class Outgoing:
         await self._taken.wait()
 
     def tell(self, attachment: Attachment) -> None:
-        """It has something to send."""
+        """It has something to send, now or when it is due."""
         self._ready.setdefault(attachment)
-        self._news.set()
+        if attachment.due:
+            self._flusher.at(attachment.due, self)
+        else:
+            self._flusher.soon(self)
 
     def forget(self, attachment: Attachment) -> None:
         """It has nothing to send any more."""
         self._ready.pop(attachment, None)
+
+    def flush(self, now: float) -> None:
+        """See `Sender`. What the client does not take at once is left to the task."""
+        try:
+            is_sent = self._carrier.is_free and self._send_now(now)
+        except Exception as bug:  # noqa: BLE001 - raised from the task: it ends this connection, and not the others
+            self._bug, is_sent = bug, False
+        if not is_sent or self._unmarked >= MARK_BYTES:
+            self._news.set()
+
+    def _send_now(self, now: float) -> bool:
+        """Could all that is due be sent?"""
+        while frames := self._next(now):
+            is_sent = self._carrier.send_now(*frames)
+            self._taken.set()
+            if not is_sent:
+                return False
+        return True
 
     # The writer.
 
@@ -99,8 +126,9 @@ class Outgoing:
                 if self._unmarked >= MARK_BYTES or now >= self._ping_at:
                     self._ping_at = now + self._keep_alive
                     pings.start_soon(self._ask_how_far)
-                if frames := self._next(now):
-                    self._counters.bytes_sent += sum(map(len, frames))
+                if self._bug is not None:
+                    raise self._bug
+                if (frames := self._next(now)) or self._carrier.sending_since is not None:
                     await self._carrier.send(*frames)
                     self._taken.set()
                 else:
@@ -129,8 +157,7 @@ class Outgoing:
 
     async def _wait_news(self) -> None:
         self._news = trio.Event()
-        dues = [each.due for each in self._ready] if self._is_open else []
-        with trio.move_on_at(min([self._ping_at, *dues])):
+        with trio.move_on_at(self._ping_at):
             await self._news.wait()
 
     def _next(self, now: float) -> list[bytes]:
@@ -145,6 +172,7 @@ class Outgoing:
             frames.append(frame([item.data for item in items]))
             self._unread += len(frames[-1])
             self._unmarked += len(frames[-1])
+        self._counters.bytes_sent += sum(map(len, frames))
         return frames
 
     def _take_due(self, now: float, room: int) -> list[Item]:

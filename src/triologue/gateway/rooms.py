@@ -1,14 +1,18 @@
-"""Rooms: for each session that somebody watches one reader of its log, which hands every event to all who watch."""
+"""Rooms: for each session that somebody watches one listener to its log, which hands every event to all who watch."""
 
+import logging
 from collections.abc import Sequence
 from typing import Protocol, final
 
 import trio
 
+from triologue.actors import Batch
 from triologue.errors import ManagerClosed, TriologueError
 from triologue.manager import Session, SessionManager
-from triologue.messages import Event, Gap, StreamEvent
+from triologue.messages import Gap, Message, StreamEvent
 from triologue.protocol.events import Labels
+
+logger = logging.getLogger("triologue.gateway")
 
 # What an event without a line weighs, and what goes around each.
 _NOMINAL_BYTES = 512
@@ -20,19 +24,22 @@ class Item:
     """An event on its way to viewers: encoded once, and only if somebody is sent it as it is.
 
     Args:
-        event: what happened.
+        seq: its place in the log; None for what has none.
+        turn_id: of the turn that caused it.
+        message: what happened.
         labels: of its session.
     """
 
-    __slots__ = ("_data", "_labels", "event", "is_partial", "last", "size")
+    __slots__ = ("_data", "_labels", "is_partial", "last", "message", "seq", "size", "turn_id")
 
-    def __init__(self, event: Event, labels: Labels) -> None:
-        self.event = event
+    def __init__(self, seq: int | None, turn_id: str | None, message: Message, labels: Labels) -> None:
+        self.seq = seq
+        self.turn_id = turn_id
+        self.message = message
         self._labels = labels
         self._data: bytes | None = None
-        message = event.message
-        self.is_partial = isinstance(message, StreamEvent)
-        self.last = message.last if isinstance(message, Gap) else event.seq or 0
+        self.is_partial = type(message) is StreamEvent
+        self.last = message.last if isinstance(message, Gap) else seq or 0
         """The `seq` of the last record that it stands for; 0 for partial text."""
         self.size = (len(message.line) or _NOMINAL_BYTES) + _AROUND_BYTES
         """About how many bytes it has."""
@@ -41,7 +48,7 @@ class Item:
     def data(self) -> bytes:
         """As it goes over the wire."""
         if self._data is None:
-            self._data = self._labels.event(self.event)
+            self._data = self._labels.event(self.seq, self.turn_id, self.message)
         return self._data
 
 
@@ -52,6 +59,10 @@ class Viewer(Protocol):
         """This has happened. Never waits."""
         ...
 
+    def skip(self) -> None:
+        """Records were written elsewhere, up to the room's position: they are to be read. Never waits."""
+        ...
+
     def end(self, error: TriologueError) -> None:
         """Nothing follows, because of this. Never waits."""
         ...
@@ -59,7 +70,7 @@ class Viewer(Protocol):
 
 @final
 class Room:
-    """One session that is watched.
+    """One session that is watched. It listens to the log, and its task only waits for the end.
 
     Args:
         session: which.
@@ -77,29 +88,62 @@ class Room:
         self.opened = trio.Event()
         self.ended: TriologueError | None = None
         """Why it could not be opened, or why nothing follows."""
+        self._finished = trio.Event()
 
     async def run(self) -> None:
         """Hand out what happens until nothing follows, or everybody has left."""
         try:
             with self.scope:
-                await self._hand_out()
-            self.ended = ManagerClosed(f"the session {self.session.key!r} was deleted, or its manager was left")
+                async with self.session.listen(self) as self.position:
+                    self.opened.set()
+                    await self._finished.wait()
+            self._end(ManagerClosed(f"the session {self.session.key!r} was deleted, or its manager was left"))
         except TriologueError as error:
-            self.ended = error
+            self._end(error)
         finally:
             self.opened.set()
+
+    def _end(self, error: TriologueError) -> None:
+        self.ended = self.ended or error
         for viewer in list(self.viewers):
             viewer.end(self.ended)
 
-    async def _hand_out(self) -> None:
-        async with self.session.subscribe() as subscription:
-            self.position = self.session.statistics().records
-            self.opened.set()
-            while batch := await subscription.batch():
-                items = [Item(event, self.labels) for event in batch]
-                self.position = max(self.position, *(item.last for item in items))
+    # For the log.
+
+    def offer(self, batch: Batch) -> None:
+        """See `Listener`."""
+        if self.ended is None:
+            try:
+                self._hand_out(batch)
+            except Exception:  # a bug ends this room, and not the conversation
+                logger.exception("the session %r cannot be shown any more", self.session.key)
+                self.ended = TriologueError("the gateway has a bug; its log says more")
+                self._finished.set()
+
+    def wake(self) -> None:
+        """See `Listener`."""
+
+    def finish(self) -> None:
+        """See `Listener`."""
+        self._finished.set()
+
+    def _hand_out(self, batch: Batch) -> None:
+        items: list[Item] = []
+        seq, labels = batch.first, self.labels
+        for message in batch.messages:
+            if type(message) is StreamEvent:
+                items.append(Item(None, batch.turn_id, message, labels))
+            elif isinstance(message, Gap):  # what it stands for is in the store
+                self.position = message.last
                 for viewer in list(self.viewers):
-                    viewer.offer(items)
+                    viewer.skip()
+            else:
+                items.append(Item(seq, batch.turn_id, message, labels))
+                self.position = seq
+                seq += 1
+        if items:
+            for viewer in list(self.viewers):
+                viewer.offer(items)
 
 
 @final
@@ -108,7 +152,7 @@ class Rooms:
 
     Args:
         manager: whose sessions are watched.
-        nursery: where their readers run.
+        nursery: where their tasks run.
     """
 
     def __init__(self, manager: SessionManager, nursery: trio.Nursery) -> None:

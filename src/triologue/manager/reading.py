@@ -6,7 +6,7 @@ from typing import final
 
 import trio
 
-from triologue.actors import Conversation, Turn
+from triologue.actors import Conversation, Listener, Turn
 from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory
 from triologue.manager.subscription import Kept, Subscription
@@ -45,6 +45,20 @@ class Reading:
             yield Subscription(cursor, Kept(store, self._key, after or 0, until) if store is not None else None)
         finally:
             log.close(cursor)
+            self._directory.leave(conversation)
+
+    @asynccontextmanager
+    async def listen(self, listener: Listener) -> AsyncGenerator[int]:
+        """See `Session.listen`."""
+        conversation = self._conversation()
+        if self._directory.world.store is not None:
+            await self._directory.know(conversation)
+        log = conversation.log
+        log.listen(listener)
+        try:
+            yield log.last
+        finally:
+            log.close(listener)
             self._directory.leave(conversation)
 
     async def read(self, after: int, limit: int) -> list[Event]:

@@ -5,7 +5,7 @@ from typing import Any, final
 
 import trio
 
-from triologue.actors import Conversation, Cursor, OnMissing, ResumeOutcome, Turn
+from triologue.actors import Conversation, Cursor, Listener, OnMissing, ResumeOutcome, Turn
 from triologue.errors import InvalidOption, brief
 from triologue.manager.asking import Asking
 from triologue.manager.controls import Controls, checked_request, local_and_declared
@@ -333,6 +333,16 @@ class Session(Controls):
         """Read the log from `begin`, or from now; for a reader that lives as long as the session."""
         log = self._conversation().log
         return log.open(log.last if begin is None else begin)
+
+    def listen(self, listener: Listener) -> AbstractAsyncContextManager[int]:
+        """As `subscribe`, without a task that has to be woken: it is called with each batch as it is published.
+
+        Gives the `seq` of the last record before. A `Gap` stands for records that are to be read from the store.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        return self._reading.listen(listener)
 
     async def send_to_read(self, prompt: Prompt) -> Turn:
         """As `send`, for who iterates the turn in any case: its first iteration misses no partial."""

@@ -7,7 +7,7 @@ the rest of a gateway does. Opening and closing, pings, pongs and all reading ar
 import logging
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, cast, final
 from urllib.parse import SplitResult, urlsplit
@@ -174,11 +174,20 @@ class ServerCarrier(Carrier):
         return message
 
     async def send(self, *frames: bytes) -> None:
-        """See `Carrier`; all in one write."""
+        """See `Carrier`; all in one write, behind what `send_now` has left."""
         with self._told():
             if self._socket.closed is not None:
                 raise trio_websocket.ConnectionClosed(self._socket.closed)
-            await self._stream.send_all(b"".join([part for frame in frames for part in (_head(len(frame)), frame)]))
+            await self._stream.send_all(_framed(frames))
+
+    @property
+    def is_free(self) -> bool:
+        """Can `send_now` be called?"""
+        return self._stream.is_free and self._socket.closed is None
+
+    def send_now(self, *frames: bytes) -> bool:
+        """Send text frames as far as the other side takes them at once. Was that all of them? `send` sends the rest."""
+        return self._stream.send_now(_framed(frames))
 
     async def _end(self, *, is_stuck: bool) -> None:
         if not is_stuck:
@@ -192,6 +201,10 @@ class ServerCarrier(Carrier):
         if closed is None or closed.code not in _MALFORMED:
             return b""
         return b"\x88\x02" + closed.code.to_bytes(2)
+
+
+def _framed(frames: Sequence[bytes]) -> bytes:
+    return b"".join([part for frame in frames for part in (_head(len(frame)), frame)])
 
 
 def _head(size: int) -> bytes:

@@ -24,33 +24,28 @@ class Labels:
         key: of the session.
     """
 
-    __slots__ = ("_head", "_turn", "_turn_id")
+    __slots__ = ("_about", "_head", "_kind", "_turn_id")
 
     def __init__(self, key: str) -> None:
-        self._head = b'{"key":' + _encode(key)
+        self._head = b'{"key":' + _encode(key) + b',"seq":'
         self._turn_id: str | None = None
-        self._turn = b"null"
+        self._kind = ""
+        self._about = b""
 
-    def event(self, event: Event) -> bytes:
+    def event(self, seq: int | None, turn_id: str | None, message: Message) -> bytes:
         """An event as an `EventTold`."""
-        message = event.message
         kind = _GAP if isinstance(message, Gap) else _not_ours(kind_of(message))
-        return self._joined(event.seq, event.turn_id, kind, encode_record(message))
+        return self._joined(seq, turn_id, kind, message.line or encode_record(message))
 
     def record(self, record: Record) -> bytes:
         """The same for what a store has."""
         return self._joined(record.seq, record.turn_id, _not_ours(record.kind), record.line)
 
     def _joined(self, seq: int | None, turn_id: str | None, kind: str, line: bytes) -> bytes:
-        if turn_id != self._turn_id:
-            self._turn_id, self._turn = turn_id, _encode(turn_id)
-        return b'%b,"seq":%b,"turn":%b,"kind":%b,"message":%b}' % (
-            self._head,
-            b"null" if seq is None else b"%d" % seq,
-            self._turn,
-            _encode(kind),
-            as_json(line),
-        )
+        if turn_id != self._turn_id or kind != self._kind:
+            self._turn_id, self._kind = turn_id, kind
+            self._about = b',"turn":%b,"kind":%b,"message":' % (_encode(turn_id), _encode(kind))
+        return b"%b%b%b%b}" % (self._head, b"null" if seq is None else b"%d" % seq, self._about, as_json(line))
 
 
 def _not_ours(kind: str) -> str:
@@ -66,7 +61,7 @@ def as_json(line: bytes) -> bytes:
             line.decode()
     except (ValueError, RecursionError):  # a DecodeError is one, and so is a UnicodeDecodeError
         return _encode(line.decode("utf-8", "replace"))
-    return line if line.lstrip()[:1] == b"{" else _encode(line.decode())
+    return line if line.startswith(b"{") or line.lstrip().startswith(b"{") else _encode(line.decode())
 
 
 def frame(events: list[bytes]) -> bytes:

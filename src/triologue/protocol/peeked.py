@@ -1,5 +1,6 @@
 """The stream below a server's WebSocket."""
 
+import os
 from typing import Final, final
 
 import trio
@@ -21,9 +22,13 @@ class Peeked(trio.abc.Stream):
 
     def __init__(self, stream: trio.abc.Stream, head: bytes, *, patience: int) -> None:
         self._stream = stream
+        self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
+        """Under TLS nothing can be written past the stream."""
         self._head = head
         self._patience = patience
         self._lock = trio.StrictFIFOLock()
+        self._rest = b""
+        """What `send_now` could not send."""
         self.unfinished = 0
         """Bytes since the last whole message."""
         self.heard_at = trio.current_time()
@@ -49,19 +54,35 @@ class Peeked(trio.abc.Stream):
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """As the stream; one after the other."""
+        """As the stream; one after the other, and what `send_now` has left before all."""
         try:  # a lock that is free costs less like this
             self._lock.acquire_nowait()
         except trio.WouldBlock:
             await self._lock.acquire()
         try:
-            whole = memoryview(data)
+            rest, self._rest = self._rest, b""
+            whole = memoryview(rest + data if rest else data)
             for begin in range(0, len(whole), _PIECE_BYTES):
                 self.sending_since = trio.current_time()
                 await self._stream.send_all(whole[begin : begin + _PIECE_BYTES])
             self.sending_since = None
         finally:
             self._lock.release()
+
+    @property
+    def is_free(self) -> bool:
+        """Is nothing being written, to a socket that can be written to without waiting?"""
+        return self._socket is not None and not self._rest and not self._lock.locked()
+
+    def send_now(self, data: bytes) -> bool:
+        """Send what is taken at once; the rest goes ahead of what is sent next. Was that all of it? For who `is_free`."""
+        try:
+            sent = os.write(self._socket.fileno(), data) if self._socket is not None else 0
+        except OSError:  # it takes nothing now, or never will: the rest is refused for the same reason
+            sent = 0
+        if sent < len(data):
+            self._rest, self.sending_since = data[sent:], trio.current_time()
+        return sent == len(data)
 
     async def wait_send_all_might_not_block(self) -> None:
         """As the stream."""
@@ -77,8 +98,9 @@ class Peeked(trio.abc.Stream):
         self._is_left = True
         try:
             async with self._lock:
-                if last:
-                    await self._stream.send_all(last)
+                rest, self._rest = self._rest, b""
+                if rest or last:
+                    await self._stream.send_all(rest + last)
                 if not isinstance(self._stream, trio.abc.HalfCloseableStream):
                     return
                 await self._stream.send_eof()

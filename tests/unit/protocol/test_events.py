@@ -28,7 +28,7 @@ read = msgspec.json.Decoder(Told).decode
 
 def over_the_wire(*events: Event) -> list[Event]:
     labels = Labels("a key")
-    told = read(frame([labels.event(event) for event in events]))
+    told = read(frame([labels.event(event.seq, event.turn_id, event.message) for event in events]))
     assert isinstance(told, Events)
     assert {each.key for each in told.events} == {"a key"}
     return [event_of(each) for each in told.events]
@@ -78,7 +78,7 @@ def test_what_triologue_says_comes_out_as_it_went_in(message: Gap) -> None:
 def test_an_agent_cannot_pretend_to_be_triologue() -> None:
     message = decode_line(b'{"type":"#gap","first":1,"last":2}')
     assert isinstance(message, UnknownMessage)
-    told = json.loads(Labels("k").event(Event(1, None, message)))
+    told = json.loads(Labels("k").event(1, None, message))
     assert told == {
         "key": "k",
         "seq": 1,
@@ -97,7 +97,7 @@ def test_whatever_a_line_holds_every_json_reader_can_read_its_event(line: bytes,
     message = decode_line(line)
     if message is None:
         return
-    event = json.loads(Labels(key).event(Event(1, turn, message)))
+    event = json.loads(Labels(key).event(1, turn, message))
     assert (event["key"], event["turn"]) == (key, turn)
 
 
