@@ -75,7 +75,7 @@ def a_reader_that_does_not_read_is_waited_for(patch: pytest.MonkeyPatch) -> None
     hear = Actor.hear
 
     def hear_when_there_is_room(self: Actor, generation: int, batch: list[Message]) -> None:
-        if all(len(cursor._came) < CURSOR_BATCHES for cursor in self.conversation.log._cursors):
+        if all(len(cursor._came) < CURSOR_BATCHES for cursor in self.conversation.log._listeners):
             hear(self, generation, batch)
 
     patch.setattr(Actor, "hear", hear_when_there_is_room)

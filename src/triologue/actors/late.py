@@ -2,17 +2,37 @@
 
 from typing import Any, final
 
+import msgspec
 from msgspec import Struct
 
 from triologue.messages import AssistantMessage, Message, StreamEvent, TurnEnded
 
 
-class _Part(Struct, frozen=True):
+class _Delta(Struct):
+    """What a delta may hold."""
+
+    type: str = ""
+    text: str | None = None
+    thinking: str | None = None
+    partial_json: str | None = None
+
+
+class _Piece(Struct):
+    """So much of a partial's event as tells whether it goes on with another: reading all of it takes twice as long."""
+
+    type: str = ""
+    index: Any = None
+    delta: _Delta | None = None
+
+
+class _Part(Struct):
     """A partial, and the pieces of those after it that go on with it."""
 
     turn_id: str | None
     partial: StreamEvent
-    event: dict[str, Any]
+    index: Any
+    kind: str
+    """The type of its delta; empty where nothing can go on with it."""
     pieces: list[str]
 
 
@@ -25,18 +45,32 @@ class Late:
 
     def add(self, turn_id: str | None, message: Message) -> None:
         """Remember a partial; a complete message repeats what its partials said, so they go."""
-        if isinstance(message, AssistantMessage):
+        if isinstance(message, StreamEvent):
+            self._add(turn_id, message)
+        elif isinstance(message, AssistantMessage):
             parent = message.parent_tool_use_id
             self._parts = [part for part in self._parts if part.partial.parent_tool_use_id != parent]
         elif isinstance(message, TurnEnded):
             self._parts = [part for part in self._parts if part.turn_id != turn_id]
-        elif isinstance(message, StreamEvent):
-            event = message.event
-            piece = _piece(event)
-            if piece is not None and self._parts and _goes_on(self._parts[-1], turn_id, message, event):
-                self._parts[-1].pieces.append(piece)
-            else:
-                self._parts.append(_Part(turn_id, message, event, [] if piece is None else [piece]))
+
+    def _add(self, turn_id: str | None, partial: StreamEvent) -> None:
+        event = _read(partial)
+        delta = event.delta
+        text = getattr(delta, _PIECES.get(delta.type, ""), None) if delta is not None else None
+        if delta is None or text is None or event.type != "content_block_delta":
+            self._parts.append(_Part(turn_id, partial, None, "", []))
+            return
+        last = self._parts[-1] if self._parts else None
+        if (
+            last is not None
+            and last.kind == delta.type
+            and last.index == event.index
+            and last.turn_id == turn_id
+            and last.partial.parent_tool_use_id == partial.parent_tool_use_id
+        ):
+            last.pieces.append(text)
+        else:
+            self._parts.append(_Part(turn_id, partial, event.index, delta.type, [text]))
 
     def take(self) -> list[tuple[str | None, StreamEvent]]:
         """Give them away, each with its turn."""
@@ -47,33 +81,28 @@ class Late:
 # Which field of a delta carries its piece of text.
 _PIECES = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
-
-def _piece(event: dict[str, Any]) -> str | None:
-    delta = event.get("delta")
-    if event.get("type") != "content_block_delta" or not isinstance(delta, dict):
-        return None
-    piece = delta.get(_PIECES.get(str(delta.get("type")), ""))
-    return piece if isinstance(piece, str) else None
+_decode = msgspec.json.Decoder(_Piece).decode
 
 
-def _goes_on(last: _Part, turn_id: str | None, partial: StreamEvent, event: dict[str, Any]) -> bool:
-    return (
-        bool(last.pieces)
-        and last.turn_id == turn_id
-        and last.partial.parent_tool_use_id == partial.parent_tool_use_id
-        and last.event.get("index") == event.get("index")
-        and last.event["delta"]["type"] == event["delta"]["type"]
-    )
+def _read(partial: StreamEvent) -> _Piece:
+    try:
+        return _decode(partial.event_raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        try:
+            return msgspec.convert(partial.event, _Piece)  # which reads what is odd
+        except msgspec.ValidationError:
+            return _Piece()
 
 
 def _joined(part: _Part) -> StreamEvent:
+    partial = part.partial
     if len(part.pieces) < 2:
-        return part.partial
-    delta = {**part.event["delta"], _PIECES[part.event["delta"]["type"]]: "".join(part.pieces)}
-    last = part.partial
+        return partial
+    event = partial.event
+    delta = {**event["delta"], _PIECES[part.kind]: "".join(part.pieces)}
     return StreamEvent.of(
-        {**part.event, "delta": delta},
-        parent_tool_use_id=last.parent_tool_use_id,
-        session_id=last.session_id,
-        uuid=last.uuid,
+        {**event, "delta": delta},
+        parent_tool_use_id=partial.parent_tool_use_id,
+        session_id=partial.session_id,
+        uuid=partial.uuid,
     )

@@ -102,19 +102,23 @@ class Attachment:
 
     def _add(self, items: Sequence[Item]) -> None:
         """Put these in line; tell it where they are due before what waits already."""
-        due = self.due if self._line else float("inf")
-        size, has_records = 0, False
+        line, can_wait = self._line, self._coalesce > 0
+        was_empty, was_due = not line, self.due
+        size = 0
         for item in items:
             if not item.is_partial:
-                has_records, self._last = True, item.last
+                can_wait, self._last = False, item.last
             elif not self._partials:
                 continue
-            self._line.append(item)
+            line.append(item)
             size += item.size
         if size:
             self._weigh(size)
-            self.due = 0.0 if has_records or not self._coalesce else min(due, trio.current_time() + self._coalesce)
-            if self.due < due:
+            if not can_wait:
+                self.due = 0.0
+            elif was_empty:
+                self.due = trio.current_time() + self._coalesce
+            if was_empty or self.due < was_due:
                 self._way.tell(self)
 
     def _weigh(self, size: int) -> None:
@@ -141,21 +145,21 @@ class Attachment:
         self._line.clear()
         self._weigh(-self._bytes)
 
-    def take(self, room: int) -> list[Item]:
-        """What is to be sent now: at least one, if any waits, and not much more than so many bytes."""
+    def take(self, room: int) -> tuple[list[bytes], int]:
+        """What is to be sent now, and its size: at least one event, if any waits, and not much more than so many bytes."""
         if self._coalesce and len(self._line) > 1:
             self._join()
-        taken: list[Item] = []
+        taken: list[bytes] = []
         size = 0
         while self._line and (not taken or room >= size + self._line[0].size):
             item = self._line.popleft()
             size += item.size
             self._taken = item.last or self._taken
-            taken.append(item)
+            taken.append(item.data)
         self._weigh(-size)
         if self._emptied is not None and not self._line:
             self._emptied.set()
-        return taken
+        return taken, size
 
     @property
     def has_more(self) -> bool:

@@ -9,7 +9,6 @@ import trio
 from triologue.gateway.attachment import CHUNK_BYTES, Attachment
 from triologue.gateway.flushing import Flusher
 from triologue.gateway.limits import GatewayLimits
-from triologue.gateway.rooms import Item
 from triologue.gateway.statistics import GatewayStatistics
 from triologue.protocol.carrier import Closed, ServerCarrier
 from triologue.protocol.events import frame
@@ -105,7 +104,7 @@ class Outgoing:
 
     def _send_now(self, now: float) -> bool:
         """Could all that is due be sent?"""
-        while frames := self._next(now):
+        while (self._replies or self._ready) and (frames := self._next(now)):
             is_sent = self._carrier.send_now(*frames)
             self._taken.set()
             if not is_sent:
@@ -150,11 +149,6 @@ class Outgoing:
         """When the oldest ping was sent that has no pong; None where none is awaited."""
         return next(iter(self._awaited.values()), None)
 
-    @property
-    def _is_open(self) -> bool:
-        """Has the client read nearly all?"""
-        return self._unread < WINDOW_BYTES
-
     async def _wait_news(self) -> None:
         self._news = trio.Event()
         with trio.move_on_at(self._ping_at):
@@ -168,23 +162,25 @@ class Outgoing:
             frames.append(self._replies.popleft())
             self._reply_bytes -= len(frames[-1])
             room -= len(frames[-1])
-        if room > 0 and self._is_open and (items := self._take_due(now, room)):
-            frames.append(frame([item.data for item in items]))
-            self._unread += len(frames[-1])
-            self._unmarked += len(frames[-1])
-        self._counters.bytes_sent += sum(map(len, frames))
+            self._counters.bytes_sent += len(frames[-1])
+        if room > 0 and self._unread < WINDOW_BYTES and (events := self._take_due(now, room)):
+            frames.append(frame(events))
+            size = len(frames[-1])
+            self._unread += size
+            self._unmarked += size
+            self._counters.bytes_sent += size
+            self._counters.events += len(events)
         return frames
 
-    def _take_due(self, now: float, room: int) -> list[Item]:
-        items: list[Item] = []
+    def _take_due(self, now: float, room: int) -> list[bytes]:
+        events: list[bytes] = []
         for attachment in [each for each in self._ready if each.due <= now]:
             if room <= 0:
                 break
-            taken = attachment.take(room)
-            room -= sum(item.size for item in taken)
-            items += taken
+            taken, size = attachment.take(room)
+            room -= size
+            events += taken
             del self._ready[attachment]
             if attachment.has_more:  # behind the others
                 self._ready[attachment] = None
-        self._counters.events += len(items)
-        return items
+        return events

@@ -39,7 +39,7 @@ class Item:
         self._labels = labels
         self._data: bytes | None = None
         self.is_partial = type(message) is StreamEvent
-        self.last = message.last if isinstance(message, Gap) else seq or 0
+        self.last = message.last if type(message) is Gap else seq or 0
         """The `seq` of the last record that it stands for; 0 for partial text."""
         self.size = (len(message.line) or _NOMINAL_BYTES) + _AROUND_BYTES
         """About how many bytes it has."""

@@ -29,22 +29,30 @@ class Labels:
     def __init__(self, key: str) -> None:
         self._head = b'{"key":' + _encode(key) + b',"seq":'
         self._turn_id: str | None = None
-        self._kind = ""
+        self._kind: type[Message] | str = ""
+        """What the last event was, by its class where that tells it."""
         self._about = b""
 
     def event(self, seq: int | None, turn_id: str | None, message: Message) -> bytes:
         """An event as an `EventTold`."""
-        kind = _GAP if isinstance(message, Gap) else _not_ours(kind_of(message))
-        return self._joined(seq, turn_id, kind, message.line or encode_record(message))
+        line, kind = message.line, type(message)
+        if line and kind is self._kind and turn_id == self._turn_id:
+            return self._joined(seq, line)
+        self._label(turn_id, _GAP if kind is Gap else _not_ours(kind_of(message)))
+        if line and kind is not UnknownMessage:
+            self._kind = kind
+        return self._joined(seq, line or encode_record(message))
 
     def record(self, record: Record) -> bytes:
         """The same for what a store has."""
-        return self._joined(record.seq, record.turn_id, _not_ours(record.kind), record.line)
+        self._label(record.turn_id, _not_ours(record.kind))
+        return self._joined(record.seq, record.line)
 
-    def _joined(self, seq: int | None, turn_id: str | None, kind: str, line: bytes) -> bytes:
-        if turn_id != self._turn_id or kind != self._kind:
-            self._turn_id, self._kind = turn_id, kind
-            self._about = b',"turn":%b,"kind":%b,"message":' % (_encode(turn_id), _encode(kind))
+    def _label(self, turn_id: str | None, kind: str) -> None:
+        self._turn_id, self._kind = turn_id, kind
+        self._about = b',"turn":%b,"kind":%b,"message":' % (_encode(turn_id), _encode(kind))
+
+    def _joined(self, seq: int | None, line: bytes) -> bytes:
         return b"%b%b%b%b}" % (self._head, b"null" if seq is None else b"%d" % seq, self._about, as_json(line))
 
 
