@@ -22,7 +22,7 @@ from triologue.testing import ScriptedAgent
 MISSED = 300
 TIMES = 200
 TEXT_CHARACTERS = 20_000
-LONG_TURNS = 900  # about 20 MB
+LONG_TURNS = 250  # about 20 MB
 ASK_EVERY = 0.002  # seconds
 COMING_BACK_TARGET_MS, ANSWER_TARGET_MS = 50.0, 10.0
 
@@ -31,7 +31,7 @@ REPLIES: Final = {"ping": "pong", "interrupt": "interrupted"}
 
 async def fill() -> tuple[dict[str, Any], dict[str, Any]]:
     """A gateway with a session that has said much, and what its client measured: coming back, and asking meanwhile."""
-    limits = tri.Limits(log_bytes=1 << 28)
+    limits = tri.Limits(log=1 << 20, log_bytes=1 << 28)
     async with (
         tri.open_manager(ScriptedAgent(), limits=limits) as manager,
         tri.open_gateway(manager, port=0) as gateway,
