@@ -11,7 +11,7 @@ from msgspec import Struct
 import triologue as tri
 from tests.support.laws import Law, Wild, play
 from triologue.actors import Actor
-from triologue.actors.log import CURSOR_BATCHES
+from triologue.actors.log import CURSOR_BATCHES, Cursor
 from triologue.messages import Message
 from triologue.testing import DEADLINES, AgentTurn, ScriptedAgent, UseTool, Wait, speech
 from triologue.wire import encode
@@ -75,7 +75,9 @@ def a_reader_that_does_not_read_is_waited_for(patch: pytest.MonkeyPatch) -> None
     hear = Actor.hear
 
     def hear_when_there_is_room(self: Actor, generation: int, batch: list[Message]) -> None:
-        if all(len(cursor._came) < CURSOR_BATCHES for cursor in self.conversation.log._listeners):
+        if all(
+            len(each._came) < CURSOR_BATCHES for each in self.conversation.log._listeners if isinstance(each, Cursor)
+        ):
             hear(self, generation, batch)
 
     patch.setattr(Actor, "hear", hear_when_there_is_room)

@@ -263,3 +263,37 @@ async def test_a_closed_reader_is_forgotten() -> None:
 def test_a_batch_numbers_only_what_is_recorded() -> None:
     messages: list[Message] = [partial("x"), A, Gap(first=1, last=2), B]
     assert [event.seq for event in Batch("t", messages, 7, 8).events()] == [None, 7, None, 8]
+
+
+class Listening:
+    def __init__(self) -> None:
+        self.heard: list[Event | str] = []
+
+    def offer(self, batch: Batch) -> None:
+        self.heard += batch.events()
+
+    def wake(self) -> None:
+        self.heard.append("wake")
+
+    def finish(self) -> None:
+        self.heard.append("finish")
+
+
+def test_who_listens_is_told_as_it_is_published() -> None:
+    records, listening, late = log(), Listening(), Listening()
+    records.publish("t", [A])
+    records.listen(listening)
+    records.publish("t", [partial("x"), B])
+    records.wake()
+    records.skip_to(5)
+    records.close(listening)
+    records.publish("t", [C])
+    assert listening.heard == [
+        Event(None, "t", partial("x")),
+        Event(2, "t", B),
+        "wake",
+        Event(None, None, Gap(first=3, last=5)),
+    ]
+    records.finish()
+    records.listen(late)
+    assert late.heard == ["finish"]

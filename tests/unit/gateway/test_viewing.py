@@ -9,7 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
 from tests.support.gateway import Client, House, covered, house, said
-from triologue.gateway.attachment import CHUNK_BYTES
+from triologue.gateway.attachment import CHUNK_BYTES, Attachment
 from triologue.gateway.limits import GatewayLimits
 from triologue.messages import Event, Gap, StreamEvent, text_delta
 from triologue.protocol import asked, told
@@ -261,3 +261,34 @@ async def test_one_reader_of_the_log_serves_all_who_watch(autojump_clock: MockCl
             await client.socket.aclose()
         await wait_all_tasks_blocked()
         assert (len(gateway.hall.rooms), len(gateway.hall.guests)) == (0, 0)
+
+
+async def test_what_another_program_wrote_meanwhile_is_seen_too(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager, house(manager) as gateway:
+        client = await gateway.client()
+        await client.ask(asked.Attach, key="k", after=0)
+        async with tri.open_manager(agent, store=store) as other:
+            for number in range(40):
+                await other.session("k").ask(f"prompt {number}")
+        assert client.events == {}
+        await manager.session("k").ask("hello")
+        await trio.sleep(1)
+        assert said(client.events["k"]) == said(await manager.session("k").read(limit=10_000))
+
+
+async def test_a_bug_in_showing_a_session_ends_its_viewers_and_not_the_session(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage() as (gateway, manager):
+        client = await gateway.client()
+        await client.ask(asked.Attach, key="k")
+        with monkeypatch.context() as patch:
+            patch.setattr(Attachment, "offer", lambda *_: 1 / 0)
+            await manager.session("k").ask("hello")
+            await wait_all_tasks_blocked()
+        assert "cannot be shown" in caplog.text
+        assert [each.key for each in client.detached] == ["k"]
+        await client.ask(asked.Attach, key="k", after=0)
+        await wait_all_tasks_blocked()
+        assert said(client.events["k"]) == said(await manager.session("k").read())

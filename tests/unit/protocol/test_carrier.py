@@ -1,5 +1,6 @@
 """The carrier over streams in memory: what the one end sends the other end reads, and both hear why it ended."""
 
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -178,3 +179,48 @@ async def test_over_sockets() -> None:
             await carrier.send(b"hello")
             assert await carrier.receive() == "hello"
         nursery.cancel_scope.cancel()
+
+
+async def test_what_a_socket_does_not_take_at_once_goes_ahead_of_what_is_sent_next() -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port, frames = listeners[0].socket.getsockname()[1], [b"%d:" % n + b"x" * 50_000 for n in range(1_000)]
+    states, stopped = list[tuple[bool, bool]](), trio.Event()
+
+    async def talk(stream: trio.SocketStream) -> None:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10_000)
+        async with accept(stream, b"", max_frame_bytes=MAX) as carrier:
+            await carrier.receive()
+            left = iter(frames)
+            while carrier.send_now(next(left)):
+                pass
+            states.append((carrier.is_free, carrier.sending_since is not None))
+            stopped.set()
+            await carrier.send(*left)
+            states.append((carrier.is_free, carrier.sending_since is not None))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, talk, listeners)
+        async with connect(f"ws://127.0.0.1:{port}", max_frame_bytes=1 << 20) as carrier:
+            await carrier.send(b"begin")
+            await stopped.wait()
+            assert [(await carrier.receive()).encode() for _ in frames] == frames
+        assert states == [(False, True), (True, False)]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_socket_that_is_gone_takes_nothing_and_that_is_said_by_the_next_send() -> None:
+    near, far = [trio.SocketStream(each) for each in trio.socket.socketpair()]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(far.send_all, ASKED)
+        async with accept(near, b"", max_frame_bytes=MAX) as carrier:
+            assert carrier.is_free
+            await far.aclose()
+            while carrier.send_now(b"lost"):
+                pass
+            with pytest.raises(Closed):
+                await carrier.send(b"more")
+
+
+async def test_where_there_is_no_socket_nothing_is_sent_at_once() -> None:
+    async with both_ends() as (carrier, _, _):
+        assert not carrier.is_free
