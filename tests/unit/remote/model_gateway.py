@@ -36,6 +36,11 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(asked.Request).decode
 
 
+def event_of(key: str, event: Event) -> bytes:
+    """An event as it goes over the wire."""
+    return Labels(key).event(event.seq, event.turn_id, event.message)
+
+
 def said(prompt: str, words: int = 3) -> list[Message]:
     """What the model says to a prompt: words as they come, all of them, and the result."""
     return [
@@ -242,7 +247,7 @@ class ModelCarrier:
     def pass_by(self, session: ModelSession, event: Event) -> None:
         """Partial text, for who is not behind."""
         if self.attached.get(session.key) == session.last:
-            self._partials.append(frame([Labels(session.key).event(event)]))
+            self._partials.append(frame([event_of(session.key, event)]))
 
     def _next(self) -> bytes | None:
         """Replies go first."""
@@ -256,7 +261,7 @@ class ModelCarrier:
             if events:
                 message = events[-1].message
                 self.attached[key] = message.last if isinstance(message, Gap) else position + len(events)
-                return frame([Labels(key).event(event) for event in events])
+                return frame([event_of(key, event) for event in events])
         return None
 
     def _hear(self, data: bytes) -> None:
