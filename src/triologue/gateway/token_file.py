@@ -97,7 +97,7 @@ class TokenFile:
         told = self._seen
         while True:
             await trio.sleep(INTERVAL)
-            if await trio.to_thread.run_sync(self._mark) != self._seen:
+            if self._mark() != self._seen:
                 self._read_again()
             if self._seen != told:
                 told = self._seen
