@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast, final
 import msgspec
 import trio
 import trio_websocket
-from trio.testing import lockstep_stream_pair, memory_stream_pair
+from trio.testing import lockstep_stream_pair
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 import triologue as tri
@@ -151,8 +151,9 @@ class House:
 
     def connect(self, *, slow: bool = False) -> trio.abc.Stream:
         """A stream to it, on which nothing was said yet. A slow one takes nothing that is not read."""
-        near, far = lockstep_stream_pair() if slow else memory_stream_pair()
+        near, far = lockstep_stream_pair() if slow else _socket_pair()
         self._nursery.start_soon(self._front.take, near)
+        self._nursery.start_soon(_hold, far)
         return far
 
     async def dial(self, *, slow: bool = False) -> Client:
@@ -175,6 +176,22 @@ class House:
         client = await self.dial(slow=slow)
         await client.hello(token)
         return client
+
+
+async def _hold(stream: trio.abc.Stream) -> None:
+    """Close it when the test ends."""
+    async with stream:
+        await trio.sleep_forever()
+
+
+def _socket_pair() -> tuple[trio.abc.Stream, trio.abc.Stream]:
+    """What is written to one is there at once to be read from the other, so that a virtual clock does not run ahead.
+
+    The server's is full soon: of much that it is to send, it takes a part at once.
+    """
+    near, far = trio.socket.socketpair()
+    near.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_SNDBUF, 8_192)
+    return trio.SocketStream(near), trio.SocketStream(far)
 
 
 def said(events: list[Event]) -> list[tuple[int | None, str | None, bytes]]:
