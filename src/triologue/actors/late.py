@@ -45,7 +45,7 @@ class Late:
 
     def add(self, turn_id: str | None, message: Message) -> None:
         """Remember a partial; a complete message repeats what its partials said, so they go."""
-        if isinstance(message, StreamEvent):
+        if type(message) is StreamEvent:
             self._add(turn_id, message)
         elif isinstance(message, AssistantMessage):
             parent = message.parent_tool_use_id
@@ -54,9 +54,12 @@ class Late:
             self._parts = [part for part in self._parts if part.turn_id != turn_id]
 
     def _add(self, turn_id: str | None, partial: StreamEvent) -> None:
-        event = _read(partial)
+        try:
+            event = _decode(partial.event_raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            event = _read_oddly(partial)
         delta = event.delta
-        text = getattr(delta, _PIECES.get(delta.type, ""), None) if delta is not None else None
+        text = getattr(delta, _PIECES[delta.type]) if delta is not None and delta.type in _PIECES else None
         if delta is None or text is None or event.type != "content_block_delta":
             self._parts.append(_Part(turn_id, partial, None, "", []))
             return
@@ -84,14 +87,11 @@ _PIECES = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta
 _decode = msgspec.json.Decoder(_Piece).decode
 
 
-def _read(partial: StreamEvent) -> _Piece:
+def _read_oddly(partial: StreamEvent) -> _Piece:
     try:
-        return _decode(partial.event_raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        try:
-            return msgspec.convert(partial.event, _Piece)  # which reads what is odd
-        except msgspec.ValidationError:
-            return _Piece()
+        return msgspec.convert(partial.event, _Piece)  # half of a surrogate pair can be read, for instance
+    except msgspec.ValidationError:
+        return _Piece()
 
 
 def _joined(part: _Part) -> StreamEvent:

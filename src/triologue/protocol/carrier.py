@@ -204,6 +204,8 @@ class ServerCarrier(Carrier):
 
 
 def _framed(frames: Sequence[bytes]) -> bytes:
+    if len(frames) == 1:
+        return _head(len(frames[0])) + frames[0]
     return b"".join([part for frame in frames for part in (_head(len(frame)), frame)])
 
 
