@@ -113,6 +113,15 @@ class Actor:
         return self.session.run.turn_id if self.session.run is not None else None
 
     @property
+    def is_ending(self) -> bool:
+        """Does its task end soon, if it is given nothing more?"""
+        return self.is_over or self._is_at_rest
+
+    @property
+    def _is_at_rest(self) -> bool:
+        return self.session.is_quiet and len(self._inbox) == 0
+
+    @property
     def is_live(self) -> bool:
         """Is there a connection?"""
         return self.holding is not None and self.holding.connection is not None
@@ -157,9 +166,9 @@ class Actor:
 
     async def _has_more(self) -> bool:
         """Does it go on; or is it at rest, with nothing left to be kept?"""
-        if self.session.is_quiet and len(self._inbox) == 0:
+        if self._is_at_rest:
             await self._outbox.wait_written()
-        return not self.session.is_quiet or len(self._inbox) > 0
+        return not self._is_at_rest
 
     def _take_in(self, letter: Letter) -> None:
         try:

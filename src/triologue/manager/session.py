@@ -307,7 +307,8 @@ class Session(Controls):
 
         Turns that a usage limit holds up do not wait for it, but for the limit's end, and wake the session then.
 
-        With a store another host can have it then, unless that took more than `Deadlines.close`.
+        With a store another host can have it then, unless that took more than `Deadlines.close`. A session with such
+        turns, or one that is given something meanwhile, stays this host's.
 
         Raises:
             WouldDeadlock: a tool or a callback of this session waits for its end.

@@ -29,7 +29,7 @@ class Registry:
         self._conversations: dict[str, Conversation] = {}
         self._actors: dict[str, Actor] = {}
         self._ends: dict[str, trio.Event] = {}
-        """Of those whose end somebody waits for."""
+        """Of those whose end somebody waits for; set too when one is given something."""
         self.shelf: Shelf | None = None
         """Where there is a store: the sessions of it that are written to here."""
         self.is_closed = False
@@ -75,10 +75,17 @@ class Registry:
             await self._ends.setdefault(key, trio.Event()).wait()
 
     async def wait_put_back(self, conversation: Conversation) -> None:
-        """Wait until a session sleeps, and its lease is given back; not for longer than `Deadlines.close`."""
-        if self.shelf is not None:
-            with trio.move_on_after(self._world.deadlines.close):
-                await self.wait_asleep(conversation.key)
+        """Wait until a session sleeps, and its lease is given back; not for longer than `Deadlines.close`.
+
+        One that has something to do, or is given something meanwhile, keeps its lease, and is not waited for.
+        """
+        if self.shelf is None:
+            return
+        key = conversation.key
+        with trio.move_on_after(self._world.deadlines.close):
+            if (actor := self._actors.get(key)) is not None and actor.is_ending:
+                await self._ends.setdefault(key, trio.Event()).wait()
+            if key not in self._actors:
                 await self.shelf.let_go(conversation)
 
     def all_awake(self) -> list[Actor]:
@@ -108,7 +115,12 @@ class Registry:
                 raise StoreError(f"the session {conversation.key!r} was lost before this could begin; try it again")
             actor = self._actors[conversation.key] = Actor(conversation, self._world)
             self._nursery.start_soon(self._supervise, actor, name=f"triologue session {conversation.key!r}")
+        self._tell_ends(conversation.key)
         return actor
+
+    def _tell_ends(self, key: str) -> None:
+        """Let those look again that wait for the end of this one."""
+        self._ends.pop(key, trio.Event()).set()
 
     async def _run(self, actor: Actor) -> None:
         """Run it to its end, or to what breaks it, which harms no other conversation; also while the manager is left."""
@@ -128,7 +140,7 @@ class Registry:
         finally:
             if self._actors.get(key) is actor:
                 del self._actors[key]
-                self._ends.pop(key, trio.Event()).set()
+                self._tell_ends(key)
             if self.shelf is not None:
                 with trio.CancelScope(shield=True), trio.move_on_after(self._world.deadlines.close):
                     await self.shelf.let_go(actor.conversation)

@@ -167,6 +167,27 @@ async def test_a_session_that_was_hibernated_is_free_for_others(autojump_clock: 
     assert [start.options.resume is None for start in agent.starts] == [True, False, False]
 
 
+async def test_hibernating_waits_no_longer_for_a_session_that_is_woken_meanwhile(autojump_clock: MockClock) -> None:
+    store = SlowStore()
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
+        session = manager.session("k")
+        await session.ask("one")
+        hibernated = trio.Event()
+
+        async def hibernate() -> None:
+            await session.hibernate()
+            hibernated.set()
+
+        store.hold()
+        nursery.start_soon(hibernate)
+        await wait_all_tasks_blocked()
+        assert (session.state, hibernated.is_set()) == ("hibernated", False)
+        nursery.start_soon(session.send, "two")
+        await wait_all_tasks_blocked()
+        assert hibernated.is_set()
+        store.go_on()
+
+
 async def test_what_was_accepted_once_is_taken_in_whatever_the_limit_is_now(autojump_clock: MockClock) -> None:
     store, agent = MemoryStore(), new_agent()
     await leave_unfinished(store, agent, "long", "2", "3", "4", "5")

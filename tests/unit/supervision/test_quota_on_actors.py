@@ -1,6 +1,7 @@
 """Usage limits on real actors: who waits at the gate, why, and how they come back."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ from triologue.errors import TurnFailed
 from triologue.manager import SessionManager
 from triologue.messages import RateLimitEvent
 from triologue.options import Limits, Options
+from triologue.stores import MemoryStore
 from triologue.supervision import Overseer
 from triologue.supervision.quota import Held
 
@@ -175,10 +177,11 @@ async def test_who_waits_at_the_gate_keeps_no_other_account_from_its_room(autoju
         assert [(await turn.wait()).kind for turn in waiting] == ["answered"] * 2
 
 
+@pytest.mark.parametrize("make_store", [lambda: None, MemoryStore], ids=["no store", "a store"])
 async def test_hibernating_does_not_wait_for_the_gate_and_what_waits_there_wakes_the_session(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, make_store: Callable[[], MemoryStore | None]
 ) -> None:
-    async with sharing(None) as (manager, agent):
+    async with sharing(None, store=make_store()) as (manager, agent):
         await exceed(manager, "k", 600)
         session = manager.session("k")
         waiting = await session.send("hi")
