@@ -172,7 +172,8 @@ class TurnBlock:
 
     async def __aexit__(self, raised: type[BaseException] | None, *_: object) -> None:
         self._turn.release()
-        self._turn.withdraw()
-        if raised is None and self._turn.outcome is None:
+        if raised is not None:
+            self._turn.withdraw()
+        elif self._turn.outcome is None:
             with trio.move_on_after(self._patience):
-                await self._turn.wait()
+                await self._turn.cancel()

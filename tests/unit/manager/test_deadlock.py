@@ -151,6 +151,24 @@ async def test_a_tool_that_waits_for_a_session_for_which_there_is_no_room_before
     assert trio.current_time() == begun
 
 
+async def leave_early(manager: tri.SessionManager) -> str:
+    async with manager.session("b").turn("hello") as turn:
+        pass
+    return f"{turn.outcome}"
+
+
+async def cancel(manager: tri.SessionManager) -> str:
+    return str(await (await manager.session("b").send("hello")).cancel())
+
+
+@pytest.mark.parametrize("act", [leave_early, cancel])
+async def test_who_wants_the_turn_no_more_needs_no_room_for_that(
+    autojump_clock: MockClock, act: Callable[[tri.SessionManager], Awaitable[str]]
+) -> None:
+    async with acting(tri.Limits(max_live=1), a=act) as manager:
+        assert "kind='cancelled'" in await said_by(manager, "a")
+
+
 async def test_it_is_who_waits_for_the_one_without_room_that_is_told(autojump_clock: MockClock) -> None:
     async with acting(tri.Limits(max_live=2), a=partial(ask, "b", "be b"), b=partial(ask, "c", "hello")) as manager:
         said = await said_by(manager, "a")
