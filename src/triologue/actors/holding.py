@@ -187,8 +187,7 @@ class Holding:
     async def _connect(self, options: Options, notices: Notices) -> TriologueError | None:
         """Hold the connection; returns why it ended, so that no nursery makes a group of it."""
         agent, world, generation = self._conversation.agent, self._world, self._start.generation
-        place = Place(world.carrier, world.starting, lambda: self._owner.apply(on.Admitted(generation)))
-
+        place = Place(world.carrier, world.starting, self._admitted)
         journal = self._conversation.journal
         mirrors = agent if isinstance(agent, MirrorsHistories) else None
 
@@ -203,6 +202,9 @@ class Holding:
                 self._tell_start()
 
         try:
+            self.waits_for = "log-in"
+            await world.oversight.queue_to_start(self._conversation, generation, options)
+            self.waits_for = None
             place.take_if_free()
             opening = world.oversight.connect(self._conversation, generation, options, sink=sink, carrier=place)
             async with opening as connection:
@@ -224,6 +226,10 @@ class Holding:
             return error
         finally:
             place.leave()
+
+    def _admitted(self) -> None:
+        self._world.oversight.starts(self._conversation, self._start.generation)
+        self._owner.apply(on.Admitted(self._start.generation))
 
     def _send_unsent(self) -> None:
         unsent, self._unsent = self._unsent, []

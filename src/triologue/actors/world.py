@@ -23,14 +23,22 @@ if TYPE_CHECKING:
 
 
 class Oversight(Protocol):
-    """What actors ask of those who see all of them. Nothing here waits but `enter`."""
+    """What actors ask of those who see all of them. Nothing here waits but `enter` and `queue_to_start`."""
 
     def wakes(self, conversation: "Conversation") -> None:
         """It has an actor from now on, and is as the store has it."""
         ...
 
     async def enter(self, conversation: "Conversation", generation: int, options: Options) -> None:
-        """Wait for room for one more live agent, and its turn to start; `leave` must follow, also after a cancellation."""
+        """Wait for room for one more live agent; `leave` must follow, also after a cancellation."""
+        ...
+
+    async def queue_to_start(self, conversation: "Conversation", generation: int, options: Options) -> None:
+        """Wait for its turn to start; `starts` and `came_up` follow, or `leave`."""
+        ...
+
+    def starts(self, conversation: "Conversation", generation: int) -> None:
+        """The start is under way."""
         ...
 
     def connect(

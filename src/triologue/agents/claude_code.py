@@ -14,12 +14,13 @@ from triologue.agents import claude_argv, claude_faults, claude_requests
 from triologue.agents.accounts import find_account
 from triologue.agents.argv import described_agents
 from triologue.agents.discovery import CLAUDE, find_program
-from triologue.agents.launching import changed, working_folder
+from triologue.agents.launching import changed, named_any, working_folder
 from triologue.agents.mirrors import with_mirror
 from triologue.agents.replies import permission_reply
 from triologue.agents.restoring import ProgramHistories, claude_histories
 from triologue.agents.settings import read_settings
 from triologue.agents.skills import listed_skills
+from triologue.engine.histories import CLAUDE as CLAUDE_FOLDERS
 from triologue.errors import TriologueError
 from triologue.hosting import wire_hooks
 from triologue.messages import (
@@ -45,6 +46,16 @@ MARKS_OF_A_SURROUNDING_SESSION = (
     "CLAUDE_PID",
 )
 
+# Where one of these is set the account in the config folder is not used, and so not renewed.
+LOGINS_IN_THE_ENVIRONMENT = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_FOUNDRY",
+    "CLAUDE_CODE_USE_VERTEX",
+)
+
 
 @final
 class ClaudeCode:
@@ -57,6 +68,12 @@ class ClaudeCode:
 
     def __init__(self, *, environ: Mapping[str, str] | None = None) -> None:
         self._environ = None if environ is None else dict(environ)
+
+    def __eq__(self, other: object) -> bool:
+        return self._environ == other._environ if isinstance(other, ClaudeCode) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((ClaudeCode, self._environ is None))
 
     def __repr__(self) -> str:
         return "ClaudeCode()"  # without the environment: it holds keys
@@ -129,6 +146,11 @@ class ClaudeCode:
             stderr=options.stderr,
             account=find_account(options.user),
         )
+
+    def kept_login(self, options: Options) -> str | None:
+        """The account in its config folder, unless the environment says how to log in; see `KeepsLogins.kept_login`."""
+        env = environment(options, self._base(), "")
+        return None if named_any(LOGINS_IN_THE_ENVIRONMENT, env) else str(CLAUDE_FOLDERS.config(env))
 
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
         """Why a connection ended by itself; see `Agent.diagnose`.

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, final
 
 import msgspec
@@ -12,7 +13,7 @@ from triologue.agents import cortex_argv, cortex_faults, cortex_requests
 from triologue.agents.accounts import find_account
 from triologue.agents.argv import described_agents
 from triologue.agents.discovery import CORTEX, find_program
-from triologue.agents.launching import changed, working_folder
+from triologue.agents.launching import changed, named_any, working_folder
 from triologue.agents.replies import permission_reply
 from triologue.errors import TriologueError
 from triologue.hosting import declared_servers, local_servers, tool_definitions, wire_hooks
@@ -31,6 +32,15 @@ from triologue.ports import Carrier, Command, Connection, Exit, Sink
 GRACE = 2.0
 """Seconds from the end of input that its vendor gives it to leave by itself."""
 
+LOGINS_IN_THE_ENVIRONMENT = (
+    "SNOWFLAKE_PASSWORD",
+    "SNOWFLAKE_PRIVATE_KEY_FILE",
+    "SNOWFLAKE_PRIVATE_KEY_PATH",
+    "SNOWFLAKE_PRIVATE_KEY_RAW",
+    "SNOWFLAKE_TOKEN",
+    "SNOWFLAKE_TOKEN_FILE_PATH",
+)
+
 
 @final
 class CortexCode:
@@ -43,6 +53,12 @@ class CortexCode:
 
     def __init__(self, *, environ: Mapping[str, str] | None = None) -> None:
         self._environ = None if environ is None else dict(environ)
+
+    def __eq__(self, other: object) -> bool:
+        return self._environ == other._environ if isinstance(other, CortexCode) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((CortexCode, self._environ is None))
 
     def __repr__(self) -> str:
         return "CortexCode()"  # without the environment: it holds keys
@@ -118,6 +134,12 @@ class CortexCode:
             account=find_account(options.user),
             grace=GRACE,
         )
+
+    def kept_login(self, options: Options) -> str | None:
+        """The Snowflake connection, unless the environment has a secret for it; see `KeepsLogins.kept_login`."""
+        env = environment(options, self._base(), "")
+        folder = env.get("SNOWFLAKE_HOME") or str(Path(env.get("HOME") or Path.home(), ".snowflake"))
+        return None if named_any(LOGINS_IN_THE_ENVIRONMENT, env) else f"{folder}#{options.connection or ''}"
 
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
         """Why a connection ended by itself; see `Agent.diagnose`."""

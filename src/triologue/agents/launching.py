@@ -4,7 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from triologue.agents.spawner import Launch
@@ -27,6 +27,11 @@ def working_folder(options: Options) -> str:
 def changed(environ: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
     """An environment with these variables; None takes one away."""
     return {name: value for name, value in {**environ, **changes}.items() if value is not None}
+
+
+def named_any(names: Iterable[str], environ: Mapping[str, str]) -> bool:
+    """Is one of these variables set, and not to nothing or to a plain no?"""
+    return any(environ.get(name, "").lower() not in ("", "0", "false") for name in names)
 
 
 def plan(command: Command, fds: tuple[int, int, int]) -> Launch:

@@ -13,10 +13,12 @@ from triologue.agents import qoder_argv, qoder_faults, qoder_requests
 from triologue.agents.accounts import find_account
 from triologue.agents.argv import described_agents
 from triologue.agents.discovery import QODER, find_program
-from triologue.agents.launching import changed, working_folder
+from triologue.agents.launching import changed, named_any, working_folder
 from triologue.agents.mirrors import with_mirror
 from triologue.agents.qoder_auth import (
+    ACCESS_TOKEN_VARIABLE,
     AUTH_KINDS,
+    SERVICE_ACCOUNT_VARIABLE,
     JobTokens,
     QoderAuth,
     QoderCliLogin,
@@ -32,6 +34,7 @@ from triologue.agents.replies import permission_reply
 from triologue.agents.restoring import ProgramHistories, qoder_histories
 from triologue.agents.settings import read_settings
 from triologue.agents.skills import listed_skills
+from triologue.engine.histories import QODER as QODER_FOLDERS
 from triologue.errors import InvalidOption, TriologueError
 from triologue.hosting import local_servers, wire_hooks
 from triologue.messages import (
@@ -59,6 +62,8 @@ VENDOR_SDK = "1.0.16"
 DENIED = "The user does not allow this."
 """What the model is told where a refusal gives no reason: the CLI takes none without."""
 
+LOGINS_IN_THE_ENVIRONMENT = (ACCESS_TOKEN_VARIABLE, SERVICE_ACCOUNT_VARIABLE)
+
 
 @final
 class Qoder:
@@ -80,6 +85,14 @@ class Qoder:
             raise InvalidOption("auth is none of what access_token(...), qodercli_auth() and the like give")
         self._auth: QoderAuth = auth if auth is not None else QoderCliLogin()
         self._environ = None if environ is None else dict(environ)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Qoder):
+            return NotImplemented
+        return (self._auth, self._environ) == (other._auth, other._environ)
+
+    def __hash__(self) -> int:
+        return hash((Qoder, type(self._auth), self._environ is None))
 
     def __repr__(self) -> str:
         return f"Qoder(auth={self._auth!r})"  # without the environment: it holds keys
@@ -191,6 +204,12 @@ class Qoder:
             stderr=options.stderr,
             account=find_account(options.user),
         )
+
+    def kept_login(self, options: Options) -> str | None:
+        """The account of `qodercli login`, where that is used; see `KeepsLogins.kept_login`."""
+        env = environment(options, self._base(), "")
+        is_told = not isinstance(self._auth, QoderCliLogin) or named_any(LOGINS_IN_THE_ENVIRONMENT, env)
+        return None if is_told else str(QODER_FOLDERS.config(env))
 
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
         """Why a connection ended by itself; see `Agent.diagnose`."""

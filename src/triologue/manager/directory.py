@@ -229,7 +229,7 @@ class Directory:
         Raises:
             InvalidOption: they would make it another one.
         """
-        if agent is not None and agent is not conversation.agent:
+        if agent is not None and agent != conversation.agent:
             raise InvalidOption(f"the key {conversation.key!r} has a conversation with {conversation.agent.name!r}")
         if options is None:
             return

@@ -188,7 +188,7 @@ def _start(look: _Look) -> str | None:
     if holding is not None and holding.waits_for == "back-off":
         left = look.actor.conversation.start_after - trio.current_time()
         return f"the end of the back-off after a crash, in {max(0.0, left):.1f} s"
-    if holding is not None and holding.waits_for == "room":
+    if holding is not None and holding.waits_for in ("room", "log-in"):
         return _held_up(look) or "room for one more live agent"
     line = look.directory.world.starting.statistics()
     # A start has its deadline once it has its place.

@@ -200,6 +200,7 @@ def _compose(terms: Terms, nursery: trio.Nursery, carrier: Carrier, timers: Time
             housing=overseer.housing,
             carrier=carrier,
             starting=world.starting,
+            staggering=overseer.staggering,
             is_kept=terms.store is not None,
         )
         nursery.start_soon(overseer.prewarming.run)

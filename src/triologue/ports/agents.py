@@ -165,6 +165,15 @@ class LivesInside(Protocol):
 
 
 @runtime_checkable
+class KeepsLogins(Protocol):
+    """An agent whose program keeps a log-in on disk, and may renew it as it starts; for others it is not there."""
+
+    def kept_login(self, options: Options) -> str | None:
+        """The place of the log-in that a start with these options may renew; None: it logs in otherwise. No I/O."""
+        ...
+
+
+@runtime_checkable
 class ConcludesSessions(Protocol):
     """An agent that has something to do before it is let go (Qoder); for others it is not there."""
 

@@ -110,7 +110,10 @@ class Gating:
 
 
 def credential_of(conversation: Conversation) -> Hashable:
-    """What stands for the account that an agent uses: the agent itself, with the environment that its options add."""
+    """What stands for the account that an agent uses: the agent, with the environment that its options add.
+
+    Agents of vendors' programs are equal where they were made alike, so that each caller may make its own.
+    """
     env = conversation.options.env
     digest = hashlib.sha256(msgspec.json.encode(env, order="sorted")).digest() if env else b""
     return (conversation.agent, digest)

@@ -11,10 +11,10 @@ from triologue.actors import Actor, Conversation, Home, Timers, log_extra
 from triologue.errors import LimitError
 from triologue.messages import CostWarning, RateLimitEvent, ResultMessage
 from triologue.options import Limits, Options
-from triologue.ports import Carrier, Connection, LivesInside, Sink
+from triologue.ports import Carrier, Connection, KeepsLogins, Sink
 from triologue.session import inputs as on
 from triologue.supervision.circles import Circles
-from triologue.supervision.gating import Gating, credential_of
+from triologue.supervision.gating import Gating
 from triologue.supervision.housing import Housing
 from triologue.supervision.prewarming import Prewarming
 from triologue.supervision.purse import Crossing, Purse, Warn
@@ -68,7 +68,7 @@ class Overseer:
     # What actors ask and tell; see `Oversight`.
 
     async def enter(self, conversation: Conversation, generation: int, options: Options) -> None:
-        """Wait for room for one more live agent, and for the turn to start it."""
+        """Wait for room for one more live agent."""
         key, agent, group = conversation.key, conversation.agent, conversation.group
         conversation.home.on_wait = self._on_wait
 
@@ -79,8 +79,18 @@ class Overseer:
             await trio.lowlevel.checkpoint()
         else:
             await self.housing.enter(key, generation, agent, group=group, evict=evict)
-            if not isinstance(agent, LivesInside):  # which logs in nowhere
-                await self.staggering.enter((key, generation), credential_of(conversation))
+
+    async def queue_to_start(self, conversation: Conversation, generation: int, options: Options) -> None:
+        """Wait for its turn, after others that may renew the same log-in as they start."""
+        start, agent = (conversation.key, generation), conversation.agent
+        is_there = self.prewarming is not None and self.prewarming.has_for(start)
+        login = agent.kept_login(options) if isinstance(agent, KeepsLogins) and not is_there else None
+        if login is not None:
+            await self.staggering.enter(start, login)
+
+    def starts(self, conversation: Conversation, generation: int) -> None:
+        """It is not held up any more."""
+        self.staggering.begins((conversation.key, generation))
 
     def connect(
         self, conversation: Conversation, generation: int, options: Options, *, sink: Sink, carrier: Carrier
@@ -136,7 +146,7 @@ class Overseer:
         if (wait := self.housing.why(conversation.key)) is not None:
             return f"room for one more live agent: {wait}"
         if self.staggering.is_waiting(conversation.key):
-            return "its turn to start, after others that have the same credentials"
+            return "its turn to start, after others that have the same log-in"
         if (held := self.gating.why(conversation)) is not None:
             return f"the end of a usage limit: {held}"
         refusal = self.refusal(conversation)

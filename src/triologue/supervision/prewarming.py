@@ -13,9 +13,10 @@ from triologue.actors import Conversation, Place
 from triologue.errors import TriologueError
 from triologue.messages import Message
 from triologue.options import Options
-from triologue.ports import Agent, Carrier, Connection, MirrorsHistories, Sink
+from triologue.ports import Agent, Carrier, Connection, KeepsLogins, MirrorsHistories, Sink
 from triologue.supervision.housing import Housing
 from triologue.supervision.shelf import pinned
+from triologue.supervision.staggering import Staggering, Start
 
 logger = logging.getLogger("triologue.supervision")
 
@@ -70,6 +71,7 @@ class Prewarming:
         housing: where they live.
         carrier: runs their processes.
         starting: how many may start at once.
+        staggering: who may start when, of those that have the same log-in.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Prewarming:
         housing: Housing,
         carrier: Carrier,
         starting: trio.CapacityLimiter,
+        staggering: Staggering,
         is_kept: bool = False,
     ) -> None:
         self._count = count
@@ -90,6 +93,8 @@ class Prewarming:
         self._housing = housing
         self._carrier = carrier
         self._starting = starting
+        self._staggering = staggering
+        self._login = agent.kept_login(self._launch) if isinstance(agent, KeepsLogins) else None
         self._names = itertools.count(1)
         self._ready: deque[Warm] = deque()
         self._claimed: dict[tuple[str, int], Warm] = {}
@@ -132,7 +137,7 @@ class Prewarming:
 
         Not where others wait, since it would come before them.
         """
-        fits = conversation.agent is self._agent and options == self._options
+        fits = conversation.agent == self._agent and options == self._options
         if not self._ready or not fits or self._housing.is_waited_for:
             return False
         warm, to = self._ready[0], (conversation.key, generation)
@@ -141,6 +146,10 @@ class Prewarming:
         self._claimed[to] = self._ready.popleft()
         self._wanted.set()
         return True
+
+    def has_for(self, start: Start) -> bool:
+        """Is one there that was claimed for this start?"""
+        return start in self._claimed and not self._claimed[start].is_gone
 
     def disclaim(self, key: str, generation: int) -> None:
         """It will not be used after all, and is ready again: it was told nothing. One that goes takes its place along."""
@@ -180,14 +189,20 @@ class Prewarming:
 
     async def _keep(self, warm: Warm, *, task_status: trio.TaskStatus[bool]) -> None:
         """The life of one: tells whether it came up, and waits until it is to go."""
-        is_started = False
+        is_started, start = False, (warm.key, 0)
         try:
             with warm.scope:
                 await self._housing.enter(warm.key, 0, self._agent, group=None, evict=lambda: self._let_go(warm))
-                place = Place(self._carrier, self._starting, _nothing)
+                if self._login is not None:
+                    await self._staggering.enter(start, self._login)
+                place = Place(self._carrier, self._starting, lambda: self._staggering.begins(start))
+
+                def has_started() -> None:
+                    place.leave()
+                    self._staggering.over(start)
 
                 def hear(batch: list[Message]) -> None:
-                    place.leave()
+                    has_started()
                     warm.hear(batch)
 
                 try:
@@ -198,11 +213,11 @@ class Prewarming:
                         task_status.started(True)
                         with trio.move_on_after(STARTS_FOR):
                             await connection.wait_exit()
-                        place.leave()
+                        has_started()
                         await connection.wait_exit()
                         self._gone(warm)
                 finally:
-                    place.leave()
+                    has_started()
         except Exception as error:  # noqa: BLE001 - a bug of the agent's too: it must not end the manager and its sessions
             self._tell(error)
         finally:
@@ -228,7 +243,3 @@ class Prewarming:
         warm.is_gone = True
         if warm in self._ready:
             self._ready.remove(warm)
-
-
-def _nothing() -> None:
-    """Nobody waits for the start to be under way."""

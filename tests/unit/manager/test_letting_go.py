@@ -288,7 +288,7 @@ async def test_a_start_that_waits_in_line_can_be_closed(tmp_path: Path) -> None:
     silent = tmp_path / "silent"
     silent.write_text("#!/bin/sh\nexec sleep 1000\n")
     silent.chmod(0o755)
-    options = tri.Options(cli_path=silent, cwd=tmp_path)
+    options = tri.Options(cli_path=silent, cwd=tmp_path, env={"ANTHROPIC_API_KEY": "none"})  # nothing to renew
     limits, deadlines = Limits(max_starting=1), Deadlines(start=None, close=0.1)
     async with tri.open_manager(tri.ClaudeCode(), options=options, limits=limits, deadlines=deadlines) as manager:
         session, second = manager.session("first"), manager.session("second")
@@ -312,7 +312,7 @@ async def test_the_deadline_of_a_start_begins_when_it_has_its_place(tmp_path: Pa
     silent = tmp_path / "silent"
     silent.write_text("#!/bin/sh\nexec sleep 1000\n")
     silent.chmod(0o755)
-    options = tri.Options(cli_path=silent, cwd=tmp_path)
+    options = tri.Options(cli_path=silent, cwd=tmp_path, env={"ANTHROPIC_API_KEY": "none"})  # nothing to renew
     limits, deadlines = Limits(max_starting=1, max_live=3), Deadlines(close=0.1)
     async with tri.open_manager(tri.ClaudeCode(), options=options, limits=limits, deadlines=deadlines) as manager:
         for key in "abc":  # at the same moment, when nobody is in line yet

@@ -20,6 +20,7 @@ from triologue.options import Limits, Options
 from triologue.ports import Carrier, Command, Connection, Sink
 from triologue.supervision.housing import Housing
 from triologue.supervision.prewarming import LOOK_AGAIN, NAME_LENGTH, STARTS_FOR, Prewarming
+from triologue.supervision.staggering import Staggering
 
 
 @asynccontextmanager
@@ -207,6 +208,7 @@ async def test_no_more_start_at_once_than_there_may(
         housing=Housing(Limits(max_live=5)),
         carrier=carriage,
         starting=trio.CapacityLimiter(2),
+        staggering=Staggering(),
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(prewarming.run)

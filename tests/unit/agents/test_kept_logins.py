@@ -1,0 +1,67 @@
+"""Which starts may renew a log-in that is kept on disk, and which agents are the same one."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+import triologue as tri
+from triologue.options import Options
+from triologue.ports import Agent, KeepsLogins
+
+HOME = {"HOME": "/home/me"}
+
+
+def login_of(agent: Agent, **options: Any) -> str | None:
+    assert isinstance(agent, KeepsLogins)
+    return agent.kept_login(Options(**options))
+
+
+@pytest.mark.parametrize(
+    ("agent", "where"),
+    [
+        pytest.param(tri.ClaudeCode(environ=HOME), "/home/me/.claude", id="Claude Code"),
+        pytest.param(
+            tri.ClaudeCode(environ={**HOME, "CLAUDE_CODE_USE_BEDROCK": "0"}), "/home/me/.claude", id="no Bedrock"
+        ),
+        pytest.param(tri.ClaudeCode(environ={**HOME, "CLAUDE_CONFIG_DIR": "/else"}), "/else", id="another folder"),
+        pytest.param(tri.Qoder(environ=HOME), "/home/me/.qoder", id="Qoder"),
+        pytest.param(tri.CortexCode(environ=HOME), "/home/me/.snowflake#", id="Cortex Code"),
+    ],
+)
+def test_an_account_that_is_kept_on_disk_may_be_renewed(agent: Agent, where: str) -> None:
+    assert login_of(agent) == where
+
+
+def test_each_connection_has_a_log_in_of_its_own() -> None:
+    agent = tri.CortexCode(environ=HOME)
+    assert [login_of(agent, connection=name) for name in "ab"] == ["/home/me/.snowflake#a", "/home/me/.snowflake#b"]
+
+
+@pytest.mark.parametrize(
+    ("make", "variable"),
+    [
+        (tri.ClaudeCode, "ANTHROPIC_API_KEY"),
+        (tri.ClaudeCode, "ANTHROPIC_AUTH_TOKEN"),
+        (tri.ClaudeCode, "CLAUDE_CODE_OAUTH_TOKEN"),
+        (tri.ClaudeCode, "CLAUDE_CODE_USE_BEDROCK"),
+        (tri.ClaudeCode, "CLAUDE_CODE_USE_VERTEX"),
+        (tri.Qoder, "QODER_PERSONAL_ACCESS_TOKEN"),
+        (tri.CortexCode, "SNOWFLAKE_PASSWORD"),
+    ],
+)
+def test_what_the_environment_has_is_not(make: Callable[..., Agent], variable: str) -> None:
+    assert login_of(make(environ={**HOME, variable: "1"})) is None
+    assert login_of(make(environ=HOME), env={variable: "1"}) is None
+
+
+def test_nor_what_the_program_is_given() -> None:
+    assert login_of(tri.Qoder(auth=tri.access_token("secret"), environ=HOME)) is None
+
+
+@pytest.mark.parametrize("make", [tri.ClaudeCode, tri.Qoder, tri.CortexCode])
+@pytest.mark.parametrize("environ", [None, HOME])
+def test_agents_that_are_made_alike_are_equal(make: Callable[..., Agent], environ: Mapping[str, str] | None) -> None:
+    assert {make(environ=environ), make(environ=environ)} == {make(environ=environ)}
+    assert make(environ=environ) != make(environ={"HOME": "/home/you"})
+    assert make(environ=environ) != object()
