@@ -142,6 +142,7 @@ class Steering:
             if instead_of.is_stopping:  # the interrupt on its way stops what it finds
                 self._recalled[other] = None
                 run.is_stopping, run.timeout = True, instead_of.timeout
+                run.is_unwanted |= instead_of.is_unwanted
                 run.stop_tickets = instead_of.stop_tickets
                 return
         session.begin_watch()

@@ -5,7 +5,8 @@ import pytest
 from tests.support.frames import aborted, assistant, init, lifecycle, refusal, result, success
 from tests.unit.session.stage import STEERABLE, Stage, running
 from triologue.errors import AgentCrashed, BudgetExceeded, MailboxFull, TurnRejected
-from triologue.session import CONTROL, INTERRUPT, inputs as on
+from triologue.options import RestartPolicy
+from triologue.session import CONTROL, FIRST_EVENT, INTERRUPT, Restarts, inputs as on
 
 DIED = AgentCrashed("it died", exit_code=1)
 SPENT = BudgetExceeded("max_cost_usd", cost_usd=2.0, limit_usd=1.0)
@@ -226,6 +227,24 @@ def test_who_stops_the_one_that_was_to_begin_stops_the_one_that_begins() -> None
         "t: TurnEnded interrupted",
         "settle t: interrupted TurnInterrupted",
         "-: idle",
+    ]
+
+
+def test_who_stopped_one_that_stalls_is_answered_also_where_another_one_began_in_its_place() -> None:
+    restarts = Restarts(RestartPolicy(retry_turn=True))
+    stage = running("a", peer=STEERABLE, restarts=restarts, timed=frozenset({FIRST_EVENT}))
+    for text in ("s", "t"):
+        stage.submit(text, "steer")
+    stage.hear(result("a"))
+    stage.expire(FIRST_EVENT)
+    stage.receive(on.StopTurn(1))
+    stage.hear(lifecycle("t", "started"))
+    assert stage.expire(INTERRUPT) == [
+        "answer 1: 'killed'",
+        "t: TurnEnded failed",
+        "settle t: failed TurnFailed by TurnTimeout",
+        "stop 1: at once",
+        "-: hibernated",
     ]
 
 
