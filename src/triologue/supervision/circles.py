@@ -45,14 +45,16 @@ class Circles:
         return [(key, each) for key in stuck & self._askers.keys() for each in self._waits_for(key, stuck)]
 
     def _stuck(self) -> set[str]:
-        """All that wait for room or have it, but those that can go on, and those that can once these have."""
+        """Who asks and has room, and who is asked and waits for room, but those that can go on once others can.
+
+        Of the line, which may be long, only those that are asked: a circle goes through one of them.
+        """
         held = {key: pools for key in self._askers if (pools := self._residency.held_by(key))}
         line, full = self._residency.line, self._residency.is_full_of
-        # Where not even all who ask fill a pool, nobody need go through the line, which may be long.
-        taken = _counted(held, held)
-        if not _is_taken(taken, taken) and len(held) != full:
+        asked = {target for key in held for each in self._askers[key].waits if (target := each.target.key) in line}
+        if not asked:
             return set()
-        stuck = {*held, *line}
+        stuck = {*held, *asked}
         while True:
             taken = _counted(held, stuck)
             is_full = len(stuck & held.keys()) == full
