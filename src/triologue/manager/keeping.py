@@ -1,5 +1,6 @@
 """A manager's store: opening it, and keeping every session in it."""
 
+import inspect
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -17,6 +18,8 @@ from triologue.supervision import Shelf
 LATEST = (100, 10_000)
 """So many sessions are looked through for the latest one of a folder; the second number where it is not among the first."""
 
+_METHODS = tuple(name for name, member in vars(SessionStore).items() if inspect.iscoroutinefunction(member))
+
 
 def check_store(store: object) -> None:
     """Refuse what cannot be a store.
@@ -24,9 +27,13 @@ def check_store(store: object) -> None:
     Raises:
         InvalidOption: it is no path, no `SessionStore`, and not None.
     """
-    is_store = isinstance(store, SessionStore) and not isinstance(store, type)
-    if not is_store and store is not None and not isinstance(store, str | Path):
+    if store is None or isinstance(store, str | Path):
+        return
+    missing = [name for name in _METHODS if not hasattr(store, name)]
+    if isinstance(store, type) or len(missing) == len(_METHODS):
         raise InvalidOption(f"store={brief(store)} is no path of a file, and no SessionStore")
+    if missing:
+        raise InvalidOption(f"store={brief(store)} lacks methods of a SessionStore: {', '.join(missing)}")
 
 
 @asynccontextmanager

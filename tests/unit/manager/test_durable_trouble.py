@@ -422,11 +422,20 @@ async def test_half_a_character_is_refused(what: dict[str, str], autojump_clock:
             await manager.session(what.get("key", "k")).send("one", id=what.get("id"))
 
 
+class Older:
+    """A store that was written before a store had all that it has now."""
+
+    acquire = renew = release = append = get_session = list_sessions = read = read_transcript = label = MemoryStore.read
+
+
 async def test_what_is_no_store(autojump_clock: MockClock) -> None:
     for wrong in (MemoryStore, 7):
         with pytest.raises(tri.InvalidOption, match="is no path of a file, and no SessionStore"):
             async with tri.open_manager(new_agent(), store=wrong):  # type: ignore[arg-type]
                 pass
+    with pytest.raises(tri.InvalidOption, match=r"Older object.* lacks methods of a SessionStore: holders, delete$"):
+        async with tri.open_manager(new_agent(), store=Older()):  # type: ignore[arg-type]
+            pass
     with pytest.raises(tri.InvalidOption, match=r"Deadlines\(lease=0\)"):
         async with tri.open_manager(new_agent(), deadlines=tri.Deadlines(lease=0)):
             pass
