@@ -92,6 +92,11 @@ class Controls(ABC):
         Args:
             request: a typed request; or the wire's `{"subtype": ..., ...}` for those that have no type here, which
                 goes to the agent whether triologue knows it or not.
+
+        Raises:
+            AgentProtocolError: the agent refused it, or went away before it answered.
+            WouldDeadlock: a tool or a callback asks an agent for which there is no room before it returns; it is not
+                asked then.
         """
 
     @abstractmethod

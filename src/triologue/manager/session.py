@@ -257,6 +257,8 @@ class Session(Controls):
 
         Raises:
             AgentProtocolError: the agent refused it.
+            WouldDeadlock: a tool or a callback waits for an agent for which there is no room before it returns. The
+                setting counts all the same, as soon as that agent starts.
         """
         await self._asking.change("model", model)
 
@@ -267,6 +269,7 @@ class Session(Controls):
 
         Raises:
             AgentProtocolError, InvalidOption: the agent refused it, or would.
+            WouldDeadlock: as `set_model`; the setting counts all the same.
         """
         await self._asking.change("permission_mode", mode)
 

@@ -151,6 +151,21 @@ async def test_a_tool_that_waits_for_a_session_for_which_there_is_no_room_before
     assert trio.current_time() == begun
 
 
+async def test_a_setting_that_cannot_be_waited_for_counts_all_the_same(autojump_clock: MockClock) -> None:
+    async def change(manager: tri.SessionManager) -> str:
+        session = manager.session("b")
+        await session.send("hello")
+        await session.set_model("big")
+        return "changed"
+
+    async with acting(tri.Limits(max_live=1), a=change) as manager:
+        assert "WouldDeadlock" in await said_by(manager, "a")
+        assert await ask("b", "hello", manager) == "hello"
+        conversation = manager._directory.registry.get("b")
+        assert conversation is not None
+        assert conversation.settings["model"] == "big"
+
+
 async def leave_early(manager: tri.SessionManager) -> str:
     async with manager.session("b").turn("hello") as turn:
         pass
