@@ -25,7 +25,7 @@ from triologue.messages import (
 from triologue.options import Options
 from triologue.ports import Agent, SessionStore
 from triologue.sdk.feed import Feed, Prompts, cause_of, send_each
-from triologue.sdk.root import Root
+from triologue.sdk.root import Hold, Root
 from triologue.sdk.unread import Response, UnreadTurns
 
 
@@ -52,14 +52,16 @@ class Client(Controls):
         self._agent = agent or default_agent()
         self._store = store
         self._root: Root | None = None
-        self._session: Session | None = None
+        self._hold: Hold | None = None
+        self._session_id: str | None = None
+        """Of the conversation that was held last."""
         self._is_connected = False
         self._unread = UnreadTurns()
 
     @property
     def session_id(self) -> str | None:
         """The conversation's id, also after `disconnect`; None before the agent told it."""
-        return self._session.session_id if self._session is not None else None
+        return self._hold.session.session_id if self._hold is not None else self._session_id
 
     async def __aenter__(self) -> "Client":
         await self.connect()
@@ -90,8 +92,10 @@ class Client(Controls):
         root = Root.current(self._store)
         self._is_connected = True
         try:
-            self._session = await root.session(self._agent, options)
+            self._hold = await root.hold(self._agent, options)
             self._root = root
+            if not self._is_connected:  # by another task, meanwhile
+                raise CallerError("this client was disconnected before it was connected; connect it again")
             if isinstance(prompt, AsyncIterable):
                 self.feed(prompt)
             elif prompt is not None:
@@ -104,16 +108,19 @@ class Client(Controls):
         """Let the agent go; from any task, as often as you like. The client can be connected again."""
         self._is_connected = False
         unread, self._unread = self._unread, UnreadTurns()
-        if self._root is None or self._session is None:
+        root, hold = self._root, self._hold
+        if root is None or hold is None:
             await trio.lowlevel.checkpoint()
             return
-        self._session.wake_readers()
+        hold.session.wake_readers()
         if unread.feed is not None:
             unread.feed.cancel()
             with trio.CancelScope(shield=True):
                 await unread.feed.wait_over()
         unread.clear()
-        await self._root.let_go(self._session)
+        await root.let_go(hold)
+        if self._hold is hold:
+            self._hold, self._session_id = None, hold.session.session_id
 
     async def query(self, prompt: Prompts) -> None:
         """Send a prompt, or each of an async iterable of prompts; return when it is accepted.
@@ -199,20 +206,20 @@ class Client(Controls):
         self._unread.raise_failure()
 
     def _connected(self) -> Session:
-        if not self._is_connected or self._session is None:
+        if not self._is_connected or self._hold is None:
             raise CallerError("this client is not connected; use `async with Client(...)`, or call connect() first")
-        return self._session
+        return self._hold.session
 
     def __del__(self) -> None:
-        if getattr(self, "_is_connected", False) and self._root is not None and self._session is not None:
-            name = self._session.session_id or "a client"
+        if getattr(self, "_is_connected", False) and self._root is not None and self._hold is not None:
+            name = self.session_id or "a client"
             warnings.warn(
                 f"{name} was never disconnected; use `async with Client() as client`, or `await client.disconnect()`",
                 ResourceWarning,
                 stacklevel=2,
                 source=self,
             )
-            self._root.abandon(self._unread.feed, self._session)
+            self._root.abandon(self._unread.feed, self._hold)
 
 
 @final

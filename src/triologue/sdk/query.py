@@ -8,12 +8,12 @@ from typing import final
 
 import trio
 
-from triologue.manager import Session, check_for, check_store, default_agent
+from triologue.manager import check_for, check_store, default_agent
 from triologue.messages import Message
 from triologue.options import Options, check_kinds
 from triologue.ports import Agent, SessionStore
 from triologue.sdk.feed import Feed, Prompts, Replies
-from triologue.sdk.root import Root
+from triologue.sdk.root import Hold, Root
 
 
 def query(
@@ -60,7 +60,7 @@ class Query:
         self._agent = agent
         self._store = store
         self._root: Root | None = None
-        self._session: Session | None = None
+        self._hold: Hold | None = None
         self._feed: Feed | None = None
         self._replies: Replies | None = None
         self._is_closed = False
@@ -70,7 +70,7 @@ class Query:
     @property
     def session_id(self) -> str | None:
         """The conversation's id; None before the agent told it."""
-        return self._session.session_id if self._session is not None else None
+        return self._hold.session.session_id if self._hold is not None else None
 
     async def __aenter__(self) -> "Query":
         await self._begin()
@@ -100,44 +100,44 @@ class Query:
 
     async def interrupt(self) -> str:
         """Stop the turn that runs; the loop goes on to its result. See `Session.interrupt`."""
-        if self._session is None:
+        if self._hold is None or self._is_closed:
             await trio.lowlevel.checkpoint()
             return "nothing_running"
-        return await self._session.interrupt()
+        return await self._hold.session.interrupt()
 
     async def aclose(self) -> None:
         """End the loop, close the input and let the agent go; from any task, as often as you like."""
         self._is_closed = True
-        if self._root is None or self._session is None or self._feed is None or self._replies is None:
+        if self._root is None or self._hold is None or self._feed is None or self._replies is None:
             await trio.lowlevel.checkpoint()
             return
         self._replies.end()
         self._feed.cancel()
         with trio.CancelScope(shield=True):
             await self._feed.wait_over()
-        await self._root.let_go(self._session)
+        await self._root.let_go(self._hold)
 
     async def _begin(self) -> None:
         if self._replies is not None:
             return
         root = Root.current(self._store)
-        session = await root.session(self._agent, self._options)
+        hold = await root.hold(self._agent, self._options)
         if self._is_closed:  # by another task, meanwhile
             return
-        self._root, self._session = root, session
-        self._feed = Feed(session, self._prompt)
-        self._replies = Replies(session, self._feed)
+        self._root, self._hold = root, hold
+        self._feed = Feed(hold.session, self._prompt)
+        self._replies = Replies(hold.session, self._feed)
         root.start_soon(self._feed.run)
 
     def __del__(self) -> None:
-        if self._is_closed or self._root is None or self._session is None:
+        if self._is_closed or self._root is None or self._hold is None:
             return
         if self._replies is None or not self._replies.is_over:
             warnings.warn(
-                f"{self._session.session_id or 'a query'} was abandoned before its result; "
+                f"{self.session_id or 'a query'} was abandoned before its result; "
                 "use `async with query(...) as q`, or `await q.aclose()`",
                 ResourceWarning,
                 stacklevel=2,
                 source=self,
             )
-        self._root.abandon(self._feed, self._session)
+        self._root.abandon(self._feed, self._hold)

@@ -33,6 +33,17 @@ _roots: "trio.lowlevel.RunVar[dict[Hashable, Root]]" = trio.lowlevel.RunVar("tri
 
 
 @final
+class Hold:
+    """That a query or a client has a conversation, from its beginning until it is let go; no other one is meant by it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.is_let_go = False
+        self.is_over = trio.Event()
+        """It is let go, and the agent is gone."""
+
+
+@final
 class Root:
     """The manager behind every query and client of one `trio.run` that have the same store.
 
@@ -106,8 +117,8 @@ class Root:
             finally:
                 self._nursery = None  # while it ends, nothing new begins
 
-    async def session(self, agent: Agent, options: Options) -> Session:
-        """A session of its own for a query or a client.
+    async def hold(self, agent: Agent, options: Options) -> Hold:
+        """A session of its own for a query or a client, which is to let it go.
 
         Raises:
             ManagerClosed: `trio.run` is about to return.
@@ -129,33 +140,44 @@ class Root:
             )
         session = await begin(manager, agent, options, key=f"sdk/{uuid4().hex}", head=head)
         self._keys.add(session.key)
-        return session
+        return Hold(session)
 
     def start_soon(self, work: Callable[..., Awaitable[Any]], *args: Any) -> None:
         """Run something that must not raise, until it is done or `trio.run` ends."""
         if self._nursery is not None:
             self._nursery.start_soon(work, *args)
 
-    async def let_go(self, session: Session) -> None:
-        """Close a session and forget it; shielded, and bounded by the deadlines of its manager."""
-        if self._manager is None:
+    async def let_go(self, hold: Hold) -> None:
+        """Close a session and forget it; shielded, and bounded by the deadlines of its manager.
+
+        Once only: whoever asks again waits for the first, since another one may have the conversation by then.
+        """
+        if self._manager is None:  # then it ended with `trio.run`
             await trio.lowlevel.checkpoint()
             return
-        with trio.CancelScope(shield=True):
-            try:
-                await self._manager.put_away(session.key)
-            except TriologueError as error:
-                logger.warning("closing %r: %s", session.key, error, extra=log_extra(session.key))
-        self._keys.discard(session.key)
+        if hold.is_let_go:
+            with trio.CancelScope(shield=True):
+                await hold.is_over.wait()
+            return
+        hold.is_let_go = True
+        key = hold.session.key
+        try:
+            with trio.CancelScope(shield=True):
+                await self._manager.put_away(key)
+        except TriologueError as error:
+            logger.warning("closing %r: %s", key, error, extra=log_extra(key))
+        finally:
+            self._keys.discard(key)
+            hold.is_over.set()
 
-    def abandon(self, feed: Feed | None, session: Session) -> None:
+    def abandon(self, feed: Feed | None, hold: Hold) -> None:
         """The same from where nobody can wait: a finalizer, which may run at any point of any thread."""
         try:
-            self._token.run_sync_soon(self._abandon, feed, session)
+            self._token.run_sync_soon(self._abandon, feed, hold)
         except trio.RunFinishedError:
             pass  # then it has ended already
 
-    def _abandon(self, feed: Feed | None, session: Session) -> None:
+    def _abandon(self, feed: Feed | None, hold: Hold) -> None:
         if feed is not None:
             feed.cancel()
-        self.start_soon(self.let_go, session)
+        self.start_soon(self.let_go, hold)

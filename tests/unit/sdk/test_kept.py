@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 import triologue as tri
 from triologue.engine import Transcripts
@@ -99,6 +100,27 @@ async def test_a_conversation_is_held_once() -> None:
         with pytest.raises(tri.SessionIdInUse, match="held by another query or client"):
             await ask("Hello", store, resume=id)
     assert (await ask("Hello", store, resume=id))[1] == id
+
+
+async def test_a_second_close_means_nobody_else_who_holds_it_by_then(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), elsewhere()
+    _, id = await ask("Hello", store)
+    async with tri.Client(tri.Options(resume=id), agent=agent, store=store) as late:
+        await late.query("Hello")
+        _ = [message async for message in late.receive_response()]
+        await late.disconnect()
+        async with tri.query("Hello", options=tri.Options(resume=id), agent=agent, store=store) as early:
+            _ = [message async for message in early]
+            query = tri.query("Wait 10 seconds", options=tri.Options(resume=id), agent=agent, store=store)
+            async for message in query:
+                if isinstance(message, tri.InitMessage):
+                    break
+            with pytest.raises(tri.SessionIdInUse):
+                await late.connect()
+            assert await early.interrupt() == "nothing_running"
+        assert late.session_id == early.session_id == id
+    [result] = [message async for message in query if isinstance(message, tri.ResultMessage)]
+    assert not result.is_error
 
 
 async def test_a_file_that_is_no_store_is_said_and_tried_anew(tmp_path: Path) -> None:
