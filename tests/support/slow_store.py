@@ -6,7 +6,7 @@ from typing import Any, cast
 import trio
 
 from triologue.errors import StoreError
-from triologue.ports import Append, Lease, SessionStore
+from triologue.ports import Append, Lease, SessionStore, StoredSession
 from triologue.stores import MemoryStore
 
 
@@ -31,8 +31,12 @@ class SlowStore:
         await self._goes_on.wait()
         return await self.kept.renew(leases, ttl=ttl)
 
+    async def get_session(self, key_or_id: str) -> StoredSession | None:
+        await self._goes_on.wait()
+        return await self.kept.get_session(key_or_id)
+
     def hold(self) -> None:
-        """What is written waits from now on; leases are not renewed either."""
+        """What is written waits from now on; leases are not renewed either, and heads are not found."""
         self._goes_on = trio.Event()
 
     def go_on(self) -> None:

@@ -94,6 +94,7 @@ async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts,
         async for prompt in iterator:
             if len(ahead) >= PROMPTS_AHEAD:
                 await ahead.popleft().wait()
+            await trio.lowlevel.checkpoint_if_cancelled()  # one that was closed wakes no agent any more
             turn = await send(prompt)
             note(turn)
             ahead.append(turn)

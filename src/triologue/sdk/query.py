@@ -123,6 +123,7 @@ class Query:
         root = Root.current(self._store)
         hold = await root.hold(self._agent, self._options)
         if self._is_closed:  # by another task, meanwhile
+            await root.let_go(hold)
             return
         self._root, self._hold = root, hold
         self._feed = Feed(hold.session, self._prompt)

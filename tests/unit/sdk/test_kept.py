@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from tests.support.slow_store import SlowStore
 from triologue.engine import Transcripts
 from triologue.stores import MemoryStore
 
@@ -121,6 +122,30 @@ async def test_a_second_close_means_nobody_else_who_holds_it_by_then(autojump_cl
         assert late.session_id == early.session_id == id
     [result] = [message async for message in query if isinstance(message, tri.ResultMessage)]
     assert not result.is_error
+
+
+async def test_one_that_is_closed_or_disconnected_while_it_begins_holds_nothing() -> None:
+    slow, agent = SlowStore(), elsewhere()
+    store = slow.as_store
+    _, id = await ask("Hello", store)
+    query = tri.query("Hello", options=tri.Options(resume=id), agent=agent, store=store)
+    client = tri.Client(tri.Options(resume=id), agent=agent, store=store)
+
+    async def read() -> None:
+        assert [message async for message in query] == []
+
+    async def connect() -> None:
+        with pytest.raises(tri.CallerError, match="disconnected before it was connected"):
+            await client.connect()
+
+    for begin, end in ((read, query.aclose), (connect, client.disconnect)):
+        async with trio.open_nursery() as nursery:
+            slow.hold()
+            nursery.start_soon(begin)
+            await wait_all_tasks_blocked()
+            await end()
+            slow.go_on()
+    assert (await ask("Hello", store, resume=id))[1] == id
 
 
 async def test_a_file_that_is_no_store_is_said_and_tried_anew(tmp_path: Path) -> None:
