@@ -13,9 +13,9 @@ from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
 from triologue.manager.prompts import is_text
 from triologue.messages import SessionState
 from triologue.options import IDENTITY, Limits, Options, Overlap, check_kinds, check_options
-from triologue.ports import Agent
+from triologue.ports import Agent, StoredSession
 from triologue.session import Setting, inputs as on
-from triologue.supervision import Registry, Shelf
+from triologue.supervision import Registry, Shelf, check_fits
 
 OptionsFor: TypeAlias = Options | Callable[[str], Options] | None
 
@@ -134,24 +134,43 @@ class Directory:
         if head is not None and head.key == conversation.key and conversation.journal is None:
             restore(conversation, head)
 
-    async def fork(self, conversation: Conversation, key: str, options: Options) -> None:
+    def recalled(self, head: StoredSession, agent: Agent) -> Conversation:
+        """A conversation as the store has it, which is only looked at: it is not entered.
+
+        Raises:
+            InvalidOption: it is with another agent.
+        """
+        limits = self.world.limits
+        conversation = Conversation(head.key, agent, self.merged(head.key, None), limits=limits)
+        check_fits(conversation, head)
+        restore(conversation, head)
+        return conversation
+
+    async def fork(self, conversation: Conversation, key: str, *, at: str | None, session_id: str | None) -> None:
         """Begin a copy of a conversation under a new key.
 
         Args:
             conversation: the original.
             key: of the copy.
-            options: with those of identity, which say where it begins.
+            at: the uuid of the last message to copy; None: all of it.
+            session_id: the copy's session id; None: the agent chooses.
 
         Raises:
             SessionExists: the key has a conversation.
-            InvalidOption: a key that cannot be.
+            InvalidOption: a key that cannot be, or there is nothing to copy yet.
             SessionElsewhere, StoreError: see `taken`.
         """
+        if conversation.session_id is None:
+            raise InvalidOption(
+                f"the session {conversation.key!r} has not begun, so there is nothing to fork; send a prompt first"
+            )
+        options = conversation.launch_options(conversation.session_id, fresh=False)
+        options.fork_session, options.session_id, options.resume_session_at = True, session_id, at
         copied = self._begin(key, conversation.agent, options)
         try:
             async with self.taken(copied, is_new=True):
                 if copied.journal is not None:
-                    copied.journal.descend_from(conversation.key, options.resume_session_at)
+                    copied.journal.descend_from(conversation.key, at)
                     await copied.journal.kept()
         except BaseException:
             if not self.registry.is_awake(key):

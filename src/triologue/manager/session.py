@@ -226,13 +226,7 @@ class Session(Controls):
         await trio.lowlevel.checkpoint()
         conversation = self._conversation()
         await self._directory.know(conversation)
-        if conversation.session_id is None:
-            raise InvalidOption(
-                f"the session {self._key!r} has not begun, so there is nothing to fork; send a prompt first"
-            )
-        options = conversation.launch_options(conversation.session_id, fresh=False)
-        options.fork_session, options.session_id, options.resume_session_at = True, session_id, at
-        await self._directory.fork(conversation, key, options)
+        await self._directory.fork(conversation, key, at=at, session_id=session_id)
         return Session(self._directory, key, None, None)
 
     async def reset(self) -> None:

@@ -22,7 +22,7 @@ from triologue.manager.recovering import RecoveredTurn, Recovery
 from triologue.manager.session import Session
 from triologue.messages import OutcomeKind, SessionState
 from triologue.options import Options, Overlap, check_overlap
-from triologue.ports import Agent
+from triologue.ports import Agent, StoredSession
 
 
 class ManagerStatistics(Struct, frozen=True, kw_only=True):
@@ -252,6 +252,15 @@ class SessionManager:
         """
         found = self._world.permissions.get(id)
         return PermissionRequest(found, self._directory) if found is not None else None
+
+    # For the faces.
+
+    async def copy(
+        self, head: StoredSession, key: str, *, agent: Agent, at: str | None = None, session_id: str | None = None
+    ) -> Session:
+        """As `Session.fork`, of a conversation that is only in the store for this manager, or is another one's."""
+        await self._directory.fork(self._directory.recalled(head, agent), key, at=at, session_id=session_id)
+        return self.session(key)
 
     # The end.
 

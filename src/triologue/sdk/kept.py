@@ -56,6 +56,5 @@ async def begin(
         return manager.session(head.key, agent=agent, options=without_identity(options))
     if options.resume_drops_turn is not None:
         raise InvalidOption("resume_drops_turn cannot be had of a conversation that is kept; use resume_session_at")
-    original = manager.session(head.key, agent=agent)
-    await original.fork(key, at=options.resume_session_at, session_id=options.session_id)
+    await manager.copy(head, key, agent=agent, at=options.resume_session_at, session_id=options.session_id)
     return manager.session(key, options=without_identity(options))

@@ -67,6 +67,21 @@ async def test_a_copy_leaves_the_original_alone() -> None:
     assert (copy.session_id, copy.parent, original.session_id, original.turns) == (copied, original.key, id, 1)
 
 
+async def test_a_conversation_that_was_copied_is_gone_on_with_and_copied_again() -> None:
+    store = MemoryStore()
+    _, id = await ask("Remember: I like Python", store)
+    copies = [await ask(WHAT, store, resume=id, fork_session=True) for _ in range(2)]
+    async with tri.Client(tri.Options(resume=id), agent=elsewhere(), store=store) as client:
+        await client.query(WHAT)  # one that is held can be copied too
+        copies.append(await ask(WHAT, store, resume=id, fork_session=True))
+    copies.append(await ask(WHAT, store, resume=id))
+    assert [answer for answer, _ in copies] == ["You like Python."] * 4
+    assert len({copied for _, copied in copies}) == 4
+    with pytest.raises(tri.InvalidOption, match="with 'embedded', and not with 'claude-code'"):
+        options = tri.Options(resume=id, fork_session=True)
+        _ = [message async for message in tri.query("Hello", options=options, agent=tri.ClaudeCode(), store=store)]
+
+
 KEPT = "5d0c1a7e-0000-4000-8000-000000000001"
 
 
