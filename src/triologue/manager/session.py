@@ -1,6 +1,6 @@
 """A session, as its callers hold it: a handle that any task may use."""
 
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, final
 
 import trio
@@ -235,9 +235,8 @@ class Session(Controls):
         In a store it has a head of its own from then on, whose key is this one with `@` and the session id.
         """
         conversation, shelf = self._conversation(), self._registry.shelf
-        async with self._directory.taken(conversation):
-            if shelf is not None:
-                await shelf.set_aside(conversation)
+        aside = shelf.setting_aside(conversation) if shelf is not None else nullcontext()
+        async with self._directory.taken(conversation), aside:
             conversation.options = without_identity(conversation.options)
             if self._registry.awake(self._key) is not None:
                 await self._registry.request(conversation, lambda ticket: on.Leave(ticket, forget=True)).wait()

@@ -85,7 +85,7 @@ class Shelf:
         self._held: dict[str, Conversation] = {}
         self._users: Counter[str] = Counter()
         """Blocks of `taken` that are open, by key."""
-        self._locks: dict[str, trio.Lock] = {}
+        self._locks: dict[tuple[str, ...], trio.Lock] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -173,28 +173,38 @@ class Shelf:
                 await self._put_back(conversation, conversation.journal)
             return not self._is_used(key)
 
-    async def set_aside(self, conversation: Conversation) -> None:
-        """Keep a head of its own for what was said so far, since the session's key is to have another conversation.
+    @asynccontextmanager
+    async def setting_aside(self, conversation: Conversation) -> AsyncGenerator[None]:
+        """In this block, which one task enters at a time, the session begins anew; what was said has a head of its own.
 
         The log stays with the key.
 
-        Raises:
+        Raises, on entering:
             SessionElsewhere: another host works with a head of that name.
             StoreError: it cannot be kept.
         """
-        await conversation.kept()
-        head = await self.store.get_session(conversation.key)
-        if head is None or head.session_id is None or not head.is_confirmed:
-            return  # there is nothing to go on with
-        key = f"{head.key[: MAX_KEY_LENGTH - len(head.session_id) - 1]}@{head.session_id}"
-        lease, kept = await self._acquire(key)
-        try:
-            if kept is None:  # else a host died before it could begin anew
+        async with self._lock("reset", conversation.key):
+            await conversation.kept()
+            head = await self.store.get_session(conversation.key)
+            # With a key that nothing is kept of, the store finds the session that has it as its id.
+            is_its = head is not None and head.key == conversation.key
+            if head is not None and is_its and head.session_id is not None and head.is_confirmed:
+                await self._set_aside(head)
+            yield
+
+    async def _set_aside(self, head: StoredSession) -> None:
+        key = key_aside(head)
+        async with self._lock(key):  # a lease that is taken in between would be this host's own
+            kept = await self.store.get_session(key)
+            if kept is not None and kept.key == key:
+                return  # a host died before it could begin anew, or its caller was cancelled
+            lease, _ = await self._acquire(key)
+            try:
                 aside = replace(head, key=key, parent=head.key, forked_at=None, last_seq=0, unfinished=())
                 await self.store.append(Append(lease=lease, session=aside))
                 await self.store.label(key, title=head.title, tags=head.tags)
-        finally:
-            await self._give_back(lease)
+            finally:
+                await self._give_back(lease)
 
     async def delete(self, conversation: Conversation) -> bool:
         """Delete a session from the store, if nobody uses it; what follows in the same step finds it so.
@@ -264,14 +274,19 @@ class Shelf:
             self._nursery.start_soon(self._give_back, lease)
 
     @asynccontextmanager
-    async def _lock(self, key: str) -> AsyncGenerator[None]:
-        lock = self._locks.setdefault(key, trio.Lock())
+    async def _lock(self, *name: str) -> AsyncGenerator[None]:
+        lock = self._locks.setdefault(name, trio.Lock())
         try:
             async with lock:
                 yield
         finally:
             if not lock.statistics().tasks_waiting and not lock.locked():
-                self._locks.pop(key, None)
+                self._locks.pop(name, None)
+
+
+def key_aside(head: StoredSession) -> str:
+    """The key of what is set aside when this session begins anew."""
+    return f"{head.key[: MAX_KEY_LENGTH - len(head.session_id or '') - 1]}@{head.session_id}"
 
 
 def new_head(conversation: Conversation) -> StoredSession:

@@ -133,6 +133,48 @@ async def test_a_reset_that_a_crash_has_cut_off_is_done_again(autojump_clock: Mo
     assert (await head_of(store, aside)).turns == 2
 
 
+async def test_a_reset_that_a_cancellation_has_cut_off_is_done_again_while_the_old_one_is_in_use(
+    autojump_clock: MockClock,
+) -> None:
+    store, agent = SlowStore(), new_agent()
+    async with tri.open_manager(agent, store=store.as_store) as manager:
+        session = manager.session("k")
+        await session.ask("one")
+        aside = f"k@{session.session_id}"
+        await session.hibernate()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.reset)
+            while await store.kept.get_session(aside) is None:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        running = await manager.session(aside).send("long")
+        await session.reset()
+        assert (await running.wait()).kind == "answered"
+    assert (await head_of(store.kept)).session_id is None
+
+
+async def test_resets_at_once_begin_anew_once(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        session = manager.session("k")
+        for _ in range(5):
+            await session.ask("one")
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(session.reset)
+    assert len(await store.list_sessions(prefix="k@")) == 5
+
+
+async def test_a_reset_of_a_key_that_is_the_id_of_another_session_sets_nothing_aside(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("one")
+        id = manager.session("k").session_id
+        assert id is not None
+        await manager.session(id).reset()
+    assert [head.key for head in await store.list_sessions(prefix="k")] == ["k"]
+
+
 async def test_a_command_that_waited_is_run_as_a_command(autojump_clock: MockClock) -> None:
     store, agent = MemoryStore(), LinkedAgent()
 
