@@ -133,6 +133,11 @@ class Journal:
         self.head = replace(self.head, parent=parent, forked_at=at)
         self.touch()
 
+    def begin_anew(self) -> None:
+        """What was counted so far is told by another head."""
+        self.head = replace(self.head, turns=0, input_tokens=0, output_tokens=0)
+        self.touch()
+
     def then(self, act: Callable[[], object], *, otherwise: Callable[[StoreError], object], weight: int = 0) -> None:
         """Call `act` when all that was added so far is kept: at once, where it is; `otherwise` if it cannot be kept.
 

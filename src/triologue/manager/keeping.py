@@ -13,7 +13,7 @@ from triologue.manager.recovering import Recovery
 from triologue.options import Options
 from triologue.ports import SessionStore, StoredSession
 from triologue.stores import SqliteStore
-from triologue.supervision import Shelf
+from triologue.supervision import Shelf, is_aside
 
 LATEST = (100, 10_000)
 """So many sessions are looked through for the latest one of a folder; the second number where it is not among the first."""
@@ -48,10 +48,16 @@ async def opened_store(store: SessionStore | str | Path | None) -> AsyncGenerato
 
 
 async def latest_of(store: SessionStore, folder: str, *, agent: str | None) -> StoredSession | None:
-    """The session of a folder, and of an agent, that was active last."""
+    """The session of a folder, and of an agent, that was active last.
+
+    What a reset has set aside is not meant, unless somebody went on with it since.
+    """
     for limit in LATEST:
+        begun_anew: set[str] = set()
         for head in await store.list_sessions(limit=limit):
-            if head.cwd == folder and head.session_id is not None and agent in (None, head.agent):
+            if head.session_id is None:
+                begun_anew.add(head.key)
+            elif head.cwd == folder and agent in (None, head.agent) and not is_aside(head, begun_anew):
                 return head
     return None
 

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -187,13 +187,14 @@ class Shelf:
             await conversation.kept()
             head = await self.store.get_session(conversation.key)
             # With a key that nothing is kept of, the store finds the session that has it as its id.
-            is_its = head is not None and head.key == conversation.key
-            if head is not None and is_its and head.session_id is not None and head.is_confirmed:
-                await self._set_aside(head)
+            if head is not None and head.key == conversation.key and head.session_id is not None and head.is_confirmed:
+                await self._set_aside(head, key_aside(head.key, head.session_id))
+                conversation.ended = 0
+                if conversation.journal is not None:
+                    conversation.journal.begin_anew()
             yield
 
-    async def _set_aside(self, head: StoredSession) -> None:
-        key = key_aside(head)
+    async def _set_aside(self, head: StoredSession, key: str) -> None:
         async with self._lock(key):  # a lease that is taken in between would be this host's own
             kept = await self.store.get_session(key)
             if kept is not None and kept.key == key:
@@ -284,9 +285,15 @@ class Shelf:
                 self._locks.pop(name, None)
 
 
-def key_aside(head: StoredSession) -> str:
-    """The key of what is set aside when this session begins anew."""
-    return f"{head.key[: MAX_KEY_LENGTH - len(head.session_id or '') - 1]}@{head.session_id}"
+def key_aside(key: str, session_id: str) -> str:
+    """The key of a conversation that is set aside, since this one's is to have another."""
+    return f"{key[: MAX_KEY_LENGTH - len(session_id) - 1]}@{session_id}"
+
+
+def is_aside(head: StoredSession, begun_anew: Container[str]) -> bool:
+    """Was it set aside by the reset of one of these keys?"""
+    parent, id = head.parent, head.session_id
+    return parent is not None and id is not None and parent in begun_anew and head.key == key_aside(parent, id)
 
 
 def new_head(conversation: Conversation) -> StoredSession:

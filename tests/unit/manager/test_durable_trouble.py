@@ -12,6 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from tests.support.scripted_agent import ScriptedAgent as LinkedAgent
 from tests.support.slow_store import SlowStore, kinds
+from triologue.manager import latest_of
 from triologue.messages import Event, Gap
 from triologue.ports import Append
 from triologue.stores import MemoryStore
@@ -173,6 +174,30 @@ async def test_a_reset_of_a_key_that_is_the_id_of_another_session_sets_nothing_a
         assert id is not None
         await manager.session(id).reset()
     assert [head.key for head in await store.list_sessions(prefix="k")] == ["k"]
+
+
+async def test_what_a_reset_has_set_aside_counts_once_and_is_not_the_latest(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    store, agent, folder = MemoryStore(), new_agent(), str(tmp_path)
+
+    async def latest() -> str | None:
+        head = await latest_of(store, folder, agent=None)
+        return head.key if head is not None else None
+
+    async with tri.open_manager(agent, store=store, options=tri.Options(cwd=tmp_path)) as manager:
+        await manager.session("before").ask("one")
+        session = manager.session("k")
+        await session.ask("one")
+        aside = f"k@{session.session_id}"
+        await session.reset()
+        assert await latest() == "before"
+        assert [(line.key, line.turns) for line in await manager.overview("k")] == [("k", 0), (aside, 1)]
+        await manager.session(aside).ask("two")
+        assert await latest() == aside
+        await session.ask("two")
+        assert await latest() == "k"
+    assert [(head.key, head.turns) for head in await store.list_sessions(prefix="k")] == [("k", 1), (aside, 2)]
 
 
 async def test_a_command_that_waited_is_run_as_a_command(autojump_clock: MockClock) -> None:
