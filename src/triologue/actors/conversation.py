@@ -75,6 +75,7 @@ class Conversation:
         "resumed",
         "session_id",
         "settings",
+        "spent_usd",
         "start_after",
         "total_cost_usd",
         "turns",
@@ -106,6 +107,8 @@ class Conversation:
         """Those of them that an agent died of, perhaps, with what they were before."""
         goes_on = bool(options.resume) or options.continue_conversation
         self.total_cost_usd: float | None = None if goes_on else 0.0
+        self.spent_usd = 0.0
+        """US dollars that the key has cost: this conversation, and those before its resets."""
         self.turns = _NO_TURNS
         """Turns that have no outcome yet, by id."""
         self.ended = 0

@@ -1,5 +1,6 @@
 """A conversation as the head of a stored session, and back."""
 
+from math import isclose
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ def restore(conversation: Conversation, head: StoredSession) -> None:
         conversation.options = without_identity(conversation.options)
     conversation.session_id, conversation.is_confirmed = head.session_id, head.is_confirmed
     conversation.total_cost_usd, conversation.ended = head.cost_usd, head.turns
+    conversation.spent_usd = head.settings.get("spent_usd", head.cost_usd or 0.0)
     named = conversation.named
     conversation.settings = {
         setting: now if setting in named else head.settings.get(setting)
@@ -57,6 +59,8 @@ def described(conversation: Conversation, head: StoredSession) -> StoredSession:
     begin = {name: value for name, value in conversation.options.named().items() if name in IDENTITY}
     if conversation.session_id is None and begin:
         settings["begin"] = begin
+    if not isclose(conversation.spent_usd, conversation.total_cost_usd or 0.0):
+        settings["spent_usd"] = conversation.spent_usd
     return replace(
         head,
         session_id=conversation.session_id,

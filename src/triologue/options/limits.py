@@ -39,7 +39,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """US dollars that all sessions of the manager may cost, as far as agents tell. A turn that runs is not stopped by it;
     what waits ends with `BudgetExceeded`, and nothing more is accepted. None: no bound. At 80 % there is a warning."""
     max_cost_usd_per_session: float | None = None
-    """The same for each session."""
+    """The same for each session, whatever was reset in it; with a store from its beginning."""
 
 
 class Deadlines(Struct, frozen=True, kw_only=True):

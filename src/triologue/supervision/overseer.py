@@ -116,7 +116,7 @@ class Overseer:
     def wakes(self, conversation: Conversation) -> None:
         """It has an actor from now on, and is as the store has it."""
         if conversation.journal is not None:
-            self.purse.begin(conversation.key, conversation.total_cost_usd or 0.0)
+            self.purse.begin(conversation.key, conversation.spent_usd)
 
     def rests(self, conversation: Conversation, generation: int, *, is_idle: bool) -> None:
         """The agent has nothing to do from now on, or has something to do again."""
@@ -138,6 +138,7 @@ class Overseer:
         """The agent told what something cost, or how much is left."""
         self.gating.account(conversation, message)
         if isinstance(message, ResultMessage) and message.cost_usd:
+            conversation.spent_usd += message.cost_usd
             for crossing in self.purse.spend(conversation.key, message.cost_usd):
                 self._crossed(crossing, conversation)
 

@@ -201,7 +201,10 @@ class Shelf:
                 return  # a host died before it could begin anew, or its caller was cancelled
             lease, _ = await self._acquire(key)
             try:
-                aside = replace(head, key=key, parent=head.key, forked_at=None, last_seq=0, unfinished=())
+                settings = {name: value for name, value in head.settings.items() if name != "spent_usd"}  # by the key
+                aside = replace(
+                    head, key=key, settings=settings, parent=head.key, forked_at=None, last_seq=0, unfinished=()
+                )
                 await self.store.append(Append(lease=lease, session=aside))
                 await self.store.label(key, title=head.title, tags=head.tags)
             finally:

@@ -61,6 +61,22 @@ async def test_what_a_session_of_a_store_has_cost_before_counts(autojump_clock: 
             await manager.session("k").ask("go on")
 
 
+@pytest.mark.parametrize("hosts", [1, 3])
+async def test_a_reset_fills_no_purse(autojump_clock: MockClock, hosts: int) -> None:
+    store, limits = MemoryStore(), Limits(max_cost_usd_per_session=1.25)
+    for _ in range(hosts):
+        async with paid(limits, answers=3, store=store) as manager:
+            session = manager.session("k")
+            for _ in range(3 // hosts):
+                await session.ask("one")
+                await session.reset()
+    aside = (await store.list_sessions(prefix="k@"))[0].key
+    async with paid(limits, answers=3, store=store) as manager:
+        with pytest.raises(tri.BudgetExceeded, match=r"1\.5 were spent by the session 'k'"):
+            await manager.session("k").ask("two")
+        assert (await manager.session(aside).ask("two")).result  # which has spent its own only
+
+
 async def test_what_one_session_spends_of_the_whole_ends_what_waits_in_others(autojump_clock: MockClock) -> None:
     async with paid(Limits(max_cost_usd=1.0), answers=2) as manager:
         await manager.session("a").ask("one")
