@@ -223,10 +223,18 @@ class Connection:
             self._hall.prompts[scope] = None
         try:
             with scope:
-                self._reply(await self._reply_to(request, requests))
+                await self._answer(request, requests)
         finally:
             del self._work[scope]
             self._hall.prompts.pop(scope, None)
+
+    async def _answer(self, request: Request, requests: Requests) -> None:
+        try:
+            self._reply(await self._reply_to(request, requests))
+        except Exception:  # a reply that cannot be encoded, too
+            logger.exception("a request of the kind %r broke", type(request).__name__)
+            text = "the gateway has a bug; its log says more"
+            self._reply(Failed(re=request.id, code=codes.INTERNAL, message=text))
 
     async def _reply_to(self, request: Request, requests: Requests) -> Reply:
         try:
@@ -235,9 +243,6 @@ class Connection:
             return refusal.told(request.id)
         except TriologueError as error:
             return codes.failed(request.id, error)
-        except Exception:
-            logger.exception("a request of the kind %r broke", type(request).__name__)
-            return Failed(re=request.id, code=codes.INTERNAL, message="the gateway has a bug; its log says more")
 
     def _reply(self, reply: Reply) -> None:
         self._counters.failures += isinstance(reply, Failed)

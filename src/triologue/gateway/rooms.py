@@ -10,6 +10,7 @@ from triologue.actors import Batch
 from triologue.errors import ManagerClosed, TriologueError
 from triologue.manager import Session, SessionManager
 from triologue.messages import Gap, Message, StreamEvent
+from triologue.protocol.codes import GatewayBroke
 from triologue.protocol.events import Labels
 
 logger = logging.getLogger("triologue.gateway")
@@ -117,7 +118,7 @@ class Room:
                 self._hand_out(batch)
             except Exception:  # a bug ends this room, and not the conversation
                 logger.exception("the session %r cannot be shown any more", self.session.key)
-                self.ended = TriologueError("the gateway has a bug; its log says more")
+                self.ended = GatewayBroke("the gateway has a bug, so it cannot show this session; its log says more")
                 self._finished.set()
 
     def wake(self) -> None:

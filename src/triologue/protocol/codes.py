@@ -81,6 +81,11 @@ TOO_MANY: Final = "too_many"
 INTERNAL: Final = "internal"
 """A bug of the gateway; its log says more."""
 
+
+class GatewayBroke(TriologueError):
+    """A bug of the gateway, of which a client hears no more than that: `internal`."""
+
+
 # What these are at the other end, where no class is their own.
 _NEAREST: Final[dict[str, type[TriologueError]]] = {
     TOO_MANY: errors.LimitError,
@@ -105,12 +110,14 @@ CLOSE_TOO_SLOW: Final = 4430
 
 def code_of(error: TriologueError) -> str:
     """The stable name of an error: its own, or that of the nearest class that has one."""
+    if isinstance(error, GatewayBroke):
+        return INTERNAL
     return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
 
 
 def failed(re: int, error: TriologueError) -> Failed:
     """The reply that tells of an error."""
-    kind = _KINDS[code_of(error)]
+    kind = _KINDS.get(code_of(error), TriologueError)
     data = {name: getattr(error, name) for name in _ATTRIBUTES.get(kind, ())}
     if isinstance(error, SessionFailed) and error.retry_at is not None:  # two machines have no clock in common
         data["retry_in"] = max(0.0, error.retry_at - trio.current_time())

@@ -138,6 +138,19 @@ async def test_a_permission_is_answered_once_and_by_those_who_may(autojump_clock
         assert (late.code, late.data) == ("already_answered", {"by": "ann", "answer": "deny"})
 
 
+async def test_a_reply_that_cannot_be_written_down_is_a_bug_that_is_told(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage() as (gateway, manager, tokens):
+        await manager.session("k").send("tool")
+        await wait_all_tasks_blocked()
+        (request,) = manager.permissions()
+        await request.allow(by="half a character: \ud800")
+        client = await gateway.client(tokens.add("ann"))
+        assert await client.fails(asked.Answer, permission=request.id, allow=True) == "internal"
+        assert [record.message for record in caplog.records] == ["a request of the kind 'Answer' broke"]
+
+
 async def test_a_token_that_is_revoked_is_closed_and_what_waits_for_it_is_withdrawn(autojump_clock: MockClock) -> None:
     async with stage() as (gateway, manager, tokens):
         mine, other = tokens.add("mine"), tokens.add("other")

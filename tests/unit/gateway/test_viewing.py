@@ -25,6 +25,8 @@ def new_agent() -> ScriptedAgent:
     agent.on("story", Say("once upon a time there was", every=1.0))
     agent.on("quick", Say(" ".join("abcdefghijklmnopqrstuvwxyz1234"), every=0.1))
     agent.on("flood", *[Line(b'{"type":"big","n":%d,"x":"%s"}' % (n, b"x" * BIG)) for n in range(60)])
+    odd = b'{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"citations_delta","":"x"}}}'
+    agent.on("odd", *[Line(odd)] * 100, Wait(1), Say("done"))
     return agent
 
 
@@ -288,7 +290,19 @@ async def test_a_bug_in_showing_a_session_ends_its_viewers_and_not_the_session(
             await manager.session("k").ask("hello")
             await wait_all_tasks_blocked()
         assert "cannot be shown" in caplog.text
-        assert [each.key for each in client.detached] == ["k"]
+        assert [(each.key, each.code) for each in client.detached] == [("k", "internal")]
         await client.ask(asked.Attach, key="k", after=0)
         await wait_all_tasks_blocked()
         assert said(client.events["k"]) == said(await manager.session("k").read())
+
+
+async def test_odd_partials_that_wait_for_a_slow_viewer_harm_nobody(autojump_clock: MockClock) -> None:
+    async with stage(limits=GatewayLimits(viewer_bytes=2_000)) as (gateway, manager):
+        slow, other = await gateway.client(slow=True), await gateway.client()
+        for client in (slow, other):
+            await client.ask(asked.Attach, key="k", coalesce_ms=100)
+        slow.may_read = trio.Event()
+        await manager.session("k").ask("odd")
+        slow.may_read.set()
+        for client in (slow, other):
+            await client.until_idle("k")

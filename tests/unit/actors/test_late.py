@@ -1,0 +1,46 @@
+"""Partial text added up, whatever an agent sends as such."""
+
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+
+from triologue.actors.late import Late
+from triologue.messages import StreamEvent
+
+KINDS = st.sampled_from(["text_delta", "thinking_delta", "input_json_delta", "citations_delta", "", 7, None])
+NAMES = st.sampled_from(["text", "thinking", "partial_json", "", "index"])
+DELTAS: st.SearchStrategy[object] = st.dictionaries(NAMES, st.sampled_from(["x", "", 1, None])) | st.sampled_from(
+    ["x", None, []]
+)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> dict[str, object]:
+    delta = draw(DELTAS)
+    if isinstance(delta, dict) and draw(st.booleans()):
+        delta = {**delta, "type": draw(KINDS)}
+    return {"type": draw(st.sampled_from(["content_block_delta", "message_start"])), "index": 0, "delta": delta}
+
+
+def added_up(*said: dict[str, object]) -> list[dict[str, object]]:
+    late = Late()
+    for event in said:
+        late.add("turn", StreamEvent.of(event))
+    return [partial.event for _, partial in late.take()]
+
+
+@pytest.mark.parametrize(
+    "delta", [{"type": "citations_delta", "": "x"}, {"": "x"}, {"type": None, "": "x"}], ids=msgspec.json.encode
+)
+def test_deltas_of_no_known_kind_stay_apart(delta: dict[str, object]) -> None:
+    event = {"type": "content_block_delta", "index": 0, "delta": delta}
+    assert added_up(event, event) == [event, event]
+
+
+@given(st.lists(events(), max_size=5))
+def test_no_piece_is_lost_whatever_an_agent_sends(said: list[dict[str, object]]) -> None:
+    def pieces(all_events: list[dict[str, object]]) -> str:
+        deltas = [event["delta"] for event in all_events]
+        return "".join(str(delta.get("text", "")) for delta in deltas if isinstance(delta, dict))
+
+    assert pieces(added_up(*said)) == pieces(said)
