@@ -114,7 +114,7 @@ async def take(step: Step, number: int, gateway: House, everybody: list[Viewer])
             await viewer.connect(gateway, slow=slow, coalesce_ms=coalesce_ms)
         case Cut():
             await viewer.leave()
-        case Pause() if viewer.client is not None:
+        case Pause() if viewer.client is not None and viewer.client.may_read.is_set():
             viewer.client.may_read = trio.Event()
         case GoOn() if viewer.client is not None:
             viewer.client.may_read.set()
