@@ -78,9 +78,6 @@ class Connection:
         if self._ending is None:
             self._ending = (code, reason)
             self._reading.cancel()
-        if code == codes.CLOSE_UNAUTHORIZED:
-            for scope in self._work:
-                scope.cancel()
 
     async def serve(self, hello_by: float, greeted: Callable[[], None]) -> None:
         """Serve it until it leaves or has to.

@@ -50,7 +50,9 @@ class Requests:
         key = getattr(request, "key", None)
         if key is not None:
             self._check_key(key)
-        return await self._WAYS[type(request)](self, request)
+        with self._rights.working(self._grant):
+            return await self._WAYS[type(request)](self, request)
+        raise AssertionError("this swallows no exception")
 
     def _check_key(self, key: str) -> None:
         if not key.startswith(self._grant.prefix):

@@ -1,7 +1,8 @@
 """Who may do what, when it is asked for and when it is done."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Final, final
 
 import trio
@@ -35,6 +36,11 @@ from triologue.protocol.told import Right
 
 TOKEN_META: Final = "triologue.token"
 """In a turn's `meta`: the id of the token that it was sent with."""
+
+LOOK_SECONDS: Final = 1.0
+"""Between two looks at the time, while tokens are known that expire: it may be set, and a machine may sleep."""
+
+_GONE = "the token was revoked, was changed or has expired"
 
 _NEEDS: Final[dict[type[Request], tuple[Right, ...]]] = {
     Attach: ("watch",),
@@ -97,6 +103,7 @@ class Rights:
         """By token: prompts that count at a time of trio's clock."""
         self._expiring: dict[str, Grant] = {}
         self._news = trio.Event()
+        self._work: dict[trio.CancelScope, Grant] = {}
         self.changed: list[Callable[[], None]] = []
         """Called when a token may be gone."""
 
@@ -113,17 +120,35 @@ class Rights:
         """Is it still what its token allows?"""
         return self._tokens is None or self._tokens.get(grant.id, self._now()) == grant
 
+    @contextmanager
+    def working(self, grant: Grant) -> Generator[None]:
+        """What is done for a client in this block ends with its token, whether the client is still there or not.
+
+        Raises:
+            Refusal: the token is not what it was, now or on leaving.
+        """
+        with trio.CancelScope() as scope:
+            if not self.is_valid(grant):
+                raise Refusal(FORBIDDEN, _GONE)
+            self._work[scope] = grant
+            try:
+                yield
+            finally:
+                del self._work[scope]
+        if scope.cancelled_caught:
+            raise Refusal(FORBIDDEN, _GONE)
+
     def meta(self, grant: Grant) -> dict[str, str]:
         """What a turn remembers of who sent it."""
         return {TOKEN_META: grant.id} if self._tokens is not None else {}
 
-    def may_run(self, meta: dict[str, str]) -> bool:
-        """May the turn that has this meta begin?"""
+    def may_run(self, key: str, meta: dict[str, str]) -> bool:
+        """May the turn of this session that has this meta begin?"""
         id = meta.get(TOKEN_META)
         if id is None or self._tokens is None:
             return True
         grant = self._tokens.get(id, self._now())
-        if grant is None or "prompt" not in grant.rights:
+        if grant is None or "prompt" not in grant.rights or not key.startswith(grant.prefix):
             return False
         self._expect(grant)
         return True
@@ -153,8 +178,11 @@ class Rights:
     def enforce(self) -> None:
         """A token may be gone: see to it that nothing runs for it."""
         for turn in self._manager.turns():
-            if turn.state == "waiting" and not self.may_run(turn.meta):
+            if turn.state == "waiting" and not self.may_run(turn.home.key, turn.meta):
                 turn.withdraw()
+        for scope, grant in self._work.items():
+            if not self.is_valid(grant):
+                scope.cancel()
         for tell in list(self.changed):
             tell()
 
@@ -167,7 +195,8 @@ class Rights:
         while True:
             self._news = trio.Event()
             left = [grant.expires - self._now() for grant in self._expiring.values() if grant.expires is not None]
-            with trio.move_on_after(max(0.0, min(left, default=float("inf")))):
+            wait = min(*left, LOOK_SECONDS) if left else float("inf")
+            with trio.move_on_after(max(0.0, wait)):
                 await self._news.wait()
                 continue
             now = self._now()

@@ -149,7 +149,7 @@ class Recovery:
                 why = "the host died" if accepted is not None else "its prompt cannot be read"
                 self._end(conversation, turn, _lost(turn, why))
                 reply.settle()
-            elif not self._directory.may_resume(accepted.meta):
+            elif not self._directory.may_resume(conversation.key, accepted.meta):
                 self._end(conversation, turn, _refused(turn))
                 reply.settle()
             else:

@@ -184,8 +184,8 @@ class SessionManager:
         return await overview(self._directory, prefix)
 
     @contextmanager
-    def resuming_only(self, may_resume: Callable[[dict[str, str]], bool]) -> Generator[None]:
-        """In this block a turn that an earlier host left waiting is queued again only if this says so of its `meta`.
+    def resuming_only(self, may_resume: Callable[[str, dict[str, str]], bool]) -> Generator[None]:
+        """In this block a turn that an earlier host left waiting is queued again only if this says so of its key and its `meta`.
 
         Else it ends as `cancelled`.
         """

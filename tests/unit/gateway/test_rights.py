@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -9,6 +10,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
 from tests.support.gateway import House, house
+from tests.support.slow_store import SlowStore
+from triologue.gateway.rights import TOKEN_META
 from triologue.gateway.tokens import RIGHTS, MemoryTokens
 from triologue.protocol import asked, told
 from triologue.stores import MemoryStore
@@ -191,6 +194,76 @@ async def test_who_is_connected_when_its_token_expires_is_closed_then(autojump_c
         client = await gateway.client(tokens.add("ann", expires=100.0))
         assert (await client.wait_closed() or (0,))[0] == 4401
         assert trio.current_time() == 100.0
+
+
+class BusyStore(SlowStore):
+    """Sessions are taken on when the disk lets them."""
+
+    async def acquire(self, *args: Any, **more: Any) -> Any:
+        await self._goes_on.wait()
+        return await self.kept.acquire(*args, **more)
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["its client has left", "its client is there"])
+@pytest.mark.parametrize("kind", [asked.Prompt, asked.Command])
+async def test_what_is_on_its_way_in_when_its_token_is_revoked_does_not_run(
+    kind: type[asked.Request], is_there: bool, autojump_clock: MockClock
+) -> None:
+    store, tokens, agent = BusyStore(), MemoryTokens(), new_agent()
+    async with tri.open_manager(agent, store=store.as_store) as manager, house(manager, tokens=tokens) as gateway:
+        token = tokens.add("ann")
+        client = await gateway.client(token)
+        store.hold()
+        said = {"prompt": "hi"} if kind is asked.Prompt else {"command": "/compact"}
+        await client.say(client.numbered(kind, key="k", **said))
+        await wait_all_tasks_blocked()
+        if not is_there:
+            await client.socket.aclose()
+            await trio.sleep(1)
+        tokens.revoke(token)
+        await wait_all_tasks_blocked()
+        store.go_on()
+        await trio.sleep(1)
+        assert agent.prompts == []
+        assert manager.turns() == []
+
+
+async def test_a_token_that_is_gone_does_nothing_although_nobody_has_told_yet(autojump_clock: MockClock) -> None:
+    """A file, say, that was read again for another reason."""
+    now = 0.0
+    tokens = MemoryTokens()
+    async with tri.open_manager(new_agent()) as manager, house(manager, tokens=tokens, now=lambda: now) as gateway:
+        client = await gateway.client(tokens.add("ann", expires=100.0))
+        now = 100.0
+        assert await client.fails(asked.Prompt, key="k", prompt="hi") == "forbidden"
+        assert manager.sessions() == []
+
+
+async def test_a_token_expires_by_the_clock_on_the_wall(autojump_clock: MockClock) -> None:
+    ahead = 0.0
+    tokens = MemoryTokens()
+    async with (
+        tri.open_manager(new_agent()) as manager,
+        house(manager, tokens=tokens, now=lambda: trio.current_time() + ahead) as gateway,
+    ):
+        client = await gateway.client(tokens.add("ann", expires=10_000.0))
+        await trio.sleep(10)
+        ahead = 20_000.0  # the machine slept
+        assert (await client.wait_closed() or (0,))[0] == 4401
+        assert trio.current_time() <= 11.0
+
+
+async def test_a_turn_waits_no_more_whose_key_is_not_its_tokens_any_more(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager, tokens):
+        tokens.add("ann", prefix="ann/")  # and had none when these were sent
+        meta = {TOKEN_META: tokens.grants()[0].id}
+        turns = {}
+        for key in ("ann/k", "bob/k"):
+            await manager.session(key).send("long")
+            turns[key] = await manager.session(key).send("hi", meta=meta)
+        gateway.hall.rights.enforce()
+        outcomes = {key: (await turn.wait()).kind for key, turn in turns.items()}
+        assert outcomes == {"ann/k": "answered", "bob/k": "cancelled"}
 
 
 async def test_what_an_earlier_host_left_of_a_token_that_is_gone_does_not_run(autojump_clock: MockClock) -> None:
