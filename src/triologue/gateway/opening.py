@@ -90,8 +90,8 @@ async def open_gateway(
         limits: how much there may be.
 
     Raises:
-        InvalidOption: an argument that cannot be; an address that others can reach, without TLS and tokens; the extra
-            `gateway` is not installed.
+        InvalidOption: an argument that cannot be; an address that others can reach, without TLS and tokens; the manager has
+            a gateway already; the extra `gateway` is not installed.
         OSError: it cannot listen there.
         StoreError: the file of tokens cannot be read.
     """
@@ -107,9 +107,9 @@ async def open_gateway(
     names = Names(host, origins, is_encrypted=tls is not None)
     known = TokenFile(tokens) if isinstance(tokens, str | Path) else tokens
     rights = Rights(known, manager, prompts_per_second=limits.prompts_per_second)
-    listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
-    port = listeners[0].socket.getsockname()[1]
     with manager.resuming_only(rights.may_run):
+        listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+        port = listeners[0].socket.getsockname()[1]
         async with _open(manager, limits, rights, Door(names, known, listeners, tls)) as hall:
             shown = f"[{host}]" if ":" in host else host
             yield Gateway(hall, f"{'ws' if tls is None else 'wss'}://{shown}:{port}", port)

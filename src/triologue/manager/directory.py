@@ -51,7 +51,7 @@ class Directory:
         self.world = world
         self.recall: Callable[[Conversation, str], Awaitable[None]] | None = None
         """Where there is a store: finds out whether it knows a turn under this id, and reminds the conversation of it."""
-        self.may_resume: Callable[[str, dict[str, str]], bool] = _everybody
+        self.may_resume: Callable[[str, dict[str, str]], bool] = everybody
         """May a turn of this key that an earlier host left waiting, with this `meta`, run now?"""
         self.is_draining = False
         """The manager's block is being left: nothing new is taken in."""
@@ -276,7 +276,8 @@ class Directory:
             conversation.settings = {**conversation.settings, setting: value}
 
 
-def _everybody(key: str, meta: dict[str, str]) -> bool:
+def everybody(key: str, meta: dict[str, str]) -> bool:
+    """The answer of who has nothing to say about it: yes."""
     return True
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from triologue.actors import Durations, OnMissing, Turn
 from triologue.agents import Leftovers, measure_trees
 from triologue.errors import InvalidOption, brief
-from triologue.manager.directory import Directory, SessionStatistics, check_key
+from triologue.manager.directory import Directory, SessionStatistics, check_key, everybody
 from triologue.manager.draining import Draining
 from triologue.manager.explaining import SessionExplanation, explain, oldest_turn
 from triologue.manager.kept import KeptSessions
@@ -188,12 +188,19 @@ class SessionManager:
         """In this block a turn that an earlier host left waiting is queued again only if this says so of its key and its `meta`.
 
         Else it ends as `cancelled`.
+
+        Raises:
+            InvalidOption: somebody else says so already, and would not know whose turns these are.
         """
-        before, self._directory.may_resume = self._directory.may_resume, may_resume
+        if self._directory.may_resume is not everybody:
+            raise InvalidOption(
+                "a manager has one gateway at a time, and this one has one; leave that one's block first"
+            )
+        self._directory.may_resume = may_resume
         try:
             yield
         finally:
-            self._directory.may_resume = before
+            self._directory.may_resume = everybody
 
     def explain(self, key: str) -> SessionExplanation:
         """Why a session is stuck: what it waits for, its next deadline, its turns with their ages, its agent.

@@ -108,6 +108,17 @@ async def test_a_manager_is_needed() -> None:
             pass
 
 
+async def test_a_manager_has_one_gateway_at_a_time() -> None:
+    """Two would withdraw each other's turns, whose tokens they do not know."""
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        async with tri.open_gateway(manager, port=0, tokens=tri.MemoryTokens()):
+            with pytest.raises(tri.InvalidOption, match="has one gateway at a time"):
+                async with tri.open_gateway(manager, port=0, tokens=tri.MemoryTokens()):
+                    pass
+        async with tri.open_gateway(manager, port=0) as gateway:
+            assert gateway.statistics().connections == 0
+
+
 async def test_others_may_reach_it_if_that_is_said() -> None:
     async with tri.open_manager(ScriptedAgent()) as manager:
         async with tri.open_gateway(manager, host="0.0.0.0", port=0, insecure=True) as gateway:
