@@ -133,25 +133,54 @@ class Door(NamedTuple):
 @asynccontextmanager
 async def _open(manager: SessionManager, limits: GatewayLimits, rights: Rights, door: Door) -> AsyncGenerator[Hall]:
     error: BaseException | None = None
-    async with trio.open_nursery() as work:  # rooms, and requests whose clients have left
-        hall = Hall(manager, limits, rights, work)
-        work.start_soon(rights.watch)
-        async with trio.open_nursery() as connections, trio.open_nursery() as taking:
-            take = _front(hall, door).take
-            await taking.start(partial(trio.serve_listeners, take, door.listeners(), handler_nursery=connections))
-            try:
-                yield hall
-            except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
-                error = caught
-            taking.cancel_scope.cancel()
-            for socket in door.sockets:
-                socket.socket.close()
-            hall.end(CLOSE_GOING_AWAY, "the gateway ends; come again")
-            connections.cancel_scope.deadline = trio.current_time() + LEAVING_SECONDS
-        hall.hurry(GRACE)
-        work.cancel_scope.cancel()
+    leave = trio.Event()
+    async with trio.open_nursery() as frame:
+        with trio.CancelScope(shield=True):  # cancelled half-way, `start` would wait for what is shielded, for ever
+            hall: Hall = await frame.start(_keep, manager, limits, rights, door, leave)
+        try:
+            yield hall
+        except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
+            error = caught
+        leave.set()
     if error is not None:
         raise error
+
+
+async def _keep(
+    manager: SessionManager,
+    limits: GatewayLimits,
+    rights: Rights,
+    door: Door,
+    leave: trio.Event,
+    task_status: trio.TaskStatus[Hall],
+) -> None:
+    """Serve until the block is left, apart from what cancels the block: clients are to hear of the end in any case."""
+    with trio.CancelScope(shield=True):
+        async with trio.open_nursery() as work:  # rooms, and requests whose clients have left
+            hall = Hall(manager, limits, rights, work)
+            work.start_soon(rights.watch)
+            try:
+                async with trio.open_nursery() as connections:
+                    async with _taking(door, hall, connections):
+                        task_status.started(hall)
+                        await leave.wait()
+                    hall.end(CLOSE_GOING_AWAY, "the gateway ends; come again")
+                    connections.cancel_scope.deadline = trio.current_time() + LEAVING_SECONDS
+            finally:
+                hall.hurry(GRACE)
+            work.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _taking(door: Door, hall: Hall, connections: trio.Nursery) -> AsyncGenerator[None]:
+    """In this block connections are taken in."""
+    take = _front(hall, door).take
+    async with trio.open_nursery() as taking:
+        await taking.start(partial(trio.serve_listeners, take, door.listeners(), handler_nursery=connections))
+        yield
+        taking.cancel_scope.cancel()
+        for socket in door.sockets:
+            socket.socket.close()
 
 
 def _front(hall: Hall, door: Door) -> "Front":

@@ -11,6 +11,8 @@ import trio
 
 import triologue as tri
 from tests.support.certificates import contexts
+from tests.support.slow_store import SlowStore
+from triologue.gateway import opening
 from triologue.protocol import asked, told
 from triologue.protocol.carrier import ClientCarrier, Closed, Refused, connect
 from triologue.testing import ScriptedAgent
@@ -54,6 +56,48 @@ async def test_what_the_block_raises_is_raised() -> None:
         with pytest.raises(ZeroDivisionError):
             async with tri.open_gateway(manager, port=0):
                 raise ZeroDivisionError
+
+
+async def test_who_is_connected_to_a_gateway_that_is_cancelled_hears_that_it_ends() -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as scope:
+                async with tri.open_gateway(manager, port=0) as gateway:
+                    carrier = await nursery.start(greeted, gateway.url)
+                    assert gateway.statistics().connections == 1
+                    scope.cancel()
+                    await trio.sleep_forever()
+            with pytest.raises(Closed) as caught:
+                await carrier.receive()
+            nursery.cancel_scope.cancel()
+    assert scope.cancelled_caught
+    assert (caught.value.code, caught.value.reason) == (1001, "the gateway ends; come again")
+
+
+async def greeted(url: str, task_status: trio.TaskStatus[ClientCarrier]) -> None:
+    """A client that was let in, and stays."""
+    async with connect(url, max_frame_bytes=1 << 20) as carrier:
+        await ask(carrier, asked.Hello())
+        task_status.started(carrier)
+        await trio.sleep_forever()
+
+
+async def test_a_prompt_that_a_store_never_keeps_holds_up_no_gateway_that_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(opening, "GRACE", 0.0)
+    store = SlowStore()
+    async with tri.open_manager(ScriptedAgent(), store=store.as_store) as manager:
+        with trio.CancelScope() as scope:
+            async with tri.open_gateway(manager, port=0) as gateway:
+                async with connect(gateway.url, max_frame_bytes=1 << 20) as carrier:
+                    await ask(carrier, asked.Hello())
+                    store.hold()
+                    await carrier.send(msgspec.json.encode(asked.Prompt(id=1, key="k", prompt="hello")))
+                    assert await ask(carrier, asked.Ping(id=2)) == told.Pong(re=2)
+                scope.cancel()
+                await trio.sleep_forever()
+        store.go_on()
 
 
 async def test_a_prompt_that_was_accepted_runs_although_the_gateway_has_ended() -> None:
