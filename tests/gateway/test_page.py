@@ -16,6 +16,7 @@ from triologue.agents import Embedded
 from triologue.engine import OfflineModel
 from triologue.gateway import open_gateway
 from triologue.gateway.tokens import MemoryTokens, id_of
+from triologue.testing import Line, Say, ScriptedAgent
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -221,6 +222,35 @@ async def test_markup_stays_text(page: Page) -> None:
         assert await page.script("return typeof hacked") == "undefined"
         inside = "return document.querySelectorAll('main script, main img').length"
         assert await page.script(inside) == 0
+        assert await page.complaints() == []
+
+
+ODD = (
+    b'"a string"',
+    b'{"type":"assistant"}',
+    b'{"type":"assistant","message":{"content":"no list"}}',
+    b'{"type":"assistant","message":{"content":[{"type":"text"}]}}',
+    b'{"type":"assistant","message":{"content":[{"type":"text","text":7}]}}',
+    b'{"type":"assistant","message":{"content":[{"type":"text","text":NaN}]}}',
+    b'{"type":"stream_event"}',
+    b'{"type":"stream_event","event":{"type":"content_block_delta"}}',
+    b'{"type":"user"}',
+    b'{"type":"user","message":{"content":[null]}}',
+)
+
+
+async def test_what_cannot_be_shown_costs_only_itself(page: Page) -> None:
+    agent = ScriptedAgent()
+    half = rb'{"type":"assistant","message":{"content":[{"type":"text","text":"half a \ud800 character"}]}}'
+    agent.on("odd", Say("before"), *map(Line, ODD), Line(half), Say("after"))
+    async with tri.open_manager(agent) as manager, open_gateway(manager, port=0) as gateway:
+        await manager.session("a").ask("odd")
+        await page.open(address(gateway.port, "a"))
+        await page.see(".ending", "answered")
+        await page.see("#state", "idle")
+        shown = "return [...document.querySelectorAll('.said')].map((each) => each.textContent.toWellFormed())"
+        assert await page.script(shown) == ["before", "half a \ufffd character", "after"]
+        assert len(await page.texts("#log > p.note")) > 3
         assert await page.complaints() == []
 
 

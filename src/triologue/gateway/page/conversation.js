@@ -39,7 +39,13 @@ export class Conversation {
   /** Show events, in their order. */
   take(events) {
     if (events.length) this.log.querySelector(":scope > .empty")?.remove();
-    for (const event of events) this.#one(event);
+    for (const event of events) {
+      try {
+        this.#one(event);
+      } catch { // an agent may say anything, and what follows is shown all the same
+        this.note(`Event ${event.seq ?? "without a number"} (${event.kind}) cannot be shown.`);
+      }
+    }
     while (this.#turns.size > TURNS) this.#drop(this.#turns.keys().next().value);
     if (this.#follows) this.#scrollToEnd();
     else this.newest.hidden = false;

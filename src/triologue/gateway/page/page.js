@@ -61,7 +61,7 @@ function onWelcome(frame) {
 
 function onEvents(events) {
   if (!current?.isAttached) return; // they are of an attachment that another one takes the place of
-  const mine = events.filter(({ key, seq }) => key === current.key && (seq === null || seq > current.last));
+  const mine = events.filter(({ key, seq }) => key === current.key && (seq === null || seq > current.last)).map(readable);
   if (!mine.length) return;
   for (const event of mine) {
     current.last = event.seq ?? (event.kind === "#gap" ? event.message.last : current.last);
@@ -71,6 +71,16 @@ function onEvents(events) {
   }
   conversation.take(mine);
   showState();
+}
+
+/** A line that not every decoder takes comes as a string; this one reads most of those. */
+function readable(event) {
+  if (typeof event.message !== "string") return event;
+  try {
+    return { ...event, message: JSON.parse(event.message) };
+  } catch {
+    return event;
+  }
 }
 
 function onDetached({ key, message }) {

@@ -41,7 +41,14 @@ export class Timeline {
   /** Enter an event, if it is one of the manager's. `isLive`: it happens now. */
   take({ seq, turn, kind, message }, isLive) {
     const line = LINES[kind];
-    if (line) this.#add(line(message), { turn, at: isLive ? clock.format(new Date()) : seq === null ? "" : `#${seq}` });
+    if (!line) return;
+    let said;
+    try {
+      said = line(message);
+    } catch {
+      said = ["warn", kind.slice(1), "cannot be shown"];
+    }
+    this.#add(said, { turn, at: isLive ? clock.format(new Date()) : seq === null ? "" : `#${seq}` });
   }
 
   /** Enter what happened to this page. */
