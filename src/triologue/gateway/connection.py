@@ -146,8 +146,15 @@ class Connection:
                         await self._outgoing.wait_sent()
             finally:
                 self._attachments.close()
+                self._leave_work()
             await self._close()  # behind what is being written
             nursery.cancel_scope.cancel()
+
+    def _leave_work(self) -> None:
+        """Nobody hears the replies; or who comes back again and again would leave more and more behind."""
+        for scope, kind in self._work.items():
+            if kind is not Prompt:
+                scope.cancel()
 
     async def _write(self) -> None:
         try:

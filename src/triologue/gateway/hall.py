@@ -46,7 +46,7 @@ class Hall:
         manager: whose sessions are lent.
         limits: how much there may be.
         rights: who may do what.
-        nursery: where rooms are read, what waits is sent, and requests are worked on: they go on when their client has left.
+        nursery: where rooms are read, what waits is sent, and requests are worked on: prompts go on when their client has left.
     """
 
     def __init__(self, manager: SessionManager, limits: GatewayLimits, rights: Rights, nursery: trio.Nursery) -> None:

@@ -156,7 +156,7 @@ async def _keep(
 ) -> None:
     """Serve until the block is left, apart from what cancels the block: clients are to hear of the end in any case."""
     with trio.CancelScope(shield=True):
-        async with trio.open_nursery() as work:  # rooms, and requests whose clients have left
+        async with trio.open_nursery() as work:  # rooms, and prompts whose clients have left
             hall = Hall(manager, limits, rights, work)
             work.start_soon(rights.watch)
             try:

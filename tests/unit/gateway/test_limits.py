@@ -8,6 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
 from tests.support.gateway import Client, house
+from tests.support.slow_store import SlowStore
 from triologue.gateway.limits import GatewayLimits, check_gateway_limits
 from triologue.protocol import asked, told
 from triologue.testing import ScriptedAgent, Wait
@@ -144,6 +145,31 @@ async def test_a_connection_has_so_many_requests_and_an_interrupt_still_gets_thr
         assert interrupted == told.Interrupted(re=interrupted.re, result="stopped")
         for request in waiting:
             assert isinstance(await client.reply(request.id), told.CommandEnded)
+
+
+async def test_who_comes_and_goes_leaves_no_requests_behind_but_prompts(autojump_clock: MockClock) -> None:
+    store = SlowStore()
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager, house(manager) as gateway:
+        await manager.session("k").send("long")
+        for _ in range(3):
+            client = await gateway.client()
+            for _ in range(10):
+                await client.say(client.numbered(asked.Command, key="k", command="/compact"))
+            await client.ask(asked.Ping)
+            await client.socket.aclose()
+            await trio.sleep(1)
+        assert len(gateway.hall.nursery.child_tasks) == 0
+        client = await gateway.client()
+        store.hold()
+        await client.say(client.numbered(asked.Prompt, key="other", prompt="hello", turn="t"))
+        await client.ask(asked.Ping)
+        await client.socket.aclose()
+        await trio.sleep(1)
+        store.go_on()
+        await trio.sleep(1)
+        turn = await manager.session("other").find("t")
+        assert turn is not None
+        assert (await turn.wait()).kind == "answered"
 
 
 async def test_a_connection_is_attached_to_so_many_sessions(autojump_clock: MockClock) -> None:
