@@ -16,7 +16,7 @@ from triologue.gateway.refusing import Refusal
 from triologue.gateway.requests import Requests
 from triologue.gateway.tokens import Grant
 from triologue.protocol import codes
-from triologue.protocol.asked import Interrupt, Ping, Prompt, Request
+from triologue.protocol.asked import Hello, Interrupt, Ping, Prompt, Request
 from triologue.protocol.carrier import Closed, NotText, ServerCarrier
 from triologue.protocol.told import Failed, Pong, Reply, Welcome
 
@@ -69,6 +69,11 @@ class Connection:
         return self._attachments.waiting if self._attachments is not None else 0
 
     @property
+    def token(self) -> str | None:
+        """See `Guest`."""
+        return self._grant.id if self._grant is not None else None
+
+    @property
     def is_welcome(self) -> bool:
         """See `Guest`."""
         return self._grant is None or self._hall.rights.is_valid(self._grant)
@@ -115,12 +120,19 @@ class Connection:
         except Closed:
             self.end(codes.CLOSE_NORMAL, "")
         else:
-            grant = self._hall.rights.check(hello.token)
-            if grant is not None:
-                logger.info("%r came with the token %s", hello.client[:100], grant.id)
-                return grant
-            self._counters.refused += 1
+            return self._admit(hello)
+        return None
+
+    def _admit(self, hello: Hello) -> Grant | None:
+        grant = self._hall.rights.check(hello.token)
+        if grant is None:
             self.end(codes.CLOSE_UNAUTHORIZED, "no token, or none that is valid")
+        elif not self._hall.has_room_for(grant):
+            self.end(codes.CLOSE_TOO_MANY, f"this token has {self._limits.connections_per_token} connections already")
+        else:
+            logger.info("%r came with the token %s", hello.client[:100], grant.id)
+            return grant
+        self._counters.refused += 1
         return None
 
     async def _converse(self, grant: Grant) -> None:

@@ -11,6 +11,7 @@ from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.rights import Rights
 from triologue.gateway.rooms import Rooms
 from triologue.gateway.statistics import GatewayStatistics
+from triologue.gateway.tokens import LOCAL, Grant
 from triologue.manager import SessionManager
 from triologue.protocol.codes import CLOSE_UNAUTHORIZED
 
@@ -26,6 +27,11 @@ class Guest(Protocol):
     @property
     def waiting_bytes(self) -> int:
         """Of events that it has not been sent yet."""
+        ...
+
+    @property
+    def token(self) -> str | None:
+        """The id of the token that it came with."""
         ...
 
     @property
@@ -74,6 +80,11 @@ class Hall:
             viewers=sum(guest.viewers for guest in self.guests),
             waiting_bytes=sum(guest.waiting_bytes for guest in self.guests),
         )
+
+    def has_room_for(self, grant: Grant) -> bool:
+        """May one more come in with this token? Where there are no tokens, all have the same."""
+        alike = sum(guest.token == grant.id for guest in self.guests)
+        return grant is LOCAL or alike < self.limits.connections_per_token
 
     def end(self, code: int, reason: str, guests: Iterable[Guest] | None = None) -> None:
         """Close connections, all where none are named, and cut off those that have not said `hello`."""

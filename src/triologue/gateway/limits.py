@@ -10,6 +10,8 @@ class GatewayLimits(Struct, frozen=True, kw_only=True):
 
     connections: int = 4_096
     """WebSockets at the same time; one more is refused with HTTP 503."""
+    connections_per_token: int = 64
+    """Of those the ones with one token, where there are tokens; one more is closed with 4429."""
     handshakes: int = 512
     """Clients that have not said `hello` yet; of more, the one that has been at it for longest is cut off."""
     hello: float = 10.0

@@ -10,6 +10,7 @@ import triologue as tri
 from tests.support.gateway import Client, house
 from tests.support.slow_store import SlowStore
 from triologue.gateway.limits import GatewayLimits, check_gateway_limits
+from triologue.gateway.tokens import MemoryTokens
 from triologue.protocol import asked, told
 from triologue.testing import ScriptedAgent, Wait
 
@@ -181,6 +182,20 @@ async def test_a_connection_is_attached_to_so_many_sessions(autojump_clock: Mock
         assert await client.fails(asked.Attach, key="c") == "too_many"
         await client.ask(asked.Detach, key="a")
         assert isinstance(await client.ask(asked.Attach, key="c"), told.Attached)
+
+
+async def test_a_token_has_so_many_connections_and_others_still_come_in(autojump_clock: MockClock) -> None:
+    tokens, limits = MemoryTokens(), GatewayLimits(connections_per_token=2)
+    ann, bob = tokens.add("ann"), tokens.add("bob")
+    async with tri.open_manager(new_agent()) as manager, house(manager, tokens=tokens, limits=limits) as gateway:
+        first, _ = await gateway.client(ann), await gateway.client(ann)
+        third = await gateway.dial()
+        await third.say(asked.Hello(token=ann))
+        assert await third.wait_closed() == (4429, "this token has 2 connections already")
+        await gateway.client(bob)
+        await first.socket.aclose()
+        await wait_all_tasks_blocked()
+        await gateway.client(ann)
 
 
 async def test_a_token_sends_so_many_prompts_a_second(autojump_clock: MockClock) -> None:
