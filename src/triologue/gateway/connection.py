@@ -194,9 +194,9 @@ class Connection:
         began, unheard = self._carrier.sending_since, self._outgoing.unheard_since
         deadlines = [began + stall] if began is not None else []
         if unheard is not None:
-            deadlines.append(max(unheard, self._carrier.heard_at) + stall)
+            deadlines.append(unheard + stall)  # whatever else it says: it may not read
         if deadlines and now >= min(deadlines):
-            self.end(codes.CLOSE_TOO_SLOW, f"nothing was read, or heard of it, for {stall:g} seconds")
+            self.end(codes.CLOSE_TOO_SLOW, f"nothing was read, or no ping answered, for {stall:g} seconds")
         return min(deadlines, default=now + stall)
 
     def _take(self, text: str, requests: Requests) -> None:

@@ -33,8 +33,7 @@ class GatewayLimits(Struct, frozen=True, kw_only=True):
     """Events that wait for one connection. Beyond that, partial text is joined; then what waits of a session is dropped, and
     is read from its log again once there is room, with a `#gap` for what is not kept."""
     stall: float = 30.0
-    """How long a connection may take nothing of what it is sent, or say nothing, not even that it is there; then it is
-    closed with 4430."""
+    """How long a connection may take nothing of what it is sent, or answer no ping; then it is closed with 4430."""
     keep_alive: float = 20.0
     """Between two pings."""
 

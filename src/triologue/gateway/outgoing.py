@@ -57,6 +57,8 @@ class Outgoing:
         self._awaited: dict[object, float] = {}
         """When pings were sent that have no pong yet, the oldest first."""
         self._bug: Exception | None = None
+        self._ponged_at = trio.current_time()
+        """When a pong came last."""
 
     # For those who have something to say.
 
@@ -122,8 +124,10 @@ class Outgoing:
         async with trio.open_nursery() as pings:
             while True:
                 now = trio.current_time()
-                if self._unmarked >= MARK_BYTES or now >= self._ping_at:
+                is_due = now >= self._ping_at
+                if is_due:
                     self._ping_at = now + self._keep_alive
+                if self._unmarked >= MARK_BYTES or (is_due and not self._awaited):  # one that is awaited will do
                     pings.start_soon(self._ask_how_far)
                 if self._bug is not None:
                     raise self._bug
@@ -141,13 +145,15 @@ class Outgoing:
         except Closed:
             return  # as the writer will hear too
         del self._awaited[asked]
+        self._ponged_at = trio.current_time()
         self._unread -= size
         self._news.set()
 
     @property
     def unheard_since(self) -> float | None:
-        """When the oldest ping was sent that has no pong; None where none is awaited."""
-        return next(iter(self._awaited.values()), None)
+        """Since when pongs are awaited, and none came; None where none is awaited."""
+        oldest = next(iter(self._awaited.values()), None)
+        return max(oldest, self._ponged_at) if oldest is not None else None
 
     async def _wait_news(self) -> None:
         self._news = trio.Event()

@@ -158,11 +158,6 @@ class ServerCarrier(Carrier):
         self._stream = stream
 
     @property
-    def heard_at(self) -> float:
-        """When anything came last, on trio's clock."""
-        return self._stream.heard_at
-
-    @property
     def sending_since(self) -> float | None:
         """When what is being written now, or a piece of it, was begun; None where nothing is."""
         return self._stream.sending_since

@@ -31,8 +31,6 @@ class Peeked(trio.abc.Stream):
         """What `send_now` could not send."""
         self.unfinished = 0
         """Bytes since the last whole message."""
-        self.heard_at = trio.current_time()
-        """When something came last."""
         self.sending_since: float | None = None
         """When what is being written now, or a piece of it, was begun."""
         self._is_left = False
@@ -47,7 +45,6 @@ class Peeked(trio.abc.Stream):
             data, self._head = self._head, b""
         else:
             data = bytes(await self._stream.receive_some(max_bytes))
-        self.heard_at = trio.current_time()
         self.unfinished += len(data)
         if self.unfinished > self._patience:  # fragments without end, and perhaps without content
             raise trio.BrokenResourceError(f"{self.unfinished} bytes came, and no whole message among them")

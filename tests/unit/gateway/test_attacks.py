@@ -96,3 +96,26 @@ def test_whatever_comes_ends_its_own_connection_at_most(caplog: pytest.LogCaptur
     caplog.set_level(logging.WARNING)
     run_virtual(attack, UPGRADE + HELLO + b"".join(said))
     assert caplog.records == []
+
+
+async def test_who_asks_much_and_answers_no_ping_is_closed(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager, house(manager) as gateway:
+        stream = gateway.connect()
+        await stream.send_all(UPGRADE)
+        heard = await stream.receive_some()
+        await stream.send_all(HELLO)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(repeat, stream, PING)
+            while piece := await stream.receive_some():
+                heard += piece
+            nursery.cancel_scope.cancel()
+        assert b"nothing was read, or no ping answered, for 30 seconds" in heard
+        assert heard.count(b"\x89") == 1, "a ping that is not answered is not followed by others"
+        assert trio.current_time() < 60
+
+
+async def repeat(stream: trio.abc.Stream, said: bytes) -> None:
+    """Say it every second."""
+    while True:
+        await stream.send_all(said)
+        await trio.sleep(1)

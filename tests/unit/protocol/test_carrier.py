@@ -144,10 +144,8 @@ async def test_a_ping_is_answered_when_all_before_it_is_read(autojump_clock: tri
         nursery.start_soon(ping)
         await trio.sleep(10)
         assert not pong.is_set()
-        assert trio.current_time() - carrier.heard_at == 10
         assert [await client.get_message() for _ in range(3)] == ["one", "two", "three"]
         await pong.wait()
-        assert trio.current_time() - carrier.heard_at == 0
 
 
 async def test_a_client_that_leaves_before_it_is_open_is_closed() -> None:
