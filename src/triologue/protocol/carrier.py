@@ -33,6 +33,8 @@ _SERVER_READ_BYTES: Final = 4 * 1024
 _MAX_REASON_BYTES: Final = 123
 _ABNORMAL: Final = 1006
 _MALFORMED: Final = (1002, 1007)
+_PONG_BYTES: Final = 10
+"""Of a client: a head, a mask, and the four bytes that the library puts into a ping."""
 
 
 class Closed(Exception):
@@ -167,6 +169,11 @@ class ServerCarrier(Carrier):
         message = await super().receive()
         self._stream.unfinished = 0
         return message
+
+    async def ping(self) -> None:
+        """See `Carrier`."""
+        await super().ping()
+        self._stream.unfinished = max(0, self._stream.unfinished - _PONG_BYTES)  # who only watches sends nothing else
 
     async def send(self, *frames: bytes) -> None:
         """See `Carrier`; all in one write, behind what `send_now` has left."""

@@ -22,7 +22,9 @@ ASKED = (
 
 
 @asynccontextmanager
-async def both_ends() -> AsyncGenerator[tuple[ServerCarrier, WebSocketConnection, trio.abc.Stream]]:
+async def both_ends(
+    *, max_frame_bytes: int = MAX
+) -> AsyncGenerator[tuple[ServerCarrier, WebSocketConnection, trio.abc.Stream]]:
     """A server's carrier, and a client of the library's own."""
     near, far = memory_stream_pair()
     async with trio.open_nursery() as nursery:
@@ -40,7 +42,7 @@ async def both_ends() -> AsyncGenerator[tuple[ServerCarrier, WebSocketConnection
             clients.append(client)
 
         await nursery.start(dial)
-        async with accept(near, b"", max_frame_bytes=MAX) as carrier:
+        async with accept(near, b"", max_frame_bytes=max_frame_bytes) as carrier:
             while not clients:
                 await trio.lowlevel.checkpoint()
             yield carrier, clients[0], far
@@ -146,6 +148,14 @@ async def test_a_ping_is_answered_when_all_before_it_is_read(autojump_clock: tri
         assert not pong.is_set()
         assert [await client.get_message() for _ in range(3)] == ["one", "two", "three"]
         await pong.wait()
+
+
+async def test_who_answers_any_number_of_pings_stays(autojump_clock: trio.testing.MockClock) -> None:
+    async with both_ends(max_frame_bytes=1) as (carrier, client, _):
+        for _ in range(8_000):  # whose pongs are more than may come of a message
+            await carrier.ping()
+        await client.send_message("x")
+        assert await carrier.receive() == "x"
 
 
 async def test_a_client_that_leaves_before_it_is_open_is_closed() -> None:
