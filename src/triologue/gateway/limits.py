@@ -28,7 +28,8 @@ class GatewayLimits(Struct, frozen=True, kw_only=True):
     """Requests of one connection that are worked on; one more is refused as `too_many`. Interrupts have a count of
     their own."""
     prompts_per_second: float = 50.0
-    """Of one token, and as many at once; one more is refused as `too_many`."""
+    """Of one token, and as many at once; one more is refused as `too_many`. What may begin a session is counted as a
+    prompt: `command`, `change`, `fork` and `reset`."""
     viewer_bytes: int = 4 * 1024 * 1024
     """Events that wait for one connection. Beyond that, partial text is joined; then what waits of a session is dropped, and
     is read from its log again once there is room, with a `#gap` for what is not kept."""

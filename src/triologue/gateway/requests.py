@@ -130,6 +130,7 @@ class Requests:
         return told.OpenPermissions(re=request.id, permissions=[_told_permission(each) for each in found])
 
     async def _change(self, request: asked.Change) -> Reply:
+        self._rights.spend_prompt(self._grant)
         session = self._session(request)
         if not isinstance(request.model, UnsetType):
             await session.set_model(request.model)
@@ -139,10 +140,12 @@ class Requests:
 
     async def _fork(self, request: asked.Fork) -> Reply:
         self._check_key(request.to)
+        self._rights.spend_prompt(self._grant)
         copy = await self._session(request).fork(request.to, at=request.at, session_id=request.session_id)
         return told.Forked(re=request.id, key=copy.key, session_id=copy.session_id)
 
     async def _reset(self, request: asked.Reset) -> Reply:
+        self._rights.spend_prompt(self._grant)
         await self._session(request).reset()
         return told.Done(re=request.id)
 

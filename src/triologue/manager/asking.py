@@ -39,6 +39,12 @@ class Asking:
         """Want another value of a setting, from now on; see `Session.set_model`."""
         self._directory.refuse_if_closed()
         conversation = self._conversation()
+        try:
+            await self._change(conversation, setting, value)
+        finally:
+            self._directory.leave(conversation)
+
+    async def _change(self, conversation: Conversation, setting: on.Setting, value: str | None) -> None:
         options = conversation.options.copy()
         setattr(options, setting, value)
         check_kinds(options)  # the rest an agent that is there refuses itself

@@ -161,6 +161,7 @@ class Directory:
             SessionElsewhere, StoreError: see `taken`.
         """
         if conversation.session_id is None:
+            self.leave(conversation)
             raise InvalidOption(
                 f"the session {conversation.key!r} has not begun, so there is nothing to fork; send a prompt first"
             )

@@ -236,14 +236,17 @@ class Session(Controls):
         """
         conversation, shelf = self._conversation(), self._registry.shelf
         aside = shelf.setting_aside(conversation) if shelf is not None else nullcontext()
-        async with self._directory.taken(conversation), aside:
-            conversation.options = without_identity(conversation.options)
-            if self._registry.awake(self._key) is not None:
-                await self._registry.request(conversation, lambda ticket: on.Leave(ticket, forget=True)).wait()
-            else:
-                conversation.forget()
-                conversation.changed()
-            await conversation.kept()
+        try:
+            async with self._directory.taken(conversation), aside:
+                conversation.options = without_identity(conversation.options)
+                if self._registry.awake(self._key) is not None:
+                    await self._registry.request(conversation, lambda ticket: on.Leave(ticket, forget=True)).wait()
+                else:
+                    conversation.forget()
+                    conversation.changed()
+                await conversation.kept()
+        finally:
+            self._directory.leave(conversation)
 
     async def set_model(self, model: str | None) -> None:
         """Use this model from now on, also after a restart; None: the agent's default.

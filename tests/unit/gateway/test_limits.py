@@ -211,6 +211,25 @@ async def test_a_token_sends_so_many_prompts_a_second(autojump_clock: MockClock)
         assert isinstance(await one.ask(asked.Prompt, key="k", prompt="3"), told.Accepted)
 
 
+async def test_what_begins_nothing_is_not_kept(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
+        client = await gateway.client()
+        assert await client.fails(asked.Fork, key="a", to="b") == "invalid"
+        assert isinstance(await client.ask(asked.Change, key="d", model=None), told.Done)
+        assert isinstance(await client.ask(asked.Reset, key="e"), told.Done)
+        assert manager.sessions() == []
+
+
+async def test_what_may_begin_a_session_counts_as_a_prompt(autojump_clock: MockClock) -> None:
+    limits = GatewayLimits(prompts_per_second=1)
+    async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
+        client = await gateway.client()
+        assert isinstance(await client.ask(asked.Reset, key="k"), told.Done)
+        assert await client.fails(asked.Reset, key="k") == "too_many"
+        assert await client.fails(asked.Change, key="k", model="m") == "too_many"
+        assert await client.fails(asked.Fork, key="k", to="l") == "too_many"
+
+
 async def test_nobody_is_read_from_who_takes_no_replies(autojump_clock: MockClock) -> None:
     async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
         client = await gateway.client(slow=True)
