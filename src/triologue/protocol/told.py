@@ -138,7 +138,8 @@ class Sessions(Reply, frozen=True, kw_only=True, tag="sessions"):
 
     sessions: list[SessionTold]
     is_last: bool
-    """Nothing follows."""
+    """Nothing follows. If it never comes, with an empty page at the end, more sleep in the store than are listed, those that
+    were active last: a longer prefix finds the others."""
 
 
 class PermissionTold(Struct, frozen=True, kw_only=True):

@@ -1,9 +1,12 @@
 """A client of the gateway: it attaches, prompts, reads along, leaves and comes back."""
 
+import pytest
 from trio.testing import MockClock
 
 import triologue as tri
-from tests.support.gateway import house, said
+from tests.support.gateway import got, house, said
+from triologue.gateway import requests
+from triologue.manager import listing
 from triologue.protocol import asked, told
 from triologue.testing import Say, ScriptedAgent, Wait
 
@@ -44,3 +47,22 @@ async def test_who_comes_back_gets_what_it_missed_and_nothing_twice(autojump_clo
         await client.ask(asked.Prompt, key="k", prompt="and then?")
         rest = await client.until_idle("k", turns=2)
         assert said(first + rest) == said(await manager.session("k").read())
+
+
+async def test_a_list_that_lacks_some_that_sleep_does_not_claim_to_be_whole(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tri.MemoryStore()
+    async with tri.open_manager(new_agent(), store=store) as manager:
+        for key in "abc":
+            await manager.session(key).ask("hello")
+    for module in (listing, requests):
+        monkeypatch.setattr(module, "ASLEEP", 2)
+    async with tri.open_manager(new_agent(), store=store) as manager, house(manager) as gateway:
+        client = await gateway.client()
+        first = await got(await client.ask(asked.ListSessions), told.Sessions)
+        rest = await got(await client.ask(asked.ListSessions, after="c"), told.Sessions)
+        assert (len(first.sessions), first.is_last) == (2, False)
+        assert (rest.sessions, rest.is_last) == ([], False)
+        one = await got(await client.ask(asked.ListSessions, prefix="a"), told.Sessions)
+        assert ([each.key for each in one.sessions], one.is_last) == (["a"], True)

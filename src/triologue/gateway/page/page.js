@@ -172,6 +172,7 @@ async function lookOnce() {
   let page = { is_last: false };
   for (let number = 0; number < PAGES && !page.is_last; number++) {
     page = await connection.request({ type: "list", after: found.at(-1)?.key ?? "", limit: 1000 });
+    if (!page.sessions.length) break;
     found.push(...page.sessions);
   }
   list.show(found, page.is_last);
