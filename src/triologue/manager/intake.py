@@ -54,7 +54,7 @@ class Intake:
         self._directory.refuse_if_closed()
         policy: Overlap = overlap or self._overlap or self._directory.overlap
         check_overlap(policy)
-        check_labels(id, meta)
+        check_labels(id if id is not None else prompt.uuid, meta)
         conversation = self._conversation()
         async with self._directory.taken(conversation):
             return await self._submit(

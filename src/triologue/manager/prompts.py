@@ -1,8 +1,19 @@
 """What a caller hands in for a turn, refused here where it cannot be."""
 
+from typing import Final
+
 from triologue.errors import InvalidOption, brief
 from triologue.messages import Prompt, UserMessage, user_message
 from triologue.wire import encode
+
+MAX_ID: Final = 256
+"""Characters: a turn's id is in each of its events."""
+
+MAX_META: Final = 64
+"""Entries."""
+
+MAX_META_TEXT: Final = 16 * 1024
+"""Characters of all of them."""
 
 
 def user_frame(prompt: Prompt) -> UserMessage:
@@ -24,14 +35,20 @@ def check_labels(id: str | None, meta: dict[str, str] | None) -> None:
     """Refuse what no turn can be called.
 
     Raises:
-        InvalidOption: an id that is no str, or a `meta` that is no dict of them.
+        InvalidOption: an id that is no str, or a `meta` that is no dict of them; one of them is too long.
     """
     if id is not None and not isinstance(id, str):
         raise InvalidOption(f"id={brief(id)} is no str")
     if id is not None and not is_text(id):
         raise InvalidOption(f"id={brief(id)} has half a character in it (a lone surrogate), which no store can keep")
+    if id is not None and len(id) > MAX_ID:
+        raise InvalidOption(f"id={brief(id)} has {len(id)} characters; a turn's id has at most {MAX_ID}")
     if meta and not (isinstance(meta, dict) and all(isinstance(word, str) for pair in meta.items() for word in pair)):
         raise InvalidOption(f"meta={brief(meta)} is no dict of str to str")
+    if meta and (len(meta) > MAX_META or sum(map(len, [*meta, *meta.values()])) > MAX_META_TEXT):
+        raise InvalidOption(
+            f"meta={brief(meta)} is too long: it has at most {MAX_META} entries, of {MAX_META_TEXT} characters in all"
+        )
 
 
 def is_text(value: str) -> bool:

@@ -155,7 +155,7 @@ class Session(Controls):
         Args:
             prompt: text, blocks, a vendor's user frame or a `UserMessage`.
             overlap: what happens to it while another turn runs; None: what the session, or else the manager, has.
-            id: any str, unique in this session: the same id and prompt give the same turn.
+            id: any str of at most 256 characters, unique in this session: the same id and prompt give the same turn.
             meta: comes back with the turn and in events.
 
         Raises:

@@ -56,10 +56,10 @@ class Prompt(Asked, frozen=True, kw_only=True, tag="prompt"):
     prompt: str | list[dict[str, Any]] | dict[str, Any]
     """Text, content blocks, or a user frame."""
     turn: str | None = None
-    """The turn's id: the same id and prompt are the same turn, however often they are sent."""
+    """The turn's id, of at most 256 characters: the same id and prompt are the same turn, however often they are sent."""
     overlap: Overlap | None = None
     meta: dict[str, str] = {}
-    """Comes back in events."""
+    """Comes back in events. At most 64 entries, of 16,384 characters in all."""
 
 
 class Command(Asked, frozen=True, kw_only=True, tag="command"):

@@ -33,6 +33,10 @@ class Labels:
         """What the last event was, by its class where that tells it."""
         self._about = b""
 
+    def weight(self, turn_id: str | None) -> int:
+        """About how many bytes they have in each event of this turn."""
+        return len(self._head) + len(turn_id or "")
+
     def event(self, seq: int | None, turn_id: str | None, message: Message) -> bytes:
         """An event as an `EventTold`."""
         line, kind = message.line, type(message)

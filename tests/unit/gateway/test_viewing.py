@@ -11,8 +11,10 @@ import triologue as tri
 from tests.support.gateway import Client, House, covered, house, said
 from triologue.gateway.attachment import CHUNK_BYTES, Attachment
 from triologue.gateway.limits import GatewayLimits
+from triologue.gateway.rooms import Item
 from triologue.messages import Event, Gap, StreamEvent, text_delta
 from triologue.protocol import asked, told
+from triologue.protocol.events import Labels
 from triologue.stores import MemoryStore
 from triologue.testing import Line, Say, ScriptedAgent, Wait
 
@@ -306,3 +308,9 @@ async def test_odd_partials_that_wait_for_a_slow_viewer_harm_nobody(autojump_clo
         slow.may_read.set()
         for client in (slow, other):
             await client.until_idle("k")
+
+
+def test_an_event_weighs_at_least_what_is_sent_of_it() -> None:
+    event = Event(1, "t" * 256, StreamEvent.of({"type": "message_start"}))
+    item = Item(event.seq, event.turn_id, event.message, Labels("k" * 512))
+    assert item.size >= len(item.data)
