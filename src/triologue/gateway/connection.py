@@ -204,7 +204,7 @@ class Connection:
         self._counters.requests += 1
         self._counters.bytes_received += len(text)
         try:
-            request = read_request(text, depth=self._limits.depth)
+            request = read_request(text, depth=self._limits.depth, containers=self._limits.containers)
         except BadFrame as error:
             self._refuse(error)
             return

@@ -59,16 +59,20 @@ def read_hello(text: str) -> Hello:
         raise BadFrame("the first frame is no hello, which is a JSON object with the type `hello`") from None
 
 
-def read_request(text: str, *, depth: int) -> Request:
+def read_request(text: str, *, depth: int, containers: int) -> Request:
     """Any other frame.
 
     Args:
         text: of it.
         depth: how deep the JSON may be where it is the client's own.
+        containers: how many arrays and objects it may have; braces and brackets within its texts count too.
 
     Raises:
         BadFrame: it is no request.
     """
+    count = text.count("{") + text.count("[")  # before anything is made of them, which takes a while
+    if count > containers:
+        raise BadFrame(f"it has {count} arrays and objects, and may have {containers}", _id_of(text))
     try:
         request = _read_request(text)
     except (msgspec.DecodeError, RecursionError) as error:

@@ -20,6 +20,9 @@ class GatewayLimits(Struct, frozen=True, kw_only=True):
     """A longer frame ends the connection with 1009."""
     depth: int = 64
     """Of the JSON in a frame; what is deeper is refused as `invalid`."""
+    containers: int = 50_000
+    """Arrays and objects in a frame, which hold everybody up while they are read; braces and brackets in its texts count
+    too. A frame with more is refused as `invalid`."""
     refusals: int = 100
     """Frames of one connection that were no requests; one more ends it with 4429."""
     attached: int = 1_000

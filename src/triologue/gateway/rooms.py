@@ -42,7 +42,7 @@ class Item:
         self.is_partial = type(message) is StreamEvent
         self.last = message.last if type(message) is Gap else seq or 0
         """The `seq` of the last record that it stands for; 0 for partial text."""
-        self.size = (len(message.line) or _NOMINAL_BYTES) + _AROUND_BYTES + labels.weight(event.turn_id)
+        self.size = (len(message.line) or _NOMINAL_BYTES) + _AROUND_BYTES + labels.weight(turn_id)
         """About how many bytes it has."""
 
     @property
