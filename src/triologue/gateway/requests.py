@@ -236,7 +236,14 @@ def _told_permission(permission: PermissionRequest) -> told.PermissionTold:
         key=permission.session.key,
         turn=permission.turn.id if permission.turn is not None else None,
         tool=permission.tool,
-        input=permission.input,
+        input=_told_input(permission),
         meta=permission.meta,
         expires_in=max(0.0, left) if math.isfinite(left) else None,
     )
+
+
+def _told_input(permission: PermissionRequest) -> dict[str, Any]:
+    try:
+        return permission.input
+    except RecursionError:  # and nobody would be told of the other requests either
+        return {"cannot be shown": "it is nested too deeply"}

@@ -150,6 +150,7 @@ class PermissionTold(Struct, frozen=True, kw_only=True):
     turn: str | None
     tool: str
     input: dict[str, Any]
+    """What it would run with; if that is nested too deeply, `{"cannot be shown": ...}` instead."""
     meta: dict[str, str]
     expires_in: float | None
     """Seconds until it is denied; None: never."""

@@ -1,14 +1,16 @@
 """A client of the gateway: it attaches, prompts, reads along, leaves and comes back."""
 
+from typing import Any
+
 import pytest
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
 from tests.support.gateway import got, house, said
 from triologue.gateway import requests
 from triologue.manager import listing
 from triologue.protocol import asked, told
-from triologue.testing import Say, ScriptedAgent, Wait
+from triologue.testing import Say, ScriptedAgent, UseTool, Wait
 
 
 def new_agent() -> ScriptedAgent:
@@ -66,3 +68,23 @@ async def test_a_list_that_lacks_some_that_sleep_does_not_claim_to_be_whole(
         assert (rest.sessions, rest.is_last) == ([], False)
         one = await got(await client.ask(asked.ListSessions, prefix="a"), told.Sessions)
         assert ([each.key for each in one.sessions], one.is_last) == (["a"], True)
+
+
+async def test_a_permission_that_cannot_be_shown_hides_no_other(autojump_clock: MockClock) -> None:
+    agent = new_agent()
+    deep: dict[str, Any] = {"command": "rm"}
+    for _ in range(500):
+        deep = {"in": deep}
+    agent.on("deep", UseTool("Bash", deep, asks=True))
+    agent.on("flat", UseTool("Bash", {"command": "ls"}, asks=True))
+    options = tri.Options(permission_prompt_tool_name="stdio")
+    async with tri.open_manager(agent, options=options) as manager, house(manager) as gateway:
+        for key in ("deep", "flat"):
+            await manager.session(key).send(key)
+        client = await gateway.client()
+        await wait_all_tasks_blocked()
+        shown = await got(await client.ask(asked.Permissions), told.OpenPermissions)
+        assert [(each.key, each.input) for each in shown.permissions] == [
+            ("deep", {"cannot be shown": "it is nested too deeply"}),
+            ("flat", {"command": "ls"}),
+        ]
