@@ -46,7 +46,7 @@ export class Conversation {
         this.note(`Event ${event.seq ?? "without a number"} (${event.kind}) cannot be shown.`);
       }
     }
-    while (this.#turns.size > TURNS) this.#drop(this.#turns.keys().next().value);
+    if (this.#turns.size > TURNS) this.#dropOldest();
     if (this.#follows) this.#scrollToEnd();
     else this.newest.hidden = false;
   }
@@ -112,9 +112,15 @@ export class Conversation {
     return turn;
   }
 
-  #drop(id) {
-    this.#turns.get(id).box.remove();
-    this.#turns.delete(id);
+  /** What stood in a turn goes with it. */
+  #dropOldest() {
+    while (this.#turns.size > TURNS) {
+      const [id, turn] = this.#turns.entries().next().value;
+      turn.box.remove();
+      this.#turns.delete(id);
+    }
+    for (const [id, tool] of this.#tools) if (!tool.isConnected) this.#tools.delete(id);
+    for (const [id, card] of this.#asked) if (!card.box.isConnected) this.#asked.delete(id);
   }
 
   #accepted(turn, id, { prompt }) {
