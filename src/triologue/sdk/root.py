@@ -1,12 +1,16 @@
 """What `query()` and `Client` live under: one manager per `trio.run` and store, opened when it is first needed.
 
+With a store it is closed a while after the last of them.
+
 It runs as a system task of trio, so it holds no scope in anyone's frame, and trio ends it, cleaned up, before `trio.run`
 returns. That is what lets a query be left by `break` inside somebody's async generator, and a client be connected in
 one task and disconnected in another.
 """
 
 import logging
+import os
 from collections.abc import Awaitable, Callable, Hashable
+from math import inf
 from pathlib import Path
 from typing import Any, final
 from uuid import uuid4
@@ -28,6 +32,9 @@ logger = logging.getLogger("triologue.sdk")
 # with the vendors' SDKs, and their programs rely on it.
 LIMITS = Limits(max_live=100_000)
 DEADLINES = Deadlines(first_event=None, silence=None, idle=None)
+
+GRACE = 5.0
+"""Seconds for which a store that nobody uses stays open, for the next query."""
 
 _roots: "trio.lowlevel.RunVar[dict[Hashable, Root]]" = trio.lowlevel.RunVar("triologue.sdk.roots")
 
@@ -55,6 +62,10 @@ class Root:
         self._store = store
         self._keys: set[str] = set()
         """Of the conversations that are held."""
+        self._users = 0
+        """Who holds a conversation, or is about to."""
+        self._grace = trio.CancelScope()
+        """In which it waits for the next one to use it; ends where there is a store, and nobody has used it for a while."""
         self._is_open = trio.Event()
         self._manager: SessionManager | None = None
         self._nursery: trio.Nursery | None = None
@@ -69,7 +80,7 @@ class Root:
             RuntimeError: this is not called inside `trio.run`.
         """
         if isinstance(store, str | Path):
-            store = Path(store).absolute()
+            store = Path(os.path.realpath(store))
         name = store if isinstance(store, Path) or store is None else id(store)
         roots = cls._all()
         if name not in roots:
@@ -99,9 +110,7 @@ class Root:
             self._failure = error
             if self._is_open.is_set():  # nobody waits: it came as the store was closed
                 logger.warning("what query() and Client have kept: %s", error)
-            roots = self._all()
-            for name in [name for name, root in roots.items() if root is self]:
-                del roots[name]
+            self._retire()
         except Exception as error:  # a system task must not raise: trio would take it for a bug of its own
             logger.exception("what query() and Client live under broke")
             self._failure = error
@@ -113,9 +122,23 @@ class Root:
         async with trio.open_nursery() as self._nursery:
             self._is_open.set()
             try:
-                await trio.sleep_forever()
+                await self._wait_unused()
+                self._retire()
             finally:
                 self._nursery = None  # while it ends, nothing new begins
+
+    async def _wait_unused(self) -> None:
+        with self._grace:
+            await trio.sleep_forever()
+        while self._users:  # somebody came as the time was up
+            with trio.CancelScope() as self._grace:
+                await trio.sleep_forever()
+
+    def _retire(self) -> None:
+        """The next one who names the store opens it anew."""
+        roots = self._all()
+        for name in [name for name, root in roots.items() if root is self]:
+            del roots[name]
 
     async def hold(self, agent: Agent, options: Options) -> Hold:
         """A session of its own for a query or a client, which is to let it go.
@@ -126,6 +149,20 @@ class Root:
             SessionIdInUse: another query or client holds the conversation.
             InvalidOption: it is with another agent, or in another folder.
         """
+        self._users += 1
+        self._grace.deadline = inf
+        try:
+            return Hold(await self._begin(agent, options))
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        self._users -= 1
+        if not self._users and self._store is not None:
+            self._grace.deadline = trio.current_time() + GRACE
+
+    async def _begin(self, agent: Agent, options: Options) -> Session:
         await self._is_open.wait()
         manager = self._manager
         if manager is None or self._nursery is None:
@@ -140,7 +177,7 @@ class Root:
             )
         session = await begin(manager, agent, options, key=f"sdk/{uuid4().hex}", head=head)
         self._keys.add(session.key)
-        return Hold(session)
+        return session
 
     def start_soon(self, work: Callable[..., Awaitable[Any]], *args: Any) -> None:
         """Run something that must not raise, until it is done or `trio.run` ends."""
@@ -168,6 +205,7 @@ class Root:
             logger.warning("closing %r: %s", key, error, extra=log_extra(key))
         finally:
             self._keys.discard(key)
+            self._leave()
             hold.is_over.set()
 
     def abandon(self, feed: Feed | None, hold: Hold) -> None:

@@ -10,6 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from tests.support.slow_store import SlowStore
 from triologue.engine import Transcripts
+from triologue.sdk.root import GRACE, Root
 from triologue.stores import MemoryStore
 
 WHAT = "What do I like?"
@@ -161,6 +162,28 @@ async def test_one_that_is_closed_or_disconnected_while_it_begins_holds_nothing(
             await end()
             slow.go_on()
     assert (await ask("Hello", store, resume=id))[1] == id
+
+
+async def test_a_store_that_nobody_uses_any_more_is_closed_in_time(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    _, id = await ask("Hello", store)
+    first = Root.current(store)
+    await trio.sleep(GRACE - 1)
+    assert (await ask("Hello", store, resume=id))[1] == id  # used again in time, it stays
+    async with tri.Client(agent=elsewhere(), store=store):
+        await trio.sleep(10 * GRACE)
+        assert Root.current(store) is first
+    await trio.sleep(GRACE + 1)
+    assert (await ask("Hello", store, resume=id))[1] == id
+    assert Root.current(store) is not first
+
+
+async def test_a_file_is_one_store_whatever_it_is_called(tmp_path: Path) -> None:
+    file, link = tmp_path / "sessions.db", tmp_path / "link.db"
+    link.symlink_to(file)
+    _, id = await ask("Hello", file)
+    assert (await ask("Hello", link, resume=id))[1] == id
+    assert Root.current(str(link)) is Root.current(file)
 
 
 async def test_a_file_that_is_no_store_is_said_and_tried_anew(tmp_path: Path) -> None:
