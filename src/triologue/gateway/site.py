@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from importlib import resources
+from math import inf
 from pathlib import PurePosixPath
 from typing import Final, final
 
@@ -45,7 +46,42 @@ _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+MEASURE_EVERY: Final = 1.0
+"""Seconds."""
+
 _TEXT: Final = "text/plain; charset=utf-8"
+
+
+@final
+class Memory:
+    """Measures how much memory a manager's agents have, in one thread of its own and at most once a second.
+
+    Args:
+        manager: whose agents.
+    """
+
+    def __init__(self, manager: SessionManager) -> None:
+        self._manager = manager
+        self._thread = trio.CapacityLimiter(1)  # many who ask are not to take the threads of everything else
+        self._turn = trio.Lock()
+        self._bytes: int | None = None
+        self._fresh_until = -inf
+
+    async def measured(self) -> int | None:
+        """Bytes of all of them; None where nobody can tell."""
+        async with self._turn:
+            if trio.current_time() >= self._fresh_until:
+                self._bytes = await self._measure()
+                self._fresh_until = trio.current_time() + MEASURE_EVERY
+        return self._bytes
+
+    async def _measure(self) -> int | None:
+        pids = [session.pid for session in self._manager.sessions() if session.pid is not None]
+        if not pids:
+            return 0
+        # It reads /proc for each, and everything else goes on meanwhile.
+        sizes = await trio.to_thread.run_sync(measure_trees, pids, abandon_on_cancel=True, limiter=self._thread)
+        return sum(sizes.values()) if sizes is not None else None
 
 
 @final
@@ -65,6 +101,7 @@ class Site:
         self._statistics = statistics
         self._tokens = tokens
         self._files = _page_files()
+        self._memory = Memory(manager)
 
     async def answer(self, head: Head) -> Response:
         """Answer one request, whatever it asks for; a query is ignored."""
@@ -93,10 +130,7 @@ class Site:
             )
         if "watch" not in grant.rights or grant.prefix:
             return _plain(403, "metrics are of all sessions, and need the right `watch` without a prefix\n")
-        pids = [session.pid for session in self._manager.sessions() if session.pid is not None]
-        # It reads /proc for each, and everything else goes on meanwhile.
-        sizes = await trio.to_thread.run_sync(measure_trees, pids, abandon_on_cancel=True) if pids else {}
-        memory = sum(sizes.values()) if sizes is not None else None
+        memory = await self._memory.measured()
         text = metrics_text(self._manager.statistics(), self._statistics(), memory)
         return Response(200, [("content-type", CONTENT_TYPE_LATEST), *ALWAYS], text)
 

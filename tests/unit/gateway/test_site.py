@@ -1,12 +1,16 @@
 """What the port answers over plain HTTP."""
 
+import os
 import re
 from importlib import resources
 
 import pytest
+import trio
 from prometheus_client.parser import text_string_to_metric_families
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from tests.support.scripted_agent import ScriptedAgent
 from triologue.cli.offline import offline_agent
 from triologue.gateway.http import Head, Response
 from triologue.gateway.site import Site
@@ -110,3 +114,22 @@ async def test_metrics_want_a_token_that_may_watch_everything() -> None:
     }
     assert {header: (await asked("/metrics", tokens=tokens, token=header)).status for header in said} == said
     assert (await asked("/healthz", tokens=tokens)).status == 200
+
+
+async def test_many_who_ask_for_metrics_share_one_look_in_a_thread_of_its_own(mock_clock: MockClock) -> None:
+    agent = ScriptedAgent()
+    agent.pid = os.getpid()
+    async with tri.open_manager(agent) as manager:
+        await manager.session("k").ask("hello")
+        site, answers = Site(manager, GatewayStatistics), list[Response]()
+
+        async def ask() -> None:
+            answers.append(await site.answer(Head("GET", "/metrics", [("host", "localhost")])))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(50):
+                nursery.start_soon(ask)
+            await wait_all_tasks_blocked()
+            assert trio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+    lines = [line for each in answers for line in each.body.splitlines() if line.startswith(b"triologue_agents_memory")]
+    assert (len(lines), len(set(lines))) == (50, 1)
