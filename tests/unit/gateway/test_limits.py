@@ -87,8 +87,7 @@ async def test_a_frame_that_is_no_request_is_refused_if_it_says_whose_it_is(auto
             '{"type":"prompt","id":77,"key":"k","prompt":"hi","overlap":"perhaps"}',
             '{"type":"prompt","id":77,"key":"k","prompt":' + deep + "}",
             '{"type":"list","id":77,"limit":0}',
-            '{"type":"answer","id":77,"permission":"p","allow":true,"updated_input":{"a":[%s]}}'
-            % ",".join(["{}"] * 50_000),
+            '{"type":"answer","id":77,"permission":"p","allow":true,"updated_input":{"a":[' + "{}," * 50_000 + "{}]}}",
         ):
             reply = await refused(client, frame)
             assert isinstance(reply, told.Failed)
