@@ -254,6 +254,21 @@ async def test_what_cannot_be_shown_costs_only_itself(page: Page) -> None:
         assert await page.complaints() == []
 
 
+async def test_what_stood_in_a_turn_is_forgotten_with_it(page: Page) -> None:
+    events = """
+        const { Conversation } = await import("/conversation.js");
+        const shown = new Conversation({ may: () => true });
+        const message = { id: "", request: { tool_name: "Bash", input: {} } };
+        for (let seq = 1; seq <= 250; seq++)
+            shown.take([{ seq, turn: `${seq}`, kind: "#permission_asked", message: { ...message, id: `${seq}` } }]);
+        return [shown.asks, document.querySelectorAll(".ask").length];
+    """
+    async with open_stage() as manager, open_gateway(manager, port=0) as gateway:
+        await page.open(address(gateway.port))
+        await page.see("#link", "local")
+        assert await page.script(f"return (async () => {{ {events} }})()") == [200, 200]
+
+
 async def test_everything_is_reached_by_keys(page: Page) -> None:
     async with open_stage() as manager, open_gateway(manager, port=0) as gateway:
         for key in ("a", "b"):
