@@ -1,9 +1,12 @@
 """Who writes to which conversation: two agents in one conversation would tear its history."""
 
+import logging
 from typing import final
 
 from triologue.errors import SessionIdInUse
 from triologue.options import Options
+
+logger = logging.getLogger("triologue.session")
 
 
 @final
@@ -22,9 +25,11 @@ class Writers:
         """
         session_id = options.session_id if options.fork_session else options.resume or options.session_id
         if session_id is not None and (other := self._keys.get(session_id, key)) != key:
+            # Whoever named the conversation may be one who must not know of that key.
+            logger.warning("the key %r is refused the conversation %r, which %r writes to", key, session_id, other)
             raise SessionIdInUse(
-                f"the agent of the key {other!r} writes to the conversation {session_id!r}, so the key {key!r} cannot: "
-                "close() that session first, or fork it"
+                f"the agent of another key writes to the conversation {session_id!r}, so the key {key!r} cannot: close() "
+                "that session first (the log names its key), or fork it"
             )
         self.told(key, session_id)
 

@@ -10,16 +10,18 @@ from triologue.testing import ScriptedAgent
 RESUMED = tri.Options(resume="known")
 
 
-async def test_a_conversation_has_one_agent(autojump_clock: MockClock) -> None:
+async def test_a_conversation_has_one_agent(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
     agent = ScriptedAgent()
     agent.conversation("known")
     async with tri.open_manager(agent) as manager:
         first, second = (manager.session(key, options=RESUMED) for key in ("first", "second"))
         await first.ask("hello")
         with pytest.raises(
-            tri.TurnFailed, match="the agent of the key 'first' writes to the conversation 'known'"
+            tri.TurnFailed, match="the agent of another key writes to the conversation 'known'"
         ) as raised:
             await second.ask("hello")
+        assert "first" not in str(raised.value).replace("session first", "")
+        assert "which 'first' writes to" in caplog.text
         assert isinstance(raised.value.__cause__, SessionIdInUse)
         await first.close()
         assert (await second.ask("my turn")).result == "my turn"
@@ -31,7 +33,7 @@ async def test_an_id_that_the_agent_chose_is_in_use_too(autojump_clock: MockCloc
         first = manager.session("first")
         await first.ask("hello")
         options = tri.Options(resume=first.session_id)
-        with pytest.raises(tri.TurnFailed, match="the agent of the key 'first' writes to"):
+        with pytest.raises(tri.TurnFailed, match="the agent of another key writes to"):
             await manager.session("second", options=options).ask("hello")
         copy = await first.fork("copy")
         assert (await copy.ask("both")).result == "both"
