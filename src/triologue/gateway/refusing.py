@@ -31,8 +31,8 @@ def no_session(key: str) -> Refusal:
 
 
 def no_turn() -> Refusal:
-    """There is no turn of that id."""
-    return Refusal(NOT_FOUND, "there is no such turn, or it is remembered no more")
+    """The same for an id that there is not and for one of another's turn."""
+    return Refusal(NOT_FOUND, "there is no such turn, or it is remembered no more, or not for this token")
 
 
 def no_permission() -> Refusal:

@@ -64,7 +64,7 @@ class Requests:
 
     async def _find(self, request: asked.TurnOf | asked.Cancel) -> Turn:
         turn = await self._session(request).find(request.turn)
-        if turn is None:
+        if turn is None or not self._rights.may_see(self._grant, turn.meta):
             raise no_turn()
         return turn
 

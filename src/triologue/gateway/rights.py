@@ -142,6 +142,10 @@ class Rights:
         """What a turn remembers of who sent it."""
         return {TOKEN_META: grant.id} if self._tokens is not None else {}
 
+    def may_see(self, grant: Grant, meta: dict[str, str]) -> bool:
+        """May it know of the turn that has this meta? Without `watch`, of its own only."""
+        return "watch" in grant.rights or meta.get(TOKEN_META) == grant.id
+
     def may_run(self, key: str, meta: dict[str, str]) -> bool:
         """May the turn of this session that has this meta begin?"""
         id = meta.get(TOKEN_META)

@@ -70,7 +70,10 @@ class Command(Asked, frozen=True, kw_only=True, tag="command"):
 
 
 class TurnOf(Asked, frozen=True, kw_only=True, tag="turn"):
-    """What became of a turn? The reply is `turn`, or `failed` with `not_found`."""
+    """What became of a turn? The reply is `turn`, or `failed` with `not_found`.
+
+    A token without the right `watch` knows of the turns only that it sent itself.
+    """
 
     key: str
     turn: str

@@ -118,6 +118,21 @@ async def test_a_key_outside_the_prefix_does_not_exist(autojump_clock: MockClock
         assert [each.key for each in listed.sessions] == ["bob/x"]
 
 
+async def test_who_may_not_watch_knows_of_its_own_turns_only(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager, tokens):
+        await manager.session("k").ask("a secret", id="other")
+        client = await gateway.client(tokens.add("ann", rights=["prompt"]))
+        await client.ask(asked.Prompt, key="k", prompt="hi", turn="mine")
+        await trio.sleep(1)
+        for kind in (asked.TurnOf, asked.Cancel):
+            mine = await client.ask(kind, key="k", turn="mine")
+            assert isinstance(mine, told.TurnTold)
+            assert mine.state == "ended"
+            assert await client.fails(kind, key="k", turn="other") == "not_found"
+        watcher = await gateway.client(tokens.add("eve", rights=["watch"]))
+        assert isinstance(await watcher.ask(asked.TurnOf, key="k", turn="other"), told.TurnTold)
+
+
 async def test_a_permission_is_answered_once_and_by_those_who_may(autojump_clock: MockClock) -> None:
     async with stage() as (gateway, manager, tokens):
         await manager.session("ann/k").send("tool")
