@@ -44,7 +44,7 @@ class SessionExplanation(Struct, frozen=True, kw_only=True):
     """The turns behind it, the next one first."""
     pid: int | None
     rss_bytes: int | None
-    """Of the agent's process and all below it, shared pages in parts (PSS); None where none runs, or nobody tells."""
+    """Of the agent's process and all below it, shared pages in parts (PSS); None where none runs, or nobody tells or looks."""
     cost_usd: float | None
     """So far, where the agent tells."""
     turns: int
@@ -81,8 +81,8 @@ def _shown_turn(turn: TurnAge) -> str:
     return f"{turn.id}, accepted {turn.seconds:.1f} s ago{meta}"
 
 
-def explain(directory: Directory, key: str, conversation: Conversation | None) -> SessionExplanation:
-    """Look at one conversation, and at /proc if an agent runs."""
+def explain(directory: Directory, key: str, conversation: Conversation | None, *, rss: bool) -> SessionExplanation:
+    """Look at one conversation, and at /proc if that is wanted and an agent runs."""
     if conversation is None:
         return _unknown(directory, key)
     actor = directory.registry.awake(key)
@@ -90,6 +90,7 @@ def explain(directory: Directory, key: str, conversation: Conversation | None) -
     statistics = directory.statistics_of(conversation)
     deadline = _next_deadline(directory, actor) if actor is not None else None
     running = session.run.turn_id if session is not None and session.run is not None else None
+    sizes = measure_trees([statistics.pid]) if rss and statistics.pid is not None else None
     error = conversation.failure_at(trio.current_time()) or conversation.last_error
     return SessionExplanation(
         key=key,
@@ -102,7 +103,7 @@ def explain(directory: Directory, key: str, conversation: Conversation | None) -
         turn=_age(conversation.turns[running]) if running in conversation.turns else None,
         queue=_queue(conversation, running),
         pid=statistics.pid,
-        rss_bytes=(measure_trees([statistics.pid]) or {}).get(statistics.pid) if statistics.pid is not None else None,
+        rss_bytes=sizes.get(statistics.pid) if sizes is not None and statistics.pid is not None else None,
         cost_usd=statistics.total_cost_usd,
         turns=conversation.ended,
         last_error=str(error) if error is not None else None,

@@ -202,14 +202,17 @@ class SessionManager:
         finally:
             self._directory.may_resume = everybody
 
-    def explain(self, key: str) -> SessionExplanation:
+    def explain(self, key: str, *, rss: bool = True) -> SessionExplanation:
         """Why a session is stuck: what it waits for, its next deadline, its turns with their ages, its agent.
 
-        It looks at the memory of the agent's processes, which takes some milliseconds. A key without a conversation
-        is `new`, and is not given one.
+        A key without a conversation is `new`, and is not given one.
+
+        Args:
+            key: of the session.
+            rss: look at the memory of the agent's processes too. It blocks for some milliseconds.
         """
         check_key(key)
-        return explain(self._directory, key, self._registry.get(key))
+        return explain(self._directory, key, self._registry.get(key), rss=rss)
 
     def statistics(self, *, rss: bool = False) -> ManagerStatistics:
         """A snapshot; it goes through all conversations once.

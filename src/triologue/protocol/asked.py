@@ -162,7 +162,7 @@ class ListSessions(Asked, frozen=True, kw_only=True, tag="list"):
 
 
 class Explain(Asked, frozen=True, kw_only=True, tag="explain"):
-    """What does a session wait for? The reply is `explained`."""
+    """What does a session wait for? The reply is `explained`, without the memory of its agent: `/metrics` has that of all."""
 
     key: str
 

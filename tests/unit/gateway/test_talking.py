@@ -1,12 +1,15 @@
 """A client of the gateway: it attaches, prompts, reads along, leaves and comes back."""
 
+import os
 from typing import Any
 
+import msgspec
 import pytest
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
 from tests.support.gateway import got, house, said
+from tests.support.scripted_agent import ScriptedAgent as AgentWithProcess
 from triologue.gateway import requests
 from triologue.manager import listing
 from triologue.protocol import asked, told
@@ -88,3 +91,14 @@ async def test_a_permission_that_cannot_be_shown_hides_no_other(autojump_clock: 
             ("deep", {"cannot be shown": "it is nested too deeply"}),
             ("flat", {"command": "ls"}),
         ]
+
+
+async def test_a_session_is_explained_without_a_look_at_the_memory_of_its_agent(autojump_clock: MockClock) -> None:
+    agent = AgentWithProcess()
+    agent.pid = os.getpid()
+    async with tri.open_manager(agent) as manager, house(manager) as gateway:
+        await manager.session("k").ask("hello")
+        explained = await (await gateway.client()).ask(asked.Explain, key="k")
+        assert isinstance(explained, told.Explained)
+        told_of = msgspec.json.decode(explained.explanation)
+        assert (told_of["pid"], told_of["rss_bytes"]) == (os.getpid(), None)

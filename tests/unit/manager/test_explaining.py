@@ -231,6 +231,7 @@ async def test_the_memory_of_an_agents_processes(autojump_clock: MockClock) -> N
                 assert said.rss_bytes is not None
                 assert 10_000 < said.rss_bytes < 100_000_000
                 assert f"pid {process.pid}, " in str(said)
+                assert manager.explain("k", rss=False).rss_bytes is None
                 assert manager.statistics().rss_bytes is None
                 of_all = manager.statistics(rss=True).rss_bytes
                 assert of_all is not None
