@@ -135,8 +135,9 @@ async def _open(manager: SessionManager, limits: GatewayLimits, rights: Rights, 
     error: BaseException | None = None
     leave = trio.Event()
     async with trio.open_nursery() as frame:
-        with trio.CancelScope(shield=True):  # cancelled half-way, `start` would wait for what is shielded, for ever
-            hall: Hall = await frame.start(_keep, manager, limits, rights, door, leave)
+        frame.cancel_scope.shield = True  # cancelled half-way, `start` would wait for what is shielded, for ever
+        hall: Hall = await frame.start(_keep, manager, limits, rights, door, leave)
+        frame.cancel_scope.shield = False
         try:
             yield hall
         except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
