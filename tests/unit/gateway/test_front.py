@@ -30,10 +30,13 @@ async def ask(gateway: House, said: bytes) -> bytes:
     stream = gateway.connect()
     await stream.send_all(said)
     answer = b""
-    while data := await stream.receive_some():
-        answer += data
-        if answer.startswith(b"HTTP/1.1 101") and answer.endswith(b"\r\n\r\n"):
-            break
+    try:
+        while data := await stream.receive_some():
+            answer += data
+            if answer.startswith(b"HTTP/1.1 101") and answer.endswith(b"\r\n\r\n"):
+                break
+    except trio.BrokenResourceError:  # it was closed with something unread
+        pass
     return answer
 
 
