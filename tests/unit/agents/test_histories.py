@@ -173,9 +173,9 @@ async def test_nothing_is_put_where_nothing_is_kept_or_all_is_there(
 async def test_a_line_that_would_go_elsewhere_is_passed_over(
     path: str, temporary: Path, agent: ClaudeCode, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with agent.restore(Options(resume=A, cwd="/"), [*KEPT, entry(path, "u9", type="user")]):
+    async with agent.restore(Options(resume=A, cwd="/"), [*KEPT, entry(path, "from elsewhere", type="user")]):
         assert len(list(temporary.rglob("*.jsonl"))) == 2
-        assert "u9" not in str(tree(temporary))
+        assert "from elsewhere" not in str(tree(temporary))
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 

@@ -157,8 +157,8 @@ async def test_a_fork_that_is_looked_at_stays_one(autojump_clock: MockClock) -> 
 async def test_looking_at_a_key_does_not_disturb_a_prompt_that_is_on_its_way_in(autojump_clock: MockClock) -> None:
     store = SlowStore()
     async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
-        store.hold()
         async with manager.session("k").subscribe():
+            store.hold()
             nursery.start_soon(manager.session("k").ask, "hello")
             await wait_all_tasks_blocked()
         assert [each.key for each in manager.sessions()] == ["k"]
