@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 import trio
 import trio_websocket
-from trio.testing import memory_stream_pair
+from trio.testing import MockClock, memory_stream_pair
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from triologue.protocol.carrier import Closed, NotText, ServerCarrier, accept, connect
@@ -50,27 +50,27 @@ async def both_ends(
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 200_000])
-async def test_a_frame_of_any_size_arrives(size: int) -> None:
+async def test_a_frame_of_any_size_arrives(size: int, autojump_clock: MockClock) -> None:
     async with both_ends() as (carrier, client, _):
         await carrier.send(b"a" * size, "é".encode())
         assert [await client.get_message(), await client.get_message()] == ["a" * size, "é"]
 
 
-async def test_what_a_client_says_arrives_joined_and_in_order() -> None:
+async def test_what_a_client_says_arrives_joined_and_in_order(autojump_clock: MockClock) -> None:
     async with both_ends() as (carrier, client, _):
         await client.send_message("one")
         await client.send_message("two")
         assert [await carrier.receive(), await carrier.receive()] == ["one", "two"]
 
 
-async def test_bytes_are_no_text() -> None:
+async def test_bytes_are_no_text(autojump_clock: MockClock) -> None:
     async with both_ends() as (carrier, client, _):
         await client.send_message(b"one")
         with pytest.raises(NotText, match="3 bytes"):
             await carrier.receive()
 
 
-async def test_the_client_hears_why_it_was_closed_and_nothing_is_sent_afterwards() -> None:
+async def test_the_client_hears_why_it_was_closed_and_nothing_is_sent_afterwards(autojump_clock: MockClock) -> None:
     async with both_ends() as (carrier, client, _):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(carrier.aclose, 4401, "é" * 200)
@@ -82,7 +82,7 @@ async def test_the_client_hears_why_it_was_closed_and_nothing_is_sent_afterwards
             await carrier.send(b"more")
 
 
-async def test_the_server_hears_why_the_client_left() -> None:
+async def test_the_server_hears_why_the_client_left(autojump_clock: MockClock) -> None:
     async with both_ends() as (carrier, client, _):
         await client.aclose(4000, "enough")
         with pytest.raises(Closed) as caught:
@@ -90,7 +90,7 @@ async def test_the_server_hears_why_the_client_left() -> None:
         assert (caught.value.code, caught.value.reason) == (4000, "enough")
 
 
-async def test_a_client_that_is_cut_off_has_left() -> None:
+async def test_a_client_that_is_cut_off_has_left(autojump_clock: MockClock) -> None:
     async with both_ends() as (carrier, _, stream):
         await stream.aclose()
         with pytest.raises(Closed) as caught:
@@ -98,7 +98,7 @@ async def test_a_client_that_is_cut_off_has_left() -> None:
         assert caught.value.code == 1006
 
 
-async def test_a_frame_that_is_too_long_closes_it() -> None:
+async def test_a_frame_that_is_too_long_closes_it(autojump_clock: MockClock) -> None:
     async with both_ends() as (carrier, client, _):
         await client.send_message("a" * (MAX + 1))
         with pytest.raises(ConnectionClosed) as caught:
@@ -109,7 +109,7 @@ async def test_a_frame_that_is_too_long_closes_it() -> None:
             await carrier.receive()
 
 
-async def test_fragments_without_end_close_it_even_if_they_hold_nothing() -> None:
+async def test_fragments_without_end_close_it_even_if_they_hold_nothing(autojump_clock: MockClock) -> None:
     async with both_ends() as (carrier, _, stream):
         first, more = b"\x01\x80abcd", b"\x00\x80abcd"  # masked, empty
         await stream.send_all(first + more * 20_000)
@@ -117,13 +117,13 @@ async def test_fragments_without_end_close_it_even_if_they_hold_nothing() -> Non
             await carrier.receive()
 
 
-async def test_fragments_are_one_frame() -> None:
+async def test_fragments_are_one_frame(autojump_clock: MockClock) -> None:
     async with both_ends() as (carrier, _, stream):
         await stream.send_all(b"\x01\x82\0\0\0\0he" + b"\x80\x83\0\0\0\0llo")
         assert await carrier.receive() == "hello"
 
 
-async def test_a_client_that_never_answers_a_close_is_cut_off(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_client_that_never_answers_a_close_is_cut_off(autojump_clock: MockClock) -> None:
     near, far = memory_stream_pair()
     async with accept(near, ASKED, max_frame_bytes=MAX) as carrier:
         assert (await far.receive_some()).startswith(b"HTTP/1.1 101")
@@ -134,7 +134,7 @@ async def test_a_client_that_never_answers_a_close_is_cut_off(autojump_clock: tr
         await far.send_all(b"x")
 
 
-async def test_a_ping_is_answered_when_all_before_it_is_read(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_ping_is_answered_when_all_before_it_is_read(autojump_clock: MockClock) -> None:
     async with both_ends() as (carrier, client, _), trio.open_nursery() as nursery:
         pong = trio.Event()
 
@@ -150,7 +150,7 @@ async def test_a_ping_is_answered_when_all_before_it_is_read(autojump_clock: tri
         await pong.wait()
 
 
-async def test_who_answers_any_number_of_pings_stays(autojump_clock: trio.testing.MockClock) -> None:
+async def test_who_answers_any_number_of_pings_stays(autojump_clock: MockClock) -> None:
     async with both_ends(max_frame_bytes=1) as (carrier, client, _):
         for _ in range(8_000):  # whose pongs are more than may come of a message
             await carrier.ping()
@@ -158,7 +158,7 @@ async def test_who_answers_any_number_of_pings_stays(autojump_clock: trio.testin
         assert await carrier.receive() == "x"
 
 
-async def test_a_client_that_leaves_before_it_is_open_is_closed() -> None:
+async def test_a_client_that_leaves_before_it_is_open_is_closed(autojump_clock: MockClock) -> None:
     near, far = memory_stream_pair()
     await far.aclose()
     with pytest.raises(Closed, match="has left"):
@@ -166,7 +166,7 @@ async def test_a_client_that_leaves_before_it_is_open_is_closed() -> None:
             pass
 
 
-async def test_what_the_block_raises_is_raised() -> None:
+async def test_what_the_block_raises_is_raised(autojump_clock: MockClock) -> None:
     near, _ = memory_stream_pair()
     with pytest.raises(ZeroDivisionError):
         async with accept(near, ASKED, max_frame_bytes=MAX):
@@ -229,6 +229,6 @@ async def test_a_socket_that_is_gone_takes_nothing_and_that_is_said_by_the_next_
                 await carrier.send(b"more")
 
 
-async def test_where_there_is_no_socket_nothing_is_sent_at_once() -> None:
+async def test_where_there_is_no_socket_nothing_is_sent_at_once(autojump_clock: MockClock) -> None:
     async with both_ends() as (carrier, _, _):
         assert not carrier.is_free
