@@ -7,10 +7,7 @@ import pytest
 from tests.foreign.table import GROUPS, run_group
 from tests.support.standin_program import agent_program, clean_environment
 
-QUICK = {
-    "asyncio": ("Hooks", "Tools of the host", "Turns"),
-    "trio": ("Control requests", "Conversations", "Permissions"),
-}
+QUICK = {"asyncio": ("Tools of the host",), "trio": ("Conversations",)}
 CASES = [
     pytest.param(loop, group, marks=() if group in QUICK[loop] else pytest.mark.slow)
     for loop in QUICK
