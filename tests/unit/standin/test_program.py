@@ -89,7 +89,9 @@ async def test_qoder_has_names_of_its_own(tmp_path: Path) -> None:
         assert result["total_credits"] == 0
 
 
-@pytest.mark.parametrize("words", [CLAUDE, QODER, CORTEX])
+@pytest.mark.parametrize(
+    "words", [CLAUDE, pytest.param(QODER, marks=pytest.mark.slow), pytest.param(CORTEX, marks=pytest.mark.slow)]
+)
 async def test_resume_continue_and_fork(words: tuple[str, ...], tmp_path: Path) -> None:
     env = {"CORTEX_CODE_ENTRYPOINT": "x"} if words is CORTEX else {}
 
@@ -109,6 +111,7 @@ async def test_resume_continue_and_fork(words: tuple[str, ...], tmp_path: Path) 
     assert await recall("--continue") == (B, "You like tea.")
 
 
+@pytest.mark.slow
 async def test_a_resume_that_drops_a_turn(tmp_path: Path) -> None:
     async with open_program(tmp_path, [*CLAUDE, f"--session-id={A}"]) as program:
         kept: list[str] = []
@@ -343,6 +346,7 @@ async def test_an_interrupt_leaves_the_session_usable(tmp_path: Path) -> None:
         assert (await program.end())[1] == 0
 
 
+@pytest.mark.slow
 async def test_a_large_answer_is_not_held_up(tmp_path: Path) -> None:
     text = "x\u00e9 " * 400_000
     async with open_program(tmp_path, QODER) as program:

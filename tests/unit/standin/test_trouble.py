@@ -11,6 +11,9 @@ import pytest
 
 from tests.unit.standin.stage import CLAUDE, PATIENCE, QODER, SOURCE, kinds, open_program, wait_written
 
+# Each starts a program, some several; test_program.py has the stories that the default suite runs.
+pytestmark = pytest.mark.slow
+
 FREE = (*CLAUDE, "--permission-mode", "bypassPermissions")
 
 
