@@ -224,7 +224,8 @@ async def test_the_end_cancels_one_that_never_returns(place: CleanPlace, end: st
         if end != "leave":
             await session.close()
     assert (await turn.wait()).kind == "interrupted"
-    assert line.unanswered() == ["desk tools/call"]
+    # The CLI may still have said that it takes the call back, when nobody was there to acknowledge that.
+    assert line.unanswered() in (["desk tools/call"], ["desk tools/call", "desk notifications/cancelled"])
     if end == "block":
         released.set()
     else:
