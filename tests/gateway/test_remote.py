@@ -22,9 +22,15 @@ def new_agent() -> ScriptedAgent:
     return agent
 
 
-async def open_again(manager: tri.SessionManager, port: int, seconds: float) -> None:
+async def open_again(
+    manager: tri.SessionManager,
+    port: int,
+    seconds: float,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """A gateway on this port, for a while."""
     async with tri.open_gateway(manager, port=port):
+        task_status.started()
         await trio.sleep(seconds)
 
 
@@ -40,13 +46,12 @@ async def test_a_gateway_is_started_again_in_the_middle_of_a_word() -> None:
     async with tri.open_manager(new_agent(), limits=tri.Limits(log_bytes=1 << 20)) as manager:
         async with trio.open_nursery() as nursery:
 
-            async def come_and_go() -> None:
-                for _ in range(3):
-                    await open_again(manager, port, 0.3)
-                await open_again(manager, port, 60)
+            async def come_and_go(task_status: trio.TaskStatus[None]) -> None:
+                await open_again(manager, port, 0.3, task_status)
+                for seconds in (0.3, 0.3, 60):
+                    await open_again(manager, port, seconds)
 
-            nursery.start_soon(come_and_go)
-            await trio.sleep(0.1)
+            await nursery.start(come_and_go)
             async with tri.open_remote(f"ws://127.0.0.1:{port}") as far:
                 session, view = far.session("k"), list[tri.Event]()
                 async with session.subscribe(0) as events, session.turn("story", id="t") as turn:
@@ -73,15 +78,15 @@ async def test_a_host_is_started_again_on_its_store(tmp_path: Path) -> None:
 
     async with trio.open_nursery() as nursery:
 
-        async def come_and_go() -> None:
+        async def come_and_go(task_status: trio.TaskStatus[None]) -> None:
             async with host():
+                task_status.started()
                 await asked.wait()
             async with host():
                 await trio.sleep_forever()
 
         asked = trio.Event()
-        nursery.start_soon(come_and_go)
-        await trio.sleep(0.3)
+        await nursery.start(come_and_go)
         async with tri.open_remote(f"ws://127.0.0.1:{port}") as far:
             session = far.session("k")
             await session.ask("hello")
