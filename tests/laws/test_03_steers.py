@@ -45,8 +45,9 @@ TOOL = UseTool("Bash", seconds=3)
 STEERED = st.sampled_from([(), (Say("x"),), (TOOL,), (Crash(),), (Stall(),), (Deaf(), Stall())])
 STEER = st.builds(Send, st.just(0), STEERED, st.just("steer"))
 
-# When all of it is long over: one more turn, and a steer into it.
-PROBE = (Pause(400), Send(0, (TOOL, TOOL)), Pause(), Pause(1), Send(0, (Say("z"),), "steer"), Pause(100))
+# When all of it is long over (a steer that stalls an agent, deaf as it is, runs again up to five times, 46 seconds each):
+# one more turn, and a steer into it.
+PROBE = (Pause(2_000), Send(0, (TOOL, TOOL)), Pause(), Pause(1), Send(0, (Say("z"),), "steer"), Pause(100))
 
 PROGRAMS = programs_of(
     STEER,

@@ -62,6 +62,7 @@ class ScriptedConnection:
         self._background: list[str] = []
         self._own_turns: list[Script] = []
         self._idle = trio.Event()
+        self._is_greeted = False
         self._has_eof = False
 
     def __repr__(self) -> str:
@@ -138,7 +139,7 @@ class ScriptedConnection:
             self.turn.scope.cancel()
 
     def begin_turn(self, *steps: Step) -> None:
-        """Begin a turn that nobody asked for, as soon as none runs."""
+        """Begin a turn that nobody asked for, as soon as the handshake is over and none runs."""
         self._own_turns.append(steps)
         self._begin_next()
 
@@ -227,7 +228,7 @@ class ScriptedConnection:
         """Begin what waits, if nothing runs; prompts that wait together become one turn, as in Claude Code."""
         if self.turn is not None or self.is_gone:
             return
-        if self._own_turns and not self._queue:
+        if self._own_turns and not self._queue and self._is_greeted:
             self._begin([], self._own_turns.pop(0))
         elif self._queue:
             taken = self._take_from_queue([each for each in self._queue if each.is_urgent] or self._queue)
@@ -264,6 +265,9 @@ class ScriptedConnection:
             case _:
                 answer = speech.success(request_id, state.answers.get(type(request)))
         self._voice.control(answer)
+        if isinstance(request, Initialize):
+            self._is_greeted = True
+            self._begin_next()
 
     def _interrupt(self, request_id: str, *, cancels_queued: bool) -> None:
         turn = self.turn

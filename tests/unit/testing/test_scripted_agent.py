@@ -123,6 +123,16 @@ async def test_what_it_does_not_fold_becomes_a_turn_of_its_own(autojump_clock: M
         assert (await steer.wait()).unwrap().result == "left"
 
 
+async def test_a_turn_of_its_own_waits_for_the_handshake(autojump_clock: MockClock) -> None:
+    agent = ScriptedAgent(start_seconds=1)
+    async with opened(agent) as session:
+        turn = await session.send("hello")
+        await wait_all_tasks_blocked()
+        agent.connection.begin_turn(Wait(1), Say("mine"))
+        assert (await turn.wait()).unwrap().result == "hello"
+        assert await log_of(session, 1) == ["queued", "mine", "success", "started", "hello", "success", "ANSWERED"]
+
+
 async def test_an_interrupt_ends_a_stall_but_not_a_deaf_one(autojump_clock: MockClock) -> None:
     agent = ScriptedAgent()
     agent.on("stall", Say("hm"), Stall())
