@@ -82,7 +82,10 @@ def keep(first: int, turn_id: str | None, messages: Sequence[Message]) -> Run | 
         if kind is not StreamEvent:
             line = message.line
             kept.append(line if line and kind is not ResultMessage else message)
-            size += len(line) or NOMINAL_BYTES
+            weight = len(line) or NOMINAL_BYTES
+            size = (
+                size + weight if size else weight
+            )  # so that all records of ours, most of them alone, share one number
     return Run(turn_id, first, tuple(kept), size) if kept else None
 
 

@@ -84,7 +84,6 @@ class Transcript:
 
     __slots__ = (
         "_made",
-        "_upto",
         "agent",
         "cost_usd",
         "cwd",
@@ -114,14 +113,12 @@ class Transcript:
         self.entries: list[Entry] = []
         self.prompts: dict[str, str] = {}
         """What became of the prompts that were taken up, by uuid: `completed` or `cancelled`."""
-        self.settled: list[str] = []
+        self.settled: tuple[str, ...] = ()  # nearly always empty, and an empty one weighs nothing
         """The ones of which that was said since the conversation was kept last."""
         self.written: Written | None = None
         """How much of it a host was told in lines; None: nothing, or there is none that wants them."""
-        self._made: list[dict[str, Any]] = []
-        """The messages of a long conversation, but for the last ones."""
-        self._upto: tuple[int, Entry] | None = None
-        """The place of the last entry that is among them, and that entry."""
+        self._made: tuple[list[dict[str, Any]], int, Entry] | None = None
+        """The messages of a long conversation, but for the last ones; the place of the last entry among them, and that entry."""
         self.cost_usd = 0.0
         self.model_usage: dict[str, dict[str, Any]] = {}
         """By model. Replaced and never changed."""
@@ -137,7 +134,7 @@ class Transcript:
         for uuid in uuids:
             if self.prompts.get(uuid) != state:
                 self.prompts[uuid] = state
-                self.settled.append(uuid)
+                self.settled += (uuid,)
 
     def note(self, uuid: str, **facts: Any) -> None:
         """Tell what the model never sees of the frame of this uuid, for its line in a history on disk.
@@ -151,15 +148,16 @@ class Transcript:
 
     def messages(self) -> tuple[dict[str, Any], ...]:
         """The conversation as the Messages API takes it. Messages of one role may follow each other."""
-        entries, upto = self.entries, self._upto
+        entries = self.entries
         if len(entries) < LONG:
             return tuple([entry.message for entry in entries if entry.content])
-        if upto is None or upto[0] >= len(entries) - 1 or entries[upto[0]] is not upto[1]:
-            self._made, upto = [], (-1, entries[0])
+        made, upto, last = self._made or ([], -1, None)
+        if upto >= len(entries) - 1 or (last is not None and entries[upto] is not last):
+            made, upto = [], -1
         # The last one may still grow; those before it do not.
-        self._made += [entry.message for entry in entries[upto[0] + 1 : -1] if entry.content]
-        self._upto = len(entries) - 2, entries[-2]
-        return (*self._made, *(entry.message for entry in entries[-1:] if entry.content))
+        made += [entry.message for entry in entries[upto + 1 : -1] if entry.content]
+        self._made = made, len(entries) - 2, entries[-2]
+        return (*made, *(entry.message for entry in entries[-1:] if entry.content))
 
     def fork(self, session_id: str) -> "Transcript":
         """A copy under another id. The prompts are no longer known by their uuids, so they may be sent again."""
@@ -271,7 +269,7 @@ class Transcripts:
     def keep(self, transcript: Transcript) -> None:
         """Something is said in it: from now on it is the latest."""
         transcript.notes = None  # there are no lines that they could go to
-        transcript.settled.clear()
+        transcript.settled = ()
         if transcript.agent is not None:
             return
         self._kept[transcript.session_id] = transcript

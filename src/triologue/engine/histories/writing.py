@@ -88,7 +88,7 @@ def note_written(transcript: Transcript, written: Written, news: News, *, size: 
     written.cost = _cost(transcript)
     written.title, written.tag = transcript.title, transcript.tag
     written.since_names += size
-    transcript.settled.clear()
+    transcript.settled = ()
     if transcript.notes is not None:
         for frame in news.frames:
             transcript.notes.pop(frame.uuid, None)
