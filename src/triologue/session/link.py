@@ -219,7 +219,10 @@ class Link:
 
     def purpose_of(self, request_id: str) -> Purpose:
         """Why the request was made that has just been answered."""
-        return self._purposes.pop(request_id)
+        purpose = self._purposes.pop(request_id)
+        if not self._purposes:
+            self._purposes.clear()  # else it keeps the room of what it had
+        return purpose
 
     def purposes(self) -> list[Purpose]:
         """Why we asked what is unanswered."""

@@ -1,6 +1,5 @@
 """The turns that wait in front of a session: in order, bounded."""
 
-from collections import OrderedDict
 from itertools import takewhile
 from typing import final
 
@@ -35,7 +34,7 @@ class Mailbox:
 
     def __init__(self, limit: int, key: str) -> None:
         self.limit, self.key = limit, key
-        self._turns: OrderedDict[str, Waiting] = OrderedDict()
+        self._turns: dict[str, Waiting] = {}  # a tenth of an ordered one, and it is short
 
     def __len__(self) -> int:
         return len(self._turns)
@@ -55,20 +54,26 @@ class Mailbox:
                 waiting=waiting,
                 limit=self.limit,
             )
-        self._turns[turn.turn_id] = turn
         if turn.overlap == "interrupt":
-            self._turns.move_to_end(turn.turn_id, last=False)
+            self._turns = {turn.turn_id: turn, **self._turns}
+        else:
+            self._turns[turn.turn_id] = turn
 
     def put_back(self, turns: list[Waiting]) -> None:
         """Turns that had left for the agent wait again, behind those that interrupt and those put back before."""
         is_ahead = {id: each.overlap == "interrupt" or each.is_begun for id, each in self._turns.items()}
         ahead = [each for id, each in self._turns.items() if is_ahead[id]]
         behind = [each for id, each in self._turns.items() if not is_ahead[id]]
-        self._turns = OrderedDict((each.turn_id, each) for each in [*ahead, *turns, *behind])
+        self._turns = {each.turn_id: each for each in [*ahead, *turns, *behind]}
 
     def take(self) -> Waiting | None:
         """Remove and return the turn that is next."""
-        return self._turns.popitem(last=False)[1] if self._turns else None
+        if not self._turns:
+            return None
+        turn = self._turns.pop(next(iter(self._turns)))
+        if not self._turns:
+            self._turns.clear()  # else it keeps the room of what it had
+        return turn
 
     def take_collected(self) -> list[Waiting]:
         """Remove and return those in front that go into a `collect` before them."""
@@ -87,9 +92,8 @@ class Mailbox:
 
     def clear(self) -> list[Waiting]:
         """Remove all, in order."""
-        turns = list(self._turns.values())
-        self._turns.clear()
-        return turns
+        turns, self._turns = self._turns, {}
+        return list(turns.values())
 
     def position(self, turn_id: str) -> int | None:
         """How many stand before this turn; None when it does not wait here."""

@@ -102,21 +102,21 @@ class Dialogue:
         """We no longer want this answer; None when it has come, or the other end is gone."""
         if request_id not in self._ours:
             return None
-        del self._ours[request_id]
+        _strike(self._ours, request_id)
         return ControlCancel(request_id=request_id)
 
     def answer(self, request_id: str, response: dict[str, Any] | None = None) -> ControlResponse | None:
         """The frame that answers a request of theirs; None when it was answered, withdrawn, or they are gone."""
         if request_id not in self._theirs:
             return None
-        del self._theirs[request_id]
+        _strike(self._theirs, request_id)
         return ControlResponse(response=ControlSuccess(request_id=request_id, response=response))
 
     def refuse(self, request_id: str, error: str, *, code: str | None = None) -> ControlResponse | None:
         """The frame that refuses a request of theirs; None as for `answer`."""
         if request_id not in self._theirs:
             return None
-        del self._theirs[request_id]
+        _strike(self._theirs, request_id)
         # Claude Code reads the one name of the code, Qoder the other.
         return ControlResponse(response=ControlError(request_id=request_id, error=error, error_code=code, code=code))
 
@@ -139,7 +139,7 @@ class Dialogue:
             case ControlCancel(request_id=request_id):
                 if request_id not in self._theirs:
                     return Ignored(f"nothing to cancel under {request_id!r}")
-                del self._theirs[request_id]
+                _strike(self._theirs, request_id)
                 return Withdrawn(request_id)
             case KeepAlive():
                 return Ignored("keep-alive")
@@ -155,8 +155,15 @@ class Dialogue:
     def _settle(self, response: ControlSuccess | ControlError) -> Heard:
         if response.request_id not in self._ours:
             return Ignored(f"an answer to {response.request_id!r}, which waits for none")
-        del self._ours[response.request_id]
+        _strike(self._ours, response.request_id)
         if isinstance(response, ControlSuccess):
             return Answered(response.request_id, response.response or {})
         code = response.error_code or (str(response.code) if response.code is not None else None)
         return Refused(response.request_id, response.error, code)
+
+
+def _strike(ids: dict[str, None], request_id: str) -> None:
+    """Take one off. The last one takes the room for all of them along: most connections ask each other once."""
+    del ids[request_id]
+    if not ids:
+        ids.clear()
