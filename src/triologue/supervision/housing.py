@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import final
+from typing import TypeAlias, final
 
 import trio
 
@@ -16,6 +16,9 @@ INSIDE = "inside"
 PROCESS = "process"
 MAX_INSIDE = 10_000
 """Agents inside this program that live at the same time, where `Limits.max_live` does not say."""
+
+Evicting: TypeAlias = Callable[[str, int], object]
+"""Asks an agent, by its key and its generation, to make room."""
 
 
 @final
@@ -36,11 +39,9 @@ class Housing:
             self._bounds, max_live_per_group=limits.max_live_per_group, max_rss_bytes=limits.max_rss_bytes
         )
         self._entering: dict[tuple[str, int], trio.Event] = {}
-        self._evicting: dict[tuple[str, int], Callable[[], None]] = {}
+        self._evicting: dict[tuple[str, int], Evicting] = {}
 
-    async def enter(
-        self, key: str, generation: int, agent: Agent, *, group: str | None, evict: Callable[[], None]
-    ) -> None:
+    async def enter(self, key: str, generation: int, agent: Agent, *, group: str | None, evict: Evicting) -> None:
         """Wait for a place, in line behind those who came before.
 
         Args:
@@ -48,7 +49,7 @@ class Housing:
             generation: of its agent.
             agent: which kind of place.
             group: of the session; None: of no group.
-            evict: asks it to make room. It `closes`, or it `stays`.
+            evict: is given its name, and asks it to make room. It `closes`, or it `stays`.
         """
         event = self._entering[key, generation] = trio.Event()
         self._evicting[key, generation] = evict
@@ -56,9 +57,7 @@ class Housing:
         self._execute(self.residency.want(key, generation, kind=self._kind(agent), group=group, now=now))
         await event.wait()
 
-    def hand_over(
-        self, key: str, generation: int, *, to: tuple[str, int], group: str | None, evict: Callable[[], None]
-    ) -> bool:
+    def hand_over(self, key: str, generation: int, *, to: tuple[str, int], group: str | None, evict: Evicting) -> bool:
         """Give a place to another one, which need not wait for it then. False: its group has no room."""
         if not self.residency.hand_over(key, generation, to=to, group=group, now=trio.current_time()):
             return False
@@ -127,5 +126,5 @@ class Housing:
                     if event is not None:
                         event.set()
                 case Evict(key, generation):
-                    self._evicting[key, generation]()
+                    self._evicting[key, generation](key, generation)
         self._changed()

@@ -47,7 +47,7 @@ class Overseer:
         self.purse = Purse(limits.max_cost_usd, limits.max_cost_usd_per_session)
         self.housing = Housing(limits, self._look_for_circles)
         self._circles = Circles(self.housing.residency, self._home_of)
-        self._on_wait = self._circles.asks  # one for all
+        self._on_wait, self._on_evict = self._circles.asks, self._evict  # one of each for all
         self.gating = Gating(timers, awake, find)
         self.staggering = Staggering()
         self.prewarming: Prewarming | None = None
@@ -71,11 +71,8 @@ class Overseer:
         """Wait for room for one more live agent."""
         key, agent, group = conversation.key, conversation.agent, conversation.group
         conversation.home.on_wait = self._on_wait
-
-        def evict() -> None:
-            self._evict(key, generation)
-
-        if self.prewarming is not None and self.prewarming.claim(conversation, generation, options, evict=evict):
+        evict, ahead = self._on_evict, self.prewarming
+        if ahead is not None and ahead.claim(conversation, generation, options, evict=evict):
             await trio.lowlevel.checkpoint()
         else:
             await self.housing.enter(key, generation, agent, group=group, evict=evict)

@@ -3,7 +3,7 @@
 import itertools
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import final
 
@@ -14,7 +14,7 @@ from triologue.errors import TriologueError
 from triologue.messages import Message
 from triologue.options import Options
 from triologue.ports import Agent, Carrier, Connection, KeepsLogins, MirrorsHistories, Sink
-from triologue.supervision.housing import Housing
+from triologue.supervision.housing import Evicting, Housing
 from triologue.supervision.shelf import pinned
 from triologue.supervision.staggering import Staggering, Start
 
@@ -130,9 +130,7 @@ class Prewarming:
         pids = [(warm.connection.pid, warm.key) for warm in self._ready if warm.connection is not None]
         return {pid: (key, 0) for pid, key in pids if pid is not None}
 
-    def claim(
-        self, conversation: Conversation, generation: int, options: Options, *, evict: Callable[[], None]
-    ) -> bool:
+    def claim(self, conversation: Conversation, generation: int, options: Options, *, evict: Evicting) -> bool:
         """A conversation wants a place: one that is ready becomes its own, with its place, if it starts like that.
 
         Not where others wait, since it would come before them.
@@ -156,7 +154,7 @@ class Prewarming:
         warm = self._claimed.pop((key, generation), None)
         if warm is None or warm.closed.is_set():
             return
-        self._housing.hand_over(key, generation, to=(warm.key, 0), group=None, evict=lambda: self._let_go(warm))
+        self._housing.hand_over(key, generation, to=(warm.key, 0), group=None, evict=lambda *_: self._let_go(warm))
         if warm.is_gone:
             self._housing.closes(warm.key, 0)
         else:
@@ -192,7 +190,7 @@ class Prewarming:
         is_started, start = False, (warm.key, 0)
         try:
             with warm.scope:
-                await self._housing.enter(warm.key, 0, self._agent, group=None, evict=lambda: self._let_go(warm))
+                await self._housing.enter(warm.key, 0, self._agent, group=None, evict=lambda *_: self._let_go(warm))
                 if self._login is not None:
                     await self._staggering.enter(start, self._login)
                 place = Place(self._carrier, self._starting, lambda: self._staggering.begins(start))
