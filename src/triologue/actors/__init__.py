@@ -7,7 +7,7 @@ from triologue.actors.conversation import (
     OnMissing as OnMissing,
     ResumeOutcome as ResumeOutcome,
 )
-from triologue.actors.desk import OnPermission as OnPermission, first_options as first_options
+from triologue.actors.desk import first_options as first_options
 from triologue.actors.durations import BOUNDS as BOUNDS, Durations as Durations
 from triologue.actors.inside import (
     Home as Home,
@@ -21,6 +21,7 @@ from triologue.actors.kept import described as described, restore as restore, ta
 from triologue.actors.log import Cursor as Cursor, Listener as Listener, Log as Log
 from triologue.actors.log_extra import log_extra as log_extra
 from triologue.actors.permissions import (
+    OnPermission as OnPermission,
     Permission as Permission,
     Permissions as Permissions,
     check_result as check_result,

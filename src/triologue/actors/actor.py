@@ -21,7 +21,7 @@ from triologue.actors.world import World
 from triologue.errors import LimitError, SessionFailed, StoreError, TriologueError
 from triologue.hosting import Service
 from triologue.messages import KeepAlive, Message, Outcome, UserMessage
-from triologue.session import Peer, Restarts, Session, effects as do, inputs as on
+from triologue.session import Restarts, Session, effects as do, inputs as on
 
 logger = logging.getLogger("triologue.session")
 
@@ -57,11 +57,10 @@ class Actor:
     def __init__(self, conversation: Conversation, world: World) -> None:
         self.conversation = conversation
         self._world = world
-        agent = conversation.agent
         self._restarts = Restarts(world.restart, conversation.crashes)
         self.session = Session(
             key=conversation.key,
-            peer=Peer(agent.name, agent.requests, agent.permission_reply),
+            peer=conversation.agent,
             permission_tag=uuid4().hex[:20],
             mailbox_limit=world.limits.mailbox,
             session_id=conversation.session_id,
@@ -83,20 +82,13 @@ class Actor:
         event = conversation.options.abort_event
         self._abort = event if event is not None and not event.is_set() else None
         self._inbox = Inbox()
-        self._outbox = Outbox(conversation, self._settle)
+        self._outbox = Outbox(conversation, self)
         self._replies: dict[int, Reply] = {}
         self._tickets = 0
         self.holding: Holding | None = None
         """The connection that there is, or that is on its way."""
-        self.clock = Clock(world.timers, world.deadlines, self._ring)
-        self._desk = Desk(
-            conversation,
-            world.permissions,
-            world.on_permission,
-            world.deadlines.permission,
-            post=self.post,
-            request=self.request,
-        )
+        self.clock = Clock(world.timers, world.deadlines, self)
+        self._desk = Desk(conversation, world, self)
         self._rests = self._waits_at_gate = False
         self._failure: Exception | None = None
         self.is_over = False
@@ -257,7 +249,8 @@ class Actor:
             case _:
                 assert_never(effect)
 
-    def _settle(self, turn_id: str, outcome: Outcome) -> None:
+    def settle(self, turn_id: str, outcome: Outcome) -> None:
+        """Give a turn its outcome."""
         turn = self.conversation.turns.get(turn_id)
         if turn is not None:
             self._world.tally.durations.add(trio.current_time() - turn.accepted_at)
@@ -309,7 +302,8 @@ class Actor:
         except Exception as error:  # noqa: BLE001 - a bug ends this conversation, and not the reading of the others
             self.crash(error)
 
-    def _ring(self, expired: on.Expired) -> None:
+    def ring(self, expired: on.Expired) -> None:
+        """A deadline has passed."""
         try:
             self.apply(expired)
         except Exception as error:  # noqa: BLE001 - nor the timers of the others

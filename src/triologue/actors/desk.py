@@ -1,20 +1,19 @@
 """Where the permission requests of one session are handled: who is asked, who may answer, who is told."""
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeAlias, final
+from typing import final
 
 import trio
 
 from triologue.actors.callbacks import Callbacks
 from triologue.actors.conversation import Conversation
-from triologue.actors.permissions import Permission, Permissions
+from triologue.actors.owner import Owner
+from triologue.actors.permissions import Permission
 from triologue.actors.replies import Reply
+from triologue.actors.world import World
 from triologue.messages import PermissionAnswered, PermissionResult
 from triologue.options import CanUseToolCallback, Options
 from triologue.session import UNSUPPORTED, effects as do, inputs as on
-
-OnPermission: TypeAlias = Callable[[Permission], Any]
 
 
 @final
@@ -23,41 +22,16 @@ class Desk:
 
     Args:
         conversation: whose.
-        permissions: the manager's.
-        on_permission: the manager's callback, if it has one.
-        seconds: how long a request may wait; None: for ever.
-        post: gives an input to the session.
-        request: the same for one that is answered.
+        world: has the manager's list, its callback, and how long a request may wait.
+        owner: whom the answers go to.
     """
 
-    __slots__ = (
-        "_can_use_tool",
-        "_conversation",
-        "_is_asked",
-        "_on_permission",
-        "_open",
-        "_permissions",
-        "_post",
-        "_request",
-        "_seconds",
-    )
+    __slots__ = ("_can_use_tool", "_conversation", "_is_asked", "_open", "_owner", "_world")
 
-    def __init__(
-        self,
-        conversation: Conversation,
-        permissions: Permissions,
-        on_permission: OnPermission | None,
-        seconds: float | None,
-        *,
-        post: Callable[[on.Input], None],
-        request: Callable[[Callable[[int], on.Input]], Reply],
-    ) -> None:
+    def __init__(self, conversation: Conversation, world: World, owner: Owner) -> None:
         self._conversation = conversation
-        self._permissions = permissions
-        self._on_permission = on_permission
-        self._seconds = seconds
-        self._post = post
-        self._request = request
+        self._world = world
+        self._owner = owner
         self._open: dict[str, Permission] = {}
         self._can_use_tool: CanUseToolCallback | None = None
         self._is_asked = False
@@ -65,7 +39,7 @@ class Desk:
     def prepare(self, options: Options) -> None:
         """An agent is about to be started with these options: let it ask, if somebody is there to answer."""
         self._can_use_tool = options.can_use_tool
-        let_ask(options, asks_people=self._on_permission is not None)
+        let_ask(options, asks_people=self._world.on_permission is not None)
         self._is_asked = options.permission_prompt_tool_name == "stdio"
 
     def ask(self, effect: do.AskPermission, callbacks: Callbacks) -> None:
@@ -73,16 +47,16 @@ class Desk:
         permission = self._enter(effect)
         if self._can_use_tool is not None:
             callbacks.can_use_tool(effect, self._can_use_tool)
-        elif self._on_permission is not None:
-            callbacks.on_permission(effect, permission, self._on_permission)
+        elif self._world.on_permission is not None:
+            callbacks.on_permission(effect, permission, self._world.on_permission)
         elif not self._is_asked:
             nobody = "nobody here answers permission requests"
-            self._post(on.Failed(effect.generation, effect.request_id, nobody, UNSUPPORTED))
+            self._owner.post(on.Failed(effect.generation, effect.request_id, nobody, UNSUPPORTED))
 
     def settle(self, answered: PermissionAnswered, callbacks: Callbacks | None) -> None:
         """One is settled."""
         permission = self._open.pop(answered.id, None)
-        self._permissions.settle(answered)
+        self._world.permissions.settle(answered)
         if permission is not None and callbacks is not None and self._can_use_tool is not None:
             callbacks.drop(permission.request_id)  # another was quicker than this callback
 
@@ -97,18 +71,19 @@ class Desk:
         permission_id = effect.permission_id
 
         def decide(result: PermissionResult, by: str | None) -> Reply:
-            return self._request(lambda ticket: on.Decide(ticket, permission_id, result, by))
+            return self._owner.request(lambda ticket: on.Decide(ticket, permission_id, result, by))
 
+        seconds = self._world.deadlines.permission
         permission = self._open[permission_id] = Permission(
             permission_id,
             effect.request_id,
             effect.request,
             key=self._conversation.key,
             turn=self._conversation.turns.get(effect.turn_id) if effect.turn_id is not None else None,
-            deadline=math.inf if self._seconds is None else trio.current_time() + self._seconds,
+            deadline=math.inf if seconds is None else trio.current_time() + seconds,
             decide=decide,
         )
-        self._permissions.open(permission)
+        self._world.permissions.open(permission)
         return permission
 
 

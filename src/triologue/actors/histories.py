@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from triologue.actors.journal import Journal
 from triologue.messages import Message, TranscriptMirror
 from triologue.options import Options
-from triologue.ports import MirrorsHistories, SessionStore
+from triologue.ports import Agent, MirrorsHistories, SessionStore
 
 
 @asynccontextmanager
@@ -29,16 +29,16 @@ async def found_history(
         yield restored.options
 
 
-def without_mirrors(batch: list[Message], agent: MirrorsHistories, options: Options, journal: Journal) -> list[Message]:
+def without_mirrors(batch: list[Message], agent: Agent, options: Options, journal: Journal) -> list[Message]:
     """What an agent said, without what it wrote into its own history, which is kept apart.
 
     Args:
         batch: what it said.
-        agent: which.
+        agent: which; one of those that have a history.
         options: what it was started with.
         journal: of its session.
     """
-    if TranscriptMirror not in set(map(type, batch)):
+    if TranscriptMirror not in set(map(type, batch)) or not isinstance(agent, MirrorsHistories):
         return batch
     for message in batch:
         if isinstance(message, TranscriptMirror):

@@ -1,8 +1,8 @@
 """The life of one connection, from its place in the line of starts to the last that was heard of it."""
 
 import random
-from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Protocol, final
+from contextlib import AbstractAsyncContextManager
+from typing import final
 
 import trio
 
@@ -12,6 +12,7 @@ from triologue.actors.desk import Desk
 from triologue.actors.histories import found_history, without_mirrors
 from triologue.actors.inside import AtHome
 from triologue.actors.notices import Notices
+from triologue.actors.owner import Owner
 from triologue.actors.place import Place
 from triologue.actors.serving import Servants
 from triologue.actors.world import World
@@ -23,33 +24,8 @@ from triologue.ports import (
     Connection,
     MirrorsHistories,
     PreparesSessions,
-    ProvidesTokens,
 )
 from triologue.session import Session, effects as do, inputs as on
-
-
-class Owner(Protocol):
-    """Whom a connection is held for: its actor."""
-
-    def post(self, event: on.Input) -> None:
-        """Give the session an input, behind others."""
-        ...
-
-    def apply(self, event: on.Input) -> None:
-        """Give it one at once."""
-        ...
-
-    def hear(self, generation: int, batch: list[Message]) -> None:
-        """Take what the agent says."""
-        ...
-
-    def crash(self, error: Exception) -> None:
-        """Take what is a bug, here or in a replaceable part."""
-        ...
-
-    def let_go(self, generation: int, error: TriologueError | None) -> None:
-        """The connection is gone, and this is why; None when we closed it."""
-        ...
 
 
 @final
@@ -69,14 +45,17 @@ class Holding:
         "_conversation",
         "_desk",
         "_has_left",
+        "_journal",
+        "_options",
         "_owner",
+        "_place",
         "_scope",
+        "_servants",
         "_session",
         "_start",
         "_unsent",
         "_wants",
         "_world",
-        "callbacks",
         "connection",
         "waits_for",
     )
@@ -100,14 +79,19 @@ class Holding:
         self._scope = trio.CancelScope()
         self._has_left = False
         """The agent has gone by itself, and the rest of its connection is being put away."""
-        self._unsent: list[Message] = []
+        self._unsent: tuple[Message, ...] = ()
         """What an agent is owed that asks while its connection is still being opened."""
         self._wants: ResumeOutcome | None = None
         """What its start will have been, if it succeeds; None afterwards."""
         self.connection: Connection | None = None
-        self.callbacks: Callbacks | None = None
+        self._servants: Servants | None = None
         self.waits_for: str | None = None
         """What it waits for before the start is under way."""
+
+    @property
+    def callbacks(self) -> Callbacks | None:
+        """What the agent may ask for, once that can be served."""
+        return self._servants.callbacks if self._servants is not None else None
 
     def send(self, message: Message) -> None:
         """Send one frame to the agent, if it is there."""
@@ -115,8 +99,8 @@ class Holding:
             return
         if self.connection is not None:
             self.connection.send(message)
-        elif self.callbacks is not None:
-            self._unsent.append(message)
+        elif self._servants is not None:
+            self._unsent += (message,)
 
     def stop(self, *, eof: bool) -> None:
         """Begin to close."""
@@ -134,18 +118,21 @@ class Holding:
                 self._wants = wanted_start(options)
                 self._world.writers.enter(self._conversation.key, options)
                 await self._wait_for_room(options)
-                servants = self._servants(options)
+                servants = Servants(options, self._world, self._conversation, self._owner)
                 async with servants:
-                    self.callbacks = servants.callbacks
-                    async with self._history(options) as started:
-                        error = await self._connect(started, servants.notices)
+                    self._servants = servants
+                    if (history := self._history(options)) is None:
+                        error = await self._connect(options)
+                    else:
+                        async with history as started:
+                            error = await self._connect(started)
             except TriologueError as failure:
                 error = failure
             finally:
                 if error is not None:
                     self._tell_start(error)
-                self.connection = self.callbacks = None
-                self._unsent = []
+                self.connection = self._servants = None
+                self._unsent = ()
                 self._world.writers.leave(self._conversation.key)
                 self._world.oversight.leave(self._conversation, self._start.generation)
         self._owner.let_go(self._start.generation, error)
@@ -165,17 +152,12 @@ class Holding:
         await self._world.oversight.enter(self._conversation, self._start.generation, options)
         self.waits_for = None
 
-    def _servants(self, options: Options) -> Servants:
-        agent, owner = self._conversation.agent, self._owner
-        tokens = agent.tokens if isinstance(agent, ProvidesTokens) else None
-        return Servants(options, tokens, self._world, self._conversation, post=owner.post, fail=owner.crash)
-
-    def _history(self, options: Options) -> AbstractAsyncContextManager[Options]:
-        """In this block the agent finds its own history, where that is kept; gives the options to start with."""
+    def _history(self, options: Options) -> AbstractAsyncContextManager[Options] | None:
+        """In this block the agent finds its own history; gives the options to start with. None where none is kept."""
         agent, journal, store = self._conversation.agent, self._conversation.journal, self._world.store
         if store is not None and journal is not None and isinstance(agent, MirrorsHistories):
             return found_history(agent, options, store, journal)
-        return nullcontext(options)
+        return None
 
     def _launch_options(self) -> Options:
         start = self._start
@@ -184,29 +166,18 @@ class Holding:
         self._desk.prepare(options)
         return options
 
-    async def _connect(self, options: Options, notices: Notices) -> TriologueError | None:
+    async def _connect(self, options: Options) -> TriologueError | None:
         """Hold the connection; returns why it ended, so that no nursery makes a group of it."""
         agent, world, generation = self._conversation.agent, self._world, self._start.generation
-        place = Place(world.carrier, world.starting, self._admitted)
-        journal = self._conversation.journal
-        mirrors = agent if isinstance(agent, MirrorsHistories) else None
-
-        def sink(batch: list[Message]) -> None:
-            if notices.is_wanted:
-                notices.look(batch)
-            if journal is not None and mirrors is not None:
-                batch = without_mirrors(batch, mirrors, options, journal)
-            self._owner.hear(generation, batch)
-            place.leave()  # it speaks, so it has started
-            if self._wants is not None and self._session.link.was_greeted:
-                self._tell_start()
-
+        self._options = options
+        self._journal = self._conversation.journal if isinstance(agent, MirrorsHistories) else None
+        place = self._place = Place(world.carrier, world.starting, self._admitted)
         try:
             self.waits_for = "log-in"
             await world.oversight.queue_to_start(self._conversation, generation, options)
             self.waits_for = None
             place.take_if_free()
-            opening = world.oversight.connect(self._conversation, generation, options, sink=sink, carrier=place)
+            opening = world.oversight.connect(self._conversation, generation, options, sink=self._hear, carrier=place)
             async with opening as connection:
                 self.connection = connection
                 self._send_unsent()
@@ -220,19 +191,35 @@ class Holding:
             error = agent.diagnose(gone, self._session.refusal, options)
             self._tell_start(error)
             self._owner.apply(lost(generation, error))
-            await notices.finish(gone.code, world.deadlines.close)
+            if (notices := self._notices) is not None:
+                await notices.finish(gone.code, world.deadlines.close)
             return error
         except TriologueError as error:
             return error
         finally:
             place.leave()
 
+    def _hear(self, batch: list[Message]) -> None:
+        """The agent says this."""
+        if (notices := self._notices) is not None:
+            notices.look(batch)
+        if self._journal is not None:
+            batch = without_mirrors(batch, self._conversation.agent, self._options, self._journal)
+        self._owner.hear(self._start.generation, batch)
+        self._place.leave()  # it speaks, so it has started
+        if self._wants is not None and self._session.link.was_greeted:
+            self._tell_start()
+
+    @property
+    def _notices(self) -> Notices | None:
+        return self._servants.notices if self._servants is not None else None
+
     def _admitted(self) -> None:
         self._world.oversight.starts(self._conversation, self._start.generation)
         self._owner.apply(on.Admitted(self._start.generation))
 
     def _send_unsent(self) -> None:
-        unsent, self._unsent = self._unsent, []
+        unsent, self._unsent = self._unsent, ()
         for message in unsent:
             self.send(message)
 

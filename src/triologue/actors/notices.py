@@ -25,17 +25,15 @@ EXIT_AUTH_EXPIRED = 41
 class Notices:
     """Calls them one after the other, in the order in which things were said. What they raise is logged."""
 
-    __slots__ = ("_inbox", "_key", "_on_auth_expired", "_on_mcp_status", "_on_result", "_over", "_post", "is_wanted")
+    __slots__ = ("_inbox", "_key", "_on_auth_expired", "_on_mcp_status", "_on_result", "_over", "_post")
 
     def __init__(self, options: Options, key: str) -> None:
         self._on_mcp_status = options.on_mcp_status_change
         self._on_auth_expired = options.on_auth_expired
         self._key = key
         self._on_result = result_callbacks(options)
-        self.is_wanted = bool(self._on_mcp_status or self._on_auth_expired or self._on_result)
-        if self.is_wanted:
-            self._post, self._inbox = trio.open_memory_channel[Callable[[], Any]](MAX_WAITING)
-            self._over = trio.Event()
+        self._post, self._inbox = trio.open_memory_channel[Callable[[], Any]](MAX_WAITING)
+        self._over = trio.Event()
 
     def look(self, batch: list[Message]) -> None:
         """Look through what one read gave. Never waits."""
@@ -63,8 +61,6 @@ class Notices:
 
     async def finish(self, exit_code: int | None, patience: float) -> None:
         """The agent is gone: make the calls that are left, for at most `patience` seconds."""
-        if not self.is_wanted:
-            return
         if exit_code == EXIT_AUTH_EXPIRED:
             self._tell_auth_expired()
         self._post.close()
@@ -91,6 +87,11 @@ class Notices:
         else:
             told = log_extra(self._key)
             logger.error("%d calls of the session %r wait already; one is dropped", MAX_WAITING, self._key, extra=told)
+
+
+def is_told(options: Options) -> bool:
+    """Does somebody want to be told of such things?"""
+    return bool(options.on_mcp_status_change or options.on_auth_expired or result_callbacks(options))
 
 
 def _is_logged_out(message: Message) -> bool:

@@ -7,6 +7,7 @@ from typing import final
 from triologue.actors.conversation import Conversation
 from triologue.actors.holding import Holding
 from triologue.actors.journal import Journal
+from triologue.actors.owner import Owner
 from triologue.actors.records import complete
 from triologue.errors import ManagerClosed, StoreError, TriologueError, TurnCancelled
 from triologue.messages import Message, Outcome, PermissionAnswered, StateChanged, TurnEnded, UserMessage
@@ -21,15 +22,15 @@ class Outbox:
 
     Args:
         conversation: whose.
-        settle: gives a turn its outcome.
+        owner: gives a turn its outcome.
     """
 
-    __slots__ = ("_conversation", "_head", "_journal", "_settle", "_unsent")
+    __slots__ = ("_conversation", "_head", "_journal", "_owner", "_unsent")
 
-    def __init__(self, conversation: Conversation, settle: Callable[[str, Outcome], None]) -> None:
+    def __init__(self, conversation: Conversation, owner: Owner) -> None:
         self._conversation = conversation
         self._journal: Journal | None = conversation.journal
-        self._settle = settle
+        self._owner = owner
         self._head: tuple[object, ...] = ()
         """What the store was told last that the session is."""
         self._unsent = 0
@@ -86,9 +87,8 @@ class Outbox:
 
     def end(self, turn_id: str, outcome: Outcome) -> None:
         """A turn has its outcome when that is kept; where it cannot be, that is the outcome."""
-        self.then(
-            partial(self._settle, turn_id, outcome), otherwise=lambda error: self._settle(turn_id, failed_by(error))
-        )
+        settle = self._owner.settle
+        self.then(partial(settle, turn_id, outcome), otherwise=lambda error: settle(turn_id, failed_by(error)))
 
     def note(self, session: Session) -> None:
         """What a head tells of the conversation is kept as soon as it is another."""
@@ -107,7 +107,7 @@ class Outbox:
                 None  # nothing of this is kept, so nothing of it is said, and the turns have not ended there
             )
             for turn_id in turns:
-                self._settle(turn_id, not_kept(cause, journal.unfinished(turn_id)))
+                self._owner.settle(turn_id, not_kept(cause, journal.unfinished(turn_id)))
             return
         if journal is not None:  # the ends of the others are on their way to it
             turns = [turn_id for turn_id in turns if journal.unfinished(turn_id) is not None]

@@ -3,7 +3,7 @@
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import msgspec
 
@@ -92,6 +92,10 @@ class Permission:
 
 def _too_late(result: PermissionResult, by: str | None) -> Reply:
     raise AssertionError("what is settled is not decided")
+
+
+OnPermission: TypeAlias = Callable[[Permission], Any]
+"""Is told of each request, and answers it now or later, or somebody else does."""
 
 
 @final

@@ -19,13 +19,14 @@ class Place:
         admitted: called when the start is under way.
     """
 
-    __slots__ = ("_admitted", "_carrier", "_has_process", "_is_admitted", "_is_taken", "_starting")
+    __slots__ = ("_admitted", "_carrier", "_has_process", "_is_taken", "_starting")
 
     def __init__(self, carrier: Carrier, starting: trio.CapacityLimiter, admitted: Callable[[], None]) -> None:
         self._carrier = carrier
         self._starting = starting
-        self._admitted = admitted
-        self._is_admitted = self._is_taken = self._has_process = False
+        self._admitted: Callable[[], None] | None = admitted
+        """None once it was called."""
+        self._is_taken = self._has_process = False
 
     def take_if_free(self) -> None:
         """Where nobody is in line the start is under way; else it is when this comes to its place there.
@@ -51,9 +52,9 @@ class Place:
 
     def admit(self) -> None:
         """The start is under way, and its deadline runs."""
-        if not self._is_admitted:
-            self._is_admitted = True
-            self._admitted()
+        admitted, self._admitted = self._admitted, None
+        if admitted is not None:
+            admitted()
 
     def opened(self) -> None:
         """The connection is open; one without a process holds up no other start."""

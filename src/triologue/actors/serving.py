@@ -10,11 +10,12 @@ from triologue.actors.callbacks import Callbacks
 from triologue.actors.conversation import Conversation
 from triologue.actors.inside import AtHome
 from triologue.actors.log_extra import log_extra
-from triologue.actors.notices import Notices
+from triologue.actors.notices import Notices, is_told
+from triologue.actors.owner import Owner
 from triologue.actors.world import World
 from triologue.hosting import Service, Tokens
 from triologue.options import Options
-from triologue.session import inputs as on
+from triologue.ports import ProvidesTokens
 
 logger = logging.getLogger("triologue.session")
 
@@ -25,65 +26,68 @@ class Servants:
 
     Beside the session, because a callback that shields itself from its cancellation goes on there, and holds up neither
     the session nor who closes it. With its first work, because most connections at rest have not called back yet, and
-    each of their tasks with its nursery would weigh a fifth of the whole session.
+    each of their tasks with its nursery would weigh a fifth of the whole session; the callbacks too are made then.
 
     Args:
         options: what the connection is started with.
-        tokens: what gives the tokens of the agent's log-in.
         world: what is shared: the nursery, and how long is waited for what is cancelled.
         conversation: whose they are.
-        post: takes what came of callbacks.
-        fail: takes what is a bug, here or in a replaceable part.
+        owner: takes what came of callbacks, and what is a bug, here or in a replaceable part.
 
     Raises:
         TriologueError: the options name what cannot be served.
     """
 
     __slots__ = (
+        "_callbacks",
+        "_conversation",
         "_ended",
-        "_fail",
-        "_home",
-        "_key",
         "_nursery",
-        "_patience",
+        "_options",
+        "_owner",
         "_scope",
-        "_service",
         "_waiting",
-        "_world_nursery",
-        "callbacks",
+        "_world",
         "notices",
     )
 
-    def __init__(
-        self,
-        options: Options,
-        tokens: Tokens | None,
-        world: World,
-        conversation: Conversation,
-        *,
-        post: Callable[[on.Input], None],
-        fail: Callable[[Exception], None],
-    ) -> None:
-        self._world_nursery = world.nursery
-        self._patience = world.deadlines.close
-        self._key, self._home = conversation.key, conversation.home
-        self._fail = fail
-        self._scope = trio.CancelScope()
+    def __init__(self, options: Options, world: World, conversation: Conversation, owner: Owner) -> None:
+        self._options = options
+        self._world = world
+        self._conversation = conversation
+        self._owner = owner
+        self._scope: trio.CancelScope | None = None
+        """Of the task; None before it was begun."""
         self._nursery: trio.Nursery | None = None
         self._ended: trio.Event | None = None
         """The task has ended; None before it was begun."""
         self._waiting: tuple[Callable[[trio.Nursery], None], ...] = ()
         """What starts in the nursery as soon as that is open."""
-        self._service = Service(options, tokens or {}, self._start_soon)
-        self.callbacks = Callbacks(self._start_soon, self._service, post, self._key)
-        self.notices = Notices(options, self._key)
+        # What could not be served is to be told now, and not when the agent asks for it.
+        self._callbacks = self._new_callbacks() if options.hooks or options.mcp_servers else None
+        self.notices = Notices(options, conversation.key) if is_told(options) else None
+        """Where somebody wants to be told of what the agent says of itself."""
+
+    @property
+    def callbacks(self) -> Callbacks:
+        """What the agent may ask for."""
+        if self._callbacks is None:
+            self._callbacks = self._new_callbacks()
+        return self._callbacks
+
+    def _new_callbacks(self) -> Callbacks:
+        agent = self._conversation.agent
+        tokens: Tokens = agent.tokens if isinstance(agent, ProvidesTokens) else {}
+        service = Service(self._options, tokens, self._start_soon)
+        return Callbacks(self._start_soon, service, self._owner.post, self._conversation.key)
 
     async def __aenter__(self) -> None:
-        if self.notices.is_wanted:
+        if self.notices is not None:
             self._start_soon(self.notices.run)
         await trio.lowlevel.checkpoint()
 
     async def __aexit__(self, *left_by: object) -> None:
+        self._scope = self._scope or trio.CancelScope()  # what is begun later ends at once
         self._scope.cancel()
         if self._ended is not None:
             await self._wait_ended(self._ended)
@@ -92,12 +96,13 @@ class Servants:
             await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def _wait_ended(self, ended: trio.Event) -> None:
-        with trio.CancelScope(shield=True), trio.move_on_after(self._patience):
+        with trio.CancelScope(shield=True), trio.move_on_after(self._world.deadlines.close):
             await ended.wait()
         if not ended.is_set():
-            told = log_extra(self._key)
+            key = self._conversation.key
+            told = log_extra(key)
             text = "a callback of the session %r shields itself from its cancellation; it is waited for no longer"
-            logger.error(text, self._key, extra=told)
+            logger.error(text, key, extra=told)
 
     def _start_soon(self, work: Callable[..., Awaitable[object]], /, *args: Any, name: object = None) -> None:
         if self._nursery is not None:
@@ -106,11 +111,12 @@ class Servants:
         self._waiting += (lambda nursery: nursery.start_soon(work, *args, name=name),)
         if self._ended is None:
             self._ended = trio.Event()
-            self._world_nursery.start_soon(self._run, self._ended)
+            self._scope = self._scope or trio.CancelScope()
+            self._world.nursery.start_soon(self._run, self._scope, self._ended)
 
-    async def _run(self, ended: trio.Event) -> None:
+    async def _run(self, scope: trio.CancelScope, ended: trio.Event) -> None:
         try:
-            with self._scope, AtHome(self._home):
+            with scope, AtHome(self._conversation.home):
                 async with trio.open_nursery() as self._nursery:
                     waiting, self._waiting = self._waiting, ()
                     for start in waiting:
@@ -118,8 +124,9 @@ class Servants:
                     try:
                         await trio.sleep_forever()
                     finally:
-                        await self._service.close()
+                        if self._callbacks is not None:
+                            await self._callbacks.service.close()
         except Exception as error:  # noqa: BLE001 - a bug ends this conversation, and not the others
-            self._fail(error)
+            self._owner.crash(error)
         finally:
             ended.set()

@@ -8,9 +8,8 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from triologue.actors.desk import OnPermission
 from triologue.actors.durations import Durations
-from triologue.actors.permissions import Permissions
+from triologue.actors.permissions import OnPermission, Permissions
 from triologue.actors.timers import Timers
 from triologue.actors.writers import Writers
 from triologue.errors import LimitError

@@ -18,7 +18,7 @@ from triologue.session import effects as do
 from triologue.session.duties import Duties, Duty
 from triologue.session.inputs import NO_SETTINGS, Settings, settings_changed
 from triologue.session.link import Changing, Interrupting, Link, LinkEvent, LinkState, Purpose
-from triologue.session.peer import Peer
+from triologue.session.peer import Peer, unsupported
 from triologue.session.run import Phase, Run, failed_by
 from triologue.session.watch import Watch
 
@@ -219,7 +219,7 @@ class Ground:
 
     def unsupported(self, request: Request, detail: str) -> UnsupportedRequest:
         """The error of a request that this agent cannot do."""
-        return self.peer.unsupported(request, detail, self.link.version)
+        return unsupported(self.peer, request, detail, self.link.version)
 
     def interrupt_answered(self, dropped: list[str]) -> None:
         """The agent has taken the interrupt in, and `dropped` these prompts; the next turn is safe from it."""

@@ -1,9 +1,7 @@
-"""What a session has to know of its agent's dialect; data and one pure function, so that it knows no agent."""
+"""What a session has to know of its agent's dialect: a small part of what an agent is, so that it knows none."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from msgspec import Struct
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from triologue.errors import UnsupportedRequest
 from triologue.messages import CanUseTool, PermissionResult, Request, UnknownRequest
@@ -12,19 +10,28 @@ UNSUPPORTED = "unsupported_request"
 """The error code of a control request that the other end does not know."""
 
 
-class Peer(Struct, frozen=True):
-    """The agent, as its session sees it."""
+class Peer(Protocol):
+    """The agent, as its session sees it. Pure."""
 
-    name: str
-    requests: Mapping[type[Request], str | None]
-    """The control requests that it answers, each with the capability that it must announce for it, or None."""
-    permission_reply: Callable[[CanUseTool, PermissionResult], dict[str, Any]]
-    """The answer to a permission request, as it reads it."""
+    @property
+    def name(self) -> str:
+        """For errors."""
+        ...
 
-    def unsupported(self, request: Request, detail: str, version: str | None) -> UnsupportedRequest:
-        """The error of a request that it cannot do."""
-        capability = self.requests.get(type(request))
-        return UnsupportedRequest(self.name, subtype_of(request), detail, capability=capability, version=version)
+    @property
+    def requests(self) -> Mapping[type[Request], str | None]:
+        """The control requests that it answers, each with the capability that it must announce for it, or None."""
+        ...
+
+    def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
+        """The answer to a permission request, as it reads it."""
+        ...
+
+
+def unsupported(peer: Peer, request: Request, detail: str, version: str | None) -> UnsupportedRequest:
+    """The error of a request that it cannot do."""
+    capability = peer.requests.get(type(request))
+    return UnsupportedRequest(peer.name, subtype_of(request), detail, capability=capability, version=version)
 
 
 def subtype_of(request: Request) -> str:

@@ -1,6 +1,9 @@
 """A session on a stage: inputs in, and what it asks for told in short lines."""
 
+from collections.abc import Mapping
 from typing import Any
+
+from msgspec import Struct
 
 from tests.support.frames import LIFECYCLE, init, lifecycle as became, prompt, success
 from triologue.agents.replies import permission_reply
@@ -20,6 +23,7 @@ from triologue.messages import (
     Outcome,
     PermissionAnswered,
     PermissionAsked,
+    PermissionResult,
     Request,
     ResultMessage,
     SetGoal,
@@ -31,13 +35,26 @@ from triologue.messages import (
     TurnStarted,
 )
 from triologue.options import Overlap
-from triologue.session import Peer, Session, effects as do, inputs as on, subtype_of
+from triologue.session import Session, effects as do, inputs as on, subtype_of
 
 SETTINGS: dict[on.Setting, str | None] = {"model": None, "permission_mode": None}
 
 REQUESTS: dict[type[Request], str | None] = {McpStatus: None, SideQuestion: None, SetGoal: "goal_v1"}
-PEER = Peer("scripted", REQUESTS, permission_reply)
-STEERABLE = Peer("scripted", {**REQUESTS, CancelAsyncMessage: None}, permission_reply)
+
+
+class Peer(Struct, frozen=True):
+    """An agent, as its session sees it."""
+
+    name: str
+    requests: Mapping[type[Request], str | None]
+
+    def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
+        """As most agents read it."""
+        return permission_reply(request, result)
+
+
+PEER = Peer("scripted", REQUESTS)
+STEERABLE = Peer("scripted", {**REQUESTS, CancelAsyncMessage: None})
 """One whose prompts can be asked back."""
 
 
