@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 GRACE = 1.0
 """Seconds that a running turn gets when the connection's block is left normally; then it is cancelled."""
 
+_IN_ORDER = Exit()
+
 
 @final
 class EmbeddedConnection:
@@ -42,7 +44,7 @@ class EmbeddedConnection:
         self._scope: trio.CancelScope | None = None
         """Of its task; None while it rests."""
         self._gone = trio.Event()
-        self._exit = Exit()
+        self._exit = _IN_ORDER
 
     async def __aenter__(self) -> Self:
         self._nursery = await self._opening.__aenter__()

@@ -1,6 +1,7 @@
 """The state of one connection to the built-in agent, and the frames that tell about it."""
 
 import os
+from collections.abc import Mapping
 from typing import Any, final
 
 import msgspec
@@ -37,6 +38,10 @@ _UNUSED = {
     "costUSD": 0.0,
     "contextWindow": CONTEXT_TOKENS,
 }
+
+
+NOTHING: dict[str, Any] = {}
+"""One for all conversations that have no tools, no sub-agents, no costs; never changed."""
 
 
 class AgentDefinition(Struct, kw_only=True):
@@ -94,7 +99,7 @@ class Conversation:
         self.is_durable = not isinstance(setup.transcripts, Transcripts)
         """The transcript is kept message by message, and with what only a history on disk has."""
         self.host = Host(emit)
-        self.hooks = Hooks(self.host, self._hook_base, self.notice)
+        self.hooks = Hooks(self)
         self.servers = McpServers(self.host)
         folders = [transcript.cwd, *(os.path.abspath(os.fspath(each)) for each in options.add_dirs)]  # noqa: PTH100
         mode = options.permission_mode or "default"
@@ -105,10 +110,10 @@ class Conversation:
         self.max_thinking_tokens = options.max_thinking_tokens
         self.output_schema: dict[str, Any] | None = None
         """What the turns are to give, if anything."""
-        self.agents: dict[str, AgentDefinition] = {}
+        self.agents: Mapping[str, AgentDefinition] = NOTHING
         """The sub-agents, by name."""
         self.forwards_text = options.forward_subagent_text
-        self.tools: dict[str, EngineTool] = {}
+        self.tools: Mapping[str, EngineTool] = NOTHING
         """The tools at hand; `equip` puts them together."""
         self.queue: list[UserMessage] = []
         """Prompts that wait for the running turn to end."""
@@ -124,7 +129,7 @@ class Conversation:
         """The calls that were denied in this turn."""
         self.spent_usd = 0.0
         """By this connection; `transcript.cost_usd` counts on over resumes and forks."""
-        self.recent_usage: dict[str, dict[str, Any]] = {}
+        self.recent_usage: dict[str, dict[str, Any]] = NOTHING
         """By model, since the last result."""
         self.results = 0
         self.last_failed = False
@@ -232,7 +237,8 @@ class Conversation:
         self.permissions.mode = mode
         self.say(self.status(None, permission_mode=mode))
 
-    def _hook_base(self) -> dict[str, Any]:
+    def hook_base(self) -> dict[str, Any]:
+        """The fields that every hook's input has."""
         return {
             "session_id": self.session_id,
             "transcript_path": self.setup.transcript_path(self.transcript),

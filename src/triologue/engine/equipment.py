@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from triologue.engine import subagents
-from triologue.engine.conversation import Conversation
+from triologue.engine.conversation import NOTHING, Conversation
 from triologue.engine.structured import structured_output_tool
 from triologue.engine.toolbox import EngineTool, function_tool
 
@@ -14,9 +14,8 @@ def equip(conversation: Conversation) -> None:
     Raises:
         InvalidOption: there is no tool for the schema that is wanted.
     """
-    conversation.tools = {
-        tool.name: tool for tool in _all(conversation) if not conversation.permissions.removes(tool.name)
-    }
+    removes = conversation.permissions.removes
+    conversation.tools = {tool.name: tool for tool in _all(conversation) if not removes(tool.name)} or NOTHING
 
 
 def _all(conversation: Conversation) -> Iterator[EngineTool]:

@@ -1,8 +1,7 @@
 """Hooks: callbacks of the host that are asked on the way, and what their answers come to."""
 
 import re
-from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import msgspec
 import trio
@@ -70,23 +69,40 @@ NOTHING = HookOutcome()
 """Nobody was asked."""
 
 
+class Asker(Protocol):
+    """The conversation on whose way hooks are asked."""
+
+    @property
+    def host(self) -> Host:
+        """Who has them."""
+        ...
+
+    def hook_base(self) -> dict[str, Any]:
+        """The fields that every input has."""
+        ...
+
+    def notice(self, text: str) -> None:
+        """Take what a callback wants the user to read."""
+        ...
+
+
+# One for all conversations without hooks; never changed.
+_NONE: dict[str, list[_Matcher]] = {}
+
+
 @final
 class Hooks:
     """The callbacks that a host registered.
 
     Args:
-        host: who has them.
-        base: the fields that every input has.
-        notice: takes what a callback wants the user to read.
+        conversation: who asks them.
     """
 
-    __slots__ = ("_base", "_host", "_matchers", "_notice")
+    __slots__ = ("_conversation", "_matchers")
 
-    def __init__(self, host: Host, base: Callable[[], dict[str, Any]], notice: Callable[[str], None]) -> None:
-        self._host = host
-        self._base = base
-        self._notice = notice
-        self._matchers: dict[str, list[_Matcher]] = {}
+    def __init__(self, conversation: Asker) -> None:
+        self._conversation = conversation
+        self._matchers: dict[str, list[_Matcher]] = _NONE
 
     def register(self, hooks: dict[str, Any] | None) -> None:
         """Take the registrations of an `initialize`, in the place of those before.
@@ -98,7 +114,7 @@ class Hooks:
             read = msgspec.convert(hooks or {}, dict[str, list[_Matcher] | None], strict=False)
         except msgspec.ValidationError as error:
             raise ValueError(f"Invalid hooks: {error}") from error
-        self._matchers = {event: matchers for event, matchers in read.items() if matchers}
+        self._matchers = {event: matchers for event, matchers in read.items() if matchers} or _NONE
 
     def __contains__(self, event: str) -> bool:
         return event in self._matchers
@@ -117,7 +133,7 @@ class Hooks:
         matchers = [each for each in self._matchers.get(event, ()) if each.fits(subject)]
         if not matchers:
             return NOTHING
-        given = {**self._base(), "hook_event_name": event, **fields}
+        given = {**self._conversation.hook_base(), "hook_event_name": event, **fields}
         outcome = HookOutcome()
         answers: dict[tuple[int, int], dict[str, Any]] = {}
 
@@ -125,7 +141,7 @@ class Hooks:
             try:
                 with trio.fail_after(matcher.seconds):
                     request = HookCallback(callback_id=callback_id, input=given, tool_use_id=tool_use_id)
-                    answers[place] = await self._host.ask(request)
+                    answers[place] = await self._conversation.host.ask(request)
             except trio.TooSlowError:
                 outcome.missed = True
                 answers[place] = _failure(event, matcher, f"{event} hook did not answer in time")
@@ -148,7 +164,7 @@ class Hooks:
         if answer.get("continue") is False and outcome.stopped is None:
             outcome.stopped = str(answer.get("stopReason") or "")
         if note := answer.get("systemMessage"):
-            self._notice(str(note))
+            self._conversation.notice(str(note))
         reason = str(answer.get("reason") or "")
         if answer.get("decision") == "block" and outcome.blocked is None:
             outcome.blocked = reason or "a hook objects"

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias, final
 
 import msgspec
@@ -67,13 +68,9 @@ class Permissions:
         self, mode: str, directories: Iterable[str], allowed: Iterable[str], disallowed: Iterable[str]
     ) -> None:
         self.mode = mode
-        self._directories = list(directories)
+        self._directories = tuple(directories)
         self._cwd = self._directories[0]
-        self._rules: dict[str, tuple[Rule, ...]] = {
-            "allow": tuple(rule for text in allowed if (rule := parse_rule(text))),
-            "deny": tuple(rule for text in disallowed if (rule := parse_rule(text))),
-            "ask": (),
-        }
+        self._rules = _read_rules(tuple(allowed), tuple(disallowed))
 
     def removes(self, name: str) -> bool:
         """Whether the model is not even told about this tool."""
@@ -147,17 +144,21 @@ class Permissions:
         kept = self._rules[behavior]
         match update.type:
             case "addRules":
-                self._rules[behavior] += tuple(rule for rule in rules if rule not in kept)
+                self._have(behavior, (*kept, *(rule for rule in rules if rule not in kept)))
             case "replaceRules":
-                self._rules[behavior] = rules
+                self._have(behavior, rules)
             case "removeRules":
-                self._rules[behavior] = tuple(rule for rule in kept if rule not in rules)
+                self._have(behavior, tuple(rule for rule in kept if rule not in rules))
             case "setMode":
                 self.mode = update.mode or self.mode
             case "addDirectories":
-                self._directories += update.directories or ()
+                self._directories += tuple(update.directories or ())
             case "removeDirectories":
-                self._directories = [each for each in self._directories if each not in (update.directories or ())]
+                removed = update.directories or ()
+                self._directories = tuple(each for each in self._directories if each not in removed)
+
+    def _have(self, behavior: str, rules: tuple[Rule, ...]) -> None:
+        self._rules = {**self._rules, behavior: rules}
 
     def _says(self, behavior: str, tool: EngineTool, given: dict[str, Any]) -> bool:
         rules = [rule for rule in self._rules[behavior] if _covers(rule.tool, tool)]
@@ -201,6 +202,16 @@ class Permissions:
     def _is_inside(self, path: str) -> bool:
         folders = [real for folder in self._directories if (real := real_path(self._cwd, folder))]
         return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
+
+
+@lru_cache(maxsize=64)  # alike for nearly all connections, and never changed
+def _read_rules(allowed: tuple[str, ...], disallowed: tuple[str, ...]) -> dict[str, tuple[Rule, ...]]:
+    """The rules to begin with, by behavior."""
+    return {
+        "allow": tuple(rule for text in allowed if (rule := parse_rule(text))),
+        "deny": tuple(rule for text in disallowed if (rule := parse_rule(text))),
+        "ask": (),
+    }
 
 
 def real_path(cwd: str, path: str) -> str | None:

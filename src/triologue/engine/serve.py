@@ -6,7 +6,7 @@ from typing import final
 
 import trio
 
-from triologue.engine.conversation import Conversation
+from triologue.engine.conversation import NOTHING, Conversation
 from triologue.engine.equipment import equip
 from triologue.engine.identity import Refusal, open_conversation
 from triologue.engine.loop import Settle
@@ -89,7 +89,7 @@ def prepare(conversation: Conversation) -> None:
         InvalidOption: a sub-agent or the output's schema is malformed.
     """
     options = conversation.setup.options
-    conversation.agents = read_agents(options.agents)
+    conversation.agents = read_agents(options.agents) or NOTHING
     conversation.output_schema = schema_of(options.output_format)
     if isinstance(options.mcp_servers, dict):
         conversation.servers.declare(options.mcp_servers)
@@ -110,7 +110,8 @@ class Server:
         self._prompt: UserMessage | None = None  # the one whose turn runs, or is about to
         self._fault = ""
         self._is_working = False
-        self._listening: trio.CancelScope
+        self._listening: trio.CancelScope | None = None
+        """Of what is waited for while something is done; None while nothing is."""
 
     async def hear(self, batches: AsyncIterator[list[Message]]) -> Exit | None:
         """Hear a batch, and do all that there is to do then, while more may come; gives its exit with the last."""
@@ -154,6 +155,7 @@ class Server:
                     return True
                 with trio.CancelScope() as self._listening:
                     is_open = await self._listen(batches)
+                self._listening = None
             self._conversation.host.close()
             if self._is_over:
                 nursery.cancel_scope.cancel()
@@ -187,7 +189,7 @@ class Server:
         except Exception as error:  # noqa: BLE001 - as it says
             self._fault = _told(error)
             nursery.cancel_scope.cancel()
-        if len(nursery.child_tasks) == 1:  # the last one
+        if len(nursery.child_tasks) == 1 and self._listening is not None:  # the last one
             self._listening.cancel()
 
     def _take(self, prompt: UserMessage) -> None:

@@ -1,9 +1,10 @@
 """What the built-in agent is made of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from uuid import uuid4
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from triologue.engine.profile import Profile
 from triologue.engine.toolbox import Guard
@@ -30,7 +31,7 @@ class EngineSetup(Struct, frozen=True, kw_only=True):
     options: Options
     transcripts: TranscriptStore
     tools: Sequence[ToolDefinition] = ()
-    guards: dict[str, Guard] = field(default_factory=dict[str, Guard])
+    guards: Mapping[str, Guard] = MappingProxyType({})
     """By name, the tools that need permission. The others run without asking, unless the host wants to be asked."""
     new_id: Callable[[], str] = new_uuid
     """Makes session ids and the ids of frames; each a UUID."""

@@ -1,5 +1,6 @@
 """A line of talk with the model: the conversation itself, or a sub-agent's part of it."""
 
+from collections.abc import Mapping
 from typing import Any, final
 
 import msgspec
@@ -63,7 +64,7 @@ class Thread:
         return system_prompt(self.conversation.system_prompt)
 
     @property
-    def tools(self) -> dict[str, EngineTool]:
+    def tools(self) -> Mapping[str, EngineTool]:
         """The tools that it may use. A sub-agent has no sub-agents, and owes no structured output."""
         tools = self.conversation.tools
         definition = self.definition

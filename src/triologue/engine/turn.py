@@ -5,7 +5,7 @@ from typing import Any, final
 import trio
 
 from triologue.engine.commands import find_command
-from triologue.engine.conversation import Conversation
+from triologue.engine.conversation import NOTHING, Conversation
 from triologue.engine.ending import Ending, Tally, result_message, unkept
 from triologue.engine.loop import Loop, Settle
 from triologue.engine.thread import Thread
@@ -58,7 +58,7 @@ class Turn:
         conversation.last_failed = ending.is_error
         result = result_message(conversation, self._tally, ending, self._prompt, uuids)
         conversation.results += 1
-        conversation.recent_usage = {}
+        conversation.recent_usage = NOTHING
         # Those that were folded come before the result, as in Claude Code, and the turn's own after it.
         folded = [told for prompt in self._folded for told in conversation.lifecycle(prompt, ending.state)]
         conversation.say(*folded, result, *conversation.lifecycle(self._prompt, ending.state))

@@ -122,17 +122,14 @@ class Registry:
         """Let those look again that wait for the end of this one."""
         self._ends.pop(key, trio.Event()).set()
 
-    async def _run(self, actor: Actor) -> None:
-        """Run it to its end, or to what breaks it, which harms no other conversation; also while the manager is left."""
-        try:
-            await actor.run()
-        except* Exception as errors:  # noqa: BLE001 - see above
-            actor.fail(self._told(actor, _alone(errors)))
-
     async def _supervise(self, actor: Actor) -> None:
+        """Run it to its end, or to what breaks it, which harms no other conversation; also while the manager is left."""
         key = actor.conversation.key
         try:
-            await self._run(actor)
+            try:  # here, as a function of its own would weigh something for each session
+                await actor.run()
+            except* Exception as errors:  # noqa: BLE001 - see above
+                actor.fail(self._told(actor, _alone(errors)))
         except BaseException:  # the manager is gone, and whoever waits for this session waits no longer
             if not actor.is_over:
                 actor.fail(ManagerClosed("the manager's block was left"))
