@@ -103,7 +103,7 @@ def test_settings_asked_for_are_applied(case: tuple[Program, tuple[Fault, ...], 
 def a_setting_is_told_to_who_is_there(patch: pytest.MonkeyPatch) -> None:
     """The agent that is there is told of a change, and nobody else."""
     patch.setattr(Ground, "agree", lambda *_: None)
-    change = Session._change
+    change = Session.change
 
     def tell(self: Session, event: on.Change) -> None:
         wanted = self.wanted
@@ -111,7 +111,7 @@ def a_setting_is_told_to_who_is_there(patch: pytest.MonkeyPatch) -> None:
         if self.link.state is LinkState.READY:
             self.wanted = wanted
 
-    patch.setattr(Session, "_change", tell)
+    patch.setattr(Session, "change", tell)
 
 
 @LAW.broken_by
@@ -130,13 +130,13 @@ def a_restart_begins_as_the_first_start_did(patch: pytest.MonkeyPatch) -> None:
 @LAW.broken_by
 def a_setting_for_a_start_is_late(patch: pytest.MonkeyPatch) -> None:
     """What is set while an agent starts is kept for the one after it."""
-    change = Session._change
+    change = Session.change
 
     def keep(self: Session, event: on.Change) -> None:
         change(self, event)
         self.keep_changes()
 
-    patch.setattr(Session, "_change", keep)
+    patch.setattr(Session, "change", keep)
 
 
 @contextmanager

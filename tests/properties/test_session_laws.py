@@ -149,6 +149,8 @@ class SessionLaws(RuleBasedStateMachine):
         self.settled: list[PermissionAnswered] = []
         self.count = 0
         self.last_generation = 0
+        self.banned: set[str] = set()
+        """Turns that may not begin any more, of which nobody has told the session."""
 
     @initialize(retry_turn=st.booleans(), timed=st.sets(st.sampled_from([*OF_TURNS, IDLE, MAX_AGE])))
     def choose_terms(self, retry_turn: bool, timed: set[str]) -> None:
@@ -195,6 +197,9 @@ class SessionLaws(RuleBasedStateMachine):
         if self.session.is_accounting:
             self.tell_money()
             assert not self.session.is_accounting
+        if self.session.is_vetting:
+            self.receive(on.Vetted(tuple(each for each in self.accepted if each in self.banned)))
+            assert not self.session.is_vetting
         return effects
 
     def execute(self, effect: do.Effect) -> None:
@@ -234,7 +239,7 @@ class SessionLaws(RuleBasedStateMachine):
                 assert turn_id not in self.outcomes, "two outcomes"
                 assert turn_id == self.ended[-1], "the record of the outcome comes first"
                 self.outcomes[turn_id] = outcome
-                self.check_outcome(outcome)
+                self.check_outcome(turn_id, outcome)
             case do.Answer(ticket, value, error):
                 assert ticket in self.tickets, "answered twice, or never asked"
                 self.tickets.remove(ticket)
@@ -274,9 +279,10 @@ class SessionLaws(RuleBasedStateMachine):
             case do.Account() | do.Stay() | do.Note():
                 pass
 
-    def check_outcome(self, outcome: Outcome) -> None:
+    def check_outcome(self, turn_id: str, outcome: Outcome) -> None:
         """It says why, in a type."""
         if outcome.kind == "merged":
+            assert turn_id not in self.banned, "its right to go into another one is gone"
             assert outcome.into in self.accepted
             assert outcome.into not in self.outcomes, "merged into what was over"
             assert outcome.error is None
@@ -342,6 +348,7 @@ class SessionLaws(RuleBasedStateMachine):
         assert turn_id == (urgent[-1] if urgent else waiting[0]), "out of order"
         if self.told_money is not None or self.gate is not None:
             assert turn_id in self.ready_turns, "nothing may begin"
+        assert turn_id not in self.banned, "its right to begin is gone"
         self.started.append(turn_id)
 
     def is_put_back(self, turn_id: str) -> bool:
@@ -369,8 +376,8 @@ class SessionLaws(RuleBasedStateMachine):
 
     # Callers.
 
-    @rule(overlap=st.sampled_from(OVERLAPS))
-    def submit(self, overlap: Overlap) -> None:
+    @rule(overlap=st.sampled_from(OVERLAPS), is_guarded=st.booleans(), is_revoked=SELDOM)
+    def submit(self, overlap: Overlap, is_guarded: bool, is_revoked: bool) -> None:
         self.count += 1
         turn_id = f"t{self.count}"
         waiting = [each for each in self.accepted if self.session.mailbox.position(each) is not None]
@@ -388,9 +395,11 @@ class SessionLaws(RuleBasedStateMachine):
                 self.receive(on.Submit(turn_id, prompt(turn_id), {}, overlap))
             assert self.accepted == before
             return
-        self.receive(on.Submit(turn_id, prompt(turn_id), {}, overlap))
+        self.receive(on.Submit(turn_id, prompt(turn_id), {}, overlap, is_guarded=is_guarded))
         assert self.accepted == [*before, turn_id]
         assert turn_id not in self.outcomes, "over before it could be cancelled"
+        if is_guarded and is_revoked and turn_id not in self.started:
+            self.banned.add(turn_id)
 
     @precondition(lambda self: self.accepted)
     @rule(data=st.data())

@@ -16,7 +16,7 @@ from triologue.gateway.hall import Hall
 from triologue.gateway.http import Head, Response
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.names import Names
-from triologue.gateway.rights import Rights
+from triologue.gateway.rights import TOKEN_META, Rights
 from triologue.gateway.tokens import Tokens
 from triologue.messages import Event, Gap, StateChanged, StreamEvent, TurnEnded
 from triologue.protocol.asked import Hello, Request
@@ -232,7 +232,7 @@ async def house(
         hall = Hall(manager, limits, rights, nursery)
         nursery.start_soon(rights.watch)
         names = Names("127.0.0.1", origins, is_encrypted=False)
-        with manager.resuming_only(rights.may_run):
+        with manager.guarding(TOKEN_META, rights.may_run):
             yield House(manager, hall, Front(hall, names, answer), nursery)
         hall.end(CLOSE_GOING_AWAY, "the test ends")
         nursery.cancel_scope.cancel()

@@ -184,6 +184,9 @@ class Actor:
         if session.is_accounting:
             for effect in session.receive(on.Refuse(self._world.oversight.refusal(conversation))):
                 self._execute(effect)
+        if session.is_vetting:
+            for effect in session.receive(on.Vetted(self._refused())):
+                self._execute(effect)
         if session.session_id != conversation.session_id and self.holding is not None:
             self._world.writers.told(conversation.key, session.session_id)
         conversation.session_id, conversation.is_confirmed = session.session_id, session.is_confirmed
@@ -196,6 +199,12 @@ class Actor:
             conversation.failure = session.refuses
         self._outbox.note(session)
         self._report()
+
+    def _refused(self) -> tuple[str, ...]:
+        """The turns that wait, and that nobody may have run any more."""
+        conversation, guard = self.conversation, self._world.guard
+        waiting = (turn for turn in conversation.turns.values() if turn.state == "waiting")
+        return tuple(turn.id for turn in waiting if not guard.admits(conversation.key, turn.meta))
 
     def _report(self) -> None:
         """Tell who watches over all what has become of this one."""

@@ -1,6 +1,7 @@
 """What all actors of a manager share, and who watches over them."""
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -106,6 +107,23 @@ class Tally(Struct):
     """Of turns, from their acceptance to their outcome."""
 
 
+class Guard(Struct):
+    """Says of turns that were sent for somebody else whether they may begin, at the moment when they would."""
+
+    label: str | None = None
+    """What they have in their `meta`; None: there are none."""
+    may_begin: Callable[[str, dict[str, str]], bool] = lambda key, meta: True
+    """Given the key of the session and the turn's `meta`."""
+
+    def covers(self, meta: dict[str, str]) -> bool:
+        """Is it to be asked about the turn that has this `meta`?"""
+        return self.label in meta
+
+    def admits(self, key: str, meta: dict[str, str]) -> bool:
+        """May the turn of this session that has this `meta` begin?"""
+        return not self.covers(meta) or self.may_begin(key, meta)
+
+
 class World(Struct, frozen=True):
     """What all actors of a manager share."""
 
@@ -120,6 +138,7 @@ class World(Struct, frozen=True):
     oversight: Oversight
     restart: RestartPolicy = RestartPolicy()
     tally: Tally = msgspec.field(default_factory=Tally)
+    guard: Guard = msgspec.field(default_factory=Guard)
     writers: Writers = msgspec.field(default_factory=Writers)
     on_permission: OnPermission | None = None
     store: SessionStore | None = None

@@ -14,7 +14,7 @@ from triologue.errors import InvalidOption, brief
 from triologue.gateway.hall import Hall
 from triologue.gateway.limits import GatewayLimits, check_gateway_limits
 from triologue.gateway.names import Names, is_loopback
-from triologue.gateway.rights import Rights
+from triologue.gateway.rights import TOKEN_META, Rights
 from triologue.gateway.statistics import GatewayStatistics
 from triologue.gateway.token_file import TokenFile
 from triologue.gateway.tokens import Tokens
@@ -107,7 +107,7 @@ async def open_gateway(
     names = Names(host, origins, is_encrypted=tls is not None)
     known = TokenFile(tokens) if isinstance(tokens, str | Path) else tokens
     rights = Rights(known, manager, prompts_per_second=limits.prompts_per_second)
-    with manager.resuming_only(rights.may_run):
+    with manager.guarding(TOKEN_META, rights.may_run):
         listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
         port = listeners[0].socket.getsockname()[1]
         async with _open(manager, limits, rights, Door(names, known, listeners, tls)) as hall:

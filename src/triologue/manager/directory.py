@@ -51,8 +51,6 @@ class Directory:
         self.world = world
         self.recall: Callable[[Conversation, str], Awaitable[None]] | None = None
         """Where there is a store: finds out whether it knows a turn under this id, and reminds the conversation of it."""
-        self.may_resume: Callable[[str, dict[str, str]], bool] = everybody
-        """May a turn of this key that an earlier host left waiting, with this `meta`, run now?"""
         self.is_draining = False
         """The manager's block is being left: nothing new is taken in."""
         self.drains_until = inf
@@ -275,11 +273,6 @@ class Directory:
             conversation.want(setting, value)
         else:  # told when it is taken from the store
             conversation.settings = {**conversation.settings, setting: value}
-
-
-def everybody(key: str, meta: dict[str, str]) -> bool:
-    """The answer of who has nothing to say about it: yes."""
-    return True
 
 
 def check_defaults(agent: Agent, options: OptionsFor | None, *, asks_people: bool) -> None:

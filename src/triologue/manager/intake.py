@@ -84,7 +84,8 @@ class Intake:
         if prompt.uuid is None:
             prompt.uuid = str(uuid4())
         turn_id = chosen if chosen is not None else prompt.uuid
-        submit = on.Submit(turn_id, prompt, dict(meta), policy, is_command=is_command)
+        is_guarded = self._directory.world.guard.covers(meta)
+        submit = on.Submit(turn_id, prompt, dict(meta), policy, is_command=is_command, is_guarded=is_guarded)
         accepted = self._registry.post(conversation, submit)
         # Not before that, which may be refused; the session takes the prompt in later.
         turn = self.new_turn(conversation, turn_id, meta, is_command=is_command)

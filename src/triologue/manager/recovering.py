@@ -149,7 +149,7 @@ class Recovery:
                 why = "the host died" if accepted is not None else "its prompt cannot be read"
                 self._end(conversation, turn, _lost(turn, why))
                 reply.settle()
-            elif not self._directory.may_resume(conversation.key, accepted.meta):
+            elif not self._directory.world.guard.admits(conversation.key, accepted.meta):
                 self._end(conversation, turn, _refused(turn))
                 reply.settle()
             else:
@@ -165,7 +165,13 @@ class Recovery:
         if accepted.is_command:
             conversation.commands += (unfinished.id,)
         submit = on.Submit(
-            unfinished.id, prompt, accepted.meta, "queue", is_recovered=True, is_command=accepted.is_command
+            unfinished.id,
+            prompt,
+            accepted.meta,
+            "queue",
+            is_recovered=True,
+            is_command=accepted.is_command,
+            is_guarded=self._directory.world.guard.covers(accepted.meta),
         )
         return self._directory.registry.post(conversation, submit)
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from triologue.actors import Durations, OnMissing, Turn
 from triologue.agents import Leftovers, measure_trees
 from triologue.errors import InvalidOption, brief
-from triologue.manager.directory import Directory, SessionStatistics, check_key, everybody
+from triologue.manager.directory import Directory, SessionStatistics, check_key
 from triologue.manager.draining import Draining
 from triologue.manager.explaining import SessionExplanation, explain, oldest_turn
 from triologue.manager.kept import KeptSessions
@@ -184,23 +184,24 @@ class SessionManager:
         return await overview(self._directory, prefix)
 
     @contextmanager
-    def resuming_only(self, may_resume: Callable[[str, dict[str, str]], bool]) -> Generator[None]:
-        """In this block a turn that an earlier host left waiting is queued again only if this says so of its key and its `meta`.
+    def guarding(self, label: str, may_begin: Callable[[str, dict[str, str]], bool]) -> Generator[None]:
+        """In this block a turn with this label in its `meta` begins only if this says so, of its key and `meta`, right then.
 
-        Else it ends as `cancelled`.
+        Else it ends as `cancelled`; so does one that an earlier host left waiting.
 
         Raises:
             InvalidOption: somebody else says so already, and would not know whose turns these are.
         """
-        if self._directory.may_resume is not everybody:
+        guard = self._world.guard
+        if guard.label is not None:
             raise InvalidOption(
                 "a manager has one gateway at a time, and this one has one; leave that one's block first"
             )
-        self._directory.may_resume = may_resume
+        guard.label, guard.may_begin = label, may_begin
         try:
             yield
         finally:
-            self._directory.may_resume = everybody
+            guard.label = None
 
     def explain(self, key: str, *, rss: bool = True) -> SessionExplanation:
         """Why a session is stuck: what it waits for, its next deadline, its turns with their ages, its agent.

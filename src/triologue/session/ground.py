@@ -16,7 +16,7 @@ from triologue.messages import (
 )
 from triologue.session import effects as do
 from triologue.session.duties import Duties, Duty
-from triologue.session.inputs import NO_SETTINGS, Settings, settings_changed
+from triologue.session.inputs import NO_SETTINGS, Change, Settings, settings_changed
 from triologue.session.link import Changing, Interrupting, Link, LinkEvent, LinkState, Purpose
 from triologue.session.peer import Peer, unsupported
 from triologue.session.run import Phase, Run, failed_by
@@ -45,9 +45,12 @@ class Ground:
         "is_accounting",
         "is_confirmed",
         "is_fresh",
+        "is_guarded",
         "is_held",
         "is_leaving",
         "is_metered",
+        "is_vetted",
+        "is_vetting",
         "last_error",
         "leaves_for",
         "link",
@@ -91,6 +94,12 @@ class Ground:
         self.is_metered = False
         self.is_accounting = False
         """A turn has cost something, and whether the next may begin is told by the next `Refuse`."""
+        self.is_guarded = False
+        """A turn came in of which it is asked whether it may begin."""
+        self.is_vetting = False
+        """That is asked, and told by the next `Vetted`."""
+        self.is_vetted = False
+        """It was told, for this moment."""
         self.refuses: LimitError | None = None
         """Why nothing is taken in: the session failed, or cost what it may."""
         self.link = Link()
@@ -185,6 +194,18 @@ class Ground:
             self.wanted = settings
             self.publish(None, [settings_changed(settings)])
 
+    def change(self, event: Change) -> None:
+        """A caller wants a setting."""
+        self.want({**self.wanted, event.setting: event.value})
+        self.doubtful = {setting: before for setting, before in self.doubtful.items() if setting != event.setting}
+        change = Changing(event.ticket, event.setting, event.value)
+        if self.link.state is LinkState.READY:
+            self.apply(change)
+        elif self.link.state is LinkState.STARTING:
+            self.changes.append(change)
+        elif event.ticket is not None:
+            self.effect(do.Answer(event.ticket, event.value))
+
     def apply(self, change: Changing) -> None:
         """Tell the agent of a setting."""
         self.send_request(change.request, change, timer=CONTROL)
@@ -277,6 +298,11 @@ class Ground:
             last.messages.extend(messages)
         else:
             self._effects.append(do.Publish(turn_id, messages))
+
+    def may_begin(self) -> bool:
+        """May who sent what begins now still have it run? Where that is to be asked, it is, and begins with the answer."""
+        self.is_vetting = self.is_guarded and not self.is_vetted
+        return not self.is_vetting
 
     def send_request(self, request: Request, purpose: Purpose, *, timer: str | None = None) -> None:
         """Send a control request on the link that is there; with `timer`, this deadline is the request's own."""

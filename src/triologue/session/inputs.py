@@ -31,6 +31,8 @@ class Submit(Struct, frozen=True):
     is_recovered: bool = False
     """It was taken in before, by a host that is gone, so nothing refuses it now."""
     is_command: bool = False
+    is_guarded: bool = False
+    """Whether it may begin is asked when it would: see `Vetted`."""
 
 
 class Withdraw(Struct, frozen=True):
@@ -131,6 +133,12 @@ class Refuse(Struct, frozen=True):
     error: LimitError | None
 
 
+class Vetted(Struct, frozen=True):
+    """What waits may begin now, but for these turns, which nobody may have run any more: the answer to `is_vetting`."""
+
+    refused: tuple[str, ...] = ()
+
+
 class Hold(Struct, frozen=True):
     """Begin no further turn (the manager drains)."""
 
@@ -206,6 +214,7 @@ Input: TypeAlias = (
     | Evict
     | Gate
     | Refuse
+    | Vetted
     | Hold
     | Admitted
     | Linked

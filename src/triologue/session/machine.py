@@ -14,7 +14,7 @@ from triologue.session.control import Control
 from triologue.session.duties import Duties
 from triologue.session.ground import CONCLUDE, CONTROL, IDLE, INTERRUPT, MAX_AGE, PERMISSION, START, Ground
 from triologue.session.hearing import Hearing
-from triologue.session.link import Asking, Changing, Handshake, Interrupting, LinkState
+from triologue.session.link import Asking, Handshake, Interrupting, LinkState
 from triologue.session.losing import Losing
 from triologue.session.mailbox import Mailbox, Waiting
 from triologue.session.peer import Peer
@@ -145,8 +145,10 @@ class Session(Ground):
         """
         self._handle(event)
         self._go_on()
+        self.is_vetted = False
         state = self.state
-        if state != self._shown and not self.is_accounting:  # else it may begin the next turn at once
+        is_asking = self.is_accounting or self.is_vetting  # and may begin the next turn at once
+        if state != self._shown and not is_asking:
             self._shown = state
             self.publish(None, [StateChanged(state=state, reason=self._why())])
         if (self.run is None and self.is_idle) is not self.rests:
@@ -173,7 +175,7 @@ class Session(Ground):
             case on.StopTurn():
                 self._stopping.stop_turn(event.ticket)
             case on.Change():
-                self._change(event)
+                self.change(event)
             case on.Ask():
                 self._questions.ask(event.ticket, event.request)
             case on.Unask():
@@ -196,6 +198,8 @@ class Session(Ground):
                 self.gate = event.reason
             case on.Refuse():
                 self._refuse(event.error)
+            case on.Vetted():
+                self._vetted(event)
             case on.Hold():
                 self.is_held = True
             case on.Admitted():
@@ -272,7 +276,7 @@ class Session(Ground):
             return
         if self.link.state is LinkState.ABSENT:
             self._start()
-        elif self.link.state is LinkState.READY:
+        elif self.link.state is LinkState.READY and self.may_begin():
             run.move(Phase.SENT)
             if self.link.is_old and self.link.to_conclude is not None:
                 self.effect(do.Stay(self.link.generation))  # where it was to make room, it does not now
@@ -322,6 +326,7 @@ class Session(Ground):
                 key=self.mailbox.key,
             )
         self.mailbox.put(Waiting(event.turn_id, event.prompt, event.overlap), is_bounded=not event.is_recovered)
+        self.is_guarded |= event.is_guarded
         self.publish(event.turn_id, [TurnAccepted(prompt=event.prompt, meta=event.meta, is_command=event.is_command)])
         if event.overlap == "interrupt":
             self._stopping.stop_turn(None)
@@ -332,6 +337,11 @@ class Session(Ground):
             self.refuses = error
             if error is not None:
                 self._cancel_waiting(error)
+
+    def _vetted(self, event: on.Vetted) -> None:
+        self.is_vetting, self.is_vetted = False, True
+        for turn_id in event.refused:
+            self._withdraw(turn_id)
 
     def _cancel_waiting(self, error: Exception | None) -> None:
         if self.run is not None and self.run.phase is Phase.PENDING and not self.run.is_begun:
@@ -357,17 +367,6 @@ class Session(Ground):
                 self.end_run(self.run.withdrawn())
             else:
                 self._stopping.stop_turn(None)
-
-    def _change(self, event: on.Change) -> None:
-        self.want({**self.wanted, event.setting: event.value})
-        self.doubtful = {setting: before for setting, before in self.doubtful.items() if setting != event.setting}
-        change = Changing(event.ticket, event.setting, event.value)
-        if self.link.state is LinkState.READY:
-            self.apply(change)
-        elif self.link.state is LinkState.STARTING:
-            self.changes.append(change)
-        elif event.ticket is not None:
-            self.effect(do.Answer(event.ticket, event.value))
 
     def _begin_leave(self, event: on.Leave) -> None:
         self._leaves.append(event)

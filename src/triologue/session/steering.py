@@ -35,12 +35,15 @@ class Steering:
     def hand_over(self) -> None:
         """Give the agent what waits first and is meant for the turn that runs."""
         session = self._session
-        while self._mailbox.next_overlap() == "steer" and self._can_steer() and (turn := self._mailbox.take()):
+        while self._can_hand_over() and session.may_begin() and (turn := self._mailbox.take()):
             prompt = replace(turn.prompt, priority="next")
             self._handed[prompt.uuid or turn.turn_id] = replace(turn, prompt=prompt, is_begun=True)
             if not turn.is_begun:
                 session.publish(turn.turn_id, [TurnStarted()])
             session.effect(do.SendPrompt(session.link.generation, prompt, turn.turn_id))
+
+    def _can_hand_over(self) -> bool:
+        return self._mailbox.next_overlap() == "steer" and self._can_steer()
 
     def _can_steer(self) -> bool:
         run, link = self._session.run, self._session.link

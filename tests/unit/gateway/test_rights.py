@@ -1,6 +1,6 @@
 """Who may do what: rights, prefixes, answers to permission requests, and what becomes of a token's work when it is gone."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -266,6 +266,49 @@ async def test_a_token_expires_by_the_clock_on_the_wall(autojump_clock: MockCloc
         ahead = 20_000.0  # the machine slept
         assert (await client.wait_closed() or (0,))[0] == 4401
         assert trio.current_time() <= 11.0
+
+
+class SilentTokens:
+    """A program's own, which tells of no change."""
+
+    def __init__(self, kept: MemoryTokens) -> None:
+        self.check, self.get = kept.check, kept.get
+
+    async def watch(self, on_change: Callable[[], None]) -> None:
+        await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("overlap", ["queue", "collect"])
+async def test_whether_a_turn_may_run_is_looked_at_when_it_begins(
+    overlap: tri.Overlap, autojump_clock: MockClock
+) -> None:
+    agent, kept = new_agent(), MemoryTokens()
+    async with tri.open_manager(agent) as manager, house(manager, tokens=SilentTokens(kept)) as gateway:
+        gone, stays = kept.add("gone"), kept.add("stays")
+        turns = [await manager.session("k").send("long")]
+        for name, token in (("gone", gone), ("stays", stays)):
+            client = await gateway.client(token)
+            await client.ask(asked.Prompt, key="k", prompt=f"of {name}", turn=name, overlap=overlap)
+        turns += manager.turns()[1:]
+        kept.revoke(gone)
+        outcomes = {turn.id: (await turn.wait()).kind for turn in turns}
+        assert [*outcomes.values()] == ["answered", "cancelled", "answered"]
+        assert [prompt.text for prompt in agent.prompts] == ["long", "of stays"]
+
+
+async def test_a_turn_that_waits_for_its_agent_does_not_begin_without_its_token(autojump_clock: MockClock) -> None:
+    agent, kept = new_agent(), MemoryTokens()
+    async with (
+        tri.open_manager(agent, limits=tri.Limits(max_live=1)) as manager,
+        house(manager, tokens=SilentTokens(kept)) as gateway,
+    ):
+        await manager.session("other").send("long")
+        client = await gateway.client(token := kept.add("ann"))
+        await client.ask(asked.Prompt, key="k", prompt="hi")
+        turn = manager.turns()[1]
+        kept.revoke(token)
+        assert (await turn.wait()).kind == "cancelled"
+        assert [prompt.text for prompt in agent.prompts] == ["long"]
 
 
 async def test_a_turn_waits_no_more_whose_key_is_not_its_tokens_any_more(autojump_clock: MockClock) -> None:

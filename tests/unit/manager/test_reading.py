@@ -123,7 +123,7 @@ async def test_a_turn_that_may_not_run_any_more_is_cancelled_where_an_earlier_ho
         for name in ("ann", "bob"):
             await session.send(f"of {name}", id=name, meta={"by": name})
     async with tri.open_manager(agent, store=store) as manager:
-        with manager.resuming_only(lambda key, meta: meta.get("by") != "ann"):
+        with manager.guarding("by", lambda key, meta: meta["by"] != "ann"):
             recovered = {each.turn.id: each.turn for each in await manager.recover()}
             outcomes = {id: (await turn.wait()).kind for id, turn in recovered.items()}
         assert outcomes == {"ann": "cancelled", "bob": "answered"}

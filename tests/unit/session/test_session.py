@@ -28,6 +28,7 @@ from triologue.messages import (
     TurnEnded,
     TurnStarted,
 )
+from triologue.options import Overlap
 from triologue.session import effects as do, inputs as on
 
 TOOL = CanUseTool(tool_name="Bash", input={})
@@ -461,3 +462,63 @@ def test_nothing_of_an_older_link_is_heard() -> None:
     ]
     assert [told(stage.session.receive(event)) for event in stale] == [[]] * 6
     assert stage.session.state == "restarting"
+
+
+# Turns of others.
+
+
+def guarded(text: str, overlap: Overlap = "queue") -> on.Submit:
+    return on.Submit(text, prompt(text), {}, overlap, is_guarded=True)
+
+
+def is_asked(stage: Stage) -> bool:
+    return stage.session.is_vetting
+
+
+def test_whether_a_turn_may_begin_is_asked_when_it_would() -> None:
+    stage = running("a")
+    assert stage.receive(guarded("b")) == ["b: TurnAccepted"]
+    assert not is_asked(stage)
+    assert stage.hear(result("a")) == ["a: ResultMessage", "a: TurnEnded answered", "settle a: answered"]
+    assert is_asked(stage)
+    assert stage.receive(on.Vetted()) == ["b: TurnStarted", "prompt 1: b"]
+
+
+def test_a_turn_that_may_not_begin_any_more_makes_room_for_the_next() -> None:
+    stage = running("a")
+    for text in ("b", "c"):
+        stage.receive(guarded(text))
+    stage.hear(result("a"))
+    assert stage.receive(on.Vetted(("b",))) == [
+        "b: TurnEnded cancelled",
+        "settle b: cancelled TurnCancelled",
+        "c: TurnStarted",
+        "prompt 1: c",
+    ]
+
+
+def test_the_agent_is_there_before_it_is_asked_whether_a_turn_may_begin() -> None:
+    stage = Stage()
+    stage.receive(guarded("a"))
+    assert not is_asked(stage)
+    stage.begin()
+    assert is_asked(stage)
+    assert stage.receive(on.Vetted(("a",)))[-1] == "-: idle"
+
+
+def test_a_turn_that_would_go_into_another_one_is_asked_for_too() -> None:
+    stage = running("a")
+    stage.submit("b", "collect")
+    stage.receive(guarded("c", "collect"))
+    stage.hear(result("a"))
+    assert stage.receive(on.Vetted(("c",))) == [
+        "c: TurnEnded cancelled",
+        "settle c: cancelled TurnCancelled",
+        "b: TurnStarted",
+        "prompt 1: b",
+    ]
+    assert stage.receive(guarded("d", "steer")) == ["d: TurnAccepted"]
+    assert not is_asked(stage)
+    assert stage.hear(lifecycle("b", "started"), init())[-1] == "b: InitMessage"
+    assert is_asked(stage)
+    assert stage.receive(on.Vetted()) == ["d: TurnStarted", "prompt 1: d"]
