@@ -35,7 +35,7 @@ _decoder = msgspec.json.Decoder(_Contents)
 
 @final
 class TokenFile:
-    """Tokens in a JSON file that is this user's alone.
+    """Tokens in a JSON file that is this user's alone. What was changed there counts at once, at a glance for each question.
 
     Args:
         path: the file.
@@ -86,10 +86,12 @@ class TokenFile:
 
     def check(self, token: str, now: float) -> Grant | None:
         """See `Tokens`."""
+        self._look()
         return match(self._kept, token, now)
 
     def get(self, id: str, now: float) -> Grant | None:
         """See `Tokens`."""
+        self._look()
         return find(self._kept, id, now)
 
     async def watch(self, on_change: Callable[[], None]) -> None:
@@ -97,13 +99,15 @@ class TokenFile:
         told = self._seen
         while True:
             await trio.sleep(INTERVAL)
-            if self._mark() != self._seen:
-                self._read_again()
+            self._look()
             if self._seen != told:
                 told = self._seen
                 on_change()
 
-    def _read_again(self) -> None:
+    def _look(self) -> None:
+        """Read it again if it is another one."""
+        if self._mark() == self._seen:
+            return
         try:
             self._read()
         except FileNotFoundError:

@@ -124,6 +124,15 @@ def test_a_change_on_disk_is_heard_of(path: Path) -> None:
     run_virtual(story)
 
 
+def test_a_change_on_disk_counts_before_it_is_heard_of(path: Path) -> None:
+    command = TokenFile(path, create=True)
+    token = command.add("phone")
+    served = TokenFile(path)
+    assert served.check(token, 0.0) == served.get(id_of(token), 0.0) == command.grants()[0]
+    command.revoke(token)
+    assert (served.check(token, 0.0), served.get(id_of(token), 0.0)) == (None, None)
+
+
 def test_a_file_that_goes_bad_changes_nothing_and_one_that_goes_lets_nobody_in(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
