@@ -1,6 +1,7 @@
 """What is known of a conversation, awake or asleep. A sleeping one is nothing but this."""
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from copy import copy
 from functools import lru_cache, partial
@@ -55,6 +56,7 @@ class Conversation:
     __slots__ = (
         "_remembered",
         "agent",
+        "begun",
         "commands",
         "crashes",
         "doubtful",
@@ -99,6 +101,8 @@ class Conversation:
         self.failure: SessionFailed | None = None
         """Its agents died too often; until `retry_at` it takes nothing in."""
         self.log = Log(limits.log, limits.log_bytes, limits.held_bytes)
+        self.begun: float | None = None
+        """When its log was, in seconds since the epoch, as far as anybody has asked: a later one is another log."""
         self.session_id: str | None = None
         """As the agent told it; None before."""
         self.is_confirmed = False
@@ -158,6 +162,12 @@ class Conversation:
             or self.settings != _settings(self.options.model, self.options.permission_mode)
         )
         return not is_begun and not is_set and self.on_missing == "raise" and not self.log.is_read
+
+    def log_begun(self) -> float:
+        """When its log was begun, in seconds since the epoch; that stays as it is once it was told."""
+        if self.begun is None:
+            self.begun = time.time()
+        return self.begun
 
     def failure_at(self, now: float) -> SessionFailed | None:
         """Why it takes nothing in at this time; None when it does."""

@@ -9,7 +9,7 @@ from triologue.gateway.attachment import Attachment
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.outgoing import Outgoing
 from triologue.gateway.refusing import Refusal
-from triologue.gateway.rooms import Rooms
+from triologue.gateway.rooms import Room, Rooms
 from triologue.gateway.statistics import GatewayStatistics
 from triologue.messages.loose import encodable_text
 from triologue.protocol.asked import Attach
@@ -73,11 +73,10 @@ class Attachments:
             self._rooms.leave(room)
         else:
             self.detach(request.key)
-            after = request.after if request.after is not None else room.position
             self._by_key[request.key] = attachment = Attachment(
                 room,
                 self,
-                after=after if after <= room.position else 0,
+                after=_after(request, room),
                 partials=request.partials,
                 coalesce=request.coalesce_ms / 1000,
             )
@@ -88,6 +87,7 @@ class Attachments:
             key=request.key,
             state=session.state,
             session_id=session.session_id,
+            log=room.log,
             last=room.position,
         )
 
@@ -130,3 +130,10 @@ class Attachments:
         key = attachment.room.session.key
         self.detach(key)
         self._outgoing.reply(Detached(key=key, code=code_of(error), message=encodable_text(str(error))))
+
+
+def _after(request: Attach, room: Room) -> int:
+    """The `seq` that its events come after; all of them, where it knows another log."""
+    if request.after is None:
+        return room.position
+    return request.after if request.log in (None, room.log) and request.after <= room.position else 0

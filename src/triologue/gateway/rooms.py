@@ -83,6 +83,8 @@ class Room:
         self.viewers: dict[Viewer, None] = {}
         self.position = 0
         """The `seq` of the last record that was handed out, or was there before."""
+        self.log = ""
+        """Tells this log from another that had the key before, or that has it after this."""
         self.scope = trio.CancelScope()
         self.users = 0
         """Who is in it, or on the way in."""
@@ -95,7 +97,8 @@ class Room:
         """Hand out what happens until nothing follows, or everybody has left."""
         try:
             with self.scope:
-                async with self.session.listen(self) as self.position:
+                async with self.session.listen(self) as (begun, self.position):
+                    self.log = f"{begun:.6f}"
                     self.opened.set()
                     await self._finished.wait()
             self._end(ManagerClosed(f"the session {self.session.key!r} was deleted, or its manager was left"))

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import final
+from typing import NamedTuple, final
 
 import trio
 
@@ -11,6 +11,15 @@ from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory
 from triologue.manager.subscription import Kept, Subscription
 from triologue.messages import Event, Gap
+
+
+class Standing(NamedTuple):
+    """A log, and where it stands."""
+
+    begun: float
+    """When, in seconds since the epoch. The same key may have had another log before, which was deleted or not kept."""
+    last: int
+    """The `seq` of its newest record; 0: there is none."""
 
 
 @final
@@ -48,7 +57,7 @@ class Reading:
             self._directory.leave(conversation)
 
     @asynccontextmanager
-    async def listen(self, listener: Listener) -> AsyncGenerator[int]:
+    async def listen(self, listener: Listener) -> AsyncGenerator[Standing]:
         """See `Session.listen`."""
         conversation = self._conversation()
         if self._directory.world.store is not None:
@@ -56,7 +65,7 @@ class Reading:
         log = conversation.log
         log.listen(listener)
         try:
-            yield log.last
+            yield Standing(conversation.log_begun(), log.last)
         finally:
             log.close(listener)
             self._directory.leave(conversation)

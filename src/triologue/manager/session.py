@@ -12,7 +12,7 @@ from triologue.manager.controls import Controls, checked_request, local_and_decl
 from triologue.manager.directory import Directory, SessionStatistics
 from triologue.manager.intake import Intake, TurnBlock
 from triologue.manager.prompts import user_frame
-from triologue.manager.reading import Reading
+from triologue.manager.reading import Reading, Standing
 from triologue.manager.subscription import Subscription
 from triologue.messages import (
     Event,
@@ -334,10 +334,10 @@ class Session(Controls):
         log = self._conversation().log
         return log.open(log.last if begin is None else begin)
 
-    def listen(self, listener: Listener) -> AbstractAsyncContextManager[int]:
+    def listen(self, listener: Listener) -> AbstractAsyncContextManager[Standing]:
         """As `subscribe`, without a task that has to be woken: it is called with each batch as it is published.
 
-        Gives the `seq` of the last record before. A `Gap` stands for records that are to be read from the store.
+        Gives where the log stands. A `Gap` stands for records that are to be read from the store.
 
         Raises:
             StoreError: the store cannot be read.

@@ -34,9 +34,10 @@ class Attach(Asked, frozen=True, kw_only=True, tag="attach"):
 
     key: str
     after: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = None
-    """The `seq` of the last event that is known; 0: all that is kept; None: only what comes. One that is greater than
-    `last` in the reply is of a log that is gone, for instance of a gateway without a store that was started again; then
-    all that is kept is sent."""
+    """The `seq` of the last event that is known; 0: all that is kept; None: only what comes."""
+    log: str | None = None
+    """Whose `seq` that is: the `log` of an earlier reply. Where the session has another one now, because it was deleted or
+    a gateway without a store was started again, or where `after` is greater than `last`, all that is kept is sent."""
     partials: bool = True
     """Text while it is made, too."""
     coalesce_ms: Annotated[int, Meta(ge=0, le=1000)] = 0

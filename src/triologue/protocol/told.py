@@ -61,6 +61,8 @@ class Attached(Reply, frozen=True, kw_only=True, tag="attached"):
     key: str
     state: SessionState
     session_id: str | None
+    log: str
+    """Names the log that `last` and every `seq` are of; say it with `after` when you come back."""
     last: int
     """The `seq` of the session's newest record now."""
 

@@ -155,7 +155,8 @@ class Attachments:
         if place.is_told:
             self._serve(place)
         if place.wishes or (attachment.is_used and not place.is_told):
-            self._change(place, asked.Attach(id=0, key=attachment.key, after=_from_where(place)))
+            request = asked.Attach(id=0, key=attachment.key, after=_from_where(place), log=attachment.log)
+            self._change(place, request)
         elif not attachment.is_used and place.is_told:
             self._change(place, asked.Detach(id=0, key=attachment.key))
         elif not attachment.is_used:

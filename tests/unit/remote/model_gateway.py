@@ -115,6 +115,8 @@ class ModelGateway:
         self.max_frame_bytes = 1_000_000
         self.answers: dict[type[asked.Request], list[told.Reply | None]] = {}
         """What it says to the next requests of a kind, instead of what is right; None: nothing."""
+        self.log = "1"
+        """Of every session, until it forgets them."""
         self.is_down = False
         self.refuses_with: int | None = None
         self.most_unanswered = 0
@@ -131,6 +133,7 @@ class ModelGateway:
     def forget(self) -> None:
         """It is started again, and had kept nothing."""
         self.sessions.clear()
+        self.log = str(int(self.log) + 1)
         self.cut()
 
     def cut(self, code: int = 1006, reason: str = "") -> None:
@@ -287,13 +290,13 @@ class ModelCarrier:
     def _reply(self, request: asked.Request) -> told.Reply:
         number = request.id
         match request:
-            case asked.Attach(key=key, after=after):
-                session = self._gateway.session(key)
-                is_known = after is not None and after <= session.last
+            case asked.Attach(key=key, after=after, log=log):
+                session, name = self._gateway.session(key), self._gateway.log
+                is_known = after is not None and after <= session.last and log in (None, name)
                 self.attached[key] = (
                     after if after is not None and is_known else 0 if after is not None else session.last
                 )
-                return told.Attached(re=number, key=key, state="idle", session_id="s", last=session.last)
+                return told.Attached(re=number, key=key, state="idle", session_id="s", log=name, last=session.last)
             case asked.Detach(key=key):
                 self.attached.pop(key, None)
                 return told.Done(re=number)

@@ -9,6 +9,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from tests.support.gateway import house, said
 from tests.support.remote import Line, remote
+from tests.unit.remote.model_gateway import ModelGateway, open_model
 from triologue.gateway.tokens import MemoryTokens
 from triologue.protocol.codes import CLOSE_UNAUTHORIZED
 from triologue.testing import Say, ScriptedAgent, UseTool, Wait
@@ -231,6 +232,37 @@ async def test_a_gateway_that_was_started_again_and_had_kept_nothing(autojump_cl
                 assert outcome.kind == "lost"
                 assert isinstance(outcome.error, tri.TurnLost)
                 assert (await session.ask("hello")).result  # the next one begins afresh
+
+
+async def test_another_log_that_is_as_long_is_not_taken_for_the_one_that_was_read(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as first, house(first) as gateway:
+        line = Line(gateway)
+        async with remote(line.connect) as far, far.session("k").subscribe() as events:
+            turn = await far.session("k").send("long", id="t")
+            view = [await anext(events)]
+            async with tri.open_manager(new_agent(), limits=LONG_LOG) as second, house(second) as again:
+                for number in range(10):
+                    await second.session("k").ask(f"prompt {number}")
+                line.house = again
+                await line.cut()
+                with pytest.raises(tri.StoreError, match="that was read is gone"):
+                    while True:
+                        view.append(await anext(events))
+                assert {event.turn_id for event in view} <= {"t", None}
+                assert (await turn.wait()).kind == "lost"
+                async with far.session("k").subscribe(0) as anew:
+                    assert (await anext(anew)).seq == 1
+
+
+async def test_a_turn_of_which_nothing_was_told_is_asked_for_in_another_log(autojump_clock: MockClock) -> None:
+    gateway = ModelGateway()
+    async with open_model(gateway) as far:
+        async with far.session("k").subscribe() as events:
+            turn = await far.session("k").send("hello", id="t")
+            gateway.forget()
+            assert (await turn.wait()).kind == "lost"
+            await far.session("k").ask("again")  # and the reader, who had seen nothing, goes on
+            assert (await anext(events)).seq == 1
 
 
 async def test_a_session_that_is_deleted(autojump_clock: MockClock) -> None:

@@ -93,7 +93,7 @@ function onDetached({ key, message }) {
 async function open(key) {
   if (current?.key === key) return;
   if (current) connection.request({ type: "detach", key: current.key }).catch(() => {});
-  current = { key, last: null, state: list.get(key)?.state ?? "new", isAttached: false, liveFrom: 0, isLive: false };
+  current = { key, log: null, last: null, state: list.get(key)?.state ?? "new", isAttached: false, liveFrom: 0, isLive: false };
   byId("title").textContent = key;
   for (const id of ["head", "compose"]) byId(id).hidden = false;
   byId("prompt").disabled = !rights.has("prompt");
@@ -107,8 +107,9 @@ async function open(key) {
 /** The newest events of the session that was just opened. */
 async function begin() {
   const { key } = current;
-  const { last } = await connection.request({ type: "attach", key });
+  const { last, log } = await connection.request({ type: "attach", key });
   if (current?.key !== key) return;
+  current.log = log;
   const after = Math.max(0, last - HISTORY);
   if (after > 0) conversation.note("Show all from the beginning", () => tell(attach(0)));
   await attach(after);
@@ -124,15 +125,16 @@ async function resume() {
 async function attach(after) {
   const { key } = current;
   current.isAttached = false;
-  const { state, last } = await connection.request({ type: "attach", key, after, coalesce_ms: 30 });
+  const wanted = { type: "attach", key, after, log: current.log, coalesce_ms: 30 };
+  const { state, last, log } = await connection.request(wanted);
   if (current?.key !== key) return;
-  const isAnew = last < after; // nothing was kept of it, and it has begun again
+  const isAnew = last < after || log !== (current.log ?? log); // nothing was kept of it, and it has begun again
   if (isAnew || after < (current.last ?? 0)) {
     timeline.clear();
     conversation.clear("…");
   }
   after = isAnew ? 0 : after;
-  Object.assign(current, { state, last: after, liveFrom: last, isLive: last <= after, isAttached: true });
+  Object.assign(current, { state, log, last: after, liveFrom: last, isLive: last <= after, isAttached: true });
   showState();
   if (last === 0) conversation.clear("Nothing was said yet.");
   const open = await connection.request({ type: "permissions" });
