@@ -24,10 +24,11 @@ class Home:
         key: the session's, for the error.
     """
 
-    __slots__ = ("key", "on_wait", "waits")
+    __slots__ = ("key", "loop", "on_wait", "waits")
 
     def __init__(self, key: str) -> None:
         self.key = key
+        self.loop = trio.lowlevel.current_trio_token()
         self.waits: tuple[Waiting, ...] = ()
         """What its callbacks wait for now, in the order in which they began."""
         self.on_wait: Callable[[Home], None] | None = None

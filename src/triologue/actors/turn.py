@@ -9,6 +9,7 @@ import trio
 
 from triologue.actors.inside import Home, WaitFor, current_home, waiting_for
 from triologue.actors.log import Cursor, Log
+from triologue.actors.loops import refuse_elsewhere
 from triologue.actors.records import Records
 from triologue.messages import (
     CallbackFailed,
@@ -134,6 +135,7 @@ class Turn:
 
     async def _wait(self, what: WaitFor) -> Outcome:
         if self._outcome is None:
+            refuse_elsewhere(self._home.loop)
             with waiting_for(self._home, current_home(), what):
                 await self._ended.wait()
         else:
@@ -150,6 +152,7 @@ class Turn:
     def withdraw(self) -> None:
         """Ask for the same, and do not wait."""
         if self._outcome is None:
+            refuse_elsewhere(self._home.loop)
             self._withdraw(self._id)
 
     def settle(self, outcome: Outcome) -> None:
@@ -187,6 +190,7 @@ class Turn:
         return twin
 
     def __aiter__(self) -> AsyncIterator[Message]:
+        refuse_elsewhere(self._home.loop)
         cursor, self._reserved = self._reserved, None
         return _TurnMessages(self._log, cursor or self._open(), self)
 

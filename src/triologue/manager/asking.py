@@ -84,6 +84,7 @@ class Asking:
 
     async def leave(self, make: Any) -> None:
         """Ask for the agent to be let go, and wait until it is."""
+        self._directory.refuse_elsewhere()
         conversation = self._registry.get(self._key)
         if conversation is not None and self._registry.awake(self._key) is not None:
             await self._registry.request(conversation, make).wait()

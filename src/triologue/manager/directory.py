@@ -8,7 +8,7 @@ from typing import TypeAlias, final
 import trio
 from msgspec import Struct
 
-from triologue.actors import MAX_KEY_LENGTH, Conversation, World, restore
+from triologue.actors import MAX_KEY_LENGTH, Conversation, World, refuse_elsewhere, restore
 from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
 from triologue.manager.prompts import is_text
 from triologue.messages import SessionState
@@ -58,6 +58,7 @@ class Directory:
         self._options_for = options if callable(options) else None
         self._options = Options() if options is None or callable(options) else options.copy()
         self._latest = self._options
+        self._loop = trio.lowlevel.current_trio_token()
 
     def check(self, agent: Agent, options: Options) -> None:
         """Refuse options that a session of this manager could not be started with.
@@ -90,13 +91,23 @@ class Directory:
             raise
 
     def refuse_if_closed(self) -> None:
-        """Take nothing in while the block is left, or after.
+        """Take nothing in while the block is left, or after, and nothing from elsewhere.
 
         Raises:
             ManagerClosed: that is so.
+            RuntimeError: see `refuse_elsewhere`.
         """
+        self.refuse_elsewhere()
         if self.is_draining or self.registry.is_closed:
             raise ManagerClosed("the manager's block is being left or was left, so nothing new is taken in")
+
+    def refuse_elsewhere(self) -> None:
+        """Serve only the `trio.run` that the manager was opened in.
+
+        Raises:
+            RuntimeError: this is called in another one, or in none.
+        """
+        refuse_elsewhere(self._loop)
 
     def conversation(self, key: str, agent: Agent | None, options: Options | None) -> Conversation:
         """The conversation of a key; a new one where there is none yet."""

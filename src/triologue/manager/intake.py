@@ -129,6 +129,7 @@ class Intake:
         Raises:
             WouldDeadlock: on entering, or later; see `waiting_for`.
         """
+        self._directory.refuse_elsewhere()
         return waiting_for(self._conversation().home, current_home(), what)
 
     def _withdraw(self, turn_id: str) -> None:

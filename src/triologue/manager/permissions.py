@@ -140,9 +140,11 @@ class PermissionRequest:
 
     async def wait(self) -> PermissionAnswered:
         """Wait until it is settled, and tell how. Any number of tasks may."""
+        self._directory.refuse_elsewhere()
         return await self._permission.wait()
 
     async def _decide(self, result: PermissionResult, by: str | None) -> None:
+        self._directory.refuse_elsewhere()
         await trio.lowlevel.checkpoint_if_cancelled()
         if by is not None and not isinstance(by, str):
             raise InvalidOption(f"by={brief(by)} is no text")

@@ -42,6 +42,7 @@ class Reading:
         """See `Session.subscribe`."""
         if after is not None:
             _check_seq(after)
+        self._directory.refuse_elsewhere()
         conversation = self._conversation()
         log, store = conversation.log, self._directory.world.store
         if store is not None:
@@ -59,6 +60,7 @@ class Reading:
     @asynccontextmanager
     async def listen(self, listener: Listener) -> AsyncGenerator[Standing]:
         """See `Session.listen`."""
+        self._directory.refuse_elsewhere()
         conversation = self._conversation()
         if self._directory.world.store is not None:
             await self._directory.know(conversation)

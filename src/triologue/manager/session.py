@@ -176,6 +176,7 @@ class Session(Controls):
         Returns, within `Deadlines.interrupt`: `stopped`; `nothing_running`; `already_done`, when it ended first;
         `killed`, when the agent had to be stopped for it.
         """
+        self._directory.refuse_elsewhere()
         conversation = self._registry.get(self._key)
         if conversation is None or self._registry.awake(self._key) is None:
             await trio.lowlevel.checkpoint()

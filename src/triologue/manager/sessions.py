@@ -282,7 +282,7 @@ class SessionManager:
         when all agents are gone the manager's block is cancelled, and left as if it had come to its end. Asked for
         again, turns that still run are interrupted at once. It is what a signal in `open_manager(drain_on=...)` does.
         """
-        if trio.lowlevel.in_trio_run():
+        if trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token:
             self._draining.ask()
             return
         with suppress(trio.RunFinishedError):  # then it has ended already

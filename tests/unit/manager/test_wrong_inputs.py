@@ -1,6 +1,8 @@
 """What a caller may get wrong, and the moments at which a manager must not hang."""
 
+import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -45,6 +47,44 @@ async def test_an_agent_of_ones_own_that_lacks_something_is_told_what() -> None:
     with pytest.raises(tri.InvalidOption, match=r"it lacks requests, permission_reply, see triologue\.ports\.Agent"):
         async with open_manager(Partly()):  # type: ignore[arg-type]
             pass
+
+
+async def test_what_is_called_on_another_loop_is_refused_and_breaks_nothing() -> None:
+    async with open_manager(agent()) as manager:
+        session = manager.session("s")
+        turn = await session.send("Wait 60 seconds")
+
+        async def read(messages: Any) -> None:
+            async for _ in messages:
+                pass
+
+        async def follow() -> None:
+            async with session.subscribe():
+                pass
+
+        calls: list[Callable[[], Awaitable[Any]]] = [
+            lambda: session.ask("hi"),
+            lambda: session.send("hi"),
+            lambda: session.set_model("x"),
+            session.get_mcp_status,
+            session.interrupt,
+            session.close,
+            turn.wait,
+            turn.cancel,
+            lambda: read(turn),
+            follow,
+        ]
+
+        def elsewhere() -> None:
+            for run in trio.run, lambda call: asyncio.run(call()):
+                for call in calls:
+                    with pytest.raises(RuntimeError, match=r"belongs to the trio\.run in which it was opened"):
+                        run(call)
+
+        await trio.to_thread.run_sync(elsewhere)
+        assert await session.interrupt() == "stopped"
+        assert (await turn.wait()).kind == "interrupted"
+        assert (await session.ask("Say I work")).result == "I work"
 
 
 @pytest.mark.parametrize(
