@@ -65,6 +65,8 @@ class Journal:
         self._fail = fail
         self._last = head.last_seq
         self._unfinished = {turn.id: turn for turn in head.unfinished}
+        self._kept = head.unfinished
+        """The same, as the store has it."""
         self._records: list[Record] = []
         self._mirrored: list[TranscriptEntry] = []
         self._waiting: list[Then] = []
@@ -200,6 +202,7 @@ class Journal:
             if records or mirrored or is_touched:
                 self.head = self._now(records[-1].seq if records else self.head.last_seq)
                 await self._append(Append(lease=self.lease, session=self.head, records=records, transcript=mirrored))
+                self._kept = self.head.unfinished
             # Once more, because the session may have been given up meanwhile: then it is another's to tell of it.
             _settle(waiting, self._error)
         except StoreError as error:
@@ -215,7 +218,11 @@ class Journal:
 
     async def _append(self, write: Append) -> None:
         with trio.move_on_after(PATIENCE) as patience:
-            await self._store.append(write)
+            try:
+                await self._store.append(write)
+            except StoreError:  # so nothing of it is there: what was to be started then has not started
+                self._unfinished = {turn.id: turn for turn in self._kept}
+                raise
         if patience.cancelled_caught:
             raise StoreError(f"the store did not keep the session {self.lease.key!r} within {PATIENCE:g} s")
 

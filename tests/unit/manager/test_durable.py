@@ -231,6 +231,7 @@ async def test_a_host_that_lost_its_lease_writes_no_more(autojump_clock: MockClo
     store, agent = MemoryStore(now=lambda: now[0]), new_agent()
     async with tri.open_manager(agent, store=store) as one, tri.open_manager(agent, store=store) as other:
         turn = await one.session("k").send("long", id="1")
+        await wait_all_tasks_blocked()  # else its start is not kept, and the other host runs it
         now[0] = 100.0  # it was stopped for longer than its lease
         assert (await other.session("k").ask("two")).result is not None
         outcome = await turn.wait()

@@ -352,6 +352,28 @@ async def test_turns_that_wait_when_the_disk_is_full_go_on_later_and_are_told_so
     ]
 
 
+async def test_a_turn_whose_start_cannot_be_kept_goes_on_later_and_is_told_so(autojump_clock: MockClock) -> None:
+    store, agent = SlowStore(), new_agent()
+    async with tri.open_manager(agent, store=store.as_store) as manager:
+        session = manager.session("k")
+        running = await session.send("long", id="1")
+        waiting = await session.send("two", id="2")
+        await wait_all_tasks_blocked()
+        store.is_full = True
+        await session.interrupt()  # the end of the one and the start of the other go to the disk together
+        outcomes = [await running.wait(), await waiting.wait()]
+        assert [(outcome.kind, str(outcome.error)) for outcome in outcomes] == [
+            ("failed", "the disk is full"),
+            (
+                "cancelled",
+                "the turn is kept, and runs when its session is used next, or by recover(): the disk is full",
+            ),
+        ]
+        store.is_full = False
+        assert (await session.ask("two", id="2")).result is not None
+    assert [prompt.text for prompt in agent.prompts] == ["long", "two"]
+
+
 async def test_a_reader_sees_what_another_host_did_meanwhile(autojump_clock: MockClock) -> None:
     store, agent, seen = MemoryStore(), new_agent(), list[Event]()
 
