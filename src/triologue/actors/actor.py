@@ -252,11 +252,15 @@ class Actor:
                 self._world.oversight.stays(self.conversation, generation)
             case do.BeginAnew():
                 self.conversation.forget()
-            case do.Note(text):
-                key = self.conversation.key
-                logger.info("%s: %s", key, text, extra=log_extra(key, self.turn_id))
+            case do.Note():
+                self._note(effect)
             case _:
                 assert_never(effect)
+
+    def _note(self, note: do.Note) -> None:
+        key, level = self.conversation.key, logging.WARNING if note.is_trouble else logging.INFO
+        text = " ".join(note.text.split())  # the end of an agent's stderr has lines of its own
+        logger.log(level, "the session %r: %s", key, text, extra=log_extra(key, note.turn_id or self.turn_id))
 
     def settle(self, turn_id: str, outcome: Outcome) -> None:
         """Give a turn its outcome."""

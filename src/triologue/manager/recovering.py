@@ -141,22 +141,25 @@ class Recovery:
         return [(turn, accepted.get(turn.id)) for turn in head.unfinished]
 
     def _begin_again(self, conversation: Conversation, left: list[tuple[UnfinishedTurn, TurnAccepted | None]]) -> None:
+        key = conversation.key
         for unfinished, accepted in left:
-            intake = Intake(self._directory, conversation.key, lambda: conversation, None)
+            intake = Intake(self._directory, key, lambda: conversation, None)
             turn = intake.new_turn(conversation, unfinished.id, accepted.meta if accepted is not None else {})
             reply = Reply()
             if accepted is None or (unfinished.is_started and not self._may_run_again(unfinished)):
                 why = "the host died" if accepted is not None else "its prompt cannot be read"
-                self._end(conversation, turn, _lost(turn, why))
+                lost = _lost(turn, why)
+                logger.warning("the session %r: %s", key, lost.error, extra=log_extra(key, turn.id))
+                self._end(conversation, turn, lost)
                 reply.settle()
-            elif not self._directory.world.guard.admits(conversation.key, accepted.meta):
+            elif not self._directory.world.guard.admits(key, accepted.meta):
                 self._end(conversation, turn, _refused(turn))
                 reply.settle()
             else:
                 reply = self._submit(conversation, unfinished, accepted)
             if accepted is not None:
                 conversation.remember(accepted.prompt, turn, reply)
-            self._found.append(RecoveredTurn(key=conversation.key, turn=turn, attempts=unfinished.attempts))
+            self._found.append(RecoveredTurn(key=key, turn=turn, attempts=unfinished.attempts))
 
     def _submit(self, conversation: Conversation, unfinished: UnfinishedTurn, accepted: TurnAccepted) -> Reply:
         prompt = accepted.prompt

@@ -154,6 +154,10 @@ class Note(Struct, frozen=True):
     """A line for the log file of the program."""
 
     text: str
+    turn_id: str | None = None
+    """The turn that it is about; None: the one that runs, if one does."""
+    is_trouble: bool = False
+    """Whoever looks after the program wants to know it."""
 
 
 Effect: TypeAlias = (

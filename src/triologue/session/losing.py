@@ -56,6 +56,7 @@ class Losing:
     def blame(self, reason: str) -> None:
         """It is killed, because it does not do what it should: that counts as a crash."""
         self._killed_for = AgentProtocolError(f"it was killed: {reason}")
+        self._trouble(f"the agent is killed: {reason}")
 
     def runs_again(self, run: Run) -> bool:
         """Its agent is killed for a stall: where the policy says so, the turn waits for the next one."""
@@ -86,11 +87,13 @@ class Losing:
         was_ready = session.link.state is LinkState.READY
         session.link.move(LinkEvent.CLOSE)
         self._give_up_all(error)
-        session.last_error = error
+        is_news, session.last_error = str(error) != str(session.last_error), error
         if not was_ready:
             session.give_up_doubtful()
         if self._begins_again(error):
             return
+        if is_news:  # and not the same again for each message that it is started for
+            self._trouble(f"the agent {'went away' if was_ready else 'did not start'}: {error}")
         is_failed = self._count_crash(event, error)
         session.fail_asks(error)
         run = session.run
@@ -141,11 +144,16 @@ class Losing:
             reason=str(error),
             retry_at=verdict.retry_at,
         )
+        self._trouble(str(failed))
         self._session.refuses = failed
         self._session.fail_asks(failed)
         for waiting in self._mailbox.clear():
             self._session.settle_turn(waiting.turn_id, failed_by(failed))
         return True
+
+    def _trouble(self, text: str) -> None:
+        run = self._session.run
+        self._session.effect(do.Note(text, run.turn_id if run is not None else None, is_trouble=True))
 
     def _give_up_all(self, error: TriologueError) -> None:
         """Nobody is there any more for what either end still wants of the other."""

@@ -67,4 +67,5 @@ class Stopping:
         timeout = session.watch.expired(event.timer, event.about, event.seconds, is_working_for_it=works)
         if run is not None and timeout is not None and not run.is_stopping:
             run.timeout = timeout
+            session.effect(do.Note(f"the turn is stopped: {timeout}", run.turn_id, is_trouble=True))
             self.interrupt(run)

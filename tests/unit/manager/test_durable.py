@@ -153,13 +153,16 @@ async def test_what_waits_when_the_manager_is_closed_waits_in_the_store(autojump
     assert [prompt.text for prompt in agent.prompts] == ["long", "two"]
 
 
-async def test_a_turn_that_had_started_when_the_host_died_is_lost(autojump_clock: MockClock) -> None:
+async def test_a_turn_that_had_started_when_the_host_died_is_lost(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
     store, agent = MemoryStore(now=trio.current_time), new_agent()
     async with dying_manager(agent, store) as manager:
         session = manager.session("k")
         await session.send("long", id="1")
         await session.send("two", id="2")
         await wait_all_tasks_blocked()
+    caplog.clear()
     await trio.sleep(60)  # the lease of the dead one runs out
     async with tri.open_manager(agent, store=store) as manager:
         session = manager.session("k")
@@ -169,6 +172,9 @@ async def test_a_turn_that_had_started_when_the_host_died_is_lost(autojump_clock
         assert (lost.turn.id, lost.turn.outcome.kind, lost.attempts) == ("1", "lost", 1)
         assert queued.turn.outcome is not None
         assert (queued.turn.id, queued.turn.outcome.kind) == ("2", "answered")
+    assert [record.message for record in caplog.records] == [
+        "the session 'k': the turn '1' had started, and the host died; nobody can tell how far it got"
+    ]
     assert [prompt.text for prompt in agent.prompts] == ["long", "two", "three"]
     log = await store.read("k", turn_id="1")
     assert [record.kind for record in log if record.kind.startswith("#turn")] == [

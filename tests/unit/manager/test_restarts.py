@@ -115,3 +115,34 @@ async def test_a_slash_command_that_is_run_again_is_still_one(autojump_clock: Mo
             agent.opening = lambda link: link.die(1) if len(agent.links) == 1 else None
         sent = [message for link in agent.links for message in link.sent if isinstance(message, tri.UserMessage)]
         assert [message.client_composed for message in sent] == [False]
+
+
+async def test_the_log_tells_why_agents_go_away_and_sessions_fail(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = RestartPolicy(max_restarts=1, within=60, backoff=0, max_backoff=0)
+    async with scripted(restart=policy, deadlines=tri.Deadlines(first_event=5)) as (session, _, _):
+        for prompt, id in (("die", "1"), ("hi", "2"), ("silent", "3"), ("die", "4")):
+            await (await session.send(prompt, id=id)).wait()
+        with pytest.raises(tri.SessionFailed) as caught:
+            await session.ask("hi")
+        failed = caught.value
+    assert [(record.message, vars(record)["turn_id"]) for record in caplog.records] == [
+        ("the session 'k': the agent went away: the scripted agent died", "1"),
+        ("the session 'k': the turn is stopped: Deadlines.first_event passed: 5 s", "3"),
+        ("the session 'k': the agent went away: the scripted agent died", "4"),
+        (f"the session 'k': {failed}", "4"),
+    ]
+
+
+async def test_the_log_tells_once_of_an_agent_that_does_not_start(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = ScriptedAgent()
+    agent.handshake = "dies"
+    async with scripted(agent) as (session, _, _):
+        for id in ("1", "2", "3"):
+            await (await session.send("hi", id=id)).wait()
+    assert [record.message for record in caplog.records] == [
+        "the session 'k': the agent did not start: the scripted agent died"
+    ]

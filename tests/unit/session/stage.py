@@ -64,6 +64,7 @@ def told(effects: list[do.Effect]) -> list[str]:
         line
         for effect in effects
         if not isinstance(effect, do.Account)  # tested where it is accounted for
+        and not (isinstance(effect, do.Note) and effect.is_trouble)  # and where it is logged
         for line in (_published(effect) if isinstance(effect, do.Publish) else [_line(effect)])
     ]
 
