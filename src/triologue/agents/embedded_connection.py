@@ -1,11 +1,11 @@
 """The link to an engine in this process."""
 
 import logging
-from collections.abc import Callable
 from typing import Self, final
 
 import trio
 
+from triologue.agents.stderr import ErrorOutput
 from triologue.engine import EngineSetup, Server, begin
 from triologue.engine.inbox import Inbox
 from triologue.messages import Message
@@ -120,15 +120,7 @@ class EmbeddedConnection:
         self._exit = exit
         self._inbox.close()
         self._gone.set()
-        _tell(exit.stderr_tail, self._setup.options.stderr)
-
-
-def _tell(stderr: str, callback: Callable[[str], None] | None) -> None:
-    """Hand what would be on stderr to its callback, by lines."""
-    if callback is None:
-        return
-    for line in stderr.splitlines():
-        try:
-            callback(line)
-        except Exception:
-            logger.exception("the stderr callback raised")
+        if exit.stderr_tail:
+            said = ErrorOutput(self._setup.options.stderr, "embedded")
+            said.feed(exit.stderr_tail.encode())
+            said.close()

@@ -155,7 +155,7 @@ class Process:
         self._sink = sink
         self._terms = terms
         self._decoder = Reader(terms.max_message_bytes)
-        self._errors = ErrorOutput(command.stderr)
+        self._errors = ErrorOutput(command.stderr, command.argv[0])
         self._stdin = PipeWriter(terms.watcher, fds[0])
         self._stdout = PipeReader(terms.watcher, fds[1], self._take, self._take_rest)
         self._stderr = PipeReader(terms.watcher, fds[2], self._errors.feed, self._errors.close)

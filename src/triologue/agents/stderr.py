@@ -15,10 +15,17 @@ MAX_LINE = 64 * 1024
 
 @final
 class ErrorOutput:
-    """Takes chunks of stderr; a callback that raises loses its line and nothing else."""
+    """Takes chunks of stderr; a callback that raises loses its line and nothing else.
 
-    def __init__(self, on_line: Callable[[str], None] | None) -> None:
+    Args:
+        on_line: the callback, if there is one.
+        whose: the agent's program, for the log file.
+    """
+
+    def __init__(self, on_line: Callable[[str], None] | None, whose: str = "") -> None:
         self._on_line = on_line
+        self._whose = whose
+        self._failures = 0
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._line = ""
         self._tail = bytearray()
@@ -37,6 +44,8 @@ class ErrorOutput:
             if self._line:
                 self._call(self._line)
                 self._line = ""
+        if self._failures > 1:
+            logger.error("the stderr callback of %r raised %d times", self._whose, self._failures)
 
     def read_tail(self) -> str:
         """The end of all that was taken, at most `TAIL` bytes of it."""
@@ -57,4 +66,6 @@ class ErrorOutput:
         try:
             self._on_line(line)
         except Exception:
-            logger.exception("the stderr callback raised")
+            self._failures += 1
+            if self._failures == 1:  # an agent that writes a lot would fill the log with one bug
+                logger.exception("the stderr callback of %r raised; further lines are counted", self._whose)

@@ -47,15 +47,19 @@ def test_the_tail_is_cut_between_characters() -> None:
     assert output.read_tail() == "€" * ((TAIL - 3) // 3) + "end"
 
 
-def test_a_callback_that_raises_loses_its_line_only(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_callback_that_raises_loses_its_line_only_and_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     lines: list[str] = []
 
     def on_line(line: str) -> None:
         lines.append(line)
-        if line == "bad":
+        if line.startswith("bad"):
             raise ValueError(line)
 
-    output = ErrorOutput(on_line)
-    output.feed(b"good\nbad\ngood again\n")
-    assert lines == ["good", "bad", "good again"]
-    assert [record.message for record in caplog.records] == ["the stderr callback raised"]
+    output = ErrorOutput(on_line, "claude")
+    output.feed(b"good\n" + b"bad\n" * 3 + b"good again\nbad end")
+    output.close()
+    assert lines == ["good", "bad", "bad", "bad", "good again", "bad end"]
+    assert [(record.message, bool(record.exc_info)) for record in caplog.records] == [
+        ("the stderr callback of 'claude' raised; further lines are counted", True),
+        ("the stderr callback of 'claude' raised 4 times", False),
+    ]
