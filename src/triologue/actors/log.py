@@ -1,7 +1,7 @@
 """A session's log, and the cursors that read it: one writer, many readers, and none of them slows another."""
 
-from collections.abc import Sequence
-from typing import Protocol, final
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol, final
 
 import trio
 
@@ -144,16 +144,29 @@ class Cursor:
     it within a bound, as the lines they came in, and of the partials since the newest record only their sum.
     """
 
-    __slots__ = ("__weakref__", "_aside", "_came", "_is_finished", "_late", "_log", "_missed", "_news", "_turn_id")
+    __slots__ = (
+        "__weakref__",
+        "_aside",
+        "_came",
+        "_is_finished",
+        "_late",
+        "_log",
+        "_missed",
+        "_news",
+        "_reader",
+        "_turn_id",
+    )
 
     def __init__(self, log: Log, turn_id: str | None, missed: list[Batch]) -> None:
         self._log = log
         self._turn_id = turn_id
         self._missed = missed
         self._came: list[Batch] = []
-        # A memory channel or a parking lot costs twice as much, where all that came is taken at once.
+        # A memory channel or an event has a task found by way of objects that are in no cache, where many trickle.
+        self._reader: trio.lowlevel.Task | None = None
+        """Who waits for news."""
         self._news: trio.Event | None = None
-        """What readers wait for; None while nobody does."""
+        """What others wait for who read here at the same time; None while nobody does."""
         self._is_finished = False
         self._aside: Records | None = None
         """What came while `CURSOR_BATCHES` waited; None while fewer do."""
@@ -166,8 +179,7 @@ class Cursor:
         if self._aside is None:
             if len(self._came) < CURSOR_BATCHES:
                 self._came.append(batch)
-                if self._news is not None:
-                    self._tell()
+                self._tell()
                 return
             self._aside = self._log.new_records()
         for message in batch.messages:
@@ -183,14 +195,22 @@ class Cursor:
             self._tell()
 
     def _tell(self) -> None:
-        news, self._news = self._news, None
-        if news is not None:
-            news.set()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            trio.lowlevel.reschedule(reader)
+        if self._news is not None:
+            self._news.set()
+            self._news = None
 
     @property
     def is_drained(self) -> bool:
-        """Would `receive` have to wait?"""
+        """Is there nothing to take?"""
         return not self._missed and not self._came and self._aside is None
+
+    @property
+    def must_wait(self) -> bool:
+        """Would `receive` have to wait?"""
+        return not self._came and not self._missed and self._aside is None and not self._is_finished
 
     def finish(self) -> None:
         """Nothing follows."""
@@ -209,25 +229,41 @@ class Cursor:
         Raises:
             trio.EndOfChannel: nothing follows.
         """
-        must_wait = self.is_drained
+        had_to_wait = self.is_drained
         while self.is_drained:  # once more where another reader of it was quicker
             if self._is_finished:
                 await trio.lowlevel.checkpoint_if_cancelled()
                 raise trio.EndOfChannel
-            if self._news is None:
-                self._news = trio.Event()
-            await self._news.wait()
-        if must_wait:
-            return self._take_all()
+            await self.wait_news()
+        if had_to_wait:
+            return self.take_all()
         await trio.lowlevel.checkpoint_if_cancelled()
-        batches = self._take_all()
+        batches = self.take_all()
         # After the taking, so that what comes meanwhile does not find it full.
         await trio.lowlevel.cancel_shielded_checkpoint()
         return batches
 
-    def _take_all(self) -> list[Batch]:
+    def wait_news(self) -> Awaitable[Any]:
+        """Wait until something came, or nothing follows; another reader may have taken it. To be awaited at once.
+
+        No coroutine of its own: each that waits is one more object that is in no cache when it is woken.
+        """
+        if self._reader is None:
+            self._reader = trio.lowlevel.current_task()
+            return trio.lowlevel.wait_task_rescheduled(self._give_up)
+        if self._news is None:
+            self._news = trio.Event()
+        return self._news.wait()
+
+    def _give_up(self, _: object) -> trio.lowlevel.Abort:
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def take_all(self) -> list[Batch]:
         """What was missed before it was opened; what came since; what was put aside. In this order it was said."""
-        batches, self._missed, self._came = self._missed + self._came, [], []
+        batches, self._came = self._came, []
+        if self._missed:
+            batches, self._missed = self._missed + batches, []
         if self._aside is not None:
             batches += self._aside.take()
             self._aside = None

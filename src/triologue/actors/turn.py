@@ -10,7 +10,7 @@ import trio
 from triologue.actors.inside import Home, WaitFor, current_home, waiting_for
 from triologue.actors.log import Cursor, Log
 from triologue.actors.loops import refuse_elsewhere
-from triologue.actors.records import Records
+from triologue.actors.records import Batch, Records
 from triologue.messages import (
     CallbackFailed,
     Message,
@@ -228,31 +228,39 @@ class _TurnMessages:
         while True:
             for message in self._ready:  # goes on where it was
                 return message
-            if self._cursor is None:
+            cursor = self._cursor
+            if cursor is None:
                 raise StopAsyncIteration
-            await self._read(self._cursor)
+            if self._asker is None and cursor.must_wait and self._turn.outcome is None:  # as for every token
+                await cursor.wait_news()
+                self._take(cursor.take_all())
+            else:
+                await self._read(cursor)
 
     async def _read(self, cursor: Cursor) -> None:
         was_over = self._turn.outcome is not None
         if was_over and cursor.is_drained:  # its messages are not kept here any more
             self._close()
             return
-        ready: list[Message] = []
-        is_end = False
         if self._asker is None or not cursor.is_drained:
             batches = await cursor.receive()
         else:
             with waiting_for(self._turn.home, self._asker):
                 batches = await cursor.receive()
-        for batch in batches:
-            if _OURS.isdisjoint(map(type, batch.messages)):
-                ready += batch.messages
-            else:
-                ready += compress(batch.messages, map(not_, map(_OURS.__contains__, map(type, batch.messages))))
-                is_end = is_end or TurnEnded in map(type, batch.messages)
-        self._ready = iter(ready)
-        if is_end or (was_over and cursor.is_drained):  # or its end is older than what the log keeps
+        self._take(batches)
+        if was_over and cursor.is_drained:  # its end is older than what the log keeps
             self._close()
+
+    def _take(self, batches: list[Batch]) -> None:
+        if len(batches) == 1 and _OURS.isdisjoint(map(type, batches[0].messages)):
+            self._ready = iter(batches[0].messages)
+            return
+        ready: list[Message] = []
+        for batch in batches:
+            ready += compress(batch.messages, map(not_, map(_OURS.__contains__, map(type, batch.messages))))
+            if TurnEnded in map(type, batch.messages):
+                self._close()
+        self._ready = iter(ready)
 
     def _close(self) -> None:
         if self._cursor is not None:
