@@ -45,6 +45,8 @@ class PipeReader:
         on_end: called once, after the last chunk.
     """
 
+    __slots__ = ("_fd", "_on_chunk", "_on_end", "_watcher", "is_closed")
+
     def __init__(
         self, watcher: Watcher, fd: int, on_chunk: Callable[[bytes], None], on_end: Callable[[], None]
     ) -> None:
@@ -62,33 +64,27 @@ class PipeReader:
         Once the agent has exited, that is all it ever wrote; who else holds the other end open is not waited for.
         """
         taken = 0
-        while not self.is_closed and taken < MAX_PIPE and (size := self._read()):
+        while taken < MAX_PIPE and (size := self._read_round()):
             taken += size
         self._end()
 
     def _read_round(self) -> int:
         taken = 0
-        for _ in range(READS):
-            size = self._read()
-            taken += size
-            if size < CHUNK:  # a short read has emptied the pipe
+        while taken < READS * CHUNK and not self.is_closed:
+            try:
+                chunk = os.read(self._fd, CHUNK)
+            except BlockingIOError:
+                break
+            except OSError:
+                chunk = b""  # what cannot be read has no more to say
+            if not chunk:
+                self._end()
+                break
+            taken += len(chunk)
+            self._on_chunk(chunk)
+            if len(chunk) < CHUNK:  # a short read has emptied the pipe
                 break
         return taken
-
-    def _read(self) -> int:
-        if self.is_closed:
-            return 0
-        try:
-            chunk = os.read(self._fd, CHUNK)
-        except BlockingIOError:
-            return 0
-        except OSError:
-            chunk = b""  # what cannot be read has no more to say
-        if chunk:
-            self._on_chunk(chunk)
-        else:
-            self._end()
-        return len(chunk)
 
     def _end(self) -> None:
         if not self.is_closed:

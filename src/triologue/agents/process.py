@@ -150,6 +150,24 @@ class ProcessCarrier:
 class Process:
     """A connection to an agent that is a process; `ProcessCarrier.spawn` makes them."""
 
+    __slots__ = (
+        "_child",
+        "_closed",
+        "_command",
+        "_decoder",
+        "_eof_patience",
+        "_errors",
+        "_exit",
+        "_gone",
+        "_is_closing",
+        "_is_deaf",
+        "_sink",
+        "_stderr",
+        "_stdin",
+        "_stdout",
+        "_terms",
+    )
+
     def __init__(self, command: Command, sink: Sink, fds: tuple[int, int, int], terms: Terms) -> None:
         self._command = command
         self._sink = sink
@@ -157,7 +175,7 @@ class Process:
         self._decoder = Reader(terms.max_message_bytes)
         self._errors = ErrorOutput(command.stderr, command.argv[0])
         self._stdin = PipeWriter(terms.watcher, fds[0])
-        self._stdout = PipeReader(terms.watcher, fds[1], self._take, self._take_rest)
+        self._stdout = PipeReader(terms.watcher, fds[1], self._take, self._take)
         self._stderr = PipeReader(terms.watcher, fds[2], self._errors.feed, self._errors.close)
         self._child: Child | None = None
         self._is_deaf = False
@@ -263,19 +281,14 @@ class Process:
         # A process that hangs in the kernel is waited for no longer.
         self._on_exit(-signal.SIGKILL)
 
-    def _take(self, chunk: bytes) -> None:
-        if not self._is_deaf:
-            self._hand_on(self._decoder.feed(chunk))
-
-    def _take_rest(self) -> None:
-        if not self._is_deaf:
-            self._hand_on(self._decoder.close())
-
-    def _hand_on(self, batch: list[Message]) -> None:
-        if not batch:
+    def _take(self, chunk: bytes = b"") -> None:
+        """What was read; nothing: that was all."""
+        if self._is_deaf:
             return
+        batch = self._decoder.feed(chunk) if chunk else self._decoder.close()
         try:
-            self._sink(batch)
+            if batch:
+                self._sink(batch)
         except Exception:
             logger.exception("the sink of %r raised; the agent is stopped", self)
             self._is_deaf = True

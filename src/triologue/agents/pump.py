@@ -1,10 +1,11 @@
 """Who watches the pipes of all agents: the pump, one task for all of them; or, without an epoll, a task for each.
 
-A wake-up of a task costs more than decoding what it was woken for. So the pump watches the pipes by a selector of its
+A wake-up of a task costs more than decoding what it was woken for. So the pump watches the pipes by an epoll of its
 own, whose descriptor is all that trio waits for; one wake-up then serves every pipe that is ready.
 """
 
 import logging
+import select
 import selectors
 import sys
 from typing import final
@@ -47,27 +48,31 @@ class Pump:
     """Watches pipes by one task. `run` must be running."""
 
     def __init__(self) -> None:
-        self._selector = selectors.EpollSelector()
+        # A selector of the standard library makes three calls and a tuple for each that is ready.
+        self._epoll = select.epoll()
+        self._served: dict[int, OnReady] = {}
         self._crowd = Crowd()
 
     def watch(self, fd: int, event: int, on_ready: OnReady) -> None:
         """See `Watcher.watch`."""
-        self._selector.register(fd, event, on_ready)
+        self._epoll.register(fd, select.EPOLLIN if event == selectors.EVENT_READ else select.EPOLLOUT)
+        self._served[fd] = on_ready
 
     def forget(self, fd: int) -> None:
         """See `Watcher.forget`."""
-        self._selector.unregister(fd)
+        self._epoll.unregister(fd)
+        del self._served[fd]
 
     async def run(self) -> None:
         """Serve until cancelled; nothing can be watched afterwards."""
-        with self._selector as selector:
+        with self._epoll as epoll:
             while True:
                 # Ready or not, this gives the other tasks their turn: one checkpoint a round.
-                await trio.lowlevel.wait_readable(selector.fileno())
+                await trio.lowlevel.wait_readable(epoll.fileno())
                 began = trio.current_time()
-                ready = selector.select(0)
-                self._crowd.add(began, [key.fd for key, _ in ready])
-                await self._serve([key.data for key, _ in ready])
+                ready = [fd for fd, _ in epoll.poll(0)]
+                self._crowd.add(began, ready)
+                await self._serve([self._served[fd] for fd in ready])
                 if self._crowd.is_here:
                     await trio.sleep_until(began + PAUSE)
 

@@ -41,6 +41,8 @@ class Reader:
         max_message_bytes: a longer line becomes an `OversizeMessage`.
     """
 
+    __slots__ = ("_framer",)
+
     def __init__(self, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
         self._framer = Framer(max_message_bytes)
 

@@ -35,6 +35,8 @@ class Framer:
         max_line_bytes: longer lines are read to their end and dropped; a `LongLine` takes their place.
     """
 
+    __slots__ = ("_are_short", "_limit", "_pieces", "_size")
+
     def __init__(self, max_line_bytes: int) -> None:
         self._limit = max_line_bytes
         # The beginning of a line whose end is not here yet; only its head once it is too long. What is more than small
