@@ -16,6 +16,7 @@ from triologue.actors.holding import Holding
 from triologue.actors.inbox import Inbox, Letter
 from triologue.actors.log_extra import log_extra
 from triologue.actors.outbox import Outbox
+from triologue.actors.records import is_text
 from triologue.actors.replies import Reply
 from triologue.actors.world import World
 from triologue.errors import LimitError, SessionFailed, StoreError, TriologueError
@@ -41,6 +42,9 @@ class Actor:
         "_inbox",
         "_nursery",
         "_outbox",
+        "_owner",
+        "_pass_on",
+        "_passes",
         "_replies",
         "_restarts",
         "_rests",
@@ -83,6 +87,12 @@ class Actor:
         self._abort = event if event is not None and not event.is_set() else None
         self._inbox = Inbox()
         self._outbox = Outbox(conversation, self)
+        self._passes = 0
+        """The generation whose text in pieces passes by the machines, as the last input has left them; 0: that of none."""
+        self._owner: str | None = None
+        """The turn that this text belongs to."""
+        self._pass_on = conversation.log.pass_on if conversation.journal is None else self._outbox.publish
+        """Takes it."""
         self._replies: dict[int, Reply] = {}
         self._tickets = 0
         self.holding: Holding | None = None
@@ -179,6 +189,7 @@ class Actor:
     def apply(self, event: on.Input) -> None:
         """Give the session an input at once, and do what follows from it."""
         session, conversation = self.session, self.conversation
+        self._passes = 0
         for effect in session.receive(event):
             self._execute(effect)
         if session.is_accounting:
@@ -199,6 +210,7 @@ class Actor:
             conversation.failure = session.refuses
         self._outbox.note(session)
         self._report()
+        self._passes, self._owner = session.link.generation if session.passes_text else 0, session.owner
 
     def _refused(self) -> tuple[str, ...]:
         """The turns that wait, and that nobody may have run any more."""
@@ -306,9 +318,11 @@ class Actor:
         if not batch:
             return
         if type(batch[0]) is not KeepAlive:  # which says nothing of how the turn goes on
-            self.clock.heard_at = trio.current_time()
+            self.clock.heard_at = self._world.now()
         try:
-            if self.session.lets_pass(generation, batch):
+            if generation == self._passes and is_text(batch):
+                self._pass_on(self._owner, batch)
+            elif self.session.lets_pass(generation, batch):
                 self._outbox.publish(self.session.owner, batch)
             else:
                 self.apply(on.Heard(generation, batch))

@@ -1,6 +1,7 @@
 """The life of one connection, from its place in the line of starts to the last that was heard of it."""
 
 import random
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import final
 
@@ -44,11 +45,11 @@ class Holding:
     __slots__ = (
         "_conversation",
         "_desk",
+        "_generation",
         "_has_left",
-        "_journal",
-        "_options",
         "_owner",
         "_place",
+        "_reads",
         "_scope",
         "_servants",
         "_session",
@@ -75,6 +76,9 @@ class Holding:
         self._session = session
         self._desk = desk
         self._owner = owner
+        self._generation = start.generation
+        self._reads: Callable[[list[Message]], list[Message]] | None = None
+        """Looks through what the agent says, and gives what the session is to hear; None where nobody does."""
         # Made here, so that a stop finds it also before the task has made its first step.
         self._scope = trio.CancelScope()
         self._has_left = False
@@ -169,15 +173,14 @@ class Holding:
     async def _connect(self, options: Options) -> TriologueError | None:
         """Hold the connection; returns why it ended, so that no nursery makes a group of it."""
         agent, world, generation = self._conversation.agent, self._world, self._start.generation
-        self._options = options
-        self._journal = self._conversation.journal if isinstance(agent, MirrorsHistories) else None
         place = self._place = Place(world.carrier, world.starting, self._admitted)
+        self._reads = self._reading(options)
         try:
             self.waits_for = "log-in"
             await world.oversight.queue_to_start(self._conversation, generation, options)
             self.waits_for = None
             place.take_if_free()
-            opening = world.oversight.connect(self._conversation, generation, options, sink=self._hear, carrier=place)
+            opening = world.oversight.connect(self._conversation, generation, options, sink=self._take, carrier=place)
             async with opening as connection:
                 self.connection = connection
                 self._send_unsent()
@@ -199,14 +202,26 @@ class Holding:
         finally:
             place.leave()
 
-    def _hear(self, batch: list[Message]) -> None:
-        """The agent says this."""
-        if (notices := self._notices) is not None:
-            notices.look(batch)
-        if self._journal is not None:
-            batch = without_mirrors(batch, self._conversation.agent, self._options, self._journal)
-        self._owner.hear(self._start.generation, batch)
-        self._place.leave()  # it speaks, so it has started
+    def _reading(self, options: Options) -> Callable[[list[Message]], list[Message]] | None:
+        agent, notices = self._conversation.agent, self._notices
+        journal = self._conversation.journal if isinstance(agent, MirrorsHistories) else None
+        if journal is None and notices is None:
+            return None
+
+        def read(batch: list[Message]) -> list[Message]:
+            if notices is not None:
+                notices.look(batch)
+            return batch if journal is None else without_mirrors(batch, agent, options, journal)
+
+        return read
+
+    def _take(self, batch: list[Message]) -> None:
+        """The sink of the connection."""
+        if self._reads is not None:
+            batch = self._reads(batch)
+        self._owner.hear(self._generation, batch)
+        if self._place.is_taken:
+            self._place.leave()  # it speaks, so it has started
         if self._wants is not None and self._session.link.was_greeted:
             self._tell_start()
 

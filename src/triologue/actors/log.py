@@ -76,6 +76,13 @@ class Log:
             for listener in self._listeners:
                 listener.offer(batch)
 
+    def pass_on(self, turn_id: str | None, partials: Sequence[Message]) -> None:
+        """The same for what is not recorded."""
+        if self._listeners:
+            batch = Batch(turn_id, partials, self.last + 1, self.last)
+            for listener in self._listeners:
+                listener.offer(batch)
+
     def skip_to(self, seq: int) -> None:
         """Records up to this one were written elsewhere; they are not kept here."""
         if seq > self.last:
@@ -250,7 +257,7 @@ class Cursor:
         """
         if self._reader is None:
             self._reader = trio.lowlevel.current_task()
-            return trio.lowlevel.wait_task_rescheduled(self._give_up)
+            return trio.lowlevel.wait_task_rescheduled(self._give_up)  # noqa: ASYNC105 - our caller does it
         if self._news is None:
             self._news = trio.Event()
         return self._news.wait()

@@ -19,14 +19,16 @@ class Place:
         admitted: called when the start is under way.
     """
 
-    __slots__ = ("_admitted", "_carrier", "_has_process", "_is_taken", "_starting")
+    __slots__ = ("_admitted", "_carrier", "_has_process", "_starting", "is_taken")
 
     def __init__(self, carrier: Carrier, starting: trio.CapacityLimiter, admitted: Callable[[], None]) -> None:
         self._carrier = carrier
         self._starting = starting
         self._admitted: Callable[[], None] | None = admitted
         """None once it was called."""
-        self._is_taken = self._has_process = False
+        self._has_process = False
+        self.is_taken = False
+        """It is held now."""
 
     def take_if_free(self) -> None:
         """Where nobody is in line the start is under way; else it is when this comes to its place there.
@@ -37,15 +39,15 @@ class Place:
             self._starting.acquire_on_behalf_of_nowait(self)
         except trio.WouldBlock:
             return
-        self._is_taken = True
+        self.is_taken = True
         self.admit()
 
     @asynccontextmanager
     async def spawn(self, command: Command, *, sink: Sink) -> AsyncGenerator[Connection]:
         """Wait for a place, then start the program."""
-        if not self._is_taken:
+        if not self.is_taken:
             await self._starting.acquire_on_behalf_of(self)
-        self._is_taken = self._has_process = True
+        self.is_taken = self._has_process = True
         self.admit()
         async with self._carrier.spawn(command, sink=sink) as connection:
             yield connection
@@ -64,6 +66,6 @@ class Place:
 
     def leave(self) -> None:
         """The start is over."""
-        if self._is_taken:
-            self._is_taken = False
+        if self.is_taken:
+            self.is_taken = False
             self._starting.release_on_behalf_of(self)

@@ -51,9 +51,7 @@ class Hearing:
     def is_plain(self, batch: list[Message]) -> bool:
         """Does nothing in this batch need a decision? Then it is published as it came, and not given to `take_in`."""
         session, watch = self._session, self._session.watch
-        run = session.run
-        is_unsure = run is not None and run.phase is Phase.SENT and not session.link.tells_lifecycle
-        if watch.waits_for_output or is_unsure:
+        if not self.is_settled:
             return False
         types = set(map(type, batch))
         if not self._NOTABLE.keys().isdisjoint(types):
@@ -67,6 +65,11 @@ class Hearing:
             for message in said:
                 watch.note_tools(message)
         return True
+
+    @property
+    def is_settled(self) -> bool:
+        """Is it known whose the text is that comes, and was its first not waited for?"""
+        return not (self._session.watch.waits_for_output or self._is_unsure())
 
     def take_in(self, batch: list[Message]) -> None:
         """Go through what one read gave. Most messages need no decision: they are published as they came."""

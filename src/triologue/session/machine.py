@@ -137,6 +137,11 @@ class Session(Ground):
         link = self.link  # not by way of `is_current`: this is asked for every read
         return generation == link.generation and link.state is not LinkState.ABSENT and self._hearing.is_plain(batch)
 
+    @property
+    def passes_text(self) -> bool:
+        """May all text in pieces be published as it comes, under `owner`, until the next input?"""
+        return self.link.state is not LinkState.ABSENT and self._hearing.is_settled
+
     def receive(self, event: on.Input) -> list[do.Effect]:
         """Take in one input; return what is to be done, in order.
 
