@@ -96,7 +96,8 @@ class Requests:
     async def _command(self, request: asked.Command) -> Reply:
         self._rights.spend_prompt(self._grant)
         result = await self._session(request).command(request.command, meta=self._rights.meta(self._grant))
-        return told.CommandEnded(re=request.id, result=Raw(as_json(encode_record(result))))
+        line = Raw(as_json(encode_record(result)))
+        return told.CommandEnded(re=request.id, result=line, cost_usd=result.cost_usd)
 
     async def _turn(self, request: asked.TurnOf) -> Reply:
         return self._told_turn(request, await self._find(request))

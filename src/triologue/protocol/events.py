@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import Raw
 
-from triologue.messages import Event, Gap, Message, UnknownMessage
+from triologue.messages import Event, Gap, Message, ResultMessage, UnknownMessage
 from triologue.ports import Record
 from triologue.protocol.told import EventTold
 from triologue.wire import decode_record, encode_record, kind_of
@@ -14,6 +14,7 @@ _check = msgspec.json.Decoder(Raw).decode
 HEAD, TAIL = b'{"type":"events","events":[', b"]}"
 """Of a frame; between them stand events, with commas."""
 
+_MESSAGE = b'"message":'
 _GAP = str(Gap.__struct_config__.tag)
 
 
@@ -43,7 +44,10 @@ class Labels:
         if line and kind is self._kind and turn_id == self._turn_id:
             return self._joined(seq, line)
         self._label(turn_id, _GAP if kind is Gap else _not_ours(kind_of(message)))
-        if line and kind is not UnknownMessage:
+        if isinstance(message, ResultMessage):  # each has its own cost
+            cost = b'"cost_usd":%b,' % _encode(message.cost_usd) if message.cost_usd is not None else b""
+            self._about = self._about.removesuffix(_MESSAGE) + cost + _MESSAGE
+        elif line and kind is not UnknownMessage:
             self._kind = kind
         return self._joined(seq, line or encode_record(message))
 
@@ -54,7 +58,7 @@ class Labels:
 
     def _label(self, turn_id: str | None, kind: str) -> None:
         self._turn_id, self._kind = turn_id, kind
-        self._about = b',"turn":%b,"kind":%b,"message":' % (_encode(turn_id), _encode(kind))
+        self._about = b',"turn":%b,"kind":%b,%b' % (_encode(turn_id), _encode(kind), _MESSAGE)
 
     def _joined(self, seq: int | None, line: bytes) -> bytes:
         return b"%b%b%b%b}" % (self._head, b"null" if seq is None else b"%d" % seq, self._about, as_json(line))
@@ -86,7 +90,10 @@ def event_of(told: EventTold) -> Event:
     line = bytes(told.message)
     if line.startswith(b'"'):
         line = msgspec.json.decode(line, type=str).encode()
-    return Event(told.seq, told.turn, _message(told.kind, line))
+    message = _message(told.kind, line)
+    if isinstance(message, ResultMessage):
+        message.cost_usd = told.cost_usd
+    return Event(told.seq, told.turn, message)
 
 
 def _message(kind: str, line: bytes) -> Message:

@@ -98,6 +98,8 @@ class CommandEnded(Reply, frozen=True, kw_only=True, tag="ended"):
     """The command was run; this is the agent's result."""
 
     result: Raw
+    cost_usd: float | None = None
+    """US dollars for this turn alone, where the agent tells."""
 
 
 class Interrupted(Reply, frozen=True, kw_only=True, tag="interrupted"):
@@ -184,6 +186,9 @@ class EventTold(Struct, frozen=True, kw_only=True):
     pretend to be one of those: it is `unknown` then."""
     message: Raw
     """As the agent said it, byte for byte. Where that is no JSON, a string that holds it."""
+    cost_usd: float | None = None
+    """Of a `result`: US dollars for this turn alone, which the agent does not tell. What is read from a store has it at the
+    turn's end only (`#turn_ended`)."""
 
 
 class Events(Struct, frozen=True, kw_only=True, tag_field="type", tag="events"):

@@ -182,6 +182,7 @@ class RemoteSession:
         result = decode_line(bytes(said.result))
         if not isinstance(result, ResultMessage):
             raise GatewayError(f"the gateway gave {brief(result)} for the result of a command")
+        result.cost_usd = said.cost_usd
         return result
 
     async def interrupt(self) -> str:

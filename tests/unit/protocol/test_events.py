@@ -12,6 +12,7 @@ from triologue.messages import (
     MalformedMessage,
     Outcome,
     OversizeMessage,
+    ResultMessage,
     StateChanged,
     StrayText,
     TurnAccepted,
@@ -73,6 +74,17 @@ def test_what_an_agent_said_comes_out_as_it_went_in(line: bytes) -> None:
 )
 def test_what_triologue_says_comes_out_as_it_went_in(message: Gap) -> None:
     assert over_the_wire(Event(4, None, message)) == [Event(4, None, message)]
+
+
+def test_what_a_turn_has_cost_goes_with_its_result() -> None:
+    events = [Event(seq, "t", decode_line(LINES[2]) or StrayText(text="")) for seq in (1, 2, 3)]
+    costs = [0.5, None, 0.25]
+    for event, cost in zip(events, costs, strict=True):
+        assert isinstance(event.message, ResultMessage)
+        event.message.cost_usd = cost
+    out = over_the_wire(*events)
+    assert out == events
+    assert [event.message.cost_usd for event in out if isinstance(event.message, ResultMessage)] == costs
 
 
 def test_an_agent_cannot_pretend_to_be_triologue() -> None:

@@ -265,6 +265,17 @@ async def test_a_turn_of_which_nothing_was_told_is_asked_for_in_another_log(auto
             assert (await anext(events)).seq == 1
 
 
+async def test_a_result_tells_what_its_turn_has_cost(autojump_clock: MockClock) -> None:
+    agent = ScriptedAgent(cost_usd=0.25)
+    async with tri.open_manager(agent) as manager, house(manager) as gateway, remote(Line(gateway).connect) as far:
+        session = far.session("k")
+        assert (await session.ask("hello")).cost_usd == 0.25
+        async with session.turn("hello") as turn:
+            assert [each.cost_usd async for each in turn if isinstance(each, tri.ResultMessage)] == [0.25]
+        result = await session.command("/cost")
+        assert (result.cost_usd, result.total_cost_usd) == (0.25, 0.75)
+
+
 async def test_a_session_that_is_deleted(autojump_clock: MockClock) -> None:
     async with (
         tri.open_manager(new_agent()) as manager,
