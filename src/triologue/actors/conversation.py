@@ -182,10 +182,11 @@ class Conversation:
         *,
         withdraw: Callable[[str], None],
         position: Callable[[str], int | None],
+        begin: int | None = None,
     ) -> Turn:
-        """A turn that is about to be submitted."""
+        """A turn that is about to be submitted; or one whose records come after `begin`, in a store."""
         held = self.log.new_records()
-        turn = Turn(turn_id, meta, self.log, held, home=self.home, withdraw=withdraw, position=position)
+        turn = Turn(turn_id, meta, self.log, held, home=self.home, withdraw=withdraw, position=position, begin=begin)
         if not self.turns:
             self.turns = {}
         self.turns[turn_id] = turn

@@ -41,6 +41,7 @@ class Turn:
         "_home",
         "_id",
         "_into",
+        "_known_from",
         "_log",
         "_meta",
         "_outcome",
@@ -61,12 +62,15 @@ class Turn:
         home: Home,
         withdraw: Callable[[str], None],
         position: Callable[[str], int | None],
+        begin: int | None = None,
     ) -> None:
         self._id = turn_id
         self._meta = meta
         self._log = log
         self._home = home
-        self._begin = log.last
+        self._known_from = log.last
+        """The `seq` after which its records come that the log here may have."""
+        self._begin = self._known_from if begin is None else begin
         self._accepted_at = trio.current_time()
         self._withdraw = withdraw
         self._position = position
@@ -184,7 +188,8 @@ class Turn:
         twin = Turn(
             self._id, self._meta, self._log, None, home=self._home, withdraw=self._withdraw, position=self._position
         )
-        twin._begin, twin._into, twin._accepted_at = self._begin, self._into, self._accepted_at
+        twin._begin, twin._known_from = self._begin, self._known_from
+        twin._into, twin._accepted_at = self._into, self._accepted_at
         if self._outcome is not None:
             twin.settle(self._outcome)
         return twin
@@ -205,7 +210,7 @@ class Turn:
             self._reserved = None
 
     def _open(self) -> Cursor:
-        return self._log.open(self._begin, turn_id=self._id, held=self.held)
+        return self._log.open(self._known_from, turn_id=self._id, held=self.held)
 
 
 @final

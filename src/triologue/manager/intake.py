@@ -105,12 +105,18 @@ class Intake:
         return turn
 
     def new_turn(
-        self, conversation: Conversation, turn_id: str, meta: dict[str, str], *, is_command: bool = False
+        self,
+        conversation: Conversation,
+        turn_id: str,
+        meta: dict[str, str],
+        *,
+        is_command: bool = False,
+        begin: int | None = None,
     ) -> Turn:
-        """A turn of this session that is about to be submitted."""
+        """A turn of this session: see `Conversation.new_turn`."""
         if is_command:
             conversation.commands += (turn_id,)
-        return conversation.new_turn(turn_id, meta, withdraw=self._withdraw, position=self._position)
+        return conversation.new_turn(turn_id, meta, withdraw=self._withdraw, position=self._position, begin=begin)
 
     async def ask(self, prompt: UserMessage, **more: Any) -> ResultMessage:
         """Send a prompt and wait for the result that answers it."""

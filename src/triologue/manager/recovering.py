@@ -144,7 +144,9 @@ class Recovery:
         key = conversation.key
         for unfinished, accepted in left:
             intake = Intake(self._directory, key, lambda: conversation, None)
-            turn = intake.new_turn(conversation, unfinished.id, accepted.meta if accepted is not None else {})
+            meta = accepted.meta if accepted is not None else {}
+            begin = unfinished.seq - 1 if unfinished.is_started else None  # else nothing of it is there
+            turn = intake.new_turn(conversation, unfinished.id, meta, begin=begin)
             reply = Reply()
             if accepted is None or (unfinished.is_started and not self._may_run_again(unfinished)):
                 why = "the host died" if accepted is not None else "its prompt cannot be read"
@@ -207,8 +209,8 @@ class Recovery:
             await self.recall(conversation, into)
         if conversation.remembers(turn_id):
             return
-        intake = Intake(self._directory, conversation.key, lambda: conversation, None)
-        turn, reply = intake.new_turn(conversation, turn_id, accepted.meta), Reply()
+        intake = Intake(self._directory, key, lambda: conversation, None)
+        turn, reply = intake.new_turn(conversation, turn_id, accepted.meta, begin=records[0].seq - 1), Reply()
         reply.settle()
         conversation.remember(accepted.prompt, turn, reply)
         conversation.settle_turn(turn_id, ended.outcome)

@@ -12,6 +12,7 @@ from tests.support.remote import Line, remote
 from tests.unit.remote.model_gateway import ModelGateway, open_model
 from triologue.gateway.tokens import MemoryTokens
 from triologue.protocol.codes import CLOSE_UNAUTHORIZED
+from triologue.stores import MemoryStore
 from triologue.testing import Say, ScriptedAgent, UseTool, Wait
 from triologue.wire import encode_record
 
@@ -265,6 +266,26 @@ async def test_a_turn_of_which_nothing_was_told_is_asked_for_in_another_log(auto
             assert (await anext(events)).seq == 1
 
 
+async def test_a_turn_from_before_a_restart_is_told_with_its_messages(autojump_clock: MockClock) -> None:
+    agent, store = new_agent(), MemoryStore()
+    async with tri.open_manager(agent, store=store, deadlines=tri.Deadlines(drain=0)) as manager:
+        for number in range(3):
+            await manager.session("k").ask("hello", id=f"t{number}")
+    async with (
+        tri.open_manager(agent, store=store) as manager,
+        house(manager) as gateway,
+        remote(Line(gateway).connect) as far,
+    ):
+        log = await manager.session("k").read()
+        shown = [event.message for event in log if event.turn_id == "t1" and is_shown(event.message)]
+        turn = await far.session("k").find("t1")
+        assert turn is not None
+        assert list(map(encode_record, [message async for message in turn])) == list(map(encode_record, shown))
+        again = await far.session("k").send("hello", id="t1")
+        assert list(map(encode_record, [message async for message in again])) == list(map(encode_record, shown))
+        assert (await again.wait()).kind == "answered"
+
+
 async def test_a_result_tells_what_its_turn_has_cost(autojump_clock: MockClock) -> None:
     agent = ScriptedAgent(cost_usd=0.25)
     async with tri.open_manager(agent) as manager, house(manager) as gateway, remote(Line(gateway).connect) as far:
@@ -306,6 +327,7 @@ async def test_a_token_that_is_not_accepted_is_not_tried_again(autojump_clock: M
             session = far.session("k")
             turn = await session.send("long")
             async with session.subscribe() as events:
+                await trio.sleep(1)  # it runs, or it would be withdrawn
                 tokens.revoke(token.split("_")[1])
                 with pytest.raises(tri.GatewayRefused):
                     async for _ in events:
