@@ -13,7 +13,8 @@ from triologue.gateway.connection import Connection
 from triologue.gateway.hall import Hall
 from triologue.gateway.http import Head, Response
 from triologue.gateway.names import Names
-from triologue.protocol.carrier import PATH, SUBPROTOCOL, Closed, accept
+from triologue.protocol.carrier import LINGER_SECONDS, PATH, SUBPROTOCOL, Closed, accept
+from triologue.protocol.peeked import finish
 
 logger = logging.getLogger("triologue.gateway")
 
@@ -158,6 +159,8 @@ async def _send(stream: trio.abc.Stream, http: h11.Connection, response: Respons
     if response.body:
         said += http.send(h11.Data(data=response.body)) or b""
     await stream.send_all(said + (http.send(h11.EndOfMessage()) or b""))
+    with trio.move_on_after(LINGER_SECONDS):
+        await finish(stream)
     await stream.aclose()
 
 

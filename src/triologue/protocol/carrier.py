@@ -26,7 +26,8 @@ PATH: Final = "/v1"
 CLOSE_SECONDS: Final = 5.0
 """For the other side to answer a close, and to take what was sent before it."""
 
-_LINGER_SECONDS: Final = 1.0
+LINGER_SECONDS: Final = 1.0
+"""For who still sends to read the last word."""
 _READ_BYTES: Final = 64 * 1024
 _SERVER_READ_BYTES: Final = 4 * 1024
 """The library goes through all frames of a read without a pause, and the shortest have six bytes."""
@@ -193,7 +194,7 @@ class ServerCarrier(Carrier):
 
     async def _end(self, *, is_stuck: bool) -> None:
         if not is_stuck:
-            with trio.move_on_after(_LINGER_SECONDS):
+            with trio.move_on_after(LINGER_SECONDS):
                 await self._stream.finish(self._last_word())
         await self._stream.close_below()
 

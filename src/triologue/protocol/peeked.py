@@ -91,18 +91,14 @@ class Peeked(trio.abc.Stream):
         self._is_left = True
 
     async def finish(self, last: bytes) -> None:
-        """Say this at last, and let who still sends read it: a socket that is closed unread takes back what it has sent."""
+        """Say this at last; see `finish`."""
         self._is_left = True
         try:
             async with self._lock:
                 rest, self._rest = self._rest, b""
                 if rest or last:
                     await self._stream.send_all(rest + last)
-                if not isinstance(self._stream, trio.abc.HalfCloseableStream):
-                    return
-                await self._stream.send_eof()
-            while await self._stream.receive_some(_READ_BYTES):
-                pass
+                await finish(self._stream)
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
             pass
 
@@ -110,3 +106,15 @@ class Peeked(trio.abc.Stream):
         """Close it now."""
         self._is_left = True
         await trio.aclose_forcefully(self._stream)
+
+
+async def finish(stream: trio.abc.Stream) -> None:
+    """Send nothing more, and let who still sends read what was: a socket that is closed unread takes back what it has sent.
+
+    It may be for ever. Under TLS nothing can be done.
+    """
+    if not isinstance(stream, trio.abc.HalfCloseableStream):
+        return
+    await stream.send_eof()
+    while await stream.receive_some(_READ_BYTES):
+        pass

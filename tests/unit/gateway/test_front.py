@@ -87,6 +87,19 @@ async def test_an_answer_is_whole_and_ends_the_connection(autojump_clock: MockCl
         assert answer == (b"HTTP/1.1 200 OK\r\ncontent-length: 23\r\nconnection: close\r\n\r\nyou asked for /page?a=b")
 
 
+async def test_who_sends_what_nobody_reads_gets_its_answer(autojump_clock: MockClock) -> None:
+    """A socket that is closed with something unread takes back what it has sent."""
+    async with tri.open_manager(ScriptedAgent()) as manager, house(manager) as gateway:
+        stream = gateway.connect()
+        await stream.send_all(head("/page", method="POST", Upgrade=None, Content_Length="100000") + b"x" * 100_000)
+        await wait_all_tasks_blocked()
+        answer = b"".join([bytes(data) async for data in stream])
+        assert status(answer) == 200
+        assert gateway.hall.statistics().handshakes == 1
+        await trio.sleep(2)  # and it is not waited for longer than that
+        assert gateway.hall.statistics().handshakes == 0
+
+
 async def test_a_head_may_come_in_pieces(autojump_clock: MockClock) -> None:
     async with tri.open_manager(ScriptedAgent()) as manager, house(manager) as gateway:
         stream = gateway.connect()
