@@ -32,7 +32,7 @@ class GatewayLimits(Struct, frozen=True, kw_only=True):
     their own."""
     prompts_per_second: float = 50.0
     """Of one token, and as many at once; one more is refused as `too_many`. What may begin a session is counted as a
-    prompt: `command`, `change`, `fork` and `reset`."""
+    prompt: `command`, `change`, `fork` and `reset`. One that was accepted may be said again at any time, under its id."""
     viewer_bytes: int = 4 * 1024 * 1024
     """Events that wait for one connection. Beyond that, partial text is joined; then what waits of a session is dropped, and
     is read from its log again once there is room, with a `#gap` for what is not kept."""

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 from triologue.actors import Turn
 from triologue.errors import InvalidOption
 from triologue.gateway.attachments import Attachments
-from triologue.gateway.refusing import no_permission, no_session, no_turn
+from triologue.gateway.refusing import Refusal, no_permission, no_session, no_turn
 from triologue.gateway.rights import Rights, check_right
 from triologue.gateway.tokens import Grant
 from triologue.manager import PermissionRequest, Session, SessionManager
@@ -77,7 +77,7 @@ class Requests:
         return told.Done(re=request.id)
 
     async def _prompt(self, request: asked.Prompt) -> Reply:
-        self._rights.spend_prompt(self._grant)
+        await self._spend(request)
         turn = await self._session(request).send(
             _prompt_of(request),
             overlap=request.overlap,
@@ -92,6 +92,14 @@ class Requests:
             position=turn.position,
             seq=turn.begin,
         )
+
+    async def _spend(self, request: asked.Prompt) -> None:
+        """Count a prompt. Who comes back may say many again at once, and is to hear what became of each."""
+        try:
+            self._rights.spend_prompt(self._grant)
+        except Refusal:
+            if request.turn is None or await self._session(request).find(request.turn) is None:
+                raise
 
     async def _command(self, request: asked.Command) -> Reply:
         self._rights.spend_prompt(self._grant)

@@ -227,6 +227,18 @@ async def test_what_begins_nothing_is_not_kept(autojump_clock: MockClock) -> Non
         assert manager.sessions() == []
 
 
+async def test_what_was_accepted_may_be_said_again_as_often_as_it_is_lost(autojump_clock: MockClock) -> None:
+    limits = GatewayLimits(prompts_per_second=2)
+    async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
+        client = await gateway.client()
+        for _ in range(5):
+            for turn in ("a", "b"):
+                said = await client.ask(asked.Prompt, key="k", prompt="hello", turn=turn)
+                assert isinstance(said, told.Accepted)
+        assert await client.fails(asked.Prompt, key="k", prompt="hello", turn="c") == "too_many"
+        assert [await manager.session("k").find(id) is not None for id in "abc"] == [True, True, False]
+
+
 async def test_what_may_begin_a_session_counts_as_a_prompt(autojump_clock: MockClock) -> None:
     limits = GatewayLimits(prompts_per_second=1)
     async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
