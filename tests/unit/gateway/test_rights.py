@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
-from tests.support.gateway import House, house
+from tests.support.gateway import Client, House, house
 from tests.support.slow_store import SlowStore
 from triologue.gateway.rights import TOKEN_META
 from triologue.gateway.tokens import RIGHTS, MemoryTokens
@@ -154,6 +154,93 @@ async def test_a_permission_is_answered_once_and_by_those_who_may(autojump_clock
         late = await ann.ask(asked.Answer, permission=shown.id, allow=True)
         assert isinstance(late, told.Failed)
         assert (late.code, late.data) == ("already_answered", {"by": "ann", "answer": "deny"})
+
+
+@pytest.mark.parametrize("is_first_here", [False, True], ids=["a client's is first", "the program's is first"])
+async def test_of_two_who_answer_at_the_same_moment_one_is_told_what_the_other_said(
+    is_first_here: bool, autojump_clock: MockClock
+) -> None:
+    async with stage() as (gateway, manager, tokens):
+        await manager.session("k").send("tool")
+        await wait_all_tasks_blocked()
+        (request,) = manager.permissions()
+        clients = [await gateway.client(tokens.add(name)) for name in ("ann", "bob")]
+        said: list[tuple[str | None, str] | None] = []
+
+        async def here() -> None:
+            try:
+                await request.deny("no", by="here")
+            except tri.AlreadyAnswered as error:
+                said.append((error.by, error.answer))
+            else:
+                said.append(None)
+
+        async def there(client: Client) -> None:
+            reply = await client.ask(asked.Answer, permission=request.id, allow=True)
+            if isinstance(reply, told.Failed):
+                assert reply.code == "already_answered"
+                said.append((reply.data["by"], reply.data["answer"]))
+            else:
+                said.append(None)
+
+        async with trio.open_nursery() as nursery:
+            if is_first_here:
+                nursery.start_soon(here)
+            for client in clients:
+                nursery.start_soon(there, client)
+            if not is_first_here:
+                nursery.start_soon(here)
+        answer = await request.wait()
+        assert sorted(map(str, said)) == sorted(map(str, [None, *[(answer.by, answer.answer)] * 2]))
+        log = await manager.session("k").read(limit=1_000)
+        assert [each.message for each in log if isinstance(each.message, tri.PermissionAnswered)] == [answer]
+
+
+async def test_who_only_watches_sees_a_permission_request_and_cannot_answer_it(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager, tokens):
+        client = await gateway.client(tokens.add("eve", rights=["watch"]))
+        await client.ask(asked.Attach, key="k", after=0)
+        await manager.session("k").send("tool")
+        await wait_all_tasks_blocked()
+        (request,) = manager.permissions()
+        shown = [each.message for each in client.events["k"] if isinstance(each.message, tri.PermissionAsked)]
+        assert [each.id for each in shown] == [request.id]
+        listed = await client.ask(asked.Permissions)
+        assert isinstance(listed, told.OpenPermissions)
+        assert [each.id for each in listed.permissions] == [request.id]
+        for id in (request.id, "none"):
+            assert await client.fails(asked.Answer, permission=id, allow=True) == "forbidden"
+        assert request.answered is None
+
+
+@pytest.mark.parametrize("key", ["ann/there", "ann/none"])
+async def test_what_is_outside_the_prefix_is_told_by_nothing(key: str, autojump_clock: MockClock) -> None:
+    """Every answer is the same whether there is such a session or not, but for what was asked."""
+    async with stage(MemoryStore()) as (gateway, manager, tokens):
+        await manager.session("ann/there").ask("hello", id="t")
+        await manager.session("bob/x").ask("hello")
+        (id,) = [each.session_id for each in manager.sessions() if each.key == "ann/there"]
+        client = await gateway.client(tokens.add("bob", prefix="bob/"))
+        refused = ("not_found", "there is no such session, or not for this token", {"key": key})
+        for kind in (asked.Attach, asked.Prompt, asked.Explain, asked.TurnOf, asked.Fork, asked.Delete):
+            fields = {
+                asked.Prompt: {"prompt": "hi", "turn": "t"},
+                asked.TurnOf: {"turn": "t"},
+                asked.Fork: {"to": "bob/y"},
+            }
+            reply = await client.ask(kind, key=key, **fields.get(kind, {}))
+            assert isinstance(reply, told.Failed)
+            assert (reply.code, reply.message, reply.data) == refused
+        reply = await client.ask(asked.Fork, key="bob/x", to=key)
+        assert isinstance(reply, told.Failed)
+        assert (reply.code, reply.message, reply.data) == refused
+        for prefix in ("", key, "ann/"):
+            listed = await client.ask(asked.ListSessions, prefix=prefix)
+            assert isinstance(listed, told.Sessions)
+            assert [each.key for each in listed.sessions] == (["bob/x"] if not prefix else [])
+        attached = await client.ask(asked.Attach, key=f"bob/{id}", after=0)  # nor by its other name
+        assert isinstance(attached, told.Attached)
+        assert (attached.state, attached.last) == ("new", 0)
 
 
 async def test_a_reply_that_cannot_be_written_down_is_a_bug_that_is_told(
