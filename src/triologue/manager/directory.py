@@ -114,7 +114,7 @@ class Directory:
         conversation = self.registry.get(key)
         if conversation is None:
             self.refuse_if_closed()
-            who, how = agent or self.agent, self.merged(key, options)
+            who, how = agent if agent is not None else self.agent, self.merged(key, options)
             self.check(who, how)
             limits = self.world.limits
             conversation = Conversation(key, who, how, limits=limits, group=group_of(limits, key))

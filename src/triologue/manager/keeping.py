@@ -27,7 +27,7 @@ def check_store(store: object) -> None:
     Raises:
         InvalidOption: it is no path, no `SessionStore`, and not None.
     """
-    if store is None or isinstance(store, str | Path):
+    if store is None or (isinstance(store, str | Path) and store != ""):
         return
     missing = [name for name in _METHODS if not hasattr(store, name)]
     if isinstance(store, type) or len(missing) == len(_METHODS):

@@ -92,11 +92,11 @@ async def open_manager(
         RuntimeError: this is not called inside `trio.run`.
     """
     terms = Terms(
-        agent=agent or default_agent(),
+        agent=agent if agent is not None else default_agent(),
         options=options,
-        limits=limits or Limits(),
-        deadlines=deadlines or Deadlines(),
-        restart=restart or RestartPolicy(),
+        limits=limits if limits is not None else Limits(),
+        deadlines=deadlines if deadlines is not None else Deadlines(),
+        restart=restart if restart is not None else RestartPolicy(),
         overlap=overlap,
         prewarm=prewarm,
         on_permission=on_permission,

@@ -87,8 +87,9 @@ def check_limits(limits: Limits, deadlines: Deadlines) -> None:
         InvalidOption: a limit that is no whole number of 1 or more (of money: no amount above 0), groups without a
             function for them, or a deadline that is no number of seconds.
     """
-    if not isinstance(limits, Limits) or not isinstance(deadlines, Deadlines):
-        raise InvalidOption(f"limits are Limits(...) and deadlines Deadlines(...), not {brief((limits, deadlines))}")
+    for given, kind in ((limits, Limits), (deadlines, Deadlines)):
+        if not isinstance(given, kind):
+            raise InvalidOption(f"{kind.__name__.lower()} are {kind.__name__}(...), not {brief(given)}")
     for name in limits.__struct_fields__:
         _check_limit(name, getattr(limits, name))
     if limits.max_live_per_group is not None and limits.group is None:

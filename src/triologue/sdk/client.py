@@ -48,8 +48,8 @@ class Client(Controls):
         agent: Agent | None = None,
         store: SessionStore | str | Path | None = None,
     ) -> None:
-        self._options = options or Options()
-        self._agent = agent or default_agent()
+        self._options = options if options is not None else Options()
+        self._agent = agent if agent is not None else default_agent()
         self._store = store
         self._root: Root | None = None
         self._hold: Hold | None = None

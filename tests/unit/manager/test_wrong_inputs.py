@@ -29,6 +29,11 @@ def agent() -> tri.Embedded:
         {"options": tri.Options(max_turns="3")},  # type: ignore[arg-type]
         {"options": tri.Options(abort_event=threading.Event())},  # type: ignore[arg-type]
         {"limits": {"mailbox": 1}},
+        {"agent": ""},
+        {"limits": {}},
+        {"deadlines": {}},
+        {"restart": {}},
+        {"store": ""},
         {"limits": tri.Limits(max_starting=1.5)},  # type: ignore[arg-type]
         {"deadlines": tri.Deadlines(interrupt=None)},  # type: ignore[arg-type]
     ],
