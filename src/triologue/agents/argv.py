@@ -116,8 +116,10 @@ def _check_user(user: str | int | None) -> None:
 
 def refuse_nul(words: list[str]) -> list[str]:
     """The words, where none of them has a NUL."""
-    if any("\0" in word for word in words):
-        raise InvalidOption("an option has a NUL in it, which no command line can carry")
+    for before, word in zip(["", *words], words, strict=False):
+        if "\0" in word:
+            flag = word.partition("=")[0] if word.startswith("--") else before
+            raise InvalidOption(f"{flag} has a NUL in it, which no command line can carry")
     return words
 
 

@@ -117,7 +117,9 @@ class SessionManager:
         if conversation is not None:
             self._directory.amend(conversation, agent, options)
         elif options is not None or agent is not None:
-            self._directory.check(agent if agent is not None else self._directory.agent, self._directory.merged(key, options))
+            self._directory.check(
+                agent if agent is not None else self._directory.agent, self._directory.merged(key, options)
+            )
         wanted = options.copy() if options is not None else None
         session = Session(self._directory, key, agent, wanted, conversation, overlap=overlap, on_missing=on_missing)
         if conversation is not None and on_missing is not None:

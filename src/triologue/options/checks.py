@@ -28,6 +28,8 @@ def check_options(options: Options) -> None:
 
 
 def _check_identity(options: Options) -> None:
+    if options.resume == "":
+        raise InvalidOption("resume='' is no text; leave it out to begin a conversation")
     if options.resume and options.continue_conversation:
         raise InvalidOption(
             f"resume={brief(options.resume)} and continue_conversation=True name two conversations; give one of them"
@@ -59,6 +61,9 @@ def check_kinds(options: Options) -> None:
         if not (callable(value) if name in _FUNCTIONS else isinstance(value, kinds)):
             shown = f"={brief(value)}" if name not in MAY_HOLD_SECRETS else ""
             raise InvalidOption(f"{name}{shown} is no {what}")
+    for folder in options.add_dirs:
+        if not isinstance(folder, str | os.PathLike):
+            raise InvalidOption(f"add_dirs: {brief(folder)} is no path")
 
 
 def _shown(value: object) -> str:
@@ -101,6 +106,7 @@ _DICTS = (
     "security_scan",
     "memory",
     "evolution",
+    "output_format",
 )
 _FUNCTIONS = (
     "can_use_tool",

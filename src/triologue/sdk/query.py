@@ -45,7 +45,12 @@ def query(
     """
     if options is not None:
         check_kinds(options)
-    return Query(prompt, options.copy() if options is not None else Options(), agent if agent is not None else default_agent(), store)
+    return Query(
+        prompt,
+        options.copy() if options is not None else Options(),
+        agent if agent is not None else default_agent(),
+        store,
+    )
 
 
 @final

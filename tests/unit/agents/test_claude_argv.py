@@ -187,7 +187,7 @@ def test_the_command_line(options: Options, words: list[str]) -> None:
         (Options(setting_sources=["users"]), "setting_sources: 'users' is none of user, project, local"),
         (Options(system_prompt={"type": "preset", "append": 1}), "system_prompt['append'] is no text"),
         (Options(system_prompt={"text": "x"}), "system_prompt={'text': 'x'} is none of"),
-        (Options(system_prompt="a\0b"), "has a NUL in it"),
+        (Options(system_prompt="a\0b"), "--system-prompt has a NUL in it"),
         (Options(thinking={"type": "adaptive"}, max_thinking_tokens=1), "say the same thing twice"),
         (Options(thinking={"type": "enabled"}), "thinking={'type': 'enabled'} is none of"),
         (Options(thinking={"type": "enabled", "budget_tokens": "1"}), "thinking: '1' is no number of tokens"),

@@ -182,7 +182,7 @@ def test_the_command_line(options: Options, words: list[str]) -> None:
         (Options(system_prompt={"type": "custom"}), "system_prompt={'type': 'custom'} is none of"),
         (Options(resume=ID, continue_conversation=True), "name two conversations"),
         (Options(resume=ID, fork_session=True, session_id=ID), "is the conversation to fork"),
-        (Options(model="a\0"), "has a NUL in it"),
+        (Options(model="a\0"), "--model has a NUL in it"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -27,6 +27,8 @@ def agent() -> tri.Embedded:
         {"options": "x"},
         {"options": tri.Options(disallowed_tools="Bash")},  # type: ignore[arg-type]
         {"options": tri.Options(max_turns="3")},  # type: ignore[arg-type]
+        {"options": tri.Options(output_format="json")},  # type: ignore[arg-type]
+        {"options": tri.Options(add_dirs=[3])},  # type: ignore[list-item]
         {"options": tri.Options(abort_event=threading.Event())},  # type: ignore[arg-type]
         {"limits": {"mailbox": 1}},
         {"agent": ""},
@@ -42,6 +44,12 @@ async def test_what_cannot_be_is_refused_before_anything_starts(wrong: dict[str,
     with pytest.raises(tri.InvalidOption):
         async with open_manager(**{"agent": agent(), **wrong}):
             pass
+
+
+async def test_an_empty_session_id_begins_no_conversation_by_mistake() -> None:
+    async with open_manager(agent()) as manager:
+        with pytest.raises(tri.InvalidOption, match="resume='' is no text"):
+            manager.session("s", options=tri.Options(resume=""))
 
 
 async def test_an_agent_of_ones_own_that_lacks_something_is_told_what() -> None:

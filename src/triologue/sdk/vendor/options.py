@@ -19,6 +19,7 @@ def plain_options(options: Options, **changes: Any) -> Options:
     """
     values = {name: getattr(options, name) for name in Options.__struct_fields__}
     values["mcp_servers"] = values["mcp_servers"] or None
+    values["resume"] = values["resume"] or None
     values |= changes
     if isinstance(values["agents"], Mapping):
         values["agents"] = {name: described(agent) for name, agent in values["agents"].items()}
