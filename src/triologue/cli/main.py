@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if find_spec("click") is None or find_spec("rich") is None:
         sys.stderr.write(MISSING_EXTRA)
         return 2
+    _fill_what_is_closed()
     _calm_down()
     return _run(sys.argv[1:] if argv is None else list(argv))
 
@@ -46,6 +47,9 @@ def _run(argv: list[str]) -> int:
     except click.ClickException as error:
         sys.stderr.write(f"{_usage_error(error)}\n")
         return ExitCode.USAGE
+    except SystemExit:  # click makes one of a pipe that breaks, and of nothing else here
+        _drop_stdout()
+        return ExitCode.BROKEN_PIPE
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except BaseException as error:  # noqa: BLE001 - the last one who can tell the user about it in one line
@@ -79,6 +83,17 @@ def _drop_stdout() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+def _fill_what_is_closed() -> None:
+    """A shell's `<&-` and `>&-` leave Python without a stream, and its number to whatever is opened next."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != fd:
+                os.dup2(nowhere, fd)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(fd, "w" if fd else "r", closefd=False))
 
 
 def _calm_down() -> None:

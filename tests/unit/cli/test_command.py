@@ -192,17 +192,25 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert process.returncode == 141
 
 
-def test_no_reader_at_all_is_no_error_either() -> None:
+@pytest.mark.parametrize("command", ["doctor embedded", "run --agent embedded --no-keep --json hi", "--help"])
+def test_no_reader_at_all_is_no_error_either(command: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [sys.executable, "-m", "triologue.cli", "doctor", "embedded"],
+        [sys.executable, "-m", "triologue.cli", *command.split()],
         stdout=writing,
         stderr=subprocess.PIPE,
         check=False,
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_a_shell_has_closed_is_as_if_it_were_dev_null(closed: str) -> None:
+    line = f"'{sys.executable}' -m triologue.cli run --agent embedded --no-keep 'Say hi' {closed}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "" if " >&-" in f" {closed}" else "hi\n", "")
 
 
 def test_without_its_extra_it_says_how_to_install_it() -> None:
