@@ -339,7 +339,7 @@ class SessionElsewhere(StoreError):
     def __init__(self, key: str, *, owner: str, until: float) -> None:
         self.owner, self.until = owner, until
         super().__init__(
-            f"the session {key!r} is held by {owner}; it can be read here, and taken over once that host has let it go "
+            f"the session {key!r} is held by {told_owner(owner)}; it can be read here, and taken over once that host has let it go "
             "or its lease has run out"
         )
 
@@ -376,3 +376,8 @@ def brief(value: object, limit: int = 80) -> str:
     """The `repr` of a value, cut to `limit` characters."""
     shown = repr(value)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def told_owner(owner: str) -> str:
+    """A host's name as people read it, without what only programs need: `bot.py on web-1, pid 4711`."""
+    return owner.partition(" [")[0]

@@ -6,7 +6,7 @@ from triologue.agents.embedded import Embedded as Embedded
 from triologue.agents.known import AGENTS as AGENTS, DEFAULT_AGENT as DEFAULT_AGENT
 from triologue.agents.leftovers import Leftovers as Leftovers
 from triologue.agents.memory_use import measure_trees as measure_trees
-from triologue.agents.owners import is_dead as is_dead, new_owner as new_owner, told_owner as told_owner
+from triologue.agents.owners import is_dead as is_dead, new_owner as new_owner
 from triologue.agents.process import open_carrier as open_carrier
 from triologue.agents.qoder import Qoder as Qoder
 from triologue.agents.qoder_auth import (

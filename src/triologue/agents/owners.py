@@ -19,11 +19,6 @@ def new_owner() -> str:
     )
 
 
-def told_owner(owner: str) -> str:
-    """A host's name as people read it, without what only programs need: `bot.py on web-1, pid 4711`."""
-    return owner.partition(" [")[0]
-
-
 def is_dead(owner: str) -> bool:
     """Is it known that this host is dead? Only one on the same machine can be known."""
     told = _NAME.search(owner)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from msgspec.structs import replace
 
-from triologue.errors import LeaseLost, SessionElsewhere, SessionNotFound, StoreError, brief
+from triologue.errors import LeaseLost, SessionElsewhere, SessionNotFound, StoreError, brief, told_owner
 from triologue.ports import Append, Lease, Record, StoredSession
 
 
@@ -17,7 +17,7 @@ def lease_lost(lease: Lease, *, token: int | None) -> LeaseLost:
     """
     now = "it was released" if token is None else f"token {token} was given out since"
     return LeaseLost(
-        f"the lease of {lease.owner} on the session {lease.key!r}, token {lease.token}, does not count any more: "
+        f"the lease of {told_owner(lease.owner)} on the session {lease.key!r}, token {lease.token}, does not count any more: "
         f"{now}; nothing was written, and whoever held it should let the session go"
     )
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from triologue.actors import MAX_KEY_LENGTH, Conversation, Journal, described, log_extra, take_over
 from triologue.agents import is_dead
-from triologue.errors import InvalidOption, LeaseLost, SessionElsewhere, SessionExists, StoreError
+from triologue.errors import InvalidOption, LeaseLost, SessionElsewhere, SessionExists, StoreError, told_owner
 from triologue.options import IDENTITY, Options
 from triologue.ports import Agent, Append, Lease, LivesInside, SessionStore, StoredSession
 from triologue.session import settings_changed
@@ -162,7 +162,8 @@ class Shelf:
             if not is_dead(error.owner):
                 raise
             told = log_extra(key)
-            logger.info("the session %r is taken over from %s, which is dead", key, error.owner, extra=told)
+            owner = told_owner(error.owner)
+            logger.info("the session %r is taken over from %s, which is dead", key, owner, extra=told)
             return await self.store.acquire(key, owner=self.owner, ttl=self._ttl, replaces=error.owner)
 
     async def let_go(self, conversation: Conversation) -> bool:

@@ -13,16 +13,18 @@ import pytest
 import trio
 
 from tests.unit.cli.sessions.history_files import SESSION, HistoryFile, shopping, text
-from triologue.agents import new_owner, told_owner
+from triologue.agents import new_owner
 from triologue.cli.database import database_path, open_database
 from triologue.cli.main import main
 from triologue.cli.sessions.listing import table_of
+from triologue.errors import told_owner
 from triologue.ports import StoredSession
 from triologue.stores import SqliteStore
 
 HOLD = """
 import os, sys, trio
 from triologue.agents import new_owner
+from triologue.errors import told_owner
 from triologue.stores import SqliteStore
 
 async def main():
@@ -161,7 +163,7 @@ def test_what_another_host_holds_stays(said: Said, projects: Path, capsys: pytes
 
     async def hold() -> None:
         async with SqliteStore(database_path()) as store:
-            await store.acquire(f"imported/{SESSION}", owner="bot.py on web-1, pid 7", ttl=60)
+            await store.acquire(f"imported/{SESSION}", owner="bot.py on web-1, pid 7 [9@elsewhere#ab]", ttl=60)
 
     trio.run(hold)
     assert said("import")[0].endswith("already")

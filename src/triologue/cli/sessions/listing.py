@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from triologue.agents import is_dead, told_owner
+from triologue.agents import is_dead
 from triologue.cli.database import existing_database, find
 from triologue.cli.endings import ExitCode
 from triologue.cli.ps import PIPE_WIDTH
 from triologue.cli.sessions.spans import ago
 from triologue.cli.sessions.transcript import FAINT, Shown, TranscriptView, first_prompt, rows_of, state_of
 from triologue.cli.text_flow import printable
-from triologue.errors import StoreError
+from triologue.errors import StoreError, told_owner
 from triologue.ports import SessionStore, StoredSession
 
 PAGE = 500
