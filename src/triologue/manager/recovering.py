@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from triologue.actors import Conversation, Reply, Turn, log_extra
-from triologue.errors import ManagerClosed, SessionElsewhere, TriologueError, TurnCancelled, TurnLost
+from triologue.errors import ManagerClosed, SessionElsewhere, StoreError, TriologueError, TurnCancelled, TurnLost
 from triologue.manager.directory import Directory
 from triologue.manager.intake import Intake
 from triologue.messages import Message, Outcome, TurnAccepted, TurnEnded
@@ -149,7 +149,7 @@ class Recovery:
             turn = intake.new_turn(conversation, unfinished.id, meta, begin=begin)
             reply = Reply()
             if accepted is None or (unfinished.is_started and not self._may_run_again(unfinished)):
-                why = "the host died" if accepted is not None else "its prompt cannot be read"
+                why = self._why_lost(conversation) if accepted is not None else "its prompt cannot be read"
                 lost = _lost(turn, why)
                 logger.warning("the session %r: %s", key, lost.error, extra=log_extra(key, turn.id))
                 self._end(conversation, turn, lost)
@@ -183,6 +183,10 @@ class Recovery:
     def _may_run_again(self, turn: UnfinishedTurn) -> bool:
         policy = self._directory.world.restart
         return policy.retry_turn and turn.attempts <= policy.max_restarts
+
+    def _why_lost(self, conversation: Conversation) -> str:
+        # An error of the store is only remembered where this very host had the session.
+        return "it could not be kept" if isinstance(conversation.last_error, StoreError) else "the host died"
 
     def _end(self, conversation: Conversation, turn: Turn, outcome: Outcome) -> None:
         ended = [TurnEnded(outcome=outcome)]

@@ -374,6 +374,21 @@ async def test_a_turn_whose_start_cannot_be_kept_goes_on_later_and_is_told_so(au
     assert [prompt.text for prompt in agent.prompts] == ["long", "two"]
 
 
+async def test_a_turn_that_its_own_host_could_not_keep_is_not_lost_by_its_death(autojump_clock: MockClock) -> None:
+    store, agent = SlowStore(), new_agent()
+    async with tri.open_manager(agent, store=store.as_store) as manager:
+        session = manager.session("k")
+        await session.send("long", id="1")
+        await wait_all_tasks_blocked()
+        store.is_full = True
+        with pytest.raises(tri.StoreError):
+            await session.send("two", id="2")
+        store.is_full = False
+        (lost,) = await manager.recover()
+        outcome = await lost.turn.wait()
+    assert str(outcome.error) == "the turn '1' had started, and it could not be kept; nobody can tell how far it got"
+
+
 async def test_a_reader_sees_what_another_host_did_meanwhile(autojump_clock: MockClock) -> None:
     store, agent, seen = MemoryStore(), new_agent(), list[Event]()
 
