@@ -115,6 +115,16 @@ class Actor:
         return self.session.run.turn_id if self.session.run is not None else None
 
     @property
+    def holds_prompt(self) -> bool:
+        """A prompt waits to be kept before the agent gets it."""
+        return self._outbox.holds_prompt
+
+    @property
+    def is_writing(self) -> bool:
+        """Something is on its way to the store."""
+        return self._outbox.is_writing
+
+    @property
     def is_ending(self) -> bool:
         """Does its task end soon, if it is given nothing more?"""
         return self.is_over or self._is_at_rest

@@ -84,6 +84,11 @@ class Journal:
         """Nothing is kept any more, and this session must be read anew."""
         return self._error is not None
 
+    @property
+    def is_writing(self) -> bool:
+        """Something is on its way to the store."""
+        return self._written is not None
+
     def unfinished(self, turn_id: str) -> UnfinishedTurn | None:
         """A turn that was accepted, and has no outcome yet, not even one that is being written."""
         return self._unfinished.get(turn_id)

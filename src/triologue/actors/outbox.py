@@ -36,6 +36,16 @@ class Outbox:
         self._unsent = 0
         """Prompts that wait to be kept before they go to the agent."""
 
+    @property
+    def holds_prompt(self) -> bool:
+        """A prompt waits to be kept before its agent gets it."""
+        return self._unsent > 0
+
+    @property
+    def is_writing(self) -> bool:
+        """Something is on its way to the store."""
+        return self._journal is not None and self._journal.is_writing
+
     async def wait_written(self) -> None:
         """Wait until nothing is on its way to the store any more."""
         if self._journal is not None:

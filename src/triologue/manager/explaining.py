@@ -248,6 +248,16 @@ def _own_work(look: _Look) -> str | None:
     return "the agent to end a turn of its own" if look.session.run is None and link.is_working else None
 
 
+def _prompt(look: _Look) -> str | None:
+    return "the store to keep the prompt" if look.actor.holds_prompt else None
+
+
+def _kept(look: _Look) -> str | None:
+    """What was said last, above all how a turn ended, which nobody hears before."""
+    is_held_up = look.session.run is None and look.actor.is_writing
+    return "the store to keep what was said" if is_held_up and look.actor.conversation.turns else None
+
+
 def _output(look: _Look) -> str | None:
     run = look.session.run
     if run is None:
@@ -274,7 +284,9 @@ _REASONS: tuple[_Reason, ...] = (
     _permission,
     _callback,
     _tool,
+    _prompt,
     _output,
+    _kept,
     _answer,
     _held_up,
     _own_work,

@@ -389,6 +389,28 @@ async def test_a_turn_that_its_own_host_could_not_keep_is_not_lost_by_its_death(
     assert str(outcome.error) == "the turn '1' had started, and it could not be kept; nobody can tell how far it got"
 
 
+async def test_explain_says_that_the_store_is_waited_for(autojump_clock: MockClock) -> None:
+    store = SlowStore()
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
+        session = manager.session("k")
+        await session.ask("one")
+        said: list[str | None] = []
+        store.hold()
+        nursery.start_soon(session.ask, "two")
+        await wait_all_tasks_blocked()
+        said.append(manager.explain("k").waits_for)
+        store.go_on()
+        turn = await session.send("long")
+        await wait_all_tasks_blocked()
+        store.hold()
+        await session.interrupt()
+        said += [manager.explain("k").waits_for, manager.explain("k").state]
+        store.go_on()
+        await turn.wait()
+        said.append(manager.explain("k").waits_for)
+    assert said == ["the store to keep the prompt", "the store to keep what was said", "idle", None]
+
+
 async def test_a_reader_sees_what_another_host_did_meanwhile(autojump_clock: MockClock) -> None:
     store, agent, seen = MemoryStore(), new_agent(), list[Event]()
 
