@@ -389,6 +389,33 @@ async def test_a_turn_that_its_own_host_could_not_keep_is_not_lost_by_its_death(
     assert str(outcome.error) == "the turn '1' had started, and it could not be kept; nobody can tell how far it got"
 
 
+async def test_options_that_fail_for_one_key_keep_no_other_from_being_recovered(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store, deadlines=tri.Deadlines(drain=0)) as manager:
+        for key in ("bad", "good"):
+            await manager.session(key).send("long", id="1")
+            await manager.session(key).send("two", id="2")
+
+    def options(key: str) -> tri.Options:
+        if is_broken and key == "bad":
+            raise LookupError("no such tenant")
+        return tri.Options()
+
+    is_broken = True
+    async with tri.open_manager(agent, store=store, options=options) as manager:
+        (good,) = await manager.recover()
+        is_broken = False
+        (bad,) = await manager.recover()
+        assert [(each.key, (await each.turn.wait()).kind) for each in (good, bad)] == [
+            ("good", "answered"),
+            ("bad", "answered"),
+        ]
+    told = [(record.message, bool(record.exc_info)) for record in caplog.records]
+    assert told == [("the session 'bad' cannot be recovered", True)]
+
+
 async def test_explain_says_that_the_store_is_waited_for(autojump_clock: MockClock) -> None:
     store = SlowStore()
     async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
