@@ -217,7 +217,7 @@ class Recovery:
             await self.recall(conversation, into)
         if conversation.remembers(turn_id):
             return
-        intake = Intake(self._directory, key, lambda: conversation, None)
+        intake = Intake(self._directory, conversation.key, lambda: conversation, None)
         turn, reply = intake.new_turn(conversation, turn_id, accepted.meta, begin=records[0].seq - 1), Reply()
         reply.settle()
         conversation.remember(accepted.prompt, turn, reply)
