@@ -1,5 +1,6 @@
 """The built-in agent's histories: told line by line, and taken back where its memory has not all of them."""
 
+import gc
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -231,6 +232,7 @@ def test_a_late_turn_costs_what_an_early_one_does() -> None:
             calls += event in ("call", "c_call")
 
         prompt, answer = str(uuid4()), str(uuid4())
+        gc.disable()  # what others left to be finalized is no call of this turn
         sys.setprofile(profile)
         try:
             said.add("user", "hello", [prompt])
@@ -240,6 +242,7 @@ def test_a_late_turn_costs_what_an_early_one_does() -> None:
             keeping.keep(said)
         finally:
             sys.setprofile(None)
+            gc.enable()
         news = told[before:]
         return calls, sum(len(each.entries_raw) for each in news if isinstance(each, TranscriptMirror))
 
