@@ -1,12 +1,16 @@
-"""Group commit: whoever finds nobody writing writes for all who wait, in one hop to a thread and one transaction."""
+"""Group commit: all writes that wait are made in one transaction, by one thread at a time."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, TypeVar, final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 import trio
 
 from triologue.errors import StoreError
+
+if TYPE_CHECKING:
+    from outcome import Outcome
 
 W = TypeVar("W")
 
@@ -20,23 +24,27 @@ MAX_TOGETHER: Final = 1_000
 class Request(Generic[W]):
     """One write, and what became of it."""
 
-    __slots__ = ("error", "leads", "task", "value", "work")
+    __slots__ = ("error", "task", "value", "work")
 
-    def __init__(self, work: W, task: trio.lowlevel.Task | None = None) -> None:
+    def __init__(self, work: W, task: trio.lowlevel.Task) -> None:
         self.work: Final = work
         self.value: Any = None
         self.error: BaseException | None = None
-        self.task = task
-        """Who waits for it; None: nobody does, or does any more."""
-        self.leads = False
-        """Whoever waits for it is woken to lead, and not because it is written."""
+        self.task: trio.lowlevel.Task | None = task
+        """Who waits for it; None: nobody does any more."""
 
     def give_up(self, _: Callable[[], Any]) -> trio.lowlevel.Abort:
         """Do not wait any more."""
         self.task = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def result(self) -> Any:
+    def wake(self) -> None:
+        """Let who waits for it have what it gave."""
+        if self.task is not None:
+            # It is unwrapped like an outcome, and making one for each would be a twentieth of what an append costs.
+            trio.lowlevel.reschedule(self.task, cast("Outcome[Any]", self))
+
+    def unwrap(self) -> Any:
         """What it gave.
 
         Raises:
@@ -55,11 +63,11 @@ class Request(Generic[W]):
 class Group(Generic[W]):
     """Writes that wait, in order.
 
-    There is no task for it: one of those who wait leads, with all that came until then, and names the next. Cancelled, it
-    still does that first. A write that was given up while it waited is made all the same.
+    While there are any, one thread at a time takes all of them. Whoever is cancelled stops waiting at once, and the write
+    is made all the same: `close` waits for that.
 
     Args:
-        commit: makes the writes, in a thread, and notes the result of each. It does not raise.
+        commit: makes the writes, in the thread, and notes the result of each.
     """
 
     def __init__(self, commit: Callable[[Sequence[Request[W]]], None]) -> None:
@@ -67,8 +75,8 @@ class Group(Generic[W]):
         self._waiting: deque[Request[W]] = deque()
         self._room = trio.lowlevel.ParkingLot()
         self._idle = trio.lowlevel.ParkingLot()
-        self._limiter = trio.CapacityLimiter(1)
-        self._is_led = False
+        self._is_writing = False
+        """There is a thread, or its end was not seen yet."""
         self._refusal: str | None = None
         self.transactions = 0
         self.writes = 0
@@ -82,71 +90,79 @@ class Group(Generic[W]):
         Raises:
             StoreError: it could not be, or this is closed.
         """
-        if not self._is_led:
+        if not self._is_writing:
             await trio.lowlevel.checkpoint_if_cancelled()
         while len(self._waiting) >= MAX_WAITING and self._refusal is None:
             await self._room.park()
         if self._refusal is not None:
             raise StoreError(self._refusal)
-        if self._is_led:
-            request = Request(work, trio.lowlevel.current_task())
-            self._waiting.append(request)
-            await trio.lowlevel.wait_task_rescheduled(request.give_up)
-            if not request.leads:
-                return request.result()
-        else:
-            request = Request(work)
-            self._waiting.append(request)
-            self._is_led = True
-        with trio.CancelScope(shield=True):
-            await self._lead(request)
-        return request.result()
+        request = Request(work, trio.lowlevel.current_task())
+        self._waiting.append(request)
+        if not self._is_writing:
+            try:
+                self._start()
+            except Exception:
+                self._waiting.remove(request)
+                raise
+        return await trio.lowlevel.wait_task_rescheduled(request.give_up)
 
     async def close(self, refusal: str, *, within: float) -> bool:
         """Take nothing more in, and wait until what was taken in is written; False: it was not, in that many seconds."""
         self._refusal = refusal
         self._room.unpark_all()
         with trio.move_on_after(within, shield=True):
-            while self._is_led:
+            while self._is_writing:
                 await self._idle.park()
-        return not self._is_led
+        return not self._is_writing
 
-    async def _lead(self, own: Request[W]) -> None:
-        """Write what waits, until somebody else is found who can go on with what came meanwhile."""
-        is_written = False
-        while not is_written or not self._pass_on():
-            done: list[Request[W]] = []
-            try:
-                await trio.to_thread.run_sync(self._take_and_commit, done, limiter=self._limiter)
-            except BaseException as error:  # noqa: BLE001 - there was no thread to be had, and all who wait must know
-                done += self._waiting
-                self._waiting.clear()
-                for request in done:
-                    request.error = error
-            for request in done:
-                is_written |= request is own
-                if request.task is not None:
-                    trio.lowlevel.reschedule(request.task)
-            self._room.unpark_all()
+    def _start(self) -> None:
+        """Let a thread write what waits.
 
-    def _take_and_commit(self, done: list[Request[W]]) -> None:
+        Raises:
+            RuntimeError: there is none to be had.
+        """
+        loop = trio.lowlevel.current_trio_token()
+
+        def end(done: "Outcome[list[Request[W]]]") -> None:
+            # A loop that ended before a disk that hangs has left nobody to be woken.
+            with suppress(trio.RunFinishedError):
+                loop.run_sync_soon(self._end, done)
+
+        self._is_writing = True
+        try:
+            trio.lowlevel.start_thread_soon(self._write_together, end)
+        except Exception:
+            self._is_writing = False
+            raise
+
+    def _write_together(self) -> list[Request[W]]:
         # Taken here, in the thread: whoever came while it was about to start comes along.
-        waiting = self._waiting
+        waiting, done = self._waiting, list[Request[W]]()
         while waiting and len(done) < MAX_TOGETHER:
             done.append(waiting.popleft())
-        self._commit(done)
+        try:
+            self._commit(done)
+        except BaseException as error:  # noqa: BLE001 - all who wait must know
+            for request in done:
+                request.error = error
         self.transactions += 1
         self.writes += len(done)
+        return done
 
-    def _pass_on(self) -> bool:
-        """Let another one lead, if there is anything to lead; False: nobody waits for what there is."""
-        if not self._waiting:
-            self._is_led = False
+    def _end(self, written: "Outcome[list[Request[W]]]") -> None:
+        """Wake those who waited, in the loop, and go on with those who came meanwhile."""
+        done = written.unwrap()
+        self._is_writing = False
+        if self._waiting:
+            try:
+                self._start()
+            except Exception as error:  # noqa: BLE001 - there was no thread to be had, and all who wait must know
+                for request in self._waiting:
+                    request.error = error
+                done += self._waiting
+                self._waiting.clear()
+        if not self._is_writing:
             self._idle.unpark_all()
-            return True
-        heir = next((request for request in self._waiting if request.task is not None), None)
-        if heir is None or heir.task is None:
-            return False
-        task, heir.task, heir.leads = heir.task, None, True
-        trio.lowlevel.reschedule(task)
-        return True
+        for request in done:
+            request.wake()
+        self._room.unpark_all()

@@ -64,10 +64,22 @@ async def test_what_was_given_up_is_written_all_the_same_and_nobody_is_stuck() -
             nursery.start_soon(group.write, work)
             await wait_all_tasks_blocked(0.01)
         nursery.cancel_scope.cancel()
-        disk.gate.release(2)
+    assert disk.together == []  # who is cancelled does not wait for the disk
+    await disk.let_go(group, 2)
     assert disk.together == [["a"], ["b", "c"]]
     disk.gate.release()
     assert await group.write("d") == "D"
+
+
+async def test_closing_waits_for_what_was_given_up() -> None:
+    disk = Disk()
+    group = Group(disk.commit)
+    with trio.move_on_after(0.01):
+        await group.write("a")
+    assert not await group.close("closed", within=0.0)
+    disk.gate.release()
+    assert await group.close("closed", within=10)
+    assert disk.together == [["a"]]
 
 
 async def test_one_more_than_may_wait_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +112,8 @@ async def test_closing_writes_what_was_taken_in_and_refuses_what_comes() -> None
 
 
 async def test_without_a_thread_everybody_gets_to_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    group = Group(Disk().commit)
+    disk = Disk()
+    group = Group(disk.commit)
     refused: list[str] = []
 
     async def write(work: str) -> None:
@@ -108,13 +121,20 @@ async def test_without_a_thread_everybody_gets_to_know(monkeypatch: pytest.Monke
             await group.write(work)
         refused.append(work)
 
-    async def no_thread(*_: object, **__: object) -> None:
-        await wait_all_tasks_blocked()
+    def no_thread(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(trio.to_thread, "run_sync", no_thread)
-    async with trio.open_nursery() as nursery:
-        for work in ("a", "b"):
-            nursery.start_soon(write, work)
-    assert sorted(refused) == ["a", "b"]
-    assert await group.close("closed", within=0.0)
+    with monkeypatch.context() as patch:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(group.write, "a")
+            await wait_all_tasks_blocked(0.01)
+            nursery.start_soon(write, "b")
+            nursery.start_soon(write, "c")
+            await wait_all_tasks_blocked(0.01)
+            patch.setattr(trio.lowlevel, "start_thread_soon", no_thread)
+            disk.gate.release()
+        await write("d")
+    assert sorted(refused) == ["b", "c", "d"]
+    disk.gate.release()
+    assert await group.write("e") == "E"
+    assert disk.together == [["a"], ["e"]]
