@@ -3,6 +3,7 @@
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Final, TypeAlias, final
 
 import apsw
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from triologue.errors import StoreError
 from triologue.ports import Append, Lease, StoredSession
+from triologue.stores.bulk import Bulk
 from triologue.stores.faults import is_damage, is_of_one, store_error
 from triologue.stores.grouping import Request
 from triologue.stores.reading import read_head
@@ -23,6 +25,9 @@ other in its transaction."""
 
 MAX_KNOWN: Final = 10_000
 """Sessions whose ends are remembered. At one more all are forgotten, and looked up again when they are written to."""
+
+_INSERT_LOG: Final = Bulk("INSERT INTO log VALUES {rows}", width=10)
+_SET_ENDS: Final = Bulk("INSERT OR REPLACE INTO ends VALUES {rows}", width=4)
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -60,8 +65,8 @@ class Writer:
         self._ends: dict[str, _End] = {}
         self._data_version: int | None = None
         self._last_position = 0
-        self._new_log: list[tuple[Any, ...]] = []
-        self._new_ends: list[tuple[Any, ...]] = []
+        self._new_log: list[Any] = []
+        self._new_ends: dict[str, tuple[Any, ...]] = {}
         self._damage: apsw.Error | None = None
 
     def commit(self, requests: Sequence[Request[Work]]) -> None:
@@ -122,12 +127,10 @@ class Writer:
     def _flush(self) -> None:
         """Write what appends have left."""
         if self._new_log:
-            self._db.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._new_log)
+            _INSERT_LOG.write(self._db, self._new_log)
             self._new_log.clear()
         if self._new_ends:
-            self._db.executemany(
-                "UPDATE ends SET last_seq = ?, last_active = ?, position = ? WHERE session = ?", self._new_ends
-            )
+            _SET_ENDS.write(self._db, [*chain.from_iterable(self._new_ends.values())])
             self._new_ends.clear()
 
     # -- Appending ------------------------------------------------------------------------------------------------
@@ -154,11 +157,11 @@ class Writer:
             else:
                 mark = 0 if seq % MARK_EVERY else MARK
             crc = zlib.crc32(line)
-            self._new_log.append((position, id, seq, last, mark, turn_id, record.kind, record.time, crc, line))
+            self._new_log += (position, id, seq, last, mark, turn_id, record.kind, record.time, crc, line)
             last = position
         if records:
             end.seq, end.position, self._last_position = seq, position, position
-        self._new_ends.append((end.seq, session.last_active, end.position, end.id))
+        self._new_ends[lease.key] = (end.id, end.seq, session.last_active, end.position)
         if write.transcript:
             self._db.executemany(
                 "INSERT INTO transcripts (session, session_id, path, id, crc, line) VALUES (?, ?, ?, ?, ?, ?) "
@@ -205,7 +208,6 @@ class Writer:
                 (*row, head.key),
             )
             end.id = self._db.last_insert_rowid()
-            self._db.execute("INSERT INTO ends VALUES (?, 0, 0.0, 0)", (end.id,))
         else:
             self._db.execute(
                 "UPDATE sessions SET session_id = ?, unfinished = ?, head = ? WHERE id = ?", (*row, end.id)
