@@ -2,11 +2,10 @@
 
 from collections.abc import Collection
 from functools import lru_cache
-from typing import TypeAlias, final
+from typing import Protocol, TypeAlias, final
 
 import trio
 
-from triologue.actors.owner import Owner
 from triologue.actors.timers import Timers
 from triologue.options import Deadlines
 from triologue.session import CONCLUDE, SILENCE, effects as do, inputs as on
@@ -14,7 +13,9 @@ from triologue.session import CONCLUDE, SILENCE, effects as do, inputs as on
 # Those that a session must be told of, so that it does not ask for timers that nobody wants.
 _TIMED = ("first_event", "silence", "tool", "turn", "idle", "max_age")
 
-_Key: TypeAlias = tuple[int, str, str]  # of the session, the timer and what that is about
+_Key: TypeAlias = tuple[str, str]  # the timer, and what it is about
+_Running: TypeAlias = tuple[float, on.Expired]  # when it passes, on trio's clock, and what is told then
+_Paused: TypeAlias = tuple[float, on.Expired]  # what was left of it
 
 
 @lru_cache(maxsize=64)  # all sessions of a manager share one set
@@ -23,9 +24,20 @@ def timed(deadlines: Deadlines) -> frozenset[str]:
     return frozenset(name for name in _TIMED if getattr(deadlines, name) is not None)
 
 
+class Rings(Protocol):
+    """Whose deadlines they are."""
+
+    def ring(self, expired: on.Expired) -> None:
+        """One has passed."""
+        ...
+
+
 @final
 class Clock:
-    """Sets timers in the heap of the manager, under keys of its own.
+    """Knows when each deadline of its session passes. The manager's heap wakes it, under one entry for all of them.
+
+    Several are set and cleared in every turn, and hardly one passes. So what is cleared, or set to a later time than
+    the heap has for this clock, is only written down here.
 
     Args:
         timers: the heap.
@@ -33,17 +45,20 @@ class Clock:
         owner: takes the word that one has passed.
     """
 
-    __slots__ = ("_deadlines", "_owner", "_paused", "_running", "_timers", "_token", "heard_at")
+    __slots__ = ("_deadlines", "_owner", "_paused", "_running", "_timers", "_wakes_at", "heard_at")
 
-    def __init__(self, timers: Timers, deadlines: Deadlines, owner: Owner) -> None:
+    def __init__(self, timers: Timers, deadlines: Deadlines, owner: Rings) -> None:
         self._timers = timers
         self._deadlines = deadlines
         self._owner = owner
-        self._token = id(self)
-        self._running: dict[_Key, on.Expired] = {}
-        self._paused: dict[_Key, tuple[float, on.Expired]] = {}
+        self._running: dict[_Key, _Running] = {}
+        self._paused: dict[_Key, _Paused] = {}
+        self._wakes_at = float("inf")
         self.heard_at = 0.0
         """When the agent last said anything: the silence counts from there, and nothing is set anew for every word."""
+
+    def __len__(self) -> int:
+        return len(self._running)
 
     def set(self, effect: do.SetTimer) -> None:
         """Let a deadline run from now on."""
@@ -53,31 +68,29 @@ class Clock:
 
     def clear(self, timer: str, about: str = "") -> None:
         """It no longer matters."""
-        key = (self._token, timer, about)
-        self._running.pop(key, None)
-        self._paused.pop(key, None)
-        self._timers.clear(key)
+        self._running.pop((timer, about), None)
+        if self._paused:
+            self._paused.pop((timer, about), None)
 
     def pause(self, timer: str) -> None:
         """It stands still."""
-        key = (self._token, timer, "")
-        expired, left = self._running.get(key), self._timers.remaining(key)
-        if expired is not None and left is not None:
-            self.clear(timer)
-            self._paused[key] = (left, expired)
+        running = self._running.pop((timer, ""), None)
+        if running is not None:
+            passes_at, expired = running
+            self._paused[timer, ""] = (passes_at - trio.current_time(), expired)
 
     def resume(self, timer: str) -> None:
         """It goes on with what was left."""
-        paused = self._paused.pop((self._token, timer, ""), None)
+        paused = self._paused.pop((timer, ""), None)
         if paused is not None:
             self._start(*paused)
 
     def close(self) -> None:
         """None of them will be needed again."""
-        for key in {*self._running, *((self._token, timer, "") for timer in _TIMED)}:
-            self._timers.forget(key)
         self._running.clear()
         self._paused.clear()
+        self._wakes_at = float("inf")
+        self._timers.forget(self)
 
     def next(self, *, but: Collection[str] = ()) -> tuple[str, str, float] | None:
         """The deadline that passes first: its name, what of, and the seconds until then.
@@ -85,15 +98,15 @@ class Clock:
         Args:
             but: names of deadlines that mean nothing now.
         """
-        known = [(key[1], key[2], self._remaining(key)) for key in self._running if key[1] not in but]
-        running = [(name, about, left) for name, about, left in known if left is not None]
+        now = trio.current_time()
+        running = [(*key, self._passes_at(key) - now) for key in self._running if key[0] not in but]
         return min(running, key=lambda each: each[2], default=None)
 
-    def _remaining(self, key: _Key) -> float | None:
-        left = self._timers.remaining(key)
-        if left is not None and key[1] == SILENCE and self._deadlines.silence is not None:
-            left = max(left, self.heard_at + self._deadlines.silence - trio.current_time())
-        return left
+    def _passes_at(self, key: _Key) -> float:
+        passes_at, _ = self._running[key]
+        if key[0] == SILENCE and self._deadlines.silence is not None:
+            passes_at = max(passes_at, self.heard_at + self._deadlines.silence)
+        return passes_at
 
     def _seconds(self, timer: str) -> float | None:
         if timer == CONCLUDE:  # never without end: whoever lets an agent go waits for it
@@ -102,30 +115,22 @@ class Clock:
         return seconds
 
     def _start(self, seconds: float, expired: on.Expired) -> None:
-        key = (self._token, expired.timer, expired.about)
-        self._running[key] = expired
-        self._timers.set(key, seconds, _Alarm(self, expired))
+        passes_at = trio.current_time() + seconds
+        self._running[expired.timer, expired.about] = (passes_at, expired)
+        if passes_at < self._wakes_at:
+            self._wake_at(passes_at)
 
-    def passed(self, expired: on.Expired) -> None:
-        """A deadline's time has come."""
-        if expired.timer == SILENCE and self._deadlines.silence is not None:
-            left = self.heard_at + self._deadlines.silence - trio.current_time()
-            if left > 0:
-                self._start(left, expired)
-                return
-        self._running.pop((self._token, expired.timer, expired.about), None)
-        self._owner.ring(expired)
+    def _wake_at(self, time: float) -> None:
+        self._wakes_at = time
+        self._timers.set(self, time - trio.current_time(), self._woken)
 
-
-@final
-class _Alarm:
-    """What rings when a deadline passes. A quarter of what a partial of a method weighs, and one is set for each turn."""
-
-    __slots__ = ("_clock", "_expired")
-
-    def __init__(self, clock: Clock, expired: on.Expired) -> None:
-        self._clock = clock
-        self._expired = expired
-
-    def __call__(self) -> None:
-        self._clock.passed(self._expired)
+    def _woken(self) -> None:
+        """Tell of those that have passed, in order, as far as nobody clears them meanwhile; sleep until the next."""
+        self._wakes_at = float("inf")
+        now = trio.current_time()
+        for key in sorted(self._running, key=self._passes_at):
+            if key in self._running and self._passes_at(key) <= now:
+                _, expired = self._running.pop(key)
+                self._owner.ring(expired)
+        if self._running:
+            self._wake_at(min(map(self._passes_at, self._running)))

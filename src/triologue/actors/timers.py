@@ -27,8 +27,8 @@ class _Timer:
 class Timers:
     """Calls back when a deadline passes. `run` must be running.
 
-    Most deadlines are cleared and set again, turn after turn, and never pass. So both only write down what holds, and
-    the heap is corrected when the entry's time has come.
+    Most that are set are cleared or set again, and never pass. So both only write down what holds, and the heap is
+    corrected when the entry's time has come.
     """
 
     def __init__(self) -> None:
@@ -69,11 +69,6 @@ class Timers:
         """It will not be set again either."""
         self.clear(key)
         self._timers.pop(key, None)
-
-    def remaining(self, key: Hashable) -> float | None:
-        """The seconds until it passes; None when it is not set."""
-        timer = self._timers.get(key)
-        return timer.deadline - trio.current_time() if timer is not None and timer.callback is not None else None
 
     async def run(self) -> None:
         """Serve until cancelled."""

@@ -238,7 +238,7 @@ class SessionManager:
             live=self._registry.live_count(),
             starting=starting.borrowed_tokens,
             starts_waiting=starting.tasks_waiting,
-            timers=len(self._world.timers),
+            timers=sum(len(actor.clock) for actor in self._registry.all_awake()),
             permissions=len(self._world.permissions),
             restarts=self._world.tally.restarts,
             cost_usd=sum(session.total_cost_usd or 0.0 for session in all_sessions),
