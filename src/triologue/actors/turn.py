@@ -1,8 +1,6 @@
 """A turn, as its caller holds it."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from itertools import compress
-from operator import not_
 from typing import Literal, final
 
 import trio
@@ -262,9 +260,13 @@ class _TurnMessages:
             return
         ready: list[Message] = []
         for batch in batches:
-            ready += compress(batch.messages, map(not_, map(_OURS.__contains__, map(type, batch.messages))))
-            if TurnEnded in map(type, batch.messages):
+            messages = batch.messages
+            if messages and type(messages[-1]) is TurnEnded:  # nothing of a turn follows its end
+                messages = messages[:-1]
                 self._close()
+            if not _OURS.isdisjoint(map(type, messages)):
+                messages = [message for message in messages if type(message) not in _OURS]
+            ready += messages
         self._ready = iter(ready)
 
     def _close(self) -> None:

@@ -84,15 +84,18 @@ class Hearing:
     def _hear(self, batch: list[Message]) -> None:
         """What lies between two messages that need a decision is passed on at once."""
         done = 0
-        for place in [place for place, message in enumerate(batch) if type(message) in self._LOOKED_AT]:
-            message = batch[place]
-            if isinstance(message, (AssistantMessage, UserMessage)):
+        # Most are partials, and to compare with that one class costs less than to look into a table.
+        for place in [place for place, message in enumerate(batch) if type(message) is not StreamEvent]:
+            message: Any = batch[place]
+            kind = type(message)
+            if kind in _SAID:
                 self._look_at(message)
-                continue
-            self._pass_on(batch[done:place])
-            self._NOTABLE[type(message)](self, message)
-            done = place + 1
-        self._pass_on(batch[done:])
+            elif kind in self._NOTABLE:
+                if done < place:
+                    self._pass_on(batch[done:place])
+                self._NOTABLE[kind](self, message)
+                done = place + 1
+        self._pass_on(batch[done:] if done else batch)
 
     def _look_at(self, message: AssistantMessage | UserMessage) -> None:
         """It is passed on, but tells something of the turn."""
@@ -101,7 +104,7 @@ class Hearing:
             return
         if _is_refusal(message):
             run.account_error = text(message) or _NO_ACCOUNT
-        if run.owns_messages:
+        if run.phase is Phase.STARTED:
             self._session.watch.note_tools(message)
 
     def _pass_on(self, messages: list[Message]) -> None:
@@ -278,7 +281,6 @@ class Hearing:
         ControlCancel: _control,
         KeepAlive: _control,
     }
-    _LOOKED_AT = _SAID | _NOTABLE.keys()
 
 
 def _is_refusal(message: AssistantMessage | UserMessage) -> bool:
