@@ -57,7 +57,7 @@ class Run(Struct, frozen=True):
         """So much of it as is within the limits; the oldest go first."""
         fitting = size = 0
         for item in reversed(self.kept):
-            more = size + _weight(item)
+            more = size + (len(item if isinstance(item, bytes) else item.line) or NOMINAL_BYTES)
             if fitting >= limit or more > limit_bytes:
                 break
             fitting, size = fitting + 1, more
@@ -83,9 +83,8 @@ def keep(first: int, turn_id: str | None, messages: Sequence[Message]) -> Run | 
             line = message.line
             kept.append(line if line and kind is not ResultMessage else message)
             weight = len(line) or NOMINAL_BYTES
-            size = (
-                size + weight if size else weight
-            )  # so that all records of ours, most of them alone, share one number
+            # Records of ours come alone mostly, and all of them then share one number.
+            size = size + weight if size else weight
     return Run(turn_id, first, tuple(kept), size) if kept else None
 
 
@@ -100,10 +99,6 @@ def is_text(messages: Sequence[Message]) -> bool:
         if type(message) is not StreamEvent:
             return False
     return True
-
-
-def _weight(item: Message | bytes) -> int:
-    return len(item if isinstance(item, bytes) else item.line) or NOMINAL_BYTES
 
 
 def _message(item: Message | bytes) -> Message:

@@ -142,7 +142,8 @@ class Ground:
     @property
     def owner(self) -> str | None:
         """The turn that what the agent says now belongs to; None for a turn of the agent's own."""
-        return self.run.turn_id if self.run is not None and self.run.owns_messages else None
+        run = self.run
+        return run.turn_id if run is not None and run.phase is Phase.STARTED else None
 
     @property
     def is_stopping(self) -> bool:
@@ -294,7 +295,7 @@ class Ground:
     def publish(self, turn_id: str | None, messages: list[Message]) -> None:
         """Tell those who listen; what follows at once from the same turn goes with it. The list is ours from now on."""
         last = self._effects[-1] if self._effects else None
-        if isinstance(last, do.Publish) and last.turn_id == turn_id:
+        if type(last) is do.Publish and last.turn_id == turn_id:
             last.messages.extend(messages)
         else:
             self._effects.append(do.Publish(turn_id, messages))

@@ -204,8 +204,9 @@ class Link:
     def introduced(self, message: InitMessage) -> None:
         """What the agent says of itself when a turn begins: more than in the handshake (Claude Code)."""
         self.has_introduced_itself = True
-        self.capabilities = _shared(self.capabilities.union(message.capabilities or ()))
-        self.version = _version(message.claude_code_version, message.qodercli_version) or self.version
+        if not self.capabilities.issuperset(message.capabilities or ()):  # it says the same in every turn
+            self.capabilities = _shared(self.capabilities.union(message.capabilities or ()))
+        self.version = message.claude_code_version or message.qodercli_version or self.version
 
     def is_current(self, generation: int) -> bool:
         """Is this about the link that is there now?"""

@@ -19,6 +19,8 @@ class Phase(Enum):
     """What the agent says belongs to this turn."""
     ENDED = auto()
 
+    __hash__ = object.__hash__  # by identity, as they are equal; an enum's own hash is a call of Python
+
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.SENT, Phase.ENDED}),

@@ -120,7 +120,8 @@ class Registry:
 
     def _tell_ends(self, key: str) -> None:
         """Let those look again that wait for the end of this one."""
-        self._ends.pop(key, trio.Event()).set()
+        if (waited_for := self._ends.pop(key, None)) is not None:
+            waited_for.set()
 
     async def _supervise(self, actor: Actor) -> None:
         """Run it to its end, or to what breaks it, which harms no other conversation; also while the manager is left."""
