@@ -1,13 +1,22 @@
 """What can happen to a session. Callers' wishes carry a `ticket`, under which the reply comes back."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
 from triologue.errors import LimitError, TriologueError
-from triologue.messages import Message, PermissionResult, Request, SettingsChanged, UserMessage
+from triologue.messages import (
+    Message,
+    PermissionResult,
+    Request,
+    SessionState,
+    SettingsChanged,
+    StateChanged,
+    UserMessage,
+)
 from triologue.options import Overlap
 
 Setting: TypeAlias = Literal["model", "permission_mode"]
@@ -19,6 +28,12 @@ NO_SETTINGS: Settings = MappingProxyType({})
 def settings_changed(settings: Settings) -> SettingsChanged:
     """The word that these are wanted from now on."""
     return SettingsChanged(model=settings.get("model"), permission_mode=settings.get("permission_mode"))
+
+
+@lru_cache(maxsize=64)
+def state_changed(state: SessionState, reason: str | None) -> StateChanged:
+    """The word that the session is in this state. One for all that say the same: a log has two of them for each turn."""
+    return StateChanged(state=state, reason=reason)
 
 
 class Submit(Struct, frozen=True):

@@ -6,7 +6,7 @@ No await, no clock, no randomness. `receive` is the only way in. An input that i
 from typing import assert_never, final
 
 from triologue.errors import AgentProtocolError, AgentStartError, LimitError, SessionFailed, TurnRejected, brief
-from triologue.messages import Message, SessionState, StateChanged, TurnAccepted, TurnStarted
+from triologue.messages import Message, SessionState, TurnAccepted, TurnStarted
 from triologue.options import RestartPolicy
 from triologue.session import effects as do, inputs as on
 from triologue.session.conclusion import Conclusion
@@ -155,7 +155,7 @@ class Session(Ground):
         is_asking = self.is_accounting or self.is_vetting  # and may begin the next turn at once
         if state != self._shown and not is_asking:
             self._shown = state
-            self.publish(None, [StateChanged(state=state, reason=self._why())])
+            self.publish(None, [on.state_changed(state, self._why())])
         if (self.run is None and self.is_idle) is not self.rests:
             self.rests = not self.rests
             if IDLE in self.timed:
