@@ -138,6 +138,8 @@ async def listen(signals: Collection[int], act: Callable[[], None], task_status:
     """Call `act` for each of these signals until cancelled."""
     with trio.open_signal_receiver(*map(signal.Signals, signals)) as received:
         task_status.started()
+        what = "the manager begins to drain"
         async for number in received:
-            logger.info("%s: the manager is drained", signal.Signals(number).name)
+            logger.info("%s: %s", signal.Signals(number).name, what)
             act()
+            what = "what still runs is interrupted"

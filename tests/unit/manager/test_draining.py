@@ -155,7 +155,7 @@ def test_only_the_main_thread_hears_signals() -> None:
 # Real signals.
 
 BOT = """
-import os, signal, sys, trio
+import logging, os, signal, sys, trio
 import triologue as tri
 from triologue.engine import OfflineModel
 
@@ -181,6 +181,7 @@ async def main(prompt):
             await trio.sleep_forever()
     print("good night", flush=True)
 
+logging.basicConfig(level=logging.INFO, format="%(message)s")
 trio.run(main, sys.argv[1])
 """
 
@@ -188,7 +189,8 @@ trio.run(main, sys.argv[1])
 @contextmanager
 def bot(prompt: str) -> Iterator[subprocess.Popen[str]]:
     """A bot in the middle of a turn."""
-    with subprocess.Popen([sys.executable, "-c", BOT, prompt], stdout=subprocess.PIPE, text=True) as process:
+    argv, pipe = [sys.executable, "-c", BOT, prompt], subprocess.PIPE
+    with subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == "on it\n"
@@ -209,7 +211,14 @@ def test_the_second_signal_does_not_wait() -> None:
     with bot("Wait 3600 seconds") as process:
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
-        assert process.communicate()[0] == "interrupted\ngood night\n"
+        said, logged = process.communicate()
+        assert said == "interrupted\ngood night\n"
+        first, second = logged.splitlines()[-2:]
+        assert {first[:3], second[:3]} == {"SIG"}  # two that come at once may come in any order
+        assert (first.partition(": ")[2], second.partition(": ")[2]) == (
+            "the manager begins to drain",
+            "what still runs is interrupted",
+        )
         assert process.returncode == 0
 
 
