@@ -237,7 +237,8 @@ class Journal:
 
     def lose(self) -> None:
         """The lease is another host's."""
-        self._break(LeaseLost(f"another host has taken the session {self.lease.key!r} over"))
+        why = "as this one did not say for Deadlines.lease that it is alive; it goes on there"
+        self._break(LeaseLost(f"another host has taken the session {self.lease.key!r} over, {why}"))
 
     def _break(self, error: StoreError, waiting: Sequence[Then] = ()) -> None:
         is_first = self._error is None

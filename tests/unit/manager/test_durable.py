@@ -244,6 +244,10 @@ async def test_a_host_that_lost_its_lease_writes_no_more(autojump_clock: MockClo
         assert outcome.kind == "failed"
         assert outcome.error is not None
         assert isinstance(outcome.error.__cause__, tri.LeaseLost)
+        assert str(outcome.error) == (
+            "another host has taken the session 'k' over, as this one did not say for Deadlines.lease that it is alive; "
+            "it goes on there"
+        )
         records = await store.read("k")
         assert [record.seq for record in records] == list(range(1, len(records) + 1))
 
