@@ -236,14 +236,16 @@ class Shelf:
             self._held.pop(conversation.key, None)
             await self._give_back(journal.lease)
 
-    async def _give_back(self, lease: Lease) -> None:
+    async def _give_back(self, lease: Lease, *, level: int = logging.WARNING) -> None:
         """Shielded, because a lease that nobody uses would keep others away; it ends by itself where this fails."""
         with trio.CancelScope(shield=True), trio.move_on_after(PATIENCE):
             try:
                 await self.store.release(lease)
             except Exception as error:  # noqa: BLE001 - a bug of the store's too
                 told = log_extra(lease.key)
-                logger.warning("the lease of the session %r could not be given back: %s", lease.key, error, extra=told)
+                logger.log(
+                    level, "the lease of the session %r could not be given back: %s", lease.key, error, extra=told
+                )
 
     async def keep(self) -> None:
         """Renew all leases again and again, until cancelled."""
@@ -276,7 +278,8 @@ class Shelf:
         conversation.journal = None
         self._sleepers.crash(conversation.key, error)
         if not isinstance(error, LeaseLost):
-            self._nursery.start_soon(self._give_back, lease)
+            # The disk that is full for what was said is full for this too, and that was told.
+            self._nursery.start_soon(partial(self._give_back, lease, level=logging.DEBUG))
 
     @asynccontextmanager
     async def _lock(self, *name: str) -> AsyncGenerator[None]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -327,6 +328,41 @@ async def test_whoever_waits_for_the_disk_when_the_manager_is_left_hears_of_it(a
             outside.start_soon(send, manager.session("k"))
             await wait_all_tasks_blocked()
     assert len(errors) == 1
+
+
+class FullStore(SlowStore):
+    """Nor are leases written, once it is full."""
+
+    async def acquire(self, *args: Any, **more: Any) -> Any:
+        self._refuse()
+        return await self.kept.acquire(*args, **more)
+
+    async def release(self, lease: tri.Lease) -> None:
+        self._refuse()
+        await self.kept.release(lease)
+
+    def _refuse(self) -> None:
+        if self.is_full:
+            raise tri.StoreError("the disk is full")
+
+
+async def test_a_full_disk_is_told_of_once_for_each_session(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FullStore()
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager:
+        for key in "ab":
+            await manager.session(key).ask("one")
+        store.is_full = True
+        for key in "aabb":
+            with pytest.raises(tri.StoreError):
+                await manager.session(key).send("two")
+            await wait_all_tasks_blocked()
+    told = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told == [
+        "the session 'a' cannot be kept: the disk is full",
+        "the session 'b' cannot be kept: the disk is full",
+    ]
 
 
 async def test_turns_that_wait_when_the_disk_is_full_go_on_later_and_are_told_so(autojump_clock: MockClock) -> None:
