@@ -87,10 +87,11 @@ class Callbacks:
         # Made here, so that it can be dropped also before its task has made its first step.
         scope = self._running[effect.request_id] = trio.CancelScope()
         before, self._begun = self._begun, (begun := trio.Event())
-        self._start_soon(self._run, effect, scope, _in_turn(before, begun, work), name=f"triologue callback {name}")
+        running = _in_turn(before, begun, work)
+        self._start_soon(self._run, effect, name, scope, running, name=f"triologue callback {name}")
 
     async def _run(
-        self, effect: do.AskPermission | do.Serve, scope: trio.CancelScope, work: Awaitable[on.Input | None]
+        self, effect: do.AskPermission | do.Serve, name: str, scope: trio.CancelScope, work: Awaitable[on.Input | None]
     ) -> None:
         event = None
         try:
@@ -98,18 +99,18 @@ class Callbacks:
                 event = await work
         # Its failure, of which the agent is told; the session lives on, also where it comes with a cancellation.
         except* Exception as errors:  # noqa: BLE001 - it is logged with its trace
-            event = self._failed(effect, errors)
+            event = self._failed(effect, name, errors)
         if event is not None and not scope.cancel_called:
             self._post(event)
         if self._running.get(effect.request_id) is scope:
             del self._running[effect.request_id]
 
-    def _failed(self, effect: do.AskPermission | do.Serve, error: Exception) -> on.Failed:
+    def _failed(self, effect: do.AskPermission | do.Serve, name: str, error: Exception) -> on.Failed:
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         if not isinstance(error, Unsupported):
             told = log_extra(self._key, effect.turn_id)
-            logger.error("a callback of the session %r raised", self._key, exc_info=error, extra=told)
+            logger.error("a callback of the session %r raised: %s", self._key, name, exc_info=error, extra=told)
         code = getattr(error, "code", None)
         return on.Failed(
             effect.generation, effect.request_id, reason_of(error), code if isinstance(code, str) else None
