@@ -104,6 +104,9 @@ class Room:
             self._end(ManagerClosed(f"the session {self.session.key!r} was deleted, or its manager was left"))
         except TriologueError as error:
             self._end(error)
+        except Exception:  # the program's function for options, perhaps, which a client may ask for any key
+            logger.exception("the session %r cannot be shown", self.session.key)
+            self._end(_broke())
         finally:
             self.opened.set()
 
@@ -121,7 +124,7 @@ class Room:
                 self._hand_out(batch)
             except Exception:  # a bug ends this room, and not the conversation
                 logger.exception("the session %r cannot be shown any more", self.session.key)
-                self.ended = GatewayBroke("the gateway has a bug, so it cannot show this session; its log says more")
+                self.ended = _broke()
                 self._finished.set()
 
     def wake(self) -> None:
@@ -204,3 +207,7 @@ class Rooms:
     def _forget(self, room: Room) -> None:
         if self._rooms.get(room.session.key) is room:
             del self._rooms[room.session.key]
+
+
+def _broke() -> GatewayBroke:
+    return GatewayBroke("the gateway has a bug, so it cannot show this session; its log says more")

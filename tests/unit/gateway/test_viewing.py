@@ -319,6 +319,21 @@ async def test_what_another_program_wrote_meanwhile_is_seen_too(autojump_clock: 
         assert said(client.events["k"]) == said(await manager.session("k").read(limit=10_000))
 
 
+async def test_options_that_fail_for_a_key_are_no_end_of_the_gateway(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    tenants = {"good": tri.Options()}
+    async with tri.open_manager(new_agent(), options=tenants.__getitem__) as manager, house(manager) as gateway:
+        client = await gateway.client()
+        assert await client.fails(asked.Attach, key="bad") == "internal"
+        assert await client.fails(asked.Prompt, key="bad", turn="1", prompt="hello") == "internal"
+        assert isinstance(await client.ask(asked.Attach, key="good"), told.Attached)
+    assert [(record.message, str(record.exc_info and record.exc_info[1])) for record in caplog.records] == [
+        ("the session 'bad' cannot be shown", "'bad'"),
+        ("a request of the kind 'Prompt' broke", "'bad'"),
+    ]
+
+
 async def test_a_bug_in_showing_a_session_ends_its_viewers_and_not_the_session(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
