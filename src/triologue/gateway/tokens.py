@@ -54,7 +54,11 @@ class KeptToken(Struct, frozen=True, kw_only=True):
 
 
 class Tokens(Protocol):
-    """Knows tokens. A program with users of its own may bring another one than those here."""
+    """Knows tokens. A program with users of its own may bring another one than those here.
+
+    What `get` or `watch` raises may end the gateway's block, as nobody could tell any more who may stay: where a database is
+    away for a while, go on with what it said last.
+    """
 
     def check(self, token: str, now: float) -> Grant | None:
         """What this token allows; None: nobody knows it, or it was revoked or has expired.
