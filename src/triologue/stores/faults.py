@@ -3,6 +3,7 @@
 from typing import Final
 
 import apsw
+from msgspec import DecodeError
 
 from triologue.errors import StoreError
 
@@ -16,7 +17,7 @@ _NO_DATABASE: Final = (
 )
 
 # The first that fits; extended codes come as subclasses' `extendedresult`, and are not needed to know what to do.
-_ADVICE: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
+_ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
     (apsw.FullError, "there is no room on the disk, or the file is as large as it may get; make room, and go on"),
     (apsw.ReadOnlyError, "the file or its folder may not be written to; give this user the right to"),
     (apsw.BusyError, "another program has held the file for too long; end it, or try again"),
@@ -24,6 +25,7 @@ _ADVICE: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
     (apsw.NotADBError, _NO_DATABASE),
     (apsw.CantOpenError, "it could not be opened; look whether its folder exists and this user may write there"),
     (apsw.TooBigError, "a line or a head is larger than SQLite takes (1 GB)"),
+    (DecodeError, _DAMAGED),
     (apsw.IOError, "the disk failed to read or write; look at the system's log"),
 )
 

@@ -282,6 +282,16 @@ async def test_damage_is_found_at_the_latest_where_it_is_read(path: Path) -> Non
     await finds_damage(path, content[:line] + b"y" + content[line + 1 :])
 
 
+async def test_a_head_that_is_none_is_damage_too(path: Path) -> None:
+    await make(path, rows=1)
+    database = apsw.Connection(str(path))
+    database.execute("UPDATE sessions SET head = x'7b22'")
+    database.close()
+    async with SqliteStore(path) as store:
+        with pytest.raises(StoreError, match=r"the file is damaged\. It was left as it is: put a backup in its place"):
+            await store.list_sessions()
+
+
 async def finds_damage(path: Path, content: bytes) -> None:
     """What is read is never something else than was written."""
     path.write_bytes(content)
