@@ -96,7 +96,9 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
         context.load_cert_chain(certificate, key, password=_no_password)
     except (OSError, ValueError) as error:  # ssl's are some of the former
         names = f"--tls-cert {certificate}" + (f" and --tls-key {key}" if key is not None else "")
-        raise InvalidOption(f"{names} are no certificate with its key in PEM: {_reason(error)}") from error
+        raise InvalidOption(
+            f"{names}: there is no certificate with its key, in PEM, in that: {_reason(error)}"
+        ) from error
     return context
 
 

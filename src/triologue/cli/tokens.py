@@ -11,7 +11,7 @@ from rich.table import Table
 from triologue.cli.database import database_path
 from triologue.cli.endings import ExitCode
 from triologue.cli.sessions.spans import clock
-from triologue.errors import StoreError
+from triologue.errors import InvalidOption, StoreError, brief
 from triologue.gateway.token_file import TokenFile
 from triologue.gateway.tokens import Grant
 from triologue.protocol.told import Right
@@ -37,6 +37,8 @@ def add_token(path: Path | None, name: str, *, rights: tuple[Right, ...], prefix
     Raises:
         TriologueError: a value that cannot be, or a file that cannot be changed.
     """
+    if span is not None and span <= 0:
+        raise InvalidOption("a token that has expired already is good for nothing; give --expires more than 0")
     file = _open(path, create=True)
     token = file.add(name, rights=rights, prefix=prefix, expires=time.time() + span if span is not None else None)
     sys.stdout.write(f"{token}\n")
@@ -62,7 +64,8 @@ def revoke_token(path: Path | None, id: str) -> ExitCode:
     """Forget a token. Raises `StoreError`, also where there is none."""
     file = _open(path)
     if not file.revoke(id):
-        raise StoreError("there is no token with this id; `triologue tokens list` shows those that there are")
+        shown = brief(id if not id.startswith("tri_") else f"{id[:8]}...")  # a secret is not for the screen
+        raise StoreError(f"there is no token with the id {shown}; `triologue tokens list` shows those that there are")
     sys.stderr.write("triologue: revoked; a gateway that runs closes its connections within a second or two\n")
     return ExitCode.OK
 

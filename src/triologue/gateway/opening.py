@@ -101,7 +101,7 @@ async def open_gateway(
     check_gateway_limits(limits)
     if not insecure and not is_loopback(host) and (tls is None or tokens is None):
         raise InvalidOption(
-            f"host={host!r} can be reached by others, so give it tls=... and tokens=..., or listen on 127.0.0.1; "
+            f"host={host!r} can be reached by others, so give it tls=... (--tls-cert) and tokens=... (--tokens), or listen on 127.0.0.1; "
             "insecure=True (--insecure) means that whoever can connect may read, and perhaps do, everything"
         )
     names = Names(host, origins, is_encrypted=tls is not None)

@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
@@ -146,7 +147,7 @@ class TokenFile:
         if found.st_mode & 0o077:
             raise StoreError(
                 f"others may use the token file {str(self._path)!r} (its mode is {stat.S_IMODE(found.st_mode):o}); "
-                "say: chmod 600"
+                f"say: chmod 600 {shlex.quote(str(self._path))}"
             )
 
     def _parse(self, contents: bytes) -> dict[str, KeptToken]:

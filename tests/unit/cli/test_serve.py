@@ -92,8 +92,8 @@ def test_a_command_line_that_cannot_be(arguments: list[str], said: str, capsys: 
         (["--host", "0.0.0.0", "--tokens", "{file}"], 2, r"host='0.0.0.0' can be reached by others"),
         (["--tokens", "none.json"], 1, r"there is no token file 'none.json'; `triologue tokens add NAME"),
         (["--origin", "example.org"], 2, r"the origin 'example.org' is none"),
-        (["--tls-cert", "none.pem"], 2, r"--tls-cert none.pem are no certificate with its key in PEM: No such file"),
-        (["--tls-cert", "{file}"], 2, r"--tls-cert .* are no certificate with its key in PEM"),
+        (["--tls-cert", "none.pem"], 2, r"--tls-cert none.pem: there is no certificate .* in that: No such file"),
+        (["--tls-cert", "{file}"], 2, r"--tls-cert .*: there is no certificate with its key, in PEM, in that"),
         (["--host", "192.0.2.1", "--insecure"], 2, r"cannot listen on '192.0.2.1', port 0: .*; name another"),
     ],
 )
@@ -137,7 +137,9 @@ def test_a_token_from_its_making_to_its_end(capsys: pytest.CaptureFixture[str]) 
     assert main(["tokens", "revoke", grant["id"]]) == 0
     assert "revoked" in capsys.readouterr().err
     assert main(["tokens", "revoke", grant["id"]]) == 1
-    assert capsys.readouterr().err.startswith("triologue: there is no token with this id; `triologue tokens list`")
+    assert capsys.readouterr().err.startswith(f"triologue: there is no token with the id {grant['id']!r}; `tri")
+    assert main(["tokens", "revoke", token]) == 1
+    assert token[8:] not in capsys.readouterr().err
     assert main(["tokens", "list"]) == 0
     assert capsys.readouterr().out == "There is no token.\n"
 
@@ -152,6 +154,11 @@ def test_without_a_right_it_may_only_watch(tmp_path: Path, capsys: pytest.Captur
     ("arguments", "code", "said"),
     [
         (["add", "x", "--right", "root"], 2, "triologue tokens add: Invalid value for '--right': 'root' is not one of"),
+        (
+            ["add", "x", "--expires", "0d"],
+            2,
+            "triologue: a token that has expired already is good for nothing; give --expires more than 0",
+        ),
         (
             ["add", "x", "--expires", "soon"],
             2,
