@@ -13,7 +13,7 @@ from rich.text import Text
 from triologue.cli.demo.view import STYLES
 from triologue.cli.endings import ExitCode
 from triologue.cli.running import Running, Silent, ask_all
-from triologue.cli.text_flow import printable
+from triologue.cli.text_flow import in_a_cell, printable
 from triologue.manager.status import AskExplain, AskSessions, ManagerStatus, SessionStatus
 
 ASLEEP = ("new", "hibernated")
@@ -94,7 +94,7 @@ def _show(running: Running, console: Console, *, everything: bool) -> None:
 def title_of(manager: ManagerStatus) -> Text:
     """A manager in one line."""
     said = manager.statistics
-    title = Text(f"{printable(manager.program)}  ", "bold")
+    title = Text(f"{in_a_cell(manager.program)}  ", "bold")
     up = duration(max(0.0, time.time() - manager.began))
     title.append(
         f"pid {manager.pid}, {manager.agent}, up {up}: {counted(said.sessions, 'session')}, {said.live} live", "default"
@@ -126,10 +126,10 @@ def table_of(sessions: list[SessionStatus], *, width: int | None) -> Table:
     for each in sessions:
         figures = _figures(each)
         table.add_row(
-            Text(printable(each.key)),
+            Text(in_a_cell(each.key)),
             Text(each.state, STYLES.get(each.state, "default")),
             *(figures[name] for name in (NARROW_FIGURES if is_narrow else FIGURES)),
-            Text(printable(each.waits_for or "-")),
+            Text(in_a_cell(each.waits_for or "-")),
         )
     return table
 

@@ -14,6 +14,11 @@ def printable(said: str) -> str:
     return _CONTROL.sub("", said)
 
 
+def in_a_cell(said: str) -> str:
+    """The same in one line."""
+    return printable(" ".join(said.splitlines()))
+
+
 @final
 class TextFlow:
     """Feed it every message of a turn; it gives each piece of text once, with a line end between two texts."""

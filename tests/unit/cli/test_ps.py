@@ -30,7 +30,7 @@ async def main():
         await manager.session("slack:C1").ask("hello")
         turn = await manager.session("slack:C1").send("Wait 3600 seconds", id="m1", meta={"user": "U1"})
         await manager.session("slack:C1").send("hello", id="m2")
-        await manager.session("[red]odd[/]\\x1b" + 40 * "-long").ask("hello")
+        await manager.session("[red]odd[/]\\x1b\\n" + 40 * "-long").ask("hello")
         await manager.session("asleep").ask("hello")
         await manager.session("asleep").hibernate()
         print("ready", flush=True)
@@ -63,7 +63,7 @@ def test_ps_and_top_on_a_bot(capsys: pytest.CaptureFixture[str], own_runtime_fol
             ["1", "output", "of", "the", "model"],
             ["1", "the", "agent", "to", "take", "up", "the", "prompt"],
         )
-        assert second.split()[:3] == ["[red]odd[/]" + 40 * "-long", "idle", "0"], "nothing is cut where no terminal is"
+        assert second.split()[:4] == ["[red]odd[/]", 40 * "-long", "idle", "0"], "nothing is cut where no terminal is"
         assert hidden == "1 asleep (--all shows them)"
 
         assert main(["ps", "--all"]) == 0
@@ -80,7 +80,7 @@ def test_ps_and_top_on_a_bot(capsys: pytest.CaptureFixture[str], own_runtime_fol
         assert main(["ps", "--json"]) == 0
         [told] = json.loads(capsys.readouterr().out)
         assert told["manager"]["statistics"]["turns"] == {"answered": 3}
-        assert [each["key"] for each in told["sessions"]] == ["slack:C1", "[red]odd[/]\x1b" + 40 * "-long", "asleep"]
+        assert [each["key"] for each in told["sessions"]] == ["slack:C1", "[red]odd[/]\x1b\n" + 40 * "-long", "asleep"]
         assert main(["ps", "--json", "asleep"]) == 0
         [explained] = json.loads(capsys.readouterr().out)
         assert (explained["pid"], explained["key"], explained["state"]) == (None, "asleep", "hibernated")

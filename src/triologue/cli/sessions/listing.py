@@ -17,7 +17,7 @@ from triologue.cli.endings import ExitCode
 from triologue.cli.ps import PIPE_WIDTH
 from triologue.cli.sessions.spans import ago
 from triologue.cli.sessions.transcript import FAINT, Shown, TranscriptView, first_prompt, rows_of, state_of
-from triologue.cli.text_flow import printable
+from triologue.cli.text_flow import in_a_cell
 from triologue.errors import StoreError, told_owner
 from triologue.ports import SessionStore, StoredSession
 
@@ -92,7 +92,7 @@ async def show_kept(request: ShowRequest, console: Console) -> ExitCode:
         if request.json:
             print_json(builtins_of(head, held_by))
             return ExitCode.OK
-        console.print(printable(head.key), style="bold", markup=False, soft_wrap=True)
+        console.print(in_a_cell(head.key), style="bold", markup=False, soft_wrap=True)
         for name, value in rows_of(head, held_by=held_by):
             console.print(Text(f"  {name:<11}  ", FAINT).append(value, "default"), soft_wrap=True)
         view, last = TranscriptView(), max(0, request.first - 1)
@@ -153,9 +153,9 @@ def table_of(
         cost = f"${head.cost_usd:.2f}" if head.cost_usd is not None else "-"
         held_by = holders.get(head.key)
         table.add_row(
-            Text(printable(head.key)),
-            Text(_cut(printable(titles[head.key]))),
-            *(() if is_narrow else (Text(printable(head.agent) or "-"), str(head.turns), cost)),
+            Text(in_a_cell(head.key)),
+            Text(_cut(in_a_cell(titles[head.key]))),
+            *(() if is_narrow else (Text(in_a_cell(head.agent) or "-"), str(head.turns), cost)),
             ago(max(0.0, now - head.last_active)),
             Text(state_of(head, held_by=held_by), "green" if held_by else "default"),
         )

@@ -11,7 +11,7 @@ from triologue.cli.endings import ExitCode, one_line
 from triologue.cli.sessions.listing import PAGE, Selection, print_json
 from triologue.cli.sessions.matching import Hit, Search
 from triologue.cli.sessions.transcript import FAINT
-from triologue.cli.text_flow import printable
+from triologue.cli.text_flow import in_a_cell
 from triologue.errors import StoreError
 from triologue.ports import SessionStore, StoredSession
 
@@ -77,6 +77,6 @@ async def _search(store: SessionStore, head: StoredSession, request: SearchReque
 
 
 def _line_of(hit: Hit) -> Text:
-    line = Text(f"{printable(hit.key)}  {hit.seq}", FAINT)
+    line = Text(f"{in_a_cell(hit.key)}  {hit.seq}", FAINT)
     line.append(f"  {'> ' if hit.who == 'prompt' else ''}{hit.before}", "default")
     return line.append(hit.match, "bold yellow").append(hit.after, "default")
