@@ -75,6 +75,10 @@ class SqliteStore:
     async def __aenter__(self) -> Self:
         if self._open is not None:
             raise RuntimeError(f"{self!r} is open already; a second one may be opened on the same path")
+        if not trio.lowlevel.in_trio_run():
+            raise RuntimeError(
+                "triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)"
+            )
         with trio.CancelScope(shield=True):  # what was opened must not be lost
             self._open = await trio.to_thread.run_sync(_Open, self.path, self._now)
         return self

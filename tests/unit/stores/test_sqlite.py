@@ -1,5 +1,6 @@
 """What an SQLite store does beyond the contract: one fsync for many, room, locks, damage, other files, other processes."""
 
+import asyncio
 import shutil
 import signal
 import stat
@@ -280,6 +281,16 @@ async def test_damage_is_found_at_the_latest_where_it_is_read(path: Path) -> Non
         await finds_damage(path, bytes(wrong))
     line = content.index(ROW.encode()) + 50
     await finds_damage(path, content[:line] + b"y" + content[line + 1 :])
+
+
+def test_it_is_opened_on_trio(path: Path) -> None:
+    async def main() -> None:
+        async with SqliteStore(path):
+            pass
+
+    with pytest.raises(RuntimeError, match=r"triologue runs on trio, .* call this inside trio\.run"):
+        asyncio.run(main())
+    assert not path.exists()
 
 
 async def test_a_head_that_is_none_is_damage_too(path: Path) -> None:
