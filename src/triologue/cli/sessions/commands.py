@@ -132,7 +132,7 @@ def resume(key: str, model: str | None, permission_mode: str | None) -> int:
 def fork(key: str, new_key: str | None, at: str | None) -> int:
     """Begin a copy of a session under NEW_KEY, or under a key of its own, and print that. The original stays as it is.
 
-    The agent makes the copy at its first message: `triologue chat --resume NEW_KEY`.
+    The agent makes the copy at its first message: `triologue chat --resume NEW_KEY`. Keep the original until then.
     """
     return _run(partial(fork_kept, key, new_key, at, make_agent))
 
