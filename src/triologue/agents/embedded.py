@@ -208,7 +208,7 @@ class Embedded:
             return SessionNotFound(
                 options.resume,
                 cwd=working_directory(options),
-                detail="the built-in agent keeps them in memory, for as long as the process lives",
+                detail="the built-in agent keeps them in memory, for as long as the process lives, or in a store",
             )
         if options.resume_session_at and said == UNKNOWN_MESSAGE.format(options.resume_session_at):
             return InvalidOption(f"resume_session_at={brief(options.resume_session_at)}: no such message there")

@@ -43,7 +43,7 @@ def _check_blocks(prompt: list[Any]) -> None:
         raise ValueError("the list of content blocks is empty")
     for block in prompt:
         if not isinstance(block, Block):
-            raise TypeError(f"a list prompt holds content blocks, not {block!r:.80}")
+            raise TypeError(f"a list prompt holds content blocks, such as TextBlock(text=...), not {block!r:.80}")
         if isinstance(read_block(plain(block)), UnknownBlock) and not isinstance(block, UnknownBlock):
             raise TypeError(f"a content block has a value of a wrong type: {block!r:.80}")
 
