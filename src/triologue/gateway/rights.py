@@ -7,6 +7,7 @@ from typing import Final, final
 
 import trio
 
+from triologue.gateway.pace import Pace
 from triologue.gateway.refusing import Refusal
 from triologue.gateway.tokens import LOCAL, Grant, Tokens
 from triologue.manager import SessionManager
@@ -97,10 +98,8 @@ class Rights:
     ) -> None:
         self._tokens = tokens
         self._manager = manager
-        self._rate = prompts_per_second
+        self._pace = Pace(prompts_per_second)
         self._now = now
-        self._spent: dict[str, tuple[float, float]] = {}
-        """By token: prompts that count at a time of trio's clock."""
         self._expiring: dict[str, Grant] = {}
         self._news = trio.Event()
         self._work: dict[trio.CancelScope, Grant] = {}
@@ -163,13 +162,10 @@ class Rights:
         Raises:
             Refusal: there were too many in the last second.
         """
-        now = trio.current_time()
-        spent, then = self._spent.get(grant.id, (0.0, now))
-        spent = max(0.0, spent - (now - then) * self._rate)
-        if spent + 1 > max(self._rate, 1):
-            text = f"this token sends more than {self._rate:g} prompts a second"
-            raise Refusal(TOO_MANY, text, limit="prompts_per_second", retry_in=1 / self._rate)
-        self._spent[grant.id] = (spent + 1, now)
+        if not self._pace.spend(grant.id, trio.current_time()):
+            rate = self._pace.rate
+            text = f"this token sends more than {rate:g} prompts a second"
+            raise Refusal(TOO_MANY, text, limit="prompts_per_second", retry_in=1 / rate)
 
     async def watch(self) -> None:
         """Withdraw what may not run any more, as soon as a token is revoked or expires; until cancelled."""
