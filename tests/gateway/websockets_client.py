@@ -66,7 +66,7 @@ class Client:
             if is_leaving or not self._running:
                 return
 
-    def _take(self, key: str, seq: int | None, turn: str | None, kind: str, message: dict[str, Any]) -> None:
+    def _take(self, seq: int | None, turn: str | None, kind: str, message: dict[str, Any], **_: Any) -> None:
         if kind == "stream_event":
             self.told["partials"] += 1
             return
