@@ -97,7 +97,7 @@ async def open_gateway(
     """
     _check_installed()
     limits = limits if limits is not None else GatewayLimits()
-    _check(manager, host, port, tls)
+    _check(manager, host, port, tls, tokens)
     check_gateway_limits(limits)
     if not insecure and not is_loopback(host) and (tls is None or tokens is None):
         raise InvalidOption(
@@ -199,7 +199,7 @@ def _check_installed() -> None:
         raise InvalidOption(f"a gateway needs the libraries {', '.join(missing)}: pip install triologue[gateway]")
 
 
-def _check(manager: object, host: object, port: object, tls: object) -> None:
+def _check(manager: object, host: object, port: object, tls: object, tokens: object) -> None:
     if not isinstance(manager, SessionManager):
         raise InvalidOption(f"manager={brief(manager)} is no manager; it is what `open_manager` gives")
     if not isinstance(host, str) or not host:
@@ -208,3 +208,8 @@ def _check(manager: object, host: object, port: object, tls: object) -> None:
         raise InvalidOption(f"port={brief(port)} is no port, which is 0 to 65535")
     if tls is not None and not isinstance(tls, ssl.SSLContext):
         raise InvalidOption(f"tls={brief(tls)} is no ssl.SSLContext")
+    is_named = isinstance(tokens, str | Path) and tokens != ""
+    if tokens is not None and not is_named and not all(hasattr(tokens, name) for name in ("check", "get", "watch")):
+        raise InvalidOption(
+            "tokens are the path of a token file or an object with check(), get() and watch(); see Tokens"
+        )

@@ -134,6 +134,8 @@ async def test_where_nothing_listens_and_where_nothing_speaks_the_protocol() -> 
         ({"port": -1}, "is no port"),
         ({"port": "8787"}, "is no port"),
         ({"tls": "cert.pem"}, "is no ssl.SSLContext"),
+        ({"tokens": ["tri_1234abcd_secret"]}, "tokens are the path of a token file or an object with check"),
+        ({"tokens": ""}, "tokens are the path of a token file"),
         ({"origins": ["chat.example.org"]}, "the origin 'chat.example.org' is none"),
         ({"origins": ["https://chat.example.org/path"]}, "is none"),
         ({"limits": tri.Limits()}, "limits are GatewayLimits"),
