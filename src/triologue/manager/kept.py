@@ -6,10 +6,11 @@ from typing import Final, final
 import msgspec
 from msgspec import Raw
 
-from triologue.errors import InvalidOption, SessionNotFound, brief
+from triologue.errors import InvalidOption, brief
 from triologue.manager.subscription import PAGE, event_of
 from triologue.messages import Event
 from triologue.ports import Record, SessionStore, StoredSession
+from triologue.stores import no_session
 
 
 @final
@@ -33,6 +34,10 @@ class KeptSessions:
         self, *, prefix: str = "", limit: int = 100, unfinished: bool = False, before: float | None = None
     ) -> list[StoredSession]:
         """Heads, the one that was active last first; see `SessionStore.list_sessions`."""
+        if not isinstance(prefix, str):
+            raise InvalidOption(f"prefix={brief(prefix)} is no str")
+        if not isinstance(limit, int) or limit < 0:
+            raise InvalidOption(f"limit={brief(limit)} is no whole number of 0 or more")
         return await self.port.list_sessions(prefix=prefix, limit=limit, unfinished=unfinished, before=before)
 
     async def get_session(self, key_or_id: str) -> StoredSession | None:
@@ -80,11 +85,14 @@ class KeptSessions:
 
         Args:
             key: of the session.
-            write: is called with each line and its newline, for instance a file's `write`; it should not wait for long.
+            write: is called with each line and its newline, for instance the `write` of a file that was opened with
+                `"wb"`; it should not wait for long.
 
         Raises:
             SessionNotFound: there is none.
         """
+        if not callable(write):
+            raise InvalidOption(f"write={brief(write)} is no function that takes bytes")
         await self._head(key)
         last = 0
         while records := await self.port.read(key, after=last, limit=PAGE):
@@ -96,7 +104,7 @@ class KeptSessions:
     async def _head(self, key: str) -> StoredSession:
         head = await self.port.get_session(key)
         if head is None or head.key != key:
-            raise SessionNotFound(key, detail="nothing is kept under this key")
+            raise no_session(key)
         return head
 
 

@@ -4,6 +4,7 @@ Both pass `triologue.testing.SessionStoreContract`, and so should a store of you
 """
 
 from triologue.stores.memory import MemoryStore
+from triologue.stores.rules import no_session
 from triologue.stores.sqlite import SqliteStore
 
-__all__ = ["MemoryStore", "SqliteStore"]
+__all__ = ["MemoryStore", "SqliteStore", "no_session"]

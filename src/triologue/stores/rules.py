@@ -96,4 +96,6 @@ def bare(session: StoredSession) -> StoredSession:
 
 def no_session(key: str) -> SessionNotFound:
     """The error for a key that nothing is kept under."""
-    return SessionNotFound(key, detail="nothing is kept under this key")
+    error = SessionNotFound(key)
+    error.args = (f"no session has the key {key!r}: nothing is kept under this key",)  # and not under an agent's id
+    return error

@@ -69,8 +69,16 @@ async def test_what_is_not_kept_or_cannot_be() -> None:
     store = await store_of(b"{}")
     assert await store.messages("id") == []
     for missing in (store.rename("id", "x"), store.tag("id", add=["x"]), store.export("nobody", print)):
-        with pytest.raises(tri.SessionNotFound, match="nothing is kept under this key"):
+        with pytest.raises(
+            tri.SessionNotFound, match=r"no session has the key '(id|nobody)': nothing is kept under this key"
+        ):
             await missing
+    with pytest.raises(tri.InvalidOption, match="limit='3' is no whole number of 0 or more"):
+        await store.list_sessions(limit="3")  # type: ignore[arg-type]
+    with pytest.raises(tri.InvalidOption, match="prefix=None is no str"):
+        await store.list_sessions(prefix=None)  # type: ignore[arg-type]
+    with pytest.raises(tri.InvalidOption, match="write='file' is no function that takes bytes"):
+        await store.export("k", "file")  # type: ignore[arg-type]
     with pytest.raises(tri.InvalidOption, match="title=3 is no str"):
         await store.rename("k", 3)  # type: ignore[arg-type]
     with pytest.raises(tri.InvalidOption, match="add='urgent' is no sequence of str"):
