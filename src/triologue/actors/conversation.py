@@ -63,6 +63,7 @@ class Conversation:
         "ended",
         "failure",
         "generation",
+        "given",
         "group",
         "home",
         "is_confirmed",
@@ -117,6 +118,8 @@ class Conversation:
         """Turns that have no outcome yet, by id."""
         self.ended = 0
         """Turns that have had their outcome."""
+        self.given: frozenset[str] = frozenset()
+        """The names of the options that callers gave for this session, ever; the others are the manager's."""
         self.named: dict[str, Any] = _NONE
         """Options that callers gave for this session, and that the store was not told yet."""
         self.own: dict[str, Any] = _NONE
@@ -133,6 +136,7 @@ class Conversation:
         """Callers want these options for this session, over the manager's."""
         if named:
             self.named = {**self.named, **named}
+            self.given |= named.keys()
             if self.journal is not None:
                 self.journal.touch()
 

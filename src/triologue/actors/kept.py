@@ -40,6 +40,7 @@ def restore(conversation: Conversation, head: StoredSession) -> None:
     for name, value in changed.items():
         setattr(conversation.options, name, value)
     conversation.own = kept
+    conversation.given |= changed.keys()
     conversation.begun = head.created
     conversation.log.skip_to(head.last_seq)
 

@@ -1,7 +1,8 @@
 """The only composition root: agents, actors and the registry are put together here, and lent to callers."""
 
+from triologue.manager.checks import check_for as check_for
 from triologue.manager.controls import Controls as Controls
-from triologue.manager.directory import SessionStatistics as SessionStatistics, check_for as check_for
+from triologue.manager.directory import SessionStatistics as SessionStatistics
 from triologue.manager.explaining import SessionExplanation as SessionExplanation, TurnAge as TurnAge
 from triologue.manager.keeping import check_store as check_store, folder_of as folder_of, latest_of as latest_of
 from triologue.manager.kept import KeptSessions as KeptSessions

@@ -3,21 +3,19 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from math import inf
-from typing import TypeAlias, final
+from typing import final
 
 import trio
 from msgspec import Struct
 
-from triologue.actors import MAX_KEY_LENGTH, Conversation, World, refuse_elsewhere, restore
+from triologue.actors import Conversation, World, refuse_elsewhere, restore
 from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
-from triologue.manager.prompts import is_text
+from triologue.manager.checks import OptionsFor, check_for, check_key, group_of, refuse_identity
 from triologue.messages import SessionState
-from triologue.options import IDENTITY, Limits, Options, Overlap, check_kinds, check_options
+from triologue.options import IDENTITY, Options, Overlap, check_kinds
 from triologue.ports import Agent, StoredSession
 from triologue.session import Setting, inputs as on
 from triologue.supervision import Registry, Shelf, check_fits
-
-OptionsFor: TypeAlias = Options | Callable[[str], Options] | None
 
 
 class SessionStatistics(Struct, frozen=True, kw_only=True):
@@ -43,7 +41,7 @@ class Directory:
     """The conversations of one manager, by key."""
 
     def __init__(
-        self, agent: Agent, options: OptionsFor | None, registry: Registry, world: World, *, overlap: Overlap
+        self, agent: Agent, options: OptionsFor, registry: Registry, world: World, *, overlap: Overlap
     ) -> None:
         self.agent = agent
         self.overlap: Overlap = overlap
@@ -56,6 +54,8 @@ class Directory:
         self.drains_until = inf
         """When turns that still run are interrupted for that, on trio's clock."""
         self._options_for = options if callable(options) else None
+        if self._options_for is not None:
+            registry.renew = self._renew
         self._options = Options() if options is None or callable(options) else options.copy()
         self._latest = self._options
         self._loop = trio.lowlevel.current_trio_token()
@@ -177,6 +177,7 @@ class Directory:
         options = conversation.launch_options(conversation.session_id, fresh=False)
         options.fork_session, options.session_id, options.resume_session_at = True, session_id, at
         copied = self._begin(key, conversation.agent, options)
+        copied.given = conversation.given
         try:
             async with self.taken(copied, is_new=True):
                 if copied.journal is not None:
@@ -244,13 +245,31 @@ class Directory:
             if not isinstance(base, Options):
                 # By its type, because the value may hold secrets.
                 raise InvalidOption(f"the function for options gave {type(base)} for {brief(key)}, and not Options")
-            _refuse_identity(base)
+            refuse_identity(base)
         if options is not None:
             check_kinds(options)
         merged = base.copy() if options is None else options.over(base)
         if merged != self._latest:
             self._latest = merged
         return self._latest
+
+    def _renew(self, conversation: Conversation) -> None:
+        """Take the options that the function gives now, but for what callers gave for this session, and what it is.
+
+        Raises:
+            InvalidOption, UnsupportedOption: such options; the conversation goes on sleeping with those that it had.
+        """
+        before, renewed = conversation.options, self.merged(conversation.key, None).copy()
+        # The folder too, because it is where agents find their histories.
+        for name in {*IDENTITY, *conversation.given, *(("cwd",) if conversation.session_id is not None else ())}:
+            setattr(renewed, name, getattr(before, name))
+        if renewed == before:
+            return
+        self.check(conversation.agent, renewed)
+        conversation.options = renewed
+        for setting, now in conversation.settings.items():
+            if now == getattr(before, setting) != getattr(renewed, setting):  # else somebody has set it since
+                conversation.want(setting, getattr(renewed, setting))
 
     def amend(self, conversation: Conversation, agent: Agent | None, options: Options | None) -> None:
         """Other options are wanted for a conversation that there is already.
@@ -284,97 +303,3 @@ class Directory:
             conversation.want(setting, value)
         else:  # told when it is taken from the store
             conversation.settings = {**conversation.settings, setting: value}
-
-
-def check_defaults(agent: Agent, options: OptionsFor | None, *, asks_people: bool) -> None:
-    """Refuse a manager's options that no session of it could have.
-
-    Raises:
-        InvalidOption, UnsupportedOption: such options.
-    """
-    check_agent(agent)
-    if options is not None and not callable(options):
-        check_kinds(options)
-        _refuse_identity(options)
-        check_for(agent, options, asks_people=asks_people)
-
-
-def check_for(agent: Agent, options: Options, *, asks_people: bool = False) -> None:
-    """Refuse options that this agent could not be started with.
-
-    Args:
-        agent: who.
-        options: how.
-        asks_people: the manager has an `on_permission`, so the agent is to ask before it uses a tool.
-
-    Raises:
-        InvalidOption, UnsupportedOption: such options, or no agent.
-    """
-    check_agent(agent)
-    check_options(options)
-    event: object = options.abort_event
-    if event is not None and not isinstance(event, trio.Event):  # to wait for any other kind would stop the loop
-        raise InvalidOption(f"abort_event={brief(event)} is no trio.Event")
-    if asks_people and options.can_use_tool is not None:
-        raise InvalidOption(
-            "the manager's on_permission and Options.can_use_tool would both answer permission requests; "
-            "give one of them"
-        )
-    if asks_people and options.permission_prompt_tool_name is None:
-        options = options.copy()
-        options.permission_prompt_tool_name = "stdio"
-    agent.check(options)
-
-
-def check_agent(agent: Agent) -> None:
-    """Refuse what is no agent.
-
-    Raises:
-        InvalidOption: a class, a name, anything else.
-    """
-    missing = [name for name in vars(Agent) if not name.startswith("_") and not hasattr(agent, name)]
-    if not isinstance(agent, type) and hasattr(agent, "connect") and missing:
-        raise InvalidOption(
-            f"agent={brief(agent)} is no agent: it lacks {', '.join(missing)}, see triologue.ports.Agent"
-        )
-    if isinstance(agent, type) or not isinstance(agent, Agent):
-        raise InvalidOption(f"agent={brief(agent)} is no agent; give an object, as in ClaudeCode() or Embedded()")
-
-
-def group_of(limits: Limits, key: str) -> str:
-    """The group of a key; the empty one where there are no groups.
-
-    Raises:
-        InvalidOption: the function gave no str for it, or failed.
-    """
-    if limits.group is None:
-        return ""
-    try:
-        group: object = limits.group(key)
-    except Exception as error:
-        raise InvalidOption(f"Limits.group failed for the key {brief(key)}: {error!r}") from error
-    if not isinstance(group, str):
-        raise InvalidOption(f"Limits.group gave {brief(group)} for the key {brief(key)}, and not the name of a group")
-    return group
-
-
-def check_key(key: str) -> None:
-    """Refuse what cannot be a key.
-
-    Raises:
-        InvalidOption: it is no str, empty, or too long.
-    """
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
-        raise InvalidOption(f"a key is a str of 1 to {MAX_KEY_LENGTH} characters, not {brief(key)}")
-    if not is_text(key):
-        raise InvalidOption(
-            f"the key {brief(key)} has half a character in it (a lone surrogate), which no store can keep"
-        )
-
-
-def _refuse_identity(options: Options) -> None:
-    if identity := sorted(set(options.named()) & set(IDENTITY)):
-        raise InvalidOption(
-            f"{' and '.join(identity)} would name one conversation, and a manager has many; "
-            "give them to manager.session(key, options=...)"
-        )

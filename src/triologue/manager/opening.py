@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from triologue.actors import Actor, Permission, Permissions, Timers, World, first_options
 from triologue.agents import AGENTS, DEFAULT_AGENT, open_carrier
 from triologue.errors import InvalidOption, brief
-from triologue.manager.directory import Directory, OptionsFor, check_defaults
+from triologue.manager.checks import OptionsFor, check_defaults
+from triologue.manager.directory import Directory
 from triologue.manager.draining import Draining, but_closed, check_signals, listen
 from triologue.manager.keeping import keep_sessions, opened_store
 from triologue.manager.permissions import PermissionCallback, PermissionRequest, check_callback
@@ -49,7 +50,7 @@ class Terms(Struct, frozen=True):
 async def open_manager(
     agent: Agent | None = None,
     *,
-    options: OptionsFor | None = None,
+    options: OptionsFor = None,
     limits: Limits | None = None,
     deadlines: Deadlines | None = None,
     restart: RestartPolicy | None = None,

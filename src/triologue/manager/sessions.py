@@ -12,7 +12,8 @@ from msgspec import Struct
 from triologue.actors import Durations, OnMissing, Turn
 from triologue.agents import Leftovers, measure_trees
 from triologue.errors import InvalidOption, brief
-from triologue.manager.directory import Directory, SessionStatistics, check_key
+from triologue.manager.checks import check_key
+from triologue.manager.directory import Directory, SessionStatistics
 from triologue.manager.draining import Draining
 from triologue.manager.explaining import SessionExplanation, explain, oldest_turn
 from triologue.manager.kept import KeptSessions

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, final
 
-from triologue.manager.directory import check_key
+from triologue.manager.checks import check_key
 from triologue.messages.loose import read_json
 from triologue.protocol import asked, told
 from triologue.remote.permission import RemotePermission

@@ -1,7 +1,9 @@
 """Sessions on the built-in agent: what outsiders see."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -257,6 +259,44 @@ async def test_options_of_identity_name_how_a_key_begins() -> None:
 async def test_options_may_depend_on_the_key() -> None:
     async with opened(options=lambda key: tri.Options(model=f"model of {key}")) as manager:
         assert (await manager.session("a").ask("Which model are you?")).result == "I am model of a."
+
+
+async def test_a_function_for_options_is_asked_at_every_wake(tmp_path: Path) -> None:
+    ages: Counter[str] = Counter()
+
+    def options(key: str) -> tri.Options:
+        ages[key] += 1
+        return tri.Options(model=f"{key}, {ages[key]}")
+
+    async def model(session: tri.Session) -> str | None:
+        return (await session.ask("Which model are you?")).result
+
+    async with opened(options=options, store=tmp_path / "sessions.db") as manager:
+        plain, named = manager.session("plain"), manager.session("named", options=tri.Options(model="mine"))
+        changed = manager.session("changed")
+        told = [await model(plain), await model(named), await model(changed)]
+        await changed.set_model("another")
+        told += [await model(plain)]
+        for session in (plain, named, changed):
+            await session.hibernate()
+            told.append(await model(session))
+    assert told == [
+        *("I am plain, 1.", "I am mine.", "I am changed, 1."),
+        "I am plain, 1.",
+        *("I am plain, 2.", "I am mine.", "I am another."),
+    ]
+
+
+async def test_options_that_cannot_be_leave_a_session_asleep_as_it_was() -> None:
+    given = [tri.Options(), tri.Options(max_turns=-1), tri.Options()]
+    async with opened(options=lambda key: given.pop(0)) as manager:
+        session = manager.session("k")
+        await session.ask("Remember: I like Python")
+        await session.hibernate()
+        with pytest.raises(tri.InvalidOption, match="max_turns=-1"):
+            await session.ask("What do I like?")
+        assert session.state == "hibernated"
+        assert (await session.ask("What do I like?")).result == "You like Python."
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.slow)])

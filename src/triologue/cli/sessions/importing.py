@@ -21,7 +21,7 @@ from triologue.cli.sessions.history import Imported, read_session
 from triologue.cli.sessions.listing import PAGE
 from triologue.engine.histories import ABOUT_AGENT, CLAUDE, CORTEX, QODER, FolderRules, parse_lines
 from triologue.errors import InvalidOption, StoreError, TriologueError
-from triologue.manager.directory import check_key
+from triologue.manager.checks import check_key
 from triologue.messages.message import decode_object
 from triologue.ports import Append, Record, SessionStore, StoredSession, TranscriptEntry
 

@@ -1,0 +1,114 @@
+"""What is refused before anything starts: options that an agent could not have, and what is no agent, group or key."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import trio
+
+from triologue.actors import MAX_KEY_LENGTH
+from triologue.errors import InvalidOption, brief
+from triologue.manager.prompts import is_text
+from triologue.options import IDENTITY, Limits, Options, check_kinds, check_options
+from triologue.ports import Agent
+
+OptionsFor: TypeAlias = Options | Callable[[str], Options] | None
+"""A manager's options, the same for all keys or by the key."""
+
+
+def check_defaults(agent: Agent, options: OptionsFor, *, asks_people: bool) -> None:
+    """Refuse a manager's options that no session of it could have.
+
+    Raises:
+        InvalidOption, UnsupportedOption: such options.
+    """
+    check_agent(agent)
+    if options is not None and not callable(options):
+        check_kinds(options)
+        refuse_identity(options)
+        check_for(agent, options, asks_people=asks_people)
+
+
+def check_for(agent: Agent, options: Options, *, asks_people: bool = False) -> None:
+    """Refuse options that this agent could not be started with.
+
+    Args:
+        agent: who.
+        options: how.
+        asks_people: the manager has an `on_permission`, so the agent is to ask before it uses a tool.
+
+    Raises:
+        InvalidOption, UnsupportedOption: such options, or no agent.
+    """
+    check_agent(agent)
+    check_options(options)
+    event: object = options.abort_event
+    if event is not None and not isinstance(event, trio.Event):  # to wait for any other kind would stop the loop
+        raise InvalidOption(f"abort_event={brief(event)} is no trio.Event")
+    if asks_people and options.can_use_tool is not None:
+        raise InvalidOption(
+            "the manager's on_permission and Options.can_use_tool would both answer permission requests; "
+            "give one of them"
+        )
+    if asks_people and options.permission_prompt_tool_name is None:
+        options = options.copy()
+        options.permission_prompt_tool_name = "stdio"
+    agent.check(options)
+
+
+def check_agent(agent: Agent) -> None:
+    """Refuse what is no agent.
+
+    Raises:
+        InvalidOption: a class, a name, anything else.
+    """
+    missing = [name for name in vars(Agent) if not name.startswith("_") and not hasattr(agent, name)]
+    if not isinstance(agent, type) and hasattr(agent, "connect") and missing:
+        raise InvalidOption(
+            f"agent={brief(agent)} is no agent: it lacks {', '.join(missing)}, see triologue.ports.Agent"
+        )
+    if isinstance(agent, type) or not isinstance(agent, Agent):
+        raise InvalidOption(f"agent={brief(agent)} is no agent; give an object, as in ClaudeCode() or Embedded()")
+
+
+def group_of(limits: Limits, key: str) -> str:
+    """The group of a key; the empty one where there are no groups.
+
+    Raises:
+        InvalidOption: the function gave no str for it, or failed.
+    """
+    if limits.group is None:
+        return ""
+    try:
+        group: object = limits.group(key)
+    except Exception as error:
+        raise InvalidOption(f"Limits.group failed for the key {brief(key)}: {error!r}") from error
+    if not isinstance(group, str):
+        raise InvalidOption(f"Limits.group gave {brief(group)} for the key {brief(key)}, and not the name of a group")
+    return group
+
+
+def check_key(key: str) -> None:
+    """Refuse what cannot be a key.
+
+    Raises:
+        InvalidOption: it is no str, empty, or too long.
+    """
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise InvalidOption(f"a key is a str of 1 to {MAX_KEY_LENGTH} characters, not {brief(key)}")
+    if not is_text(key):
+        raise InvalidOption(
+            f"the key {brief(key)} has half a character in it (a lone surrogate), which no store can keep"
+        )
+
+
+def refuse_identity(options: Options) -> None:
+    """Refuse options that would make every session of a manager the same conversation.
+
+    Raises:
+        InvalidOption: such options.
+    """
+    if identity := sorted(set(options.named()) & set(IDENTITY)):
+        raise InvalidOption(
+            f"{' and '.join(identity)} would name one conversation, and a manager has many; "
+            "give them to manager.session(key, options=...)"
+        )
