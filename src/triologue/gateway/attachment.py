@@ -60,6 +60,21 @@ class Attachment:
         coalesce: seconds that partial text may wait for more.
     """
 
+    __slots__ = (
+        "_bytes",
+        "_coalesce",
+        "_emptied",
+        "_last",
+        "_line",
+        "_partials",
+        "_taken",
+        "_way",
+        "due",
+        "is_live",
+        "is_over",
+        "room",
+    )
+
     def __init__(self, room: Room, way: Way, *, after: int, partials: bool, coalesce: float) -> None:
         self.room = room
         self._way = way

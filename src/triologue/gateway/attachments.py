@@ -32,6 +32,19 @@ class Attachments:
         counters: of the gateway.
     """
 
+    __slots__ = (
+        "_by_key",
+        "_coming",
+        "_counters",
+        "_is_closed",
+        "_limits",
+        "_nursery",
+        "_outgoing",
+        "_rooms",
+        "catching_up",
+        "waiting",
+    )
+
     def __init__(
         self,
         rooms: Rooms,

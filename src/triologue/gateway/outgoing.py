@@ -37,6 +37,24 @@ class Outgoing:
         counters: of the gateway.
     """
 
+    __slots__ = (
+        "_awaited",
+        "_bug",
+        "_carrier",
+        "_counters",
+        "_flusher",
+        "_keep_alive",
+        "_news",
+        "_ping_at",
+        "_ponged_at",
+        "_ready",
+        "_replies",
+        "_reply_bytes",
+        "_taken",
+        "_unmarked",
+        "_unread",
+    )
+
     def __init__(
         self, carrier: ServerCarrier, flusher: Flusher, limits: GatewayLimits, counters: GatewayStatistics
     ) -> None:
