@@ -196,7 +196,7 @@ def _check_installed() -> None:
     """Refuse to begin without the libraries that this needs."""
     missing = [name for name in ("h11", "prometheus_client", "trio_websocket") if find_spec(name) is None]
     if missing:
-        raise InvalidOption(f"a gateway needs the libraries {', '.join(missing)}: pip install triologue[gateway]")
+        raise InvalidOption(f"a gateway needs the libraries {', '.join(missing)}: pip install 'triologue[gateway]'")
 
 
 def _check(manager: object, host: object, port: object, tls: object, tokens: object) -> None:

@@ -69,7 +69,7 @@ async def open_manager(
 
     Args:
         agent: who holds the conversations; None: the one that `$TRIOLOGUE_AGENT` names, else Claude Code.
-        options: how; or a function from a key to its options, called at the first use of each key.
+        options: how; or a function from a key to its options, called for every wake of a session.
         limits: how much there may be.
         deadlines: how long things may take.
         restart: what becomes of a conversation whose agent died.

@@ -60,7 +60,7 @@ async def open_remote(
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError("triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)")
     if find_spec("trio_websocket") is None:
-        raise InvalidOption("open_remote needs the library trio_websocket: pip install triologue[gateway]")
+        raise InvalidOption("open_remote needs the library trio_websocket: pip install 'triologue[gateway]'")
     parts = _checked(url, token, tls, insecure=insecure)
     _check_numbers(give_up=give_up, held_bytes=held_bytes, max_waiting=max_waiting)
     from triologue.protocol.carrier import connect
