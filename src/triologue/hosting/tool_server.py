@@ -52,7 +52,9 @@ def _library() -> tuple[Any, Any]:
         from mcp import types
         from mcp.server.lowlevel import Server
     except ImportError as error:
-        raise InvalidOption("MCP servers in this process need the `mcp` library: pip install 'triologue[mcp]'") from error
+        raise InvalidOption(
+            "MCP servers in this process need the `mcp` library: pip install 'triologue[mcp]'"
+        ) from error
     return types, Server
 
 
