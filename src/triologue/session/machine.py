@@ -5,7 +5,7 @@ No await, no clock, no randomness. `receive` is the only way in. An input that i
 
 from typing import assert_never, final
 
-from triologue.errors import AgentProtocolError, AgentStartError, LimitError, SessionFailed, TurnRejected, brief
+from triologue.errors import AgentProtocolError, AgentStartError, LimitError, SessionFailed
 from triologue.messages import Message, SessionState, TurnAccepted, TurnStarted
 from triologue.options import RestartPolicy
 from triologue.session import effects as do, inputs as on
@@ -324,12 +324,7 @@ class Session(Ground):
         if self.refuses is not None and not event.is_recovered:
             raise self.refuses
         if event.overlap == "reject" and (self.run is not None or len(self.mailbox) > 0 or len(self.steering) > 0):
-            raise TurnRejected(
-                f"a turn runs or waits in the session {brief(self.mailbox.key)}, and overlap='reject' takes no other one in; "
-                "send it again later",
-                reason="busy",
-                key=self.mailbox.key,
-            )
+            raise self.mailbox.busy()
         self.mailbox.put(Waiting(event.turn_id, event.prompt, event.overlap), is_bounded=not event.is_recovered)
         self.is_guarded |= event.is_guarded
         self.publish(event.turn_id, [TurnAccepted(prompt=event.prompt, meta=event.meta, is_command=event.is_command)])

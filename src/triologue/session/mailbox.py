@@ -6,7 +6,7 @@ from typing import final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from triologue.errors import MailboxFull, brief
+from triologue.errors import MailboxFull, TurnRejected, brief
 from triologue.messages import ContentBlock, TextBlock, UserBody, UserMessage
 from triologue.options import Overlap
 
@@ -38,6 +38,15 @@ class Mailbox:
 
     def __len__(self) -> int:
         return len(self._turns)
+
+    def busy(self) -> TurnRejected:
+        """The error for who does not want to wait here."""
+        return TurnRejected(
+            f"a turn runs or waits in the session {brief(self.key)}, and overlap='reject' takes no other one in; "
+            "send it again later",
+            reason="busy",
+            key=self.key,
+        )
 
     def put(self, turn: Waiting, *, is_bounded: bool = True) -> None:
         """Add a turn: before the others if it interrupts, else at the end.

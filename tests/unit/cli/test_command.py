@@ -180,7 +180,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "triologue.cli", "run", "--agent", "embedded", "--stream-json", "Count to 5000"],
+        [sys.executable, "-m", "triologue.cli", "run", "--agent", "embedded", "--stream-json", "Count to 50000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:

@@ -122,7 +122,7 @@ def test_more_that_is_refused() -> None:
 async def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [name for name in sys.modules if name.split(".")[0] == "mcp"]:
         monkeypatch.setitem(sys.modules, module, None)
-    told = r"pip install triologue\[mcp\]"
+    told = r"pip install 'triologue\[mcp\]'"
     with pytest.raises(InvalidOption, match=told):
         create_sdk_mcp_server("s")
     with pytest.raises(InvalidOption, match=told):
