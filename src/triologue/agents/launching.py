@@ -7,13 +7,11 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from triologue.agents.pipes import CHUNK
 from triologue.agents.spawner import Launch
 from triologue.errors import AgentError, AgentNotFound, AgentStartError
 from triologue.options import Options
 from triologue.ports import Command
-
-# Bytes that the pipe from an agent's stdout may hold, where the system lets us choose (Linux; 64 KiB by default).
-STDOUT_BYTES = 128 * 1024
 
 
 def working_folder(options: Options) -> str:
@@ -49,9 +47,10 @@ def open_pipes() -> tuple[tuple[int, int, int], tuple[int, int, int]]:
         for fd in fds:
             os.close(fd)
         raise
-    # A larger pipe lets the agent write a long answer without waiting for us in between. No right to it: as it was.
+    # A larger pipe than the 64 KiB of Linux lets the agent write a long answer without waiting for us in between. No
+    # right to it: as it was.
     with contextlib.suppress(OSError, AttributeError):
-        fcntl.fcntl(fds[2], fcntl.F_SETPIPE_SZ, STDOUT_BYTES)
+        fcntl.fcntl(fds[2], fcntl.F_SETPIPE_SZ, CHUNK)
     return (fds[1], fds[2], fds[4]), (fds[0], fds[3], fds[5])
 
 

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TypeAlias, final
 
-CHUNK = 64 * 1024
-"""Bytes of one read."""
-READS = 4
+CHUNK = 128 * 1024
+"""Bytes of one read: all that the pipe holds to which an agent writes, so that a turn written at once is one batch."""
+READS = 2
 """Reads of one pipe in one round, so that none of them holds up the others."""
 MAX_PIPE = 1024 * 1024
 """Bytes that a pipe can hold at most, where the system administrator has not said otherwise."""
