@@ -10,8 +10,11 @@ import trio.testing
 from trio.testing import MockClock
 
 from tests.unit.agents.programs import PATIENCE, wait_until
-from triologue.agents.pipes import CHUNK, PipeReader, PipeWriter, Watcher
+from triologue.agents.pipes import PipeReader, PipeWriter, Watcher
 from triologue.agents.pump import CROWD, HAS_PUMP, PAUSE, Crowd, start_watcher
+
+PIPE = 64 * 1024
+"""Bytes that a pipe holds, where it was not made larger."""
 
 
 @pytest.fixture(
@@ -60,9 +63,9 @@ async def test_one_pipe_does_not_hold_up_the_others(watcher: Watcher) -> None:
     pipes = [os.pipe() for _ in range(2)]
     for _, ours in pipes:
         os.set_blocking(ours, False)
-        os.write(ours, b"x" * 2 * CHUNK)
+        os.write(ours, b"x" * PIPE)
     loud, quiet = pipes
-    os.read(quiet[0], CHUNK - 1)  # what is left there is one byte more than nothing
+    os.read(quiet[0], PIPE - 1)  # what is left there is one byte more than nothing
     readers = [
         PipeReader(watcher, theirs, partial(note, order, name), nothing)
         for (theirs, _), name in zip(pipes, ("loud", "quiet"), strict=True)
@@ -88,17 +91,17 @@ def nothing() -> None:
 async def keep_full(fd: int) -> None:
     while True:
         await trio.lowlevel.wait_writable(fd)
-        os.write(fd, b"x" * CHUNK)
+        os.write(fd, b"x" * PIPE)
 
 
 async def test_closing_takes_what_is_in_the_pipe_and_does_not_wait_for_its_end(watcher: Watcher) -> None:
     theirs, ours = os.pipe()
     received = Received()
-    os.write(ours, b"x" * CHUNK)
+    os.write(ours, b"x" * PIPE)
     reader = PipeReader(watcher, theirs, received.chunks.append, received.end)
     reader.close()
     reader.close()
-    assert (received.chunks, received.ends) == ([b"x" * CHUNK], 1)
+    assert (received.chunks, received.ends) == ([b"x" * PIPE], 1)
     os.close(ours)
 
 
