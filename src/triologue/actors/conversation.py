@@ -31,6 +31,7 @@ MAX_KEY_LENGTH = 512
 
 # One for all that have none.
 _NONE: dict[str, Any] = {}
+_NO_NAMES: frozenset[str] = frozenset()
 
 # Turns that can be found again by their caller's id; a bot's retry comes soon, or never.
 REMEMBERED_TURNS = 1_000
@@ -118,7 +119,7 @@ class Conversation:
         """Turns that have no outcome yet, by id."""
         self.ended = 0
         """Turns that have had their outcome."""
-        self.given: frozenset[str] = frozenset()
+        self.given = _NO_NAMES
         """The names of the options that callers gave for this session, ever; the others are the manager's."""
         self.named: dict[str, Any] = _NONE
         """Options that callers gave for this session, and that the store was not told yet."""
