@@ -45,12 +45,14 @@ class Clock:
         owner: takes the word that one has passed.
     """
 
-    __slots__ = ("_deadlines", "_owner", "_paused", "_running", "_timers", "_wakes_at", "heard_at")
+    __slots__ = ("_deadlines", "_entry", "_owner", "_paused", "_running", "_timers", "_wakes_at", "heard_at")
 
     def __init__(self, timers: Timers, deadlines: Deadlines, owner: Rings) -> None:
         self._timers = timers
         self._deadlines = deadlines
         self._owner = owner
+        self._entry = object()
+        """Under this it is in the heap, which keeps what is forgotten for a while: not a session that is put away."""
         self._running: dict[_Key, _Running] = {}
         self._paused: dict[_Key, _Paused] = {}
         self._wakes_at = float("inf")
@@ -90,7 +92,7 @@ class Clock:
         self._running.clear()
         self._paused.clear()
         self._wakes_at = float("inf")
-        self._timers.forget(self)
+        self._timers.forget(self._entry)
 
     def next(self, *, but: Collection[str] = ()) -> tuple[str, str, float] | None:
         """The deadline that passes first: its name, what of, and the seconds until then.
@@ -122,7 +124,7 @@ class Clock:
 
     def _wake_at(self, time: float) -> None:
         self._wakes_at = time
-        self._timers.set(self, time - trio.current_time(), self._woken)
+        self._timers.set(self._entry, time - trio.current_time(), self._woken)
 
     def _woken(self) -> None:
         """Tell of those that have passed, in order, as far as nobody clears them meanwhile; sleep until the next."""

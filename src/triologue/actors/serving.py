@@ -82,9 +82,9 @@ class Servants:
         return Callbacks(self._start_soon, service, self._owner.post, self._conversation.key)
 
     async def __aenter__(self) -> None:
+        await trio.lowlevel.checkpoint()  # first: cancelled here, there is nothing yet that would have to be ended
         if self.notices is not None:
             self._start_soon(self.notices.run)
-        await trio.lowlevel.checkpoint()
 
     async def __aexit__(self, *left_by: object) -> None:
         self._scope = self._scope or trio.CancelScope()  # what is begun later ends at once

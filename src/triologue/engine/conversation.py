@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, final
 
 import msgspec
@@ -173,16 +172,16 @@ class Conversation:
             uuid=self.new_id(),
             cwd=self.transcript.cwd,
             model=self.model_name,
-            tools=_listed(tuple(self.tools)),
-            mcp_servers=[{"name": each.name, "status": each.status} for each in self.servers] or _listed(()),
+            tools=list(self.tools),
+            mcp_servers=[{"name": each.name, "status": each.status} for each in self.servers],
             permission_mode=self.permissions.mode,
-            slash_commands=_listed(tuple(COMMANDS)),
+            slash_commands=list(COMMANDS),
             api_key_source="none",
             output_style="default",
-            agents=_listed(tuple(self.agents)),
-            skills=_listed(()),
-            plugins=_listed(()),
-            capabilities=_listed(tuple(profile.capabilities)),
+            agents=list(self.agents),
+            skills=[],
+            plugins=[],
+            capabilities=list(profile.capabilities),
             claude_code_version=profile.claude_code_version,
             qodercli_version=profile.qodercli_version,
             protocol_version=profile.protocol_version,
@@ -275,12 +274,6 @@ class Conversation:
         for prompt in dropped:
             self.say(*self.lifecycle(prompt, "cancelled"))
         return [prompt.uuid for prompt in dropped if prompt.uuid]
-
-
-@lru_cache(maxsize=64)
-def _listed(names: tuple[str, ...]) -> list[str]:
-    """As a list, the same one for all messages that have these: a message is never changed, and logs keep thousands."""
-    return list(names)
 
 
 def _charged(usages: dict[str, dict[str, Any]], reply: ModelReply) -> dict[str, dict[str, Any]]:

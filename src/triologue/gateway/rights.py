@@ -1,5 +1,6 @@
 """Who may do what, when it is asked for and when it is done."""
 
+import logging
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ from triologue.protocol.asked import (
 )
 from triologue.protocol.codes import FORBIDDEN, TOO_MANY
 from triologue.protocol.told import Right
+
+logger = logging.getLogger("triologue.gateway")
 
 TOKEN_META: Final = "triologue.token"
 """In a turn's `meta`: the id of the token that it was sent with."""
@@ -150,7 +153,11 @@ class Rights:
         id = meta.get(TOKEN_META)
         if id is None or self._tokens is None:
             return True
-        grant = self._tokens.get(id, self._now())
+        try:
+            grant = self._tokens.get(id, self._now())
+        except Exception:  # a program's own, which harms no session by this
+            logger.exception("whether the token %r is still valid could not be found out; its turn does not begin", id)
+            return False
         if grant is None or "prompt" not in grant.rights or not key.startswith(grant.prefix):
             return False
         self._expect(grant)

@@ -51,6 +51,7 @@ class Asking:
         if self._directory.statistics_of(conversation).state not in _HAS_AGENT:
             conversation.agent.check(options)
         async with self._directory.taken(conversation):
+            conversation.given |= {setting}
             if self._registry.awake(self._key) is None:
                 conversation.want(setting, value)
                 conversation.changed()

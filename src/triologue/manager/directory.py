@@ -261,7 +261,7 @@ class Directory:
         """
         before, renewed = conversation.options, self.merged(conversation.key, None).copy()
         # The folder too, because it is where agents find their histories.
-        for name in {*IDENTITY, *conversation.given, *(("cwd",) if conversation.session_id is not None else ())}:
+        for name in {*IDENTITY, *conversation.given, "cwd"}:
             setattr(renewed, name, getattr(before, name))
         if renewed == before:
             return

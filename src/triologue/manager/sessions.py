@@ -190,7 +190,7 @@ class SessionManager:
     def guarding(self, label: str, may_begin: Callable[[str, dict[str, str]], bool]) -> Generator[None]:
         """In this block a turn with this label in its `meta` begins only if this says so, of its key and `meta`, right then.
 
-        Else it ends as `cancelled`; so does one that an earlier host left waiting.
+        Else it ends as `cancelled`; so does one that an earlier host left waiting, where `recover` is called inside.
 
         Raises:
             InvalidOption: somebody else says so already, and would not know whose turns these are.

@@ -84,6 +84,7 @@ class Group(Generic[W]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @trio.lowlevel.enable_ki_protection  # between the start of a thread and the wait for it, nothing may come
     async def write(self, work: W) -> Any:
         """Have it written, and give what it gave.
 
@@ -101,9 +102,9 @@ class Group(Generic[W]):
         if not self._is_writing:
             try:
                 self._start()
-            except Exception:
+            except Exception as error:
                 self._waiting.remove(request)
-                raise
+                raise _no_thread() from error
         return await trio.lowlevel.wait_task_rescheduled(request.give_up)
 
     async def close(self, refusal: str, *, within: float) -> bool:
@@ -156,9 +157,9 @@ class Group(Generic[W]):
         if self._waiting:
             try:
                 self._start()
-            except Exception as error:  # noqa: BLE001 - there was no thread to be had, and all who wait must know
+            except Exception:  # noqa: BLE001 - there was no thread to be had, and all who wait must know
                 for request in self._waiting:
-                    request.error = error
+                    request.error = _no_thread()
                 done += self._waiting
                 self._waiting.clear()
         if not self._is_writing:
@@ -166,3 +167,7 @@ class Group(Generic[W]):
         for request in done:
             request.wake()
         self._room.unpark_all()
+
+
+def _no_thread() -> StoreError:
+    return StoreError("nothing can be written, as no thread can be started; raise the limit of processes (ulimit -u)")

@@ -246,7 +246,8 @@ class Writer:
 
     def release(self, lease: Lease) -> None:
         """As `SessionStore.release`."""
-        self._ends.pop(lease.key, None)
+        if (end := self._ends.get(lease.key)) is not None and end.token == lease.token:
+            del self._ends[lease.key]
         self._db.execute("DELETE FROM leases WHERE token = ? AND key = ?", (lease.token, lease.key))
 
     # -- The rest -------------------------------------------------------------------------------------------------

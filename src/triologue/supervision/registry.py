@@ -33,7 +33,7 @@ class Registry:
         self.shelf: Shelf | None = None
         """Where there is a store: the sessions of it that are written to here."""
         self.renew: Callable[[Conversation], None] | None = None
-        """Where options come from a function: asks it again, for a conversation that is about to wake once more."""
+        """Where options come from a function: asks it again, for a conversation that is about to wake."""
         self.is_closed = False
 
     def __len__(self) -> int:
@@ -115,7 +115,7 @@ class Registry:
                 raise ManagerClosed("the manager's block was left; open another one")
             if self.shelf is not None and conversation.journal is None:
                 raise StoreError(f"the session {conversation.key!r} was lost before this could begin; try it again")
-            if self.renew is not None and conversation.generation:
+            if self.renew is not None:
                 self.renew(conversation)
             actor = self._actors[conversation.key] = Actor(conversation, self._world)
             self._nursery.start_soon(self._supervise, actor, name=f"triologue session {conversation.key!r}")

@@ -4,8 +4,8 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Container
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Generator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Protocol, final
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from triologue.actors import MAX_KEY_LENGTH, Conversation, Journal, described, log_extra, take_over
 from triologue.agents import is_dead
-from triologue.errors import InvalidOption, LeaseLost, SessionElsewhere, SessionExists, StoreError, told_owner
+from triologue.errors import InvalidOption, LeaseLost, SessionElsewhere, SessionExists, StoreError, brief, told_owner
 from triologue.options import IDENTITY, Options
 from triologue.ports import Agent, Append, Lease, LivesInside, SessionStore, StoredSession
 from triologue.session import settings_changed
@@ -156,15 +156,18 @@ class Shelf:
             begin()
 
     async def _acquire(self, key: str) -> tuple[Lease, StoredSession | None]:
-        try:
-            return await self.store.acquire(key, owner=self.owner, ttl=self._ttl)
-        except SessionElsewhere as error:
-            if not is_dead(error.owner):
-                raise
-            told = log_extra(key)
-            owner = told_owner(error.owner)
-            logger.info("the session %r is taken over from %s, which is dead", key, owner, extra=told)
-            return await self.store.acquire(key, owner=self.owner, ttl=self._ttl, replaces=error.owner)
+        # Cancelled half-way, it would leave a lease that nobody uses and that keeps others away.
+        with _seen_through("lend", key):
+            try:
+                return await self.store.acquire(key, owner=self.owner, ttl=self._ttl)
+            except SessionElsewhere as error:
+                if not is_dead(error.owner):
+                    raise
+                told = log_extra(key)
+                owner = told_owner(error.owner)
+                logger.info("the session %r is taken over from %s, which is dead", key, owner, extra=told)
+                return await self.store.acquire(key, owner=self.owner, ttl=self._ttl, replaces=error.owner)
+        raise AssertionError("this scope is never cancelled")
 
     async def let_go(self, conversation: Conversation) -> bool:
         """Give the lease back, if nobody uses the session any more; False: somebody does."""
@@ -223,7 +226,8 @@ class Shelf:
                 return False
             if conversation.journal is not None:
                 await self._put_back(conversation, conversation.journal)
-            await self.store.delete(key)
+            with _seen_through("delete", key):  # else a session that is gone there would go on here
+                await self.store.delete(key)
             return not self._is_used(key)
 
     def _is_used(self, key: str) -> bool:
@@ -350,3 +354,19 @@ def check_fits(conversation: Conversation, head: StoredSession) -> None:
             f"the session {head.key!r} works in {head.cwd!r}, where its agent keeps its history, and not in {str(cwd)!r}; "
             "use another key for another folder"
         )
+
+
+@contextmanager
+def _seen_through(what: str, key: str) -> Generator[None]:
+    """What is asked of the store here is not left half-way: nobody would know whether it was done.
+
+    Raises:
+        StoreError: it takes too long.
+    """
+    with trio.CancelScope(shield=True):
+        try:
+            with trio.fail_after(PATIENCE):
+                yield
+        except trio.TooSlowError:
+            why = f"the store did not {what} the session {brief(key)} within {PATIENCE:g} s"
+            raise StoreError(f"{why}; see what its disk or its machine is busy with") from None

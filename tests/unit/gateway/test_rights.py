@@ -12,7 +12,7 @@ import triologue as tri
 from tests.support.gateway import Client, House, house
 from tests.support.slow_store import SlowStore
 from triologue.gateway.rights import TOKEN_META
-from triologue.gateway.tokens import RIGHTS, MemoryTokens
+from triologue.gateway.tokens import RIGHTS, Grant, MemoryTokens
 from triologue.protocol import asked, told
 from triologue.stores import MemoryStore
 from triologue.testing import Say, ScriptedAgent, UseTool, Wait
@@ -359,10 +359,30 @@ class SilentTokens:
     """A program's own, which tells of no change."""
 
     def __init__(self, kept: MemoryTokens) -> None:
-        self.check, self.get = kept.check, kept.get
+        self.check = kept.check
+        self.get: Callable[[str, float], Grant | None] = kept.get
 
     async def watch(self, on_change: Callable[[], None]) -> None:
         await trio.sleep_forever()
+
+
+async def test_a_program_whose_tokens_cannot_be_asked_loses_their_turn_and_no_other(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent, kept = new_agent(), MemoryTokens()
+    tokens = SilentTokens(kept)
+    async with tri.open_manager(agent) as manager, house(manager, tokens=tokens) as gateway:
+        turns = [await manager.session("k").send("long")]
+        client = await gateway.client(kept.add("ann"))
+        await client.ask(asked.Prompt, key="k", prompt="hi")
+        turns += [manager.turns()[1], await manager.session("k").send("mine")]
+
+        def get(id: str, now: float) -> None:
+            raise OSError("the database is away")
+
+        tokens.get = get
+        assert [(await turn.wait()).kind for turn in turns] == ["answered", "cancelled", "answered"]
+    assert "could not be found out; its turn does not begin" in caplog.text
 
 
 @pytest.mark.parametrize("overlap", ["queue", "collect"])

@@ -436,6 +436,19 @@ async def test_mcp_servers_that_come_and_go_are_told_in_order(autojump_clock: Mo
         assert await answer(session, "two") == "2. two"
 
 
+async def test_a_start_that_nobody_wants_any_more_leaves_no_task(autojump_clock: MockClock) -> None:
+    async with scripted(options=Options(on_mcp_status_change=print)) as (session, _, _):
+        await session.ask("hi")
+        await session.hibernate()
+        await wait_all_tasks_blocked()
+        before = trio.lowlevel.current_statistics().tasks_living
+        turn = await session.send("never mind")
+        turn.withdraw()
+        await turn.wait()
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living == before
+
+
 @pytest.mark.parametrize("how", ["status", "message", "exit"])
 async def test_an_account_that_is_no_longer_good_is_told_once(how: str, autojump_clock: MockClock) -> None:
     told: list[float] = []

@@ -628,3 +628,41 @@ async def test_what_is_no_store(autojump_clock: MockClock) -> None:
     with pytest.raises(tri.InvalidOption, match=r"Deadlines\(lease=0\)"):
         async with tri.open_manager(new_agent(), deadlines=tri.Deadlines(lease=0)):
             pass
+
+
+class TardyStore(SlowStore):
+    """It tells a second later that something was done."""
+
+    async def delete(self, key: str) -> bool:
+        was_there = await self.kept.delete(key)
+        await trio.sleep(1)
+        return was_there
+
+    async def acquire(self, key: str, **how: Any) -> Any:
+        acquired = await self.kept.acquire(key, **how)
+        await trio.sleep(1)
+        return acquired
+
+
+async def test_who_is_cancelled_while_it_is_deleted_has_deleted_it(autojump_clock: MockClock) -> None:
+    store = TardyStore()
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager:
+        session = manager.session("k")
+        await session.ask("one")
+        await session.hibernate()
+        with trio.move_on_after(0.5):
+            await manager.delete("k")
+        assert (session.state, await store.kept.get_session("k")) == ("new", None)
+        assert (await session.ask("two")).result == "two"
+        assert await kinds(store.kept, "k") == ["#turn_accepted", "#turn_started", "#turn_ended"]
+
+
+async def test_who_is_cancelled_at_a_first_use_keeps_nobody_else_away(autojump_clock: MockClock) -> None:
+    store, agent = TardyStore(), new_agent()
+    async with (
+        tri.open_manager(agent, store=store.as_store) as manager,
+        tri.open_manager(agent, store=store.as_store) as other,
+    ):
+        with trio.move_on_after(0.5):
+            await manager.session("k").set_model("m")
+        assert (await other.session("k").ask("two")).result == "two"

@@ -1,6 +1,5 @@
 """Sessions on the built-in agent: what outsiders see."""
 
-from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -262,40 +261,49 @@ async def test_options_may_depend_on_the_key() -> None:
 
 
 async def test_a_function_for_options_is_asked_at_every_wake(tmp_path: Path) -> None:
-    ages: Counter[str] = Counter()
+    now = "spring"
 
     def options(key: str) -> tri.Options:
-        ages[key] += 1
-        return tri.Options(model=f"{key}, {ages[key]}")
+        return tri.Options(model=f"{key} in {now}", cwd=tmp_path / now)
 
     async def model(session: tri.Session) -> str | None:
         return (await session.ask("Which model are you?")).result
 
+    for season in ("spring", "summer"):
+        (tmp_path / season).mkdir()
     async with opened(options=options, store=tmp_path / "sessions.db") as manager:
         plain, named = manager.session("plain"), manager.session("named", options=tri.Options(model="mine"))
-        changed = manager.session("changed")
-        told = [await model(plain), await model(named), await model(changed)]
+        changed, late = manager.session("changed"), manager.session("late")
+        told = [await model(each) for each in (plain, named, changed)]
         await changed.set_model("another")
-        told += [await model(plain)]
-        for session in (plain, named, changed):
+        async with late.subscribe():
+            now = "summer"
+            told.append(await model(late))
+        copy = await changed.fork("copy")
+        for session in (plain, named, changed, copy):
             await session.hibernate()
             told.append(await model(session))
+        assert manager.store is not None
+        kept = [await manager.store.get_session(key) for key in ("plain", "late")]
     assert told == [
-        *("I am plain, 1.", "I am mine.", "I am changed, 1."),
-        "I am plain, 1.",
-        *("I am plain, 2.", "I am mine.", "I am another."),
+        *("I am plain in spring.", "I am mine.", "I am changed in spring."),
+        "I am late in summer.",
+        *("I am plain in summer.", "I am mine.", "I am another.", "I am another."),
     ]
+    assert [each.cwd for each in kept if each is not None] == [str(tmp_path / "spring")] * 2  # where an agent finds its history
 
 
 async def test_options_that_cannot_be_leave_a_session_asleep_as_it_was() -> None:
-    given = [tri.Options(), tri.Options(max_turns=-1), tri.Options()]
-    async with opened(options=lambda key: given.pop(0)) as manager:
+    turns = 5
+    async with opened(options=lambda key: tri.Options(max_turns=turns)) as manager:
         session = manager.session("k")
         await session.ask("Remember: I like Python")
         await session.hibernate()
+        turns = -1
         with pytest.raises(tri.InvalidOption, match="max_turns=-1"):
             await session.ask("What do I like?")
         assert session.state == "hibernated"
+        turns = 5
         assert (await session.ask("What do I like?")).result == "You like Python."
 
 

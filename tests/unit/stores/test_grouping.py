@@ -117,7 +117,7 @@ async def test_without_a_thread_everybody_gets_to_know(monkeypatch: pytest.Monke
     refused: list[str] = []
 
     async def write(work: str) -> None:
-        with pytest.raises(RuntimeError, match="can't start new thread"):
+        with pytest.raises(StoreError, match="no thread can be started; raise the limit"):
             await group.write(work)
         refused.append(work)
 

@@ -76,6 +76,18 @@ async def test_many_share_an_fsync_and_a_wrong_one_fails_alone(path: Path) -> No
         assert len(await store.list_sessions()) == 99
 
 
+async def test_a_lease_that_ended_is_given_back_without_harm_to_who_writes_now(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        before = await Scribe.of(store, "k")
+        await store.release(before.lease)
+        now = await Scribe.of(store, "k")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(now.write, "one")
+            nursery.start_soon(store.release, before.lease)
+        await now.write("two")
+        assert [record.seq for record in await store.read("k")] == [1, 2]
+
+
 async def test_what_sqlite_refuses_fails_alone(path: Path) -> None:
     async with SqliteStore(path) as store:
         one, two = await Scribe.of(store, "one"), await Scribe.of(store, "two")
