@@ -69,8 +69,7 @@ async def open_manager(
 
     Args:
         agent: who holds the conversations; None: the one that `$TRIOLOGUE_AGENT` names, else Claude Code.
-        options: how; or a function from a key to its options, called for every wake of a session. The folder
-            and, once one was chosen for the session, its model and permission mode stay as they were.
+        options: how; or a function from a key to its options, called for every wake. Model and folder once chosen stay.
         limits: how much there may be.
         deadlines: how long things may take.
         restart: what becomes of a conversation whose agent died.
