@@ -120,6 +120,6 @@ def an_interrupt_waits_in_line(patch: pytest.MonkeyPatch) -> None:
 
     def put_last(self: Any, turn: Waiting, **more: Any) -> None:
         put(self, turn, **more)
-        self._turns.move_to_end(turn.turn_id)
+        self._turns[turn.turn_id] = self._turns.pop(turn.turn_id)
 
     patch.setattr(Mailbox, "put", put_last)

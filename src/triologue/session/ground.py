@@ -143,7 +143,7 @@ class Ground:
     def owner(self) -> str | None:
         """The turn that what the agent says now belongs to; None for a turn of the agent's own."""
         run = self.run
-        return run.turn_id if run is not None and run.phase is Phase.STARTED else None
+        return run.turn_id if run is not None and run.owns_messages else None
 
     @property
     def is_stopping(self) -> bool:

@@ -104,7 +104,7 @@ class Hearing:
             return
         if _is_refusal(message):
             run.account_error = text(message) or _NO_ACCOUNT
-        if run.phase is Phase.STARTED:
+        if run.owns_messages:
             self._session.watch.note_tools(message)
 
     def _pass_on(self, messages: list[Message]) -> None:
