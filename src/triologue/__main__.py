@@ -1,7 +1,8 @@
-"""`python -m triologue`: the command, where its script is not on the path."""
+"""`python -m triologue`: the same as `triologue`, where that is not on the path."""
 
 import sys
 
 from triologue.cli.main import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -38,7 +38,7 @@ def free_port() -> int:
 async def serving(port: int, database: Path) -> AsyncGenerator[None]:
     """The command, until it is killed at the end of the block."""
     options = ["--agent", "embedded", "--port", str(port), "--store", str(database)]
-    command = [sys.executable, "-m", "triologue.cli", "serve", *options]
+    command = [sys.executable, "-m", "triologue", "serve", *options]
     process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     async with process.stdout:

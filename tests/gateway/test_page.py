@@ -354,7 +354,7 @@ async def test_it_continues_when_the_server_was_killed(page: Page, tmp_path: Pat
 @contextmanager
 def open_server(*arguments: str, port: int = 0) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """`triologue serve`, and its port."""
-    program = [sys.executable, "-m", "triologue.cli", "serve", "--agent", "embedded", "--port", str(port), *arguments]
+    program = [sys.executable, "-m", "triologue", "serve", "--agent", "embedded", "--port", str(port), *arguments]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -25,7 +25,7 @@ def environment(place: CleanPlace) -> dict[str, str]:
 
 async def command(place: CleanPlace, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[bytes]:
     return await trio.run_process(
-        [sys.executable, "-m", "triologue.cli", *arguments],
+        [sys.executable, "-m", "triologue", *arguments],
         env=environment(place),
         cwd=place.cwd,
         stdin=stdin.encode(),
@@ -97,7 +97,7 @@ async def test_a_run_that_fails(place: CleanPlace) -> None:
 
 async def test_ctrl_c_interrupts_a_run(place: CleanPlace) -> None:
     process = await trio.lowlevel.open_process(
-        [sys.executable, "-m", "triologue.cli", "run", "[[say begun]] [[hang mid]]"],
+        [sys.executable, "-m", "triologue", "run", "[[say begun]] [[hang mid]]"],
         env=environment(place),
         cwd=place.cwd,
         stdout=subprocess.PIPE,

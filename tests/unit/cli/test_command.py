@@ -180,7 +180,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "triologue.cli", "run", "--agent", "embedded", "--stream-json", "Count to 50000"],
+        [sys.executable, "-m", "triologue", "run", "--agent", "embedded", "--stream-json", "Count to 50000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -197,7 +197,7 @@ def test_no_reader_at_all_is_no_error_either(command: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [sys.executable, "-m", "triologue.cli", *command.split()],
+        [sys.executable, "-m", "triologue", *command.split()],
         stdout=writing,
         stderr=subprocess.PIPE,
         check=False,
@@ -208,7 +208,7 @@ def test_no_reader_at_all_is_no_error_either(command: str) -> None:
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_what_a_shell_has_closed_is_as_if_it_were_dev_null(closed: str) -> None:
-    line = f"'{sys.executable}' -m triologue.cli run --agent embedded --no-keep 'Say hi' {closed}"
+    line = f"'{sys.executable}' -m triologue run --agent embedded --no-keep 'Say hi' {closed}"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "" if " >&-" in f" {closed}" else "hi\n", "")
 
@@ -240,13 +240,13 @@ def test_a_chat_from_a_pipe_tells_that_a_prompt_failed() -> None:
 
 def command(*arguments: str, stdin: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "triologue.cli", *arguments], input=stdin, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "triologue", *arguments], input=stdin, capture_output=True, text=True, check=False
     )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
 def test_a_full_disk_is_told_of_in_one_line() -> None:
-    command = [sys.executable, "-m", "triologue.cli", "run", "--agent", "embedded", "Say hi"]
+    command = [sys.executable, "-m", "triologue", "run", "--agent", "embedded", "Say hi"]
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (

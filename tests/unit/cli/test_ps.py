@@ -99,7 +99,7 @@ def test_ps_and_top_on_a_bot(capsys: pytest.CaptureFixture[str], own_runtime_fol
 
 def watch_top() -> None:
     """Where there is no terminal, a line for each look."""
-    command = [sys.executable, "-m", "triologue.cli", "top", "--interval", "0.1"]
+    command = [sys.executable, "-m", "triologue", "top", "--interval", "0.1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as top:
         assert top.stdout is not None
         for _ in range(2):

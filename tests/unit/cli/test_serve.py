@@ -22,7 +22,7 @@ from triologue.gateway.token_file import TokenFile
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command while it serves, and what it says first."""
-    program = [sys.executable, "-m", "triologue.cli", "serve", "--agent", "embedded", "--port", "0", *arguments]
+    program = [sys.executable, "-m", "triologue", "serve", "--agent", "embedded", "--port", "0", *arguments]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

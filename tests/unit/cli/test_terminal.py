@@ -71,7 +71,7 @@ def open_terminal(*arguments: str, columns: int = 100, lines: int = 30) -> Itera
     login = (
         "import os, fcntl, termios, sys; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, "
     )
-    login += "[sys.executable, '-m', 'triologue.cli', *sys.argv[1:]])"
+    login += "[sys.executable, '-m', 'triologue', *sys.argv[1:]])"
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "LINES": str(lines)}
     process = subprocess.Popen(
         [sys.executable, "-c", login, *arguments], stdin=slave, stdout=slave, stderr=slave, env=environment
@@ -242,7 +242,7 @@ def test_top_in_a_terminal() -> None:
         chat.wait("\n> ")
         chat.type("Wait 3600 seconds\n")
         top.wait("1 manager, 1 session (1 running), $0.00")
-        top.wait("python -m triologue.cli chat  pid ")
+        top.wait("python -m triologue chat  pid ")
         top.wait("chat/")
         top.wait("  running  ")
         top.wait("sorted by key: s sorts by something else, q leaves")
@@ -252,7 +252,7 @@ def test_top_in_a_terminal() -> None:
         assert top.wait_end() == 0
         # However small the terminal is, the last line is seen.
         with open_terminal("top", columns=40, lines=6) as small:
-            small.wait("python -m triologue.cli chat  pid ")
+            small.wait("python -m triologue chat  pid ")
             small.wait("sorted by age")
     for number, code in ((signal.SIGINT, 0), (signal.SIGTERM, 143)):
         with open_terminal("top") as top:

@@ -393,9 +393,9 @@ async def test_the_version_comes_first(words: list[str], version: str, tmp_path:
 
 
 async def test_it_is_a_command_too(tmp_path: Path) -> None:
-    async with open_program(tmp_path, CLAUDE, command=("-m", "triologue.cli", "agent")) as program:
+    async with open_program(tmp_path, CLAUDE, command=("-m", "triologue", "agent")) as program:
         await program.prompt("Count to 2")
         assert (await program.result())["result"] == "1 2"
         assert (await program.end())[1:] == (0, "")
-    async with open_program(tmp_path, ["--nonsense"], command=("-m", "triologue.cli", "agent")) as program:
+    async with open_program(tmp_path, ["--nonsense"], command=("-m", "triologue", "agent")) as program:
         assert await program.wait() == ([], 1, "error: unknown option '--nonsense'\n")
