@@ -8,6 +8,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 
+# Tests start many programs: without its bytecode kept, each would compile the whole library again.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Most tests wait for processes; more workers than cores only make them late.
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 

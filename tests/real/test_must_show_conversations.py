@@ -12,6 +12,7 @@ from tests.support.real_cli import CleanPlace
 pytestmark = pytest.mark.real_cli
 
 
+@pytest.mark.slow
 async def test_a_fork_goes_on_alone_and_the_original_stays(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         original = manager.session("a")
@@ -84,6 +85,7 @@ async def test_nothing_to_fork_yet(place: CleanPlace) -> None:
             await manager.session("a").fork("b")
 
 
+@pytest.mark.slow
 async def test_reset_begins_anew_and_keeps_the_old_one(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")

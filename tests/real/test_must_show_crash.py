@@ -47,7 +47,7 @@ async def wait_state(events: Subscription, state: str) -> tri.StateChanged:
     ("number", "exit_code"),
     [
         (signal.SIGKILL, -9),
-        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
         pytest.param(signal.SIGSEGV, -11, marks=pytest.mark.slow),
     ],
 )

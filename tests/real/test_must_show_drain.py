@@ -66,6 +66,7 @@ async def test_who_asks_or_sends_meanwhile_is_refused(place: CleanPlace) -> None
             await refused("late")
 
 
+@pytest.mark.slow
 async def test_what_does_not_finish_in_time_is_interrupted_tools_included(place: CleanPlace) -> None:
     options, deadlines = tri.Options(allowed_tools=["Bash"]), tri.Deadlines(drain=0.2, close=4)
     async with open_signpost(place.home) as post:

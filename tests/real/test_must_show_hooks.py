@@ -30,6 +30,7 @@ def last_request(place: CleanPlace) -> str:
     return json.dumps(place.api.turns[-1].body["messages"])
 
 
+@pytest.mark.slow
 async def test_each_is_called_in_its_order_and_may_add_to_what_the_model_sees(place: CleanPlace) -> None:
     called: list[tuple[str, str]] = []
 

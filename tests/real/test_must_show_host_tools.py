@@ -115,6 +115,7 @@ def fifty_times(tool: str) -> str:
     return first + "".join(each.replace("[[tool", "[[and tool") for each in rest)
 
 
+@pytest.mark.slow
 async def test_fifty_callbacks_at_once(place: CleanPlace) -> None:
     here, all_here = 0, trio.Event()
 
@@ -167,6 +168,7 @@ async def test_an_interrupt_cancels_fifty_at_once(place: CleanPlace) -> None:
         assert line.unanswered() == ["desk tools/call"] * FIFTY
 
 
+@pytest.mark.slow
 async def test_one_that_never_returns_is_interrupted_and_control_goes_on_beside_it(place: CleanPlace) -> None:
     endless, line = Endless(), tap(place)
 

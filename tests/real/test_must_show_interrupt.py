@@ -82,6 +82,7 @@ async def test_while_the_agent_starts_the_turn_never_reaches_it(place: CleanPlac
         assert (await session.ask("and now?")).result == "echo[1]: and now?"
 
 
+@pytest.mark.slow
 async def test_right_behind_a_prompt(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         session = manager.session("a")

@@ -161,6 +161,7 @@ async def test_updates_of_our_own(place: CleanPlace) -> None:
 # People.
 
 
+@pytest.mark.slow
 async def test_people_answer_by_the_id_of_the_request(place: CleanPlace) -> None:
     buttons, pressed = trio.open_memory_channel[str](1)
 

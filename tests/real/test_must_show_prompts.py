@@ -17,7 +17,7 @@ ODD_PROMPTS = ["/cost", "/clear", "!ls", "#note", "-p", "line\nline\r\n", "ünï
 
 @pytest.mark.parametrize(
     "prompt",
-    ["/cost is a word", "read @secret.txt", *(pytest.param(odd, marks=pytest.mark.slow) for odd in ODD_PROMPTS)],
+    ["/cost is a word", *(pytest.param(odd, marks=pytest.mark.slow) for odd in ("read @secret.txt", *ODD_PROMPTS))],
 )
 async def test_a_prompt_reaches_the_model_as_written(place: CleanPlace, prompt: str) -> None:
     (place.cwd / "secret.txt").write_text("xyzzy")

@@ -27,6 +27,7 @@ async def test_a_steer_while_a_tool_runs_goes_into_its_turn(place: CleanPlace) -
         assert (await session.ask("[[say next]]")).result == "next"
 
 
+@pytest.mark.slow
 async def test_a_steer_while_the_model_speaks_is_a_turn_of_its_own(place: CleanPlace) -> None:
     async with open_live_manager(place, tri.Options(include_partial_messages=True)) as manager:
         session = manager.session("a")

@@ -25,6 +25,7 @@ async def test_bash_makes_a_file_and_reads_it(place: CleanPlace) -> None:
     assert (outcome.kind, outcome.unwrap().result, outcome.unwrap().num_turns) == ("answered", "made, done", 2)
 
 
+@pytest.mark.slow
 async def test_a_file_is_written_read_and_edited_where_edits_are_accepted(place: CleanPlace) -> None:
     file = place.cwd / "poem.txt"
     path = str(file)

@@ -15,6 +15,7 @@ from tests.support.wiretap import Wiretap
 pytestmark = pytest.mark.real_cli
 
 
+@pytest.mark.slow
 async def test_an_interrupt_cancels_a_callback_that_never_returns(place: CleanPlace) -> None:
     endless, line = Endless(), tap(place)
     async with open_live_manager(place, tri.Options(can_use_tool=endless), agent=line) as manager:

@@ -100,6 +100,7 @@ async def test_without_a_login_it_says_so_and_leaves(place: Place) -> None:
     )
 
 
+@pytest.mark.slow
 async def test_without_a_login_it_leaves_with_41(place: Place) -> None:
     agent, options = Qoder(environ=place.env), place.options()
     async with (
@@ -111,6 +112,7 @@ async def test_without_a_login_it_leaves_with_41(place: Place) -> None:
             assert (await connection.wait_exit()).code == 41
 
 
+@pytest.mark.slow
 async def test_a_turn_fails_with_that_reason(place: Place) -> None:
     async with tri.open_manager(Qoder(auth=qodercli_auth(), environ=place.env), options=place.options()) as manager:
         with pytest.raises(tri.TurnFailed) as caught:
