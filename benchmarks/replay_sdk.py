@@ -12,7 +12,9 @@ from anyio.lowlevel import checkpoint
 from anyio.streams.text import TextReceiveStream
 from claude_agent_sdk import ClaudeAgentOptions
 from claude_agent_sdk._internal.transport.subprocess_cli import SubprocessCLITransport
-from script import CHUNK, Script, chunks
+from script import Script, chunks
+
+CHUNK = 64 * 1024  # what a pipe holds, and what anyio takes in one read
 
 
 @final
@@ -27,7 +29,7 @@ class _Stdout(ByteReceiveStream):
     def play(self, parts: list[memoryview]) -> None:
         """Put these bytes into the pipe."""
         for part in parts:
-            self._chunks.extend(chunks(part))
+            self._chunks.extend(chunks(part, CHUNK))
         self._more.set()
 
     async def receive(self, max_bytes: int = CHUNK) -> bytes:

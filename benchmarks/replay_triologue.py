@@ -11,6 +11,7 @@ import trio.testing
 from script import Script, chunks
 
 from triologue import ClaudeCode, Options
+from triologue.agents.pipes import CHUNK
 from triologue.errors import TriologueError
 from triologue.messages import (
     AnyRequest,
@@ -70,7 +71,7 @@ class _Replay:
             await trio.testing.wait_all_tasks_blocked(THINKING)
             self._script.first_read = time.perf_counter()
             for part in self._answers.popleft():
-                for chunk in chunks(part):
+                for chunk in chunks(part, CHUNK):
                     # One read of a pipe: copied out, and then a turn for the other tasks.
                     self._sink(reader.feed(bytes(chunk)))
                     await trio.lowlevel.checkpoint()

@@ -1,10 +1,8 @@
 """A script for a replay in memory: what the agent answers to each frame, with little left to do when the clock runs."""
 
-from typing import Final, final
+from typing import final
 
 import corpus
-
-CHUNK: Final = 65536
 
 
 @final
@@ -38,9 +36,9 @@ class Script:
         return [memoryview(part) for part in (begin, turn, _lifecycle(prompt_id, "completed"))]
 
 
-def chunks(part: memoryview) -> list[memoryview]:
-    """What each read of a pipe gives of it, before it is copied out."""
-    return [part[start : start + CHUNK] for start in range(0, len(part), CHUNK)]
+def chunks(part: memoryview, size: int) -> list[memoryview]:
+    """What each read of a pipe gives of it, before it is copied out; `size` is that of a read of this side."""
+    return [part[start : start + size] for start in range(0, len(part), size)]
 
 
 def _places(turn: bytes) -> list[int]:
