@@ -4,7 +4,6 @@ from typing import Final
 
 from triologue.errors import InvalidOption, brief
 from triologue.messages import Prompt, UserMessage, user_message
-from triologue.wire import encode
 
 MAX_ID: Final = 256
 """Characters: a turn's id is in each of its events."""
@@ -23,12 +22,11 @@ def user_frame(prompt: Prompt) -> UserMessage:
         InvalidOption: it is no prompt.
     """
     try:
-        frame = user_message(prompt)
-        if not isinstance(prompt, str):
-            encode(frame)  # what JSON cannot say is refused here, where its caller hears of it
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidOption(f"not a prompt: {error}" if isinstance(error, RecursionError) else str(error)) from None
-    return frame
+        return user_message(prompt)
+    except RecursionError as error:
+        raise InvalidOption(f"not a prompt: {error}") from None
+    except (TypeError, ValueError) as error:
+        raise InvalidOption(str(error)) from None
 
 
 def check_labels(id: str | None, meta: dict[str, str] | None) -> None:

@@ -21,20 +21,29 @@ def user_message(prompt: Prompt) -> UserMessage:
     """Make the user frame of a prompt. Lone surrogates, which no wire can carry, become U+FFFD.
 
     Raises:
-        TypeError, ValueError: it is no prompt; the text says why. (Callers see an `InvalidOption`.)
+        TypeError, ValueError, RecursionError: it is no prompt, or JSON cannot say it; the text says why. (Callers see an
+            `InvalidOption`.)
     """
     match prompt:
         case str():
             return UserMessage(message=UserBody(content=encodable_text(prompt)))
         case list():
             _check_blocks(prompt)
-            return UserMessage(message=UserBody(content=list(prompt)))
+            return _sendable(UserMessage(message=UserBody(content=list(prompt))))
         case UserMessage():
-            return msgspec.structs.replace(prompt, line=b"")
+            return _sendable(msgspec.structs.replace(prompt, line=b""))
         case dict():
-            return _from_frame(encodable(prompt))
+            return _sendable(_from_frame(encodable(prompt)))
         case _:
             raise TypeError(f"a prompt is a str, a list of blocks, a user frame or a UserMessage, not {prompt!r:.80}")
+
+
+def _sendable(message: UserMessage) -> UserMessage:
+    try:
+        msgspec.json.encode(message)
+    except UnicodeEncodeError:
+        return _from_frame(encodable(plain(message)))
+    return message
 
 
 def _check_blocks(prompt: list[Any]) -> None:

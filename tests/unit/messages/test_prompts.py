@@ -33,6 +33,11 @@ IMAGE = {"type": "base64", "media_type": "image/png", "data": "aGk="}
             {"type": "user", "message": {"role": "user", "content": "\udce9"}, "uuid": "u", "shouldQuery": False},
             UserMessage(message=UserBody(content="\ufffd"), uuid="u", should_query=False),
         ),
+        ([TextBlock(text="half \ud83d")], UserMessage(message=UserBody(content=[TextBlock(text="half \ufffd")]))),
+        (
+            UserMessage(message=UserBody(content="half \ud83d"), uuid="u", extra={"new": "\udce9"}),
+            UserMessage(message=UserBody(content="half \ufffd"), uuid="u", extra={"new": "\ufffd"}),
+        ),
         (
             {"message": {"content": [{"type": "image", "source": IMAGE}, {"type": "new"}]}},
             UserMessage(
@@ -78,6 +83,7 @@ def test_nothing_of_a_dict_is_lost() -> None:
         ({"message": {"content": "x", "role": "assistant"}}, ValueError),
         ({"message": {"content": "x", "new": 1}}, ValueError),
         ({"message": {"content": "x"}, "uuid": 5}, ValueError),
+        ({"message": {"content": "x"}, "new": object()}, TypeError),
     ],
 )
 def test_what_is_no_prompt_is_refused(prompt: Any, error: type[Exception]) -> None:
