@@ -25,7 +25,7 @@ from triologue.messages import (
     UnknownMessage,
 )
 from triologue.messages.events import OutcomeKind
-from triologue.messages.loose import encodable
+from triologue.messages.loose import encodable, encodable_text
 from triologue.messages.message import plain
 from triologue.wire.codec import decode_line, encode
 
@@ -126,14 +126,15 @@ def decode_record(kind: str, line: bytes) -> Message:
 def _ended(outcome: Outcome) -> _Ended:
     result = Raw(encode(outcome.result).rstrip()) if outcome.result is not None else UNSET
     error = _told(outcome.error) if outcome.error is not None else None
-    return _Ended(outcome.kind, result, error, outcome.reason, outcome.into, outcome.cost_usd)
+    reason = encodable_text(outcome.reason) if outcome.reason is not None else None
+    return _Ended(outcome.kind, result, error, reason, outcome.into, outcome.cost_usd)
 
 
 def _told(error: BaseException) -> _Told:
     if isinstance(error, TurnTimeout):
         return _Told("TurnTimeout", error.phase, None, error.about, error.seconds)
     name = next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _REBUILT), "TriologueError")
-    return _Told(name, str(error), _told(error.__cause__) if error.__cause__ is not None else None)
+    return _Told(name, encodable_text(str(error)), _told(error.__cause__) if error.__cause__ is not None else None)
 
 
 def _outcome(kept: _Ended) -> Outcome:

@@ -16,3 +16,12 @@ def test_which_deadline_passed_is_kept_with_all_that_it_says() -> None:
     assert isinstance(cause, TurnTimeout)
     assert str(cause) == "Deadlines.tool passed: 60 s (Bash)"
     assert (cause.phase, cause.about, cause.seconds) == ("tool", "Bash", 60)
+
+
+def test_half_a_character_in_an_error_loses_no_outcome() -> None:
+    """The text of an error may name a folder whose name is no UTF-8."""
+    error = TurnFailed("no /opt/caf\udce9/claude")
+    ended = TurnEnded(outcome=Outcome(kind="failed", error=error, reason="caf\udce9"))
+    read = decode_record(kind_of(ended), encode_record(ended))
+    assert isinstance(read, TurnEnded)
+    assert (str(read.outcome.error), read.outcome.reason) == ("no /opt/caf\ufffd/claude", "caf\ufffd")
