@@ -9,6 +9,7 @@ one task and disconnected in another.
 
 import logging
 import os
+import signal
 from collections.abc import Awaitable, Callable, Hashable
 from math import inf
 from pathlib import Path
@@ -48,6 +49,13 @@ class Hold:
         self.is_let_go = False
         self.is_over = trio.Event()
         """It is let go, and the agent is gone."""
+
+
+def _has_interrupt(error: BaseException) -> bool:
+    """Was it Ctrl-C, among others?"""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(KeyboardInterrupt) is not None
+    return isinstance(error, KeyboardInterrupt)
 
 
 @final
@@ -114,6 +122,11 @@ class Root:
         except Exception as error:  # a system task must not raise: trio would take it for a bug of its own
             logger.exception("what query() and Client live under broke")
             self._failure = error
+        except BaseException as error:
+            if not _has_interrupt(error):
+                raise
+            # Ctrl-C came while a callback of the program ran, which is below this task. It is for the main one.
+            signal.raise_signal(signal.SIGINT)
         finally:
             self._manager = None
             self._is_open.set()

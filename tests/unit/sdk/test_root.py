@@ -1,6 +1,7 @@
 """What `query()` and `Client` live under: one root per `trio.run`, which leaves nothing behind, however the run ends."""
 
 import gc
+import signal
 import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -116,6 +117,25 @@ def test_all_is_gone_when_main_is_cancelled(busy: Busy) -> None:
 
     with nothing_left(busy):
         trio.run(main)
+
+
+def test_an_interrupt_while_a_callback_runs_is_the_programs() -> None:
+    """Ctrl-C at an `input()` in a callback, say."""
+
+    async def interrupt(*_: object) -> dict[str, object]:
+        signal.raise_signal(signal.SIGINT)
+        return {}
+
+    async def main() -> None:
+        options = tri.Options(hooks={"UserPromptSubmit": [tri.HookMatcher(hooks=[interrupt])]})
+        async for _ in tri.query("hi", agent=tri.Embedded(transcripts=Transcripts()), options=options):
+            pass
+        await trio.sleep_forever()
+
+    before = Belongings.now()
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(main)
+    assert Belongings.now().since(before) == []
 
 
 @needs_proc
