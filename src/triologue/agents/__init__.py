@@ -4,6 +4,7 @@ from triologue.agents.claude_code import ClaudeCode as ClaudeCode
 from triologue.agents.cortex import CortexCode as CortexCode
 from triologue.agents.embedded import Embedded as Embedded
 from triologue.agents.known import AGENTS as AGENTS, DEFAULT_AGENT as DEFAULT_AGENT
+from triologue.agents.launching import working_folder as working_folder
 from triologue.agents.leftovers import Leftovers as Leftovers
 from triologue.agents.memory_use import measure_trees as measure_trees
 from triologue.agents.owners import is_dead as is_dead, new_owner as new_owner
@@ -22,5 +23,5 @@ from triologue.agents.qoder_auth import (
 from triologue.agents.runtime import (
     make_runtime_folder as make_runtime_folder,
     program_name as program_name,
-    runtime_folder as runtime_folder,
+    told_there as told_there,
 )

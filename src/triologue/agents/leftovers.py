@@ -15,7 +15,7 @@ from msgspec import Struct
 from triologue.agents.direct import find_by_cookie, sweep_by_cookie
 from triologue.agents.ledger import SUFFIX, Entry, prefix_of
 from triologue.agents.marks import own_mark, pid_space
-from triologue.agents.runtime import runtime_folder
+from triologue.agents.runtime import told_there
 from triologue.agents.spawner import SWEEP_PATIENCE
 from triologue.agents.warden_process import COOKIE, LAST_PATIENCE, Seen, kill
 
@@ -49,11 +49,8 @@ async def reap_leftovers() -> Leftovers:
 
     Costs nothing where there is no ledger of another process.
     """
-    folder, ours = runtime_folder(), prefix_of(own_mark())
-    try:
-        paths = sorted(path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith(ours))
-    except OSError:
-        paths = []
+    ours = prefix_of(own_mark())
+    paths = [path for path in told_there(f"*{SUFFIX}") if not path.name.startswith(ours)]
     if not paths:
         return Leftovers()
     return await trio.to_thread.run_sync(reap_ledgers, paths, abandon_on_cancel=True)
@@ -82,6 +79,8 @@ def _reap(path: Path) -> Leftovers | None:
     except OSError:
         return None
     try:
+        if os.fstat(fd).st_uid != os.geteuid():  # it names processes that are to be killed
+            return None
         entry = _read(path, fd)
         if entry is None or _is_ours_to_leave(entry):
             return None

@@ -29,7 +29,7 @@ def _default() -> Path:
 def make_runtime_folder() -> Path:
     """Make it if it is not there; nobody else can look into it then.
 
-    One that is there keeps its mode, for it may be /tmp or a home. What is put there is this user's alone anyway.
+    One that is there keeps its mode, for it may be a home. What is put there is this user's alone anyway.
 
     Raises:
         OSError: it cannot be made, or others own it or may write in it.
@@ -42,6 +42,21 @@ def make_runtime_folder() -> Path:
     except FileNotFoundError:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
+    _check_owned(folder)
+    return folder
+
+
+def told_there(pattern: str) -> list[Path]:
+    """What this user's programs have put there; nothing where others could have put it."""
+    folder = runtime_folder()
+    try:
+        _check_owned(folder)
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
+
+
+def _check_owned(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         # Below /tmp anybody may have made it first.
@@ -51,7 +66,6 @@ def make_runtime_folder() -> Path:
         raise PermissionError(
             f"others may write in {str(folder)!r} (mode {mode:04o}); make it 0700, or set ${VARIABLE}"
         )
-    return folder
 
 
 def program_name() -> str:

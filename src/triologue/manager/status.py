@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias, final
 
@@ -20,7 +20,7 @@ import trio
 from msgspec import Struct
 
 from triologue.actors import Conversation
-from triologue.agents import make_runtime_folder, measure_trees, program_name, runtime_folder
+from triologue.agents import make_runtime_folder, measure_trees, program_name, told_there
 from triologue.errors import CallerError
 from triologue.manager.directory import Directory
 from triologue.manager.explaining import SessionExplanation, oldest_turn, waits_for
@@ -225,7 +225,7 @@ async def _send(stream: trio.SocketStream, answers: Iterable[StatusAnswer]) -> N
 def _listen() -> tuple[socket.socket, Path]:
     """A listening socket with its place in the runtime folder. Raises `OSError`."""
     folder = make_runtime_folder()
-    _remove_stale(folder)
+    _remove_stale()
     path = folder / f"{os.getpid()}-{next(_numbers)}{SUFFIX}"
     draft = path.with_suffix(".draft")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -243,16 +243,13 @@ def _listen() -> tuple[socket.socket, Path]:
     return listening, path
 
 
-def sockets(folder: Path | None = None) -> Iterator[Path]:
+def sockets() -> list[Path]:
     """The status sockets of this user's managers; some may be stale."""
-    try:
-        yield from sorted((folder or runtime_folder()).glob(f"*{SUFFIX}"))
-    except OSError:
-        return
+    return told_there(f"*{SUFFIX}")
 
 
-def _remove_stale(folder: Path) -> None:
-    for path in sockets(folder):
+def _remove_stale() -> None:
+    for path in sockets():
         pid = path.name.partition("-")[0]
         if pid.isdigit() and int(pid) != os.getpid() and not _is_there(int(pid)):
             remove_if_stale(path)

@@ -17,7 +17,7 @@ from tests.support.leftovers import descendants, is_alive
 from tests.unit.agents.programs import ENV, Ear, living, shell
 from tests.unit.agents.test_warden import wait_dead
 from triologue.agents.ledger import Entry, Ledger
-from triologue.agents.leftovers import Leftovers
+from triologue.agents.leftovers import Leftovers, reap_ledgers, reap_leftovers
 from triologue.agents.marks import Mark, own_mark, pid_space, start_of
 from triologue.agents.process import open_carrier
 from triologue.agents.warden_process import COOKIE
@@ -178,6 +178,22 @@ async def test_a_ledger_that_cannot_be_read_is_removed(own_runtime_folder: Path)
     async with open_carrier() as carrier:
         assert carrier.leftovers == Leftovers()
     assert not path.exists()
+
+
+async def test_what_others_could_have_put_there_names_nobody_who_is_killed(
+    own_runtime_folder: Path, bystander: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default is below /tmp where there is no session of the user, and anybody may have made it first."""
+    victim = Mark(bystander.pid, start_of(bystander.pid) or "")
+    path = write(own_runtime_folder, host=Mark(bystander.pid, "1"), warden=victim)
+    own_runtime_folder.chmod(0o777)
+    assert await reap_leftovers() == Leftovers()
+    own_runtime_folder.chmod(0o700)
+    with monkeypatch.context() as patch:  # the file is another user's
+        patch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+        assert reap_ledgers([path]) == Leftovers()
+    assert path.exists()
+    assert is_alive(bystander.pid)
 
 
 async def test_without_a_folder_of_ones_own_agents_start_all_the_same(
