@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -150,9 +151,15 @@ def _place(where: str, path: Path | None) -> Place:
 def _checked(where: str, named: str, environ: Mapping[str, str]) -> Path:
     path = _expanded(named, environ)
     what = f"{where}={named!r}"
-    if not named or not path.exists():
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode) and bool(named)
+    except PermissionError:
+        raise AgentStartError(f"{what} is in a folder that this user may not look into; name another file") from None
+    except (OSError, ValueError):
+        is_folder = None
+    if not named or is_folder is None:
         raise AgentNotFound(f"{what}: there is no such file; correct it, or leave it out to have the CLI looked for")
-    if path.is_dir():
+    if is_folder:
         raise AgentStartError(f"{what} is a folder; name the program in it")
     if not _is_program(path):
         raise AgentStartError(f"{what} may not be executed by this user; `chmod +x` it, or name another file")
@@ -162,13 +169,16 @@ def _checked(where: str, named: str, environ: Mapping[str, str]) -> Path:
 def _expanded(path: str, environ: Mapping[str, str]) -> Path:
     """An absolute path: the agent may be started in another folder."""
     if path == "~" or path.startswith("~/"):
-        home = environ.get("HOME") or str(Path.home())
+        home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - which has no error where there is none
         path = home + path[1:]
     return Path(path).absolute()
 
 
 def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
+    try:
+        return path.is_file() and os.access(path, os.X_OK)
+    except PermissionError:  # the home of another user, say: it is not there for this one
+        return False
 
 
 def _bundled(program: Program) -> list[Path]:

@@ -1,5 +1,6 @@
 """Where the CLI is looked for, in which order, and what is said when it is not there."""
 
+import errno
 import importlib.machinery
 import importlib.util
 import os
@@ -134,6 +135,22 @@ def test_what_is_named_is_taken_or_refused_though_another_one_is_there(
     monkeypatch.setenv("CLAUDE_CODE_CLI_PATH", "/nowhere/else")
     with pytest.raises(AgentNotFound, match="CLAUDE_CODE_CLI_PATH='/nowhere/else': there is no such file"):
         find_claude(Options())
+
+
+def test_what_this_user_may_not_look_at_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that was started with the HOME of another user, say."""
+    stat = Path.stat
+
+    def refusing(path: Path, **more: bool) -> os.stat_result:
+        if path.is_relative_to(tmp_path / "theirs"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, **more)
+
+    monkeypatch.setattr(Path, "stat", refusing)
+    with pytest.raises(AgentNotFound, match=r"theirs/\.local/bin/claude"):
+        find_claude(Options(), {"HOME": str(tmp_path / "theirs"), "PATH": "/nowhere"})
+    with pytest.raises(AgentStartError, match="may not look into; name another file"):
+        find_claude(Options(cli_path=tmp_path / "theirs/claude"))
 
 
 def test_the_path_is_absolute_because_the_agent_starts_in_another_folder(
