@@ -8,6 +8,7 @@ import msgspec
 
 from triologue.agents import embedded_requests
 from triologue.agents.embedded_connection import EmbeddedConnection
+from triologue.agents.launching import working_folder
 from triologue.agents.mirrors import FLAG, entries_of, with_mirror
 from triologue.agents.replies import permission_reply
 from triologue.engine import EngineSetup, OfflineModel, Transcripts, default_transcripts
@@ -174,7 +175,11 @@ class Embedded:
 
         Leaving the block normally lets a running turn go on for a second (`GRACE`); leaving it by an exception or a
         cancellation stops it at once. No JSON is written or read.
+
+        Raises:
+            AgentStartError: it is to work in the current folder, which was deleted.
         """
+        working_folder(options)  # there has to be one
         if options.mcp_servers:
             options = options.copy()
             options.mcp_servers = declared_servers(options.mcp_servers)

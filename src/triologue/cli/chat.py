@@ -6,6 +6,7 @@ from typing import final
 
 import trio
 from rich.console import Console
+from rich.markup import escape
 
 from triologue.actors import Turn
 from triologue.cli.chat_view import TurnView, model_of
@@ -85,7 +86,9 @@ class Chat:
         if not self.is_terminal:
             return
         name, folder = self._choice.agent.name, self._choice.options.cwd
-        self._console.print(f"[bold]{name}[/] in {folder}  [bright_black]/help lists the commands, Ctrl-D leaves[/]")
+        self._console.print(
+            f"[bold]{name}[/] in {escape(str(folder))}  [bright_black]/help lists the commands, Ctrl-D leaves[/]"
+        )
         if self._choice.key is not None:
             self._say(f"going on with {self._session.key}; `triologue sessions show` has what was said")
 

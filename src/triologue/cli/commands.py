@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +13,6 @@ import click
 import trio
 from click.core import ParameterSource
 
-from triologue.agents import DEFAULT_AGENT
 from triologue.cli.agent_option import agent_option, agent_type
 from triologue.cli.chat import hold_chat
 from triologue.cli.choosing import AGENTS, Wish
@@ -27,6 +25,7 @@ from triologue.cli.run import Form, RunRequest, run_prompt
 from triologue.cli.serving import serve, tokens
 from triologue.cli.sessions.commands import sessions
 from triologue.cli.top import SORTS, TopRequest, watch_running
+from triologue.manager import default_agent
 from triologue.options import Options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -183,7 +182,7 @@ def doctor(agent: str | None) -> int:
     is not tested is only a remark.
     """
     names = [agent] if agent else list(AGENTS)
-    needed = agent or os.environ.get("TRIOLOGUE_AGENT") or DEFAULT_AGENT
+    needed = agent or default_agent().name
     look = partial(examine, {name: AGENTS[name]() for name in names}, new_console(), needed=needed)
     return trio.run(until_interrupted, look)
 

@@ -27,7 +27,9 @@ class NotKept(SessionNotFound):
 def database_path(env: Mapping[str, str] = os.environ) -> Path:
     """The file; its folder is the user's data folder, unless `$TRIOLOGUE_HOME` names another one."""
     folder = env.get(VARIABLE)
-    return (Path(folder).expanduser() if folder else user_data_path("triologue", appauthor=False)) / FILE
+    if folder:
+        return Path(os.path.expanduser(folder), FILE)  # noqa: PTH111 - which has no error where there is no such user
+    return user_data_path("triologue", appauthor=False) / FILE
 
 
 def new_key(command: str) -> str:

@@ -97,8 +97,8 @@ def _fill_what_is_closed() -> None:
 
 
 def _calm_down() -> None:
-    """Nothing that an agent says can break the output, and what is logged does not get into it."""
-    for stream in (sys.stdout, sys.stderr):
+    """No odd byte breaks the input or the output, and what is logged does not get into that."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from triologue.agents import new_owner
+from triologue.agents import new_owner, working_folder
 from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory
 from triologue.manager.recovering import Recovery
@@ -63,8 +63,8 @@ async def latest_of(store: SessionStore, folder: str, *, agent: str | None) -> S
 
 
 def folder_of(options: Options) -> str:
-    """The one name of the folder that is worked in."""
-    return os.path.realpath(options.cwd or os.curdir)
+    """The one name of the folder that is worked in. Raises `AgentStartError` if there is none."""
+    return os.path.realpath(working_folder(options))
 
 
 def keep_sessions(store: SessionStore, directory: Directory) -> Recovery:

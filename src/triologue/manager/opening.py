@@ -242,7 +242,7 @@ def default_agent() -> Agent:
     Raises:
         InvalidOption: it names none.
     """
-    name = os.environ.get(AGENT_VARIABLE, DEFAULT_AGENT)
+    name = os.environ.get(AGENT_VARIABLE) or DEFAULT_AGENT
     if name not in AGENTS:
         raise InvalidOption(f"${AGENT_VARIABLE}={brief(name)} is no agent; it can be {', '.join(AGENTS)}")
     return AGENTS[name]()

@@ -66,6 +66,36 @@ def test_a_prompt_from_standard_input() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "good night\n", "")
 
 
+def test_a_prompt_that_is_no_utf_8() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "triologue", "run", "--agent", "embedded", "-"],
+        input=b"Say na\xefve",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},  # as in any locale but that of C
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "na\ufffdve\n".encode(), b"")
+
+
+def test_in_a_folder_that_was_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["run", "--agent", "embedded", "--no-keep", "hi"]) == 3
+    assert capsys.readouterr().err == "triologue: the current folder was deleted; choose one by Options(cwd=...)\n"
+
+
+@pytest.mark.parametrize("arguments", [["doctor"], ["run", "hi"]])
+def test_an_agent_that_is_named_wrongly_in_the_environment(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRIOLOGUE_AGENT", "claude")
+    assert main(arguments) == 2
+    assert "'claude'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
