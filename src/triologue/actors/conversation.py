@@ -282,15 +282,26 @@ class Conversation:
         Raises:
             InvalidOption: another prompt has the id.
         """
-        if turn_id not in self._remembered:
+        known = self._remembered.get(turn_id) or self._unchosen(turn_id)
+        if known is None:
             return None
-        known, turn, accepted = self._remembered[turn_id]
-        if known != _digest(prompt):
+        digest, turn, accepted = known
+        if digest != _digest(prompt):
             raise InvalidOption(
                 f"the turn id {brief(turn_id)} of the session {self.key!r} belongs to another prompt; "
                 "an id names one prompt, so that a retry is not answered twice"
             )
         return turn, accepted
+
+    def _unchosen(self, turn_id: str) -> tuple[bytes, Turn, Reply] | None:
+        """A turn whose id was made for it: not remembered, but for as long as it has no outcome nothing else has that id."""
+        turn = self.turns.get(turn_id)
+        if turn is None:
+            return None
+        if turn.sent is None:  # left by an earlier host, and nobody can read what it was
+            return b"", turn, Reply()
+        prompt, accepted = turn.sent
+        return _digest(prompt), turn, accepted
 
     def changed(self) -> None:
         """What is kept of it, but its log, is another from now on."""

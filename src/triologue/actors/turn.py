@@ -9,6 +9,7 @@ from triologue.actors.inside import Home, WaitFor, current_home, waiting_for
 from triologue.actors.log import Cursor, Log
 from triologue.actors.loops import refuse_elsewhere
 from triologue.actors.records import Batch, Records
+from triologue.actors.replies import Reply
 from triologue.messages import (
     CallbackFailed,
     Message,
@@ -18,6 +19,7 @@ from triologue.messages import (
     TurnAccepted,
     TurnEnded,
     TurnStarted,
+    UserMessage,
 )
 
 # What a subscription shows beside what the agent said.
@@ -48,6 +50,7 @@ class Turn:
         "_withdraw",
         "held",
         "is_followed",
+        "sent",
     )
 
     def __init__(
@@ -80,6 +83,8 @@ class Turn:
         self.held = held
         """Its records, as long as somebody holds it; None for one that is only remembered."""
         self._reserved: Cursor | None = None
+        self.sent: tuple[UserMessage, Reply] | None = None
+        """Its prompt, and the word on its acceptance, until it has its outcome; None where its caller chose its id."""
 
     def __repr__(self) -> str:
         shown = self._outcome.kind if self._outcome else self.state
@@ -161,6 +166,7 @@ class Turn:
         """The session's side: this is the outcome."""
         if self._outcome is None:
             self._outcome = outcome
+            self.sent = None
             self._ended.set()
 
     def follow(self, turn: "Turn") -> None:

@@ -93,6 +93,8 @@ class Intake:
             turn.reserve()
         if chosen is not None:
             conversation.remember(prompt, turn, accepted)
+        else:
+            turn.sent = prompt, accepted
         try:
             await accepted.wait()
         except trio.Cancelled:

@@ -1,11 +1,12 @@
 """What a turn may be called: its id is in each of its events, and its meta in its first."""
 
 import pytest
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
-from triologue.messages import user_message
-from triologue.testing import ScriptedAgent
+from triologue.messages import TurnEnded, user_message
+from triologue.stores import MemoryStore
+from triologue.testing import ScriptedAgent, Wait
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,26 @@ async def test_labels_as_long_as_may_be_are_taken(autojump_clock: MockClock) -> 
     async with tri.open_manager(ScriptedAgent()) as manager:
         turn = await manager.session("k").send("hi", id="x" * 256, meta={"name": "x" * 16_380})
         assert (await turn.wait()).kind == "answered"
+
+
+@pytest.mark.parametrize("is_kept", [False, True], ids=["memory", "store"])
+@pytest.mark.parametrize("state", ["waiting", "running"])
+async def test_the_id_of_a_turn_that_got_it_by_itself_gives_that_turn_too(
+    state: str, is_kept: bool, autojump_clock: MockClock
+) -> None:
+    agent = ScriptedAgent()
+    agent.on("long", Wait(300))
+    async with tri.open_manager(agent, store=MemoryStore() if is_kept else None) as manager:
+        session = manager.session("k")
+        if state == "waiting":
+            await session.send("long", id="1")
+        turn = await session.send("long")
+        await wait_all_tasks_blocked()
+        assert turn.state == state
+        assert await session.send("long", id=turn.id) is turn
+        with pytest.raises(tri.InvalidOption, match="belongs to another prompt"):
+            await session.send("short", id=turn.id)
+        assert (await turn.wait()).kind == "answered"
+        ends = [event.turn_id for event in await session.read() if isinstance(event.message, TurnEnded)]
+        assert ends.count(turn.id) == 1
+        assert len(agent.prompts) == len(ends)
