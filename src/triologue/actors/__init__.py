@@ -6,6 +6,7 @@ from triologue.actors.conversation import (
     Conversation as Conversation,
     OnMissing as OnMissing,
     ResumeOutcome as ResumeOutcome,
+    digest_of as digest_of,
 )
 from triologue.actors.desk import first_options as first_options
 from triologue.actors.durations import BOUNDS as BOUNDS, Durations as Durations

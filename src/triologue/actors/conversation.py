@@ -250,11 +250,11 @@ class Conversation:
             self.turns = _NO_TURNS  # one that had something keeps its room
         return turn
 
-    def remember(self, prompt: UserMessage, turn: Turn, accepted: Reply) -> None:
+    def remember(self, turn: Turn, digest: bytes, accepted: Reply) -> None:
         """Its caller chose its id, and may send it again."""
         if not self._remembered:
             self._remembered = {}
-        self._remembered[turn.id] = (_digest(prompt), turn, accepted)
+        self._remembered[turn.id] = (digest, turn, accepted)
         if len(self._remembered) > REMEMBERED_TURNS:
             over = (id for id, (_, known, _) in self._remembered.items() if known.outcome is not None)
             self._remembered.pop(next(over, ""), None)
@@ -276,8 +276,8 @@ class Conversation:
         if len(remembered) == 2:
             remembered[0].follow(remembered[1])
 
-    def known_turn(self, turn_id: str, prompt: UserMessage) -> tuple[Turn, Reply] | None:
-        """The turn that was sent under this id, and the word on its acceptance.
+    def known_turn(self, turn_id: str, digest: bytes) -> tuple[Turn, Reply] | None:
+        """The turn that was sent under this id, and the word on its acceptance; `digest` is that of the prompt now.
 
         Raises:
             InvalidOption: another prompt has the id.
@@ -285,8 +285,8 @@ class Conversation:
         known = self._remembered.get(turn_id) or self._unchosen(turn_id)
         if known is None:
             return None
-        digest, turn, accepted = known
-        if digest != _digest(prompt):
+        before, turn, accepted = known
+        if before != digest:
             raise InvalidOption(
                 f"the turn id {brief(turn_id)} of the session {self.key!r} belongs to another prompt; "
                 "an id names one prompt, so that a retry is not answered twice"
@@ -301,7 +301,7 @@ class Conversation:
         if turn.sent is None:  # left by an earlier host, and nobody can read what it was
             return b"", turn, Reply()
         prompt, accepted = turn.sent
-        return _digest(prompt), turn, accepted
+        return digest_of(prompt), turn, accepted
 
     def changed(self) -> None:
         """What is kept of it, but its log, is another from now on."""
@@ -330,6 +330,6 @@ def _settings(model: str | None, permission_mode: str | None) -> Settings:
     return {"model": model, "permission_mode": permission_mode}
 
 
-def _digest(prompt: UserMessage) -> bytes:
+def digest_of(prompt: UserMessage) -> bytes:
     """What tells one prompt from another, without keeping it."""
     return hashlib.sha256(msgspec.json.encode(prompt.message)).digest()

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import trio
 
-from triologue.actors import Conversation, Turn, WaitFor, current_home, waiting_for
+from triologue.actors import Conversation, Turn, WaitFor, current_home, digest_of, waiting_for
 from triologue.errors import WouldDeadlock
 from triologue.manager.directory import Directory
 from triologue.manager.prompts import check_labels, user_frame
@@ -77,7 +77,9 @@ class Intake:
         chosen = id if id is not None else prompt.uuid
         if chosen is not None and self._recall is not None:
             await self._recall(conversation, chosen)
-        if chosen is not None and (known := conversation.known_turn(chosen, prompt)) is not None:
+        # Not when it is on its way already: whatever fails then fails for a turn that runs all the same.
+        digest = digest_of(prompt) if chosen is not None else b""
+        if chosen is not None and (known := conversation.known_turn(chosen, digest)) is not None:
             turn, accepted = known
             await accepted.wait()
             return turn
@@ -92,7 +94,7 @@ class Intake:
         if is_read:
             turn.reserve()
         if chosen is not None:
-            conversation.remember(prompt, turn, accepted)
+            conversation.remember(turn, digest, accepted)
         else:
             turn.sent = prompt, accepted
         try:

@@ -11,7 +11,7 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from triologue.actors import Conversation, Reply, Turn, log_extra
+from triologue.actors import Conversation, Reply, Turn, digest_of, log_extra
 from triologue.errors import ManagerClosed, SessionElsewhere, StoreError, TriologueError, TurnCancelled, TurnLost
 from triologue.manager.directory import Directory
 from triologue.manager.intake import Intake
@@ -164,7 +164,7 @@ class Recovery:
             else:
                 reply = self._submit(conversation, unfinished, accepted)
             if accepted is not None:
-                conversation.remember(accepted.prompt, turn, reply)
+                conversation.remember(turn, digest_of(accepted.prompt), reply)
             self._found.append(RecoveredTurn(key=key, turn=turn, attempts=unfinished.attempts))
 
     def _submit(self, conversation: Conversation, unfinished: UnfinishedTurn, accepted: TurnAccepted) -> Reply:
@@ -220,7 +220,7 @@ class Recovery:
         intake = Intake(self._directory, conversation.key, lambda: conversation, None)
         turn, reply = intake.new_turn(conversation, turn_id, accepted.meta, begin=records[0].seq - 1), Reply()
         reply.settle()
-        conversation.remember(accepted.prompt, turn, reply)
+        conversation.remember(turn, digest_of(accepted.prompt), reply)
         conversation.settle_turn(turn_id, ended.outcome)
         conversation.ended -= 1  # that was counted when it ended
         if into is not None:

@@ -1,10 +1,12 @@
 """What a turn may be called: its id is in each of its events, and its meta in its first."""
 
+from contextlib import suppress
+
 import pytest
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
-from triologue.messages import TurnEnded, user_message
+from triologue.messages import TurnEnded, UserBody, UserMessage, user_message
 from triologue.stores import MemoryStore
 from triologue.testing import ScriptedAgent, Wait
 
@@ -62,3 +64,12 @@ async def test_the_id_of_a_turn_that_got_it_by_itself_gives_that_turn_too(
         ends = [event.turn_id for event in await session.read() if isinstance(event.message, TurnEnded)]
         assert ends.count(turn.id) == 1
         assert len(agent.prompts) == len(ends)
+
+
+async def test_a_prompt_that_is_refused_where_it_is_sent_does_not_run_under_its_id(autojump_clock: MockClock) -> None:
+    agent, turns = ScriptedAgent(), list[tri.Turn]()
+    async with tri.open_manager(agent) as manager:
+        with suppress(UnicodeEncodeError, tri.InvalidOption):
+            turns.append(await manager.session("k").send(UserMessage(message=UserBody(content="\ud800")), id="1"))
+        await wait_all_tasks_blocked()
+        assert len(agent.prompts) == len(turns)
