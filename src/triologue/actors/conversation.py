@@ -210,7 +210,7 @@ class Conversation:
             self.tell(settings_changed(self.settings))
 
     def tell(self, message: Message) -> None:
-        """Enter something in the log that belongs to no turn, when that is kept; for one that sleeps."""
+        """Enter something in the log that belongs to no turn, when that is kept."""
         if self.journal is None:
             self.publish(None, [message])
         else:

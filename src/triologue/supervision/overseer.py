@@ -190,8 +190,7 @@ class Overseer:
         if isinstance(crossing, Warn):
             logger.warning("%s cost %.4g of %g US dollars", whose, crossing.cost_usd, crossing.limit_usd, extra=told)
             if crossing.key is not None:
-                warning = CostWarning(cost_usd=crossing.cost_usd, limit_usd=crossing.limit_usd)
-                conversation.publish(None, [warning])
+                conversation.tell(CostWarning(cost_usd=crossing.cost_usd, limit_usd=crossing.limit_usd))
             return
         logger.warning("%s: %s", whose, crossing.error, extra=told)
         for actor in self._awake():

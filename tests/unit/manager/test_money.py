@@ -14,6 +14,7 @@ from triologue.engine import Transcripts
 from triologue.messages import CostWarning
 from triologue.options import Limits
 from triologue.stores import MemoryStore
+from triologue.wire import kind_of
 
 
 @asynccontextmanager
@@ -45,6 +46,20 @@ async def test_a_session_is_warned_and_what_waits_when_the_money_is_spent_ends_w
         assert (caught.value.cost_usd, caught.value.limit_usd) == (2.0, 2.0)
         with pytest.raises(tri.BudgetExceeded, match="max_cost_usd_per_session is 2 US dollars, and 2 were spent"):
             await session.ask("more")
+
+
+async def test_a_warning_has_its_place_in_the_stored_log_too(autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    async with paid(Limits(max_cost_usd_per_session=1.0), answers=2, cost_usd=0.4, store=store) as manager:
+        session = manager.session("k")
+        async with session.subscribe() as events:
+            for _ in range(2):
+                await session.ask("go on")
+            await wait_all_tasks_blocked()
+            seen = await events.batch()
+        assert CostWarning(cost_usd=0.8, limit_usd=1.0) in [event.message for event in seen]
+        told = [(event.seq, kind_of(event.message)) for event in seen if event.seq is not None]
+        assert told == [(record.seq, record.kind) for record in await store.read("k")]
 
 
 async def test_what_a_session_of_a_store_has_cost_before_counts(autojump_clock: MockClock) -> None:
