@@ -18,7 +18,12 @@ from triologue.actors.inside import (
     waiting_for as waiting_for,
 )
 from triologue.actors.journal import Journal as Journal
-from triologue.actors.kept import described as described, restore as restore, take_over as take_over
+from triologue.actors.kept import (
+    described as described,
+    is_another as is_another,
+    restore as restore,
+    take_over as take_over,
+)
 from triologue.actors.log import Cursor as Cursor, Listener as Listener, Log as Log
 from triologue.actors.log_extra import log_extra as log_extra
 from triologue.actors.loops import refuse_elsewhere as refuse_elsewhere

@@ -45,6 +45,16 @@ def restore(conversation: Conversation, head: StoredSession) -> None:
     conversation.log.skip_to(head.last_seq)
 
 
+def is_another(conversation: Conversation, head: StoredSession | None) -> bool:
+    """Has the store another log of its key than the one that is known here, or none: was that one deleted elsewhere?
+
+    If another host went on with it, it is the same one, and longer.
+    """
+    if conversation.log.last == 0:
+        return False
+    return head is None or head.last_seq < conversation.log.last or head.created != conversation.begun
+
+
 def take_over(conversation: Conversation, head: StoredSession | None) -> None:
     """Be as the store has it, from now on as the one who writes it there."""
     if head is not None:

@@ -8,7 +8,7 @@ from typing import final
 import trio
 from msgspec import Struct
 
-from triologue.actors import Conversation, World, refuse_elsewhere, restore
+from triologue.actors import Conversation, World, is_another, refuse_elsewhere, restore
 from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
 from triologue.manager.checks import OptionsFor, check_for, check_key, group_of, refuse_identity
 from triologue.messages import SessionState
@@ -130,18 +130,34 @@ class Directory:
         if conversation.is_blank and not is_used and self.registry.get(key) is conversation:
             self.registry.remove(key)
 
-    async def know(self, conversation: Conversation) -> None:
-        """See to it that a conversation is as the store has it, without writing to it.
+    async def known(self, find: Callable[[], Conversation]) -> Conversation:
+        """The conversation that is found, as the store has it, without writing to it.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        store = self.world.store
+        conversation = find()
+        if not await self._know(conversation):  # it was deleted elsewhere
+            conversation = find()
+            await self._know(conversation)
+        return conversation
+
+    async def _know(self, conversation: Conversation) -> bool:
+        store, last = self.world.store, conversation.log.last
         if store is None or conversation.journal is not None:
-            return
-        head = await store.get_session(conversation.key)
-        if head is not None and head.key == conversation.key and conversation.journal is None:
+            return True
+        found = await store.get_session(conversation.key)
+        if conversation.journal is not None or conversation.log.last != last:
+            return True  # it was used meanwhile, and is newer
+        head = found if found is not None and found.key == conversation.key else None
+        if is_another(conversation, head):
+            if self.registry.is_awake(conversation.key):  # it is just ending: its next use finds it so
+                return True
+            self.registry.forget(conversation)
+            return False
+        if head is not None:
             restore(conversation, head)
+        return True
 
     def recalled(self, head: StoredSession, agent: Agent) -> Conversation:
         """A conversation as the store has it, which is only looked at: it is not entered.

@@ -43,10 +43,8 @@ class Reading:
         if after is not None:
             _check_seq(after)
         self._directory.refuse_elsewhere()
-        conversation = self._conversation()
+        conversation = await self._directory.known(self._conversation)
         log, store = conversation.log, self._directory.world.store
-        if store is not None:
-            await self._directory.know(conversation)
         # What is kept is read from the store, up to here; then it goes on live.
         last = log.last
         cursor = log.open(last if after is None or store is not None else after)
@@ -61,9 +59,7 @@ class Reading:
     async def listen(self, listener: Listener) -> AsyncGenerator[Standing]:
         """See `Session.listen`."""
         self._directory.refuse_elsewhere()
-        conversation = self._conversation()
-        if self._directory.world.store is not None:
-            await self._directory.know(conversation)
+        conversation = await self._directory.known(self._conversation)
         log = conversation.log
         log.listen(listener)
         try:
@@ -77,9 +73,7 @@ class Reading:
         _check_seq(after)
         if not isinstance(limit, int) or limit < 1:
             raise InvalidOption(f"limit={brief(limit)} is no whole number of 1 or more")
-        conversation, store = self._conversation(), self._directory.world.store
-        if store is not None:
-            await self._directory.know(conversation)
+        conversation, store = await self._directory.known(self._conversation), self._directory.world.store
         await trio.lowlevel.checkpoint()
         batches = conversation.log.page(after, limit)
         self._directory.leave(conversation)

@@ -166,7 +166,7 @@ class Session(Controls):
             InvalidOption: no prompt; an id that another prompt has; an `overlap` that there is not.
             ManagerClosed: the manager's block is being left.
             SessionElsewhere: another host has it, where there is a store.
-            StoreError: it could not be kept.
+            StoreError: it could not be kept; or another program has deleted the session while it slept: send it again.
         """
         return await self._intake.send(user_frame(prompt), overlap=overlap, id=id, meta=meta)
 
@@ -225,8 +225,7 @@ class Session(Controls):
             InvalidOption: this one has nothing to copy yet.
         """
         await trio.lowlevel.checkpoint()
-        conversation = self._conversation()
-        await self._directory.know(conversation)
+        conversation = await self._directory.known(self._conversation)
         await self._directory.fork(conversation, key, at=at, session_id=session_id)
         return Session(self._directory, key, None, None)
 

@@ -56,6 +56,12 @@ class Registry:
         if conversation is not None:
             conversation.log.finish()
 
+    def forget(self, conversation: Conversation) -> None:
+        """Drop one that sleeps, with what it has cost: the store has no such log any more."""
+        if self._conversations.get(conversation.key) is conversation:
+            self.remove(conversation.key)
+            self._world.oversight.forget(conversation.key)
+
     def awake(self, key: str) -> Actor | None:
         """The actor of a conversation, if it is awake."""
         actor = self._actors.get(key)

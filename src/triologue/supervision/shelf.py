@@ -13,7 +13,7 @@ from typing import Protocol, final
 import trio
 from msgspec.structs import replace
 
-from triologue.actors import MAX_KEY_LENGTH, Conversation, Journal, described, log_extra, take_over
+from triologue.actors import MAX_KEY_LENGTH, Conversation, Journal, described, is_another, log_extra, take_over
 from triologue.agents import is_dead
 from triologue.errors import InvalidOption, LeaseLost, SessionElsewhere, SessionExists, StoreError, brief, told_owner
 from triologue.options import IDENTITY, Options
@@ -46,6 +46,10 @@ class Sleepers(Protocol):
 
     def crash(self, key: str, error: StoreError) -> None:
         """End a session that cannot be kept any more."""
+        ...
+
+    def forget(self, conversation: Conversation) -> None:
+        """Drop one that sleeps, with what it has cost, as the store has dropped it."""
         ...
 
 
@@ -126,9 +130,12 @@ class Shelf:
         key = conversation.key
         await self._sleepers.wait_asleep(key)  # where it broke, until its agent is gone
         if self._sleepers.get(key) is not conversation:
-            raise StoreError(f"the session {key!r} was deleted meanwhile; use it anew")
+            raise _deleted(key)
         lease, head = await self._acquire(key)
         try:
+            if is_another(conversation, head):
+                self._sleepers.forget(conversation)
+                raise _deleted(key)
             if head is not None:
                 if is_new:
                     raise SessionExists(f"the key {key!r} has a conversation already; use another key")
@@ -354,6 +361,10 @@ def check_fits(conversation: Conversation, head: StoredSession) -> None:
             f"the session {head.key!r} works in {head.cwd!r}, where its agent keeps its history, and not in {str(cwd)!r}; "
             "use another key for another folder"
         )
+
+
+def _deleted(key: str) -> StoreError:
+    return StoreError(f"the session {key!r} was deleted meanwhile; use it anew")
 
 
 @contextmanager
