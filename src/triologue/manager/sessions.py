@@ -150,10 +150,20 @@ class SessionManager:
         return await self._recovery.recover()
 
     async def delete(self, key: str) -> None:
-        """Close the conversation of a key, as `Session.close` does, and forget it, and what it has cost."""
-        if self._world.store is not None:
-            self._directory.conversation(key, None, None)  # it may be in the store only
-        await self._forget(key, is_kept=False)
+        """Close the conversation of a key, as `Session.close` does, and forget it, and what it has cost.
+
+        Raises:
+            SessionElsewhere: another host that is alive has it, where there is a store.
+            StoreError: it could not be deleted there.
+        """
+        if self._world.store is None:
+            await self._forget(key, is_kept=False)
+            return
+        conversation = self._directory.conversation(key, None, None)  # it may be in the store only
+        try:
+            await self._forget(key, is_kept=False)
+        finally:
+            self._directory.leave(conversation)
 
     async def put_away(self, key: str) -> None:
         """The same, but for what is kept of it in a store: the next use of the key takes it from there."""

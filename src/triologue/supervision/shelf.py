@@ -233,6 +233,9 @@ class Shelf:
                 return False
             if conversation.journal is not None:
                 await self._put_back(conversation, conversation.journal)
+            else:  # a host that is dead may have it
+                lease, _ = await self._acquire(key)
+                await self._give_back(lease)
             with _seen_through("delete", key):  # else a session that is gone there would go on here
                 await self.store.delete(key)
             return not self._is_used(key)

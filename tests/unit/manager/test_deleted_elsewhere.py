@@ -1,9 +1,11 @@
-"""Sessions that another program deletes from the store while they sleep here, and those that a dead program held."""
+"""Deleting sessions that several programs use: what another one deletes while it sleeps here, and what a dead one holds."""
 
 import pytest
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from triologue.agents import new_owner
+from triologue.agents.marks import own_mark
 from triologue.messages import Event
 from triologue.stores import MemoryStore
 from triologue.testing import ScriptedAgent
@@ -75,3 +77,24 @@ async def test_what_was_said_elsewhere_since_then_is_what_there_is(
         assert session.session_id == theirs.session_id
         await session.hibernate()
         assert await all_there_is(session) == [record.seq for record in await store.read("k")]
+
+
+async def test_what_a_dead_program_holds_is_deleted_at_once(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), ScriptedAgent()
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("one")
+    killed = new_owner().replace(own_mark().start, "long ago")
+    await store.acquire("k", owner=killed, ttl=15)
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.delete("k")
+        assert (await store.list_sessions(), await store.holders(["k"]), manager.sessions()) == ([], {}, [])
+
+
+async def test_what_a_living_program_holds_is_left_to_it(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), ScriptedAgent()
+    async with tri.open_manager(agent, store=store) as manager, tri.open_manager(agent, store=store) as other:
+        await other.session("k").ask("one")
+        with pytest.raises(tri.SessionElsewhere):
+            await manager.delete("k")
+        assert manager.sessions() == []
+        assert (await other.session("k").ask("two")).result == "two"
