@@ -4,19 +4,21 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.support.slow_store import SlowStore, kinds
 from tests.unit.manager.stage import scripted
 from triologue.agents import Embedded
 from triologue.engine import OfflineModel
 from triologue.errors import InvalidOption, ManagerClosed, TurnInterrupted
 from triologue.manager import open_manager
 from triologue.options import Deadlines
+from triologue.ports import Record
 
 NIGHT = Deadlines(drain=30)
 
@@ -80,6 +82,31 @@ async def test_leaving_the_block_meanwhile_waits_for_the_drain(autojump_clock: M
     assert trio.current_time() == 20
     assert turn.outcome is not None
     assert turn.outcome.kind == "answered"
+
+
+class Library(SlowStore):
+    """Somebody does something while it looks a turn up."""
+
+    reading: Callable[[], None] = staticmethod(lambda: None)
+
+    async def read(self, key: str, *, after: int = 0, limit: int = 1000, turn_id: str | None = None) -> list[Record]:
+        records = await self.kept.read(key, after=after, limit=limit, turn_id=turn_id)
+        self.reading()
+        return records
+
+
+async def test_what_comes_in_while_the_store_is_read_is_refused_once_the_drain_has_begun(
+    autojump_clock: MockClock,
+) -> None:
+    store = Library()
+    async with scripted(deadlines=NIGHT, store=store.as_store) as (session, _, manager):
+        await session.ask("a", id="1")
+        await session.hibernate()
+        store.reading = manager.drain
+        with pytest.raises(ManagerClosed):
+            await session.send("wait 100", id="2")
+        await serve()
+    assert await kinds(store.kept, "k") == ["#turn_accepted", "#turn_started", "#turn_ended"]
 
 
 async def test_an_error_of_the_block_comes_out_after_the_drain(autojump_clock: MockClock) -> None:
