@@ -230,7 +230,7 @@ def _callback(look: _Look) -> str | None:
 
 
 def _tool(look: _Look) -> str | None:
-    tools = [f"{name} ({id})" for id, name in look.session.watch.tools.items()]
+    tools = [f"{call.name} ({id})" for id, call in look.session.watch.tools.items()]
     if not tools:
         return None
     return f"the tool{'s' * (len(tools) > 1)} {', '.join(tools)}"

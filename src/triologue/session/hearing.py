@@ -14,7 +14,9 @@ from triologue.messages import (
     ConversationReset,
     InitMessage,
     KeepAlive,
+    MalformedMessage,
     Message,
+    OversizeMessage,
     RateLimitEvent,
     ResultMessage,
     SessionStateMessage,
@@ -151,6 +153,11 @@ class Hearing:
         self._account(message)
         self._chunk.append(message)
 
+    def _unread(self, message: OversizeMessage | MalformedMessage) -> None:
+        if self._session.owner is not None:
+            self._session.watch.missed((message.head if isinstance(message, OversizeMessage) else message.line)[:1024])
+        self._chunk.append(message)
+
     def _reset(self, message: ConversationReset) -> None:
         session = self._session
         session.session_id, session.is_confirmed, session.total_cost_usd = message.new_conversation_id, False, 0.0
@@ -276,6 +283,8 @@ class Hearing:
         RateLimitEvent: _limits,
         InitMessage: _init,
         ConversationReset: _reset,
+        OversizeMessage: _unread,
+        MalformedMessage: _unread,
         ControlRequest: _control,
         ControlResponse: _control,
         ControlCancel: _control,

@@ -1,7 +1,7 @@
 """The deadlines of the turn that runs: what is waited for now, and whether time that passed was too long."""
 
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import NamedTuple, final
 
 from triologue.errors import TurnTimeout
 from triologue.messages import (
@@ -22,6 +22,16 @@ TURN = "turn"
 _OUTPUT = frozenset((AssistantMessage, StreamEvent))
 
 
+class Call(NamedTuple):
+    """A tool that runs."""
+
+    name: str
+    message_id: str | None
+    """The model's message that has the call."""
+    parent: str | None
+    """Where a sub-agent calls: the call that it was started with."""
+
+
 @final
 class Watch:
     """Sets and clears timers as a turn goes on. Which of them a caller wants, and how long they are, others know.
@@ -34,6 +44,7 @@ class Watch:
     __slots__ = (
         "_effect",
         "_generation",
+        "_has_missed",
         "_permissions",
         "_wanted",
         "_works_otherwise",
@@ -52,8 +63,10 @@ class Watch:
         """The model has not said anything in this turn."""
         self._works_otherwise = False
         """Before it took the prompt up, the model spoke in a turn of the agent's own."""
-        self.tools: dict[str, str] = {}
-        """The tools that run: their names, by the ids of their calls."""
+        self.tools: dict[str, Call] = {}
+        """The tools that run, by the ids of their calls."""
+        self._has_missed = False
+        """A line could not be read that was, perhaps, the result of one of them."""
         self._permissions: dict[str, str | None] = {}
         """Those that wait, each with the id of its tool's call."""
 
@@ -61,7 +74,7 @@ class Watch:
         """The prompt goes to the agent."""
         self._generation = generation
         self.is_on = self.waits_for_output = True
-        self._works_otherwise = False
+        self._works_otherwise = self._has_missed = False
         self._set(FIRST_EVENT)
         self._set(TURN)
 
@@ -108,16 +121,42 @@ class Watch:
         content = message.message.content
         if not self.is_on or not isinstance(content, list):  # off: the turn is being stopped
             return
+        if self._has_missed and isinstance(message, AssistantMessage) and message.message_id:
+            # The model is given all results before it goes on, so what it called for in an earlier message is over.
+            self._tools_end(message.parent_tool_use_id, but=message.message_id)
         for block in content:
             if type(block) is ToolUseBlock:
-                self._tool_begins(block)
-            elif type(block) is ToolResultBlock and self.tools.pop(block.tool_use_id, None) is not None:
-                self._clear(TOOL, block.tool_use_id)
+                self._tool_begins(block, message)
+            elif type(block) is ToolResultBlock:
+                self._tool_ends(block.tool_use_id)
 
-    def _tool_begins(self, call: ToolUseBlock) -> None:
-        self.tools[call.id] = call.name
+    def missed(self, beginning: bytes) -> None:
+        """A line could not be read: most results of tools tell at their beginning whose they are."""
+        if not self.is_on or not self.tools:
+            return
+        told = beginning.decode("utf-8", "replace").replace(" ", "")
+        over = [id for id in self.tools if '"tool_result"' in told and f'"tool_use_id":"{id}"' in told]
+        for tool_use_id in over:
+            self._tool_ends(tool_use_id)
+        self._has_missed |= not over
+
+    def _tool_begins(self, call: ToolUseBlock, message: AssistantMessage | UserMessage) -> None:
+        message_id = message.message_id if isinstance(message, AssistantMessage) else None
+        self.tools[call.id] = Call(call.name, message_id, message.parent_tool_use_id)
         if call.id not in self._permissions.values():
             self._set(TOOL, call.id)
+
+    def _tool_ends(self, tool_use_id: str) -> None:
+        if self.tools.pop(tool_use_id, None) is None:
+            return
+        self._clear(TOOL, tool_use_id)
+        if self._has_missed:
+            self._tools_end(tool_use_id)  # of a sub-agent, which is over with it
+
+    def _tools_end(self, parent: str | None, but: str = "") -> None:
+        for tool_use_id, call in list(self.tools.items()):
+            if call.parent == parent and call.message_id != but:
+                self._tool_ends(tool_use_id)
 
     def permission_asked(self, permission_id: str, tool_use_id: str | None) -> None:
         """The turn waits for people: its clocks stand still."""
@@ -158,7 +197,8 @@ class Watch:
             self._works_otherwise = False  # and it has to show that once more, the next time
             self._set(timer)
             return None
-        return TurnTimeout(timer, self.tools.get(about, ""), seconds=seconds)
+        tool = self.tools[about].name if about in self.tools else ""
+        return TurnTimeout(timer, tool, seconds=seconds)
 
     def _set(self, timer: str, about: str = "") -> None:
         if timer in self._wanted:

@@ -6,7 +6,18 @@ from tests.properties.model_agent import ModelAgent
 from tests.support.frames import aborted, assistant, init, lifecycle, partial, result, success
 from tests.unit.session.stage import Stage, ready, running
 from triologue.errors import AgentCrashed, TurnFailed, TurnTimeout
-from triologue.messages import CanUseTool, ControlRequest, HookCallback, PermissionResultAllow, TurnEnded
+from triologue.messages import (
+    AssistantBody,
+    AssistantMessage,
+    CanUseTool,
+    ControlRequest,
+    HookCallback,
+    MalformedMessage,
+    OversizeMessage,
+    PermissionResultAllow,
+    ToolUseBlock,
+    TurnEnded,
+)
 from triologue.session import FIRST_EVENT, IDLE, INTERRUPT, MAX_AGE, SILENCE, TOOL, TURN, effects as do, inputs as on
 
 ALL = frozenset({FIRST_EVENT, SILENCE, TOOL, TURN, IDLE, MAX_AGE})
@@ -93,6 +104,77 @@ def test_a_tool_that_is_done_is_waited_for_no_longer() -> None:
     stage.hear(agent.call_tool("t1"))
     assert stage.hear(agent.end_tool()) == ["clear tool t1", "a: UserMessage"]
     assert stage.expire(SILENCE)[-3:] == INTERRUPTED
+
+
+# Results that nobody could read.
+
+
+def calls(message_id: str, *tools: str, parent: str | None = None) -> list[AssistantMessage]:
+    """One frame for each call of a message, as Claude Code sends them."""
+    return [
+        AssistantMessage(
+            message=AssistantBody(content=[ToolUseBlock(id=tool, name="Bash", input={})], model="m", id=message_id),
+            parent_tool_use_id=parent,
+        )
+        for tool in tools
+    ]
+
+
+def too_long(tool: str) -> OversizeMessage:
+    """A result that begins as Claude Code's do."""
+    begin = '{"type":"user","message":{"role":"user","content":[{"tool_use_id":"%s","type":"tool_result","content":"x'
+    return OversizeMessage(size=20_000_000, head=(begin % tool).encode())
+
+
+GARBLED = MalformedMessage(error="truncated")
+
+
+def test_a_result_that_was_too_long_to_read_ends_its_tool_and_no_other() -> None:
+    stage, _ = watched()
+    stage.hear(*calls("m1", "t1", "t2"))
+    assert stage.hear(too_long("t1")) == ["clear tool t1", "a: OversizeMessage"]
+    assert stage.expire(SILENCE) == ["timer silence 1"]  # the other one runs
+    assert stage.hear(too_long("t2")) == ["clear tool t2", "a: OversizeMessage"]
+    assert stage.expire(SILENCE)[-3:] == INTERRUPTED
+
+
+def test_it_does_where_tools_have_no_deadline_too() -> None:
+    stage = running("a", timed=frozenset({SILENCE}))
+    stage.hear(assistant("x"), *calls("m1", "t1"))
+    assert not stage.session.lets_pass(1, [too_long("t1")])
+    stage.hear(too_long("t1"))
+    assert stage.expire(SILENCE)[-3:] == INTERRUPTED
+
+
+def test_a_result_that_does_not_tell_whose_it_is_ends_its_tool_when_the_model_goes_on() -> None:
+    stage, _ = watched()
+    stage.hear(*calls("m1", "t1"))
+    assert stage.hear(GARBLED) == ["a: MalformedMessage"]
+    # The rest of what it called for in that message.
+    assert stage.hear(*calls("m1", "t2")) == ["timer tool 1 t2", "a: AssistantMessage"]
+    assert stage.expire(SILENCE) == ["timer silence 1"]
+    assert stage.hear(*calls("m2", "t3"))[:3] == ["clear tool t1", "clear tool t2", "timer tool 1 t3"]
+    assert stage.hear(too_long("t3"))[0] == "clear tool t3"
+    assert stage.expire(SILENCE)[-3:] == INTERRUPTED
+
+
+def test_what_a_sub_agent_says_ends_none_of_its_callers_tools() -> None:
+    stage, _ = watched()
+    stage.hear(*calls("m1", "agent", "other"), *calls("s1", "t1", parent="agent"), GARBLED)
+    assert stage.hear(*calls("s2", "t2", parent="agent"))[:2] == ["clear tool t1", "timer tool 1 t2"]
+    assert stage.expire(SILENCE) == ["timer silence 1"]
+    # And it is over with the call that it was started with.
+    assert stage.hear(too_long("agent"))[:2] == ["clear tool agent", "clear tool t2"]
+    assert stage.expire(SILENCE) == ["timer silence 1"]
+
+
+def test_nothing_is_over_where_messages_cannot_be_told_apart_or_every_line_was_read() -> None:
+    stage, agent = watched()
+    stage.hear(agent.call_tool("t1"), GARBLED)
+    assert stage.hear(agent.call_tool("t2")) == ["timer tool 1 t2", "a: AssistantMessage"]
+    stage, _ = watched()
+    stage.hear(*calls("m1", "t1"))
+    assert stage.hear(*calls("m2", "t2")) == ["timer tool 1 t2", "a: AssistantMessage"]
 
 
 def test_a_permission_stops_the_clocks_and_the_tools_begins_anew() -> None:
