@@ -42,6 +42,7 @@ class Ground:
         "doubtful",
         "duties",
         "gate",
+        "has_begun_anew",
         "is_accounting",
         "is_confirmed",
         "is_fresh",
@@ -107,9 +108,11 @@ class Ground:
         self.session_id = session_id
         self.is_confirmed = is_confirmed
         self.is_fresh = False
+        """The link that is there now was started to begin the conversation under its id."""
         self.begins_anew = False
         """Where the agent does not know the conversation any more, a fresh one takes its place."""
-        """The link that is there now was started to begin the conversation under its id."""
+        self.has_begun_anew = False
+        """It did, and no link has worked since then: another fresh one would be lost as this one."""
         self.wanted: Settings = wanted
         self.total_cost_usd = total_cost_usd
         self.refusal: ResultMessage | None = None
@@ -157,6 +160,7 @@ class Ground:
         self.link.move(LinkEvent.READY)
         self.link.tells_lifecycle = "msg_lifecycle_v1" in self.link.capabilities
         self.last_error = None
+        self.has_begun_anew = False
         self.doubtful = NO_SETTINGS
         self.effect(do.ClearTimer(START))
         if MAX_AGE in self.timed:

@@ -112,8 +112,10 @@ class Losing:
             run.is_repeated = True
             return True
         is_first_try = run is None or run.phase is Phase.PENDING
-        if isinstance(error, SessionNotFound) and session.begins_anew and is_first_try:
+        may_begin_anew = session.begins_anew and not session.has_begun_anew
+        if isinstance(error, SessionNotFound) and may_begin_anew and is_first_try:
             session.session_id, session.is_confirmed, session.total_cost_usd = None, False, 0.0
+            session.has_begun_anew = True
             session.effect(do.BeginAnew())
             return True
         is_missing = isinstance(error, SessionNotFound) and session.session_id is not None

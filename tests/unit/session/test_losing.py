@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.frames import SESSION_ID, assistant, lifecycle, refusal, result
+from tests.support.frames import SESSION_ID, assistant, init, lifecycle, refusal, result
 from tests.unit.session.stage import Stage, ready, running
 from triologue.errors import (
     AgentCrashed,
@@ -13,6 +13,7 @@ from triologue.errors import (
     InvalidOption,
     NotLoggedIn,
     SessionFailed,
+    SessionNotFound,
     TriologueError,
 )
 from triologue.messages import BackgroundTasksMessage, Initialize, McpStatus, SessionStateMessage
@@ -138,6 +139,23 @@ def test_the_second_restart_is_put_off() -> None:
     assert stage.session.start_after == 10.0
     stage.gone(DIED, at=11.0)
     assert stage.session.start_after == 11.25  # the lower end of half a second
+
+
+def test_a_fresh_conversation_that_is_missing_too_fails_the_turn_and_is_not_begun_for_ever() -> None:
+    missing = SessionNotFound("gone")
+    stage = Stage(session_id="gone", is_confirmed=True)
+    stage.session.begins_anew = True
+    assert stage.submit("a")[1] == "start 1: resume gone"
+    assert stage.gone(missing) == [*GONE, "begin anew", "start 2: as it began", "-: restarting"]
+    assert "settle a: failed TurnFailed by SessionNotFound" in stage.gone(missing)
+    assert stage.submit("b")[1] == "start 3: as it began"
+    stage.begin()
+    # That one is lost later, after it has worked.
+    stage.hear(lifecycle("b", "started"), init(), result("b"))
+    stage.receive(on.Evict(3))
+    stage.gone()
+    assert stage.submit("c")[1] == f"start 4: resume {SESSION_ID}"
+    assert "begin anew" in stage.gone(missing)
 
 
 # The turn that was under way.
