@@ -156,6 +156,7 @@ class SessionManager:
             SessionElsewhere: another host that is alive has it, where there is a store.
             StoreError: it could not be deleted there.
         """
+        check_key(key)
         if self._world.store is None:
             await self._forget(key, is_kept=False)
             return

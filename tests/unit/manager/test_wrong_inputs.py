@@ -141,6 +141,14 @@ async def test_labels_are_text(label: dict[str, Any]) -> None:
         assert manager.sessions() == []
 
 
+@pytest.mark.parametrize("key", ["", None, 5])
+async def test_what_is_no_key_cannot_be_deleted_and_leaves_nothing_behind(key: Any) -> None:
+    async with tri.open_manager(agent(), store=tri.MemoryStore()) as manager:
+        with pytest.raises(tri.InvalidOption, match="a key is a str"):
+            await manager.delete(key)
+        assert await manager.overview() == []
+
+
 async def test_a_fork_needs_a_key_as_any_session() -> None:
     async with tri.open_manager(agent()) as manager:
         session = manager.session("k")
