@@ -1,4 +1,4 @@
-"""What is refused before anything starts: options that an agent could not have, and what is no agent, group or key."""
+"""What is refused before anything starts: options that an agent could not have; what is no agent, key or `seq`."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -99,6 +99,16 @@ def check_key(key: str) -> None:
         raise InvalidOption(
             f"the key {brief(key)} has half a character in it (a lone surrogate), which no store can keep"
         )
+
+
+def check_seq(after: object) -> None:
+    """Refuse what is no place in a log.
+
+    Raises:
+        InvalidOption: that is so.
+    """
+    if not isinstance(after, int) or after < 0:
+        raise InvalidOption(f"after={brief(after)} is no `seq`, which is a whole number of 0 or more")
 
 
 def refuse_identity(options: Options) -> None:

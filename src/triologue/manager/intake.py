@@ -52,7 +52,7 @@ class Intake:
         With `is_read`, its first iteration misses no partial; with `is_command`, it is a slash command for the agent.
         """
         self._directory.refuse_if_closed()
-        policy: Overlap = overlap or self._overlap or self._directory.overlap
+        policy: Overlap = overlap if overlap is not None else self._overlap or self._directory.overlap
         check_overlap(policy)
         check_labels(id if id is not None else prompt.uuid, meta)
         conversation = self._conversation()

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from triologue.errors import InvalidOption, brief
+from triologue.manager.checks import check_seq
 from triologue.manager.subscription import PAGE, event_of
 from triologue.messages import Event
 from triologue.ports import Record, SessionStore, StoredSession
@@ -36,8 +37,9 @@ class KeptSessions:
         """Heads, the one that was active last first; see `SessionStore.list_sessions`."""
         if not isinstance(prefix, str):
             raise InvalidOption(f"prefix={brief(prefix)} is no str")
-        if not isinstance(limit, int) or limit < 0:
-            raise InvalidOption(f"limit={brief(limit)} is no whole number of 0 or more")
+        _check_limit(limit)
+        if before is not None and not isinstance(before, int | float):
+            raise InvalidOption(f"before={brief(before)} is no time, in seconds since the epoch")
         return await self.port.list_sessions(prefix=prefix, limit=limit, unfinished=unfinished, before=before)
 
     async def get_session(self, key_or_id: str) -> StoredSession | None:
@@ -52,6 +54,8 @@ class KeptSessions:
             after: a `seq`: those that follow it.
             limit: how many at most; fewer: there are no more.
         """
+        check_seq(after)
+        _check_limit(limit)
         return [event_of(record) for record in await self.port.read(key, after=after, limit=limit)]
 
     async def rename(self, key: str, title: str | None) -> None:
@@ -106,6 +110,11 @@ class KeptSessions:
         if head is None or head.key != key:
             raise no_session(key)
         return head
+
+
+def _check_limit(limit: object) -> None:
+    if not isinstance(limit, int) or limit < 0:
+        raise InvalidOption(f"limit={brief(limit)} is no whole number of 0 or more")
 
 
 def line_of(record: Record) -> bytes:

@@ -6,6 +6,7 @@ import trio
 from msgspec import Struct
 
 from triologue.actors import Conversation
+from triologue.errors import InvalidOption, brief
 from triologue.manager.directory import Directory
 from triologue.manager.explaining import oldest_turn, waits_for
 from triologue.messages import SessionState
@@ -37,6 +38,8 @@ class SessionOverview(Struct, frozen=True, kw_only=True):
 
 async def overview(directory: Directory, prefix: str) -> list[SessionOverview]:
     """See `SessionManager.overview`."""
+    if not isinstance(prefix, str):
+        raise InvalidOption(f"prefix={brief(prefix)} is no str")
     store = directory.world.store
     stored = await store.list_sessions(prefix=prefix, limit=ASLEEP) if store is not None else []
     await trio.lowlevel.checkpoint()

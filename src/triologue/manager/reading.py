@@ -8,6 +8,7 @@ import trio
 
 from triologue.actors import Conversation, Listener, Turn
 from triologue.errors import InvalidOption, brief
+from triologue.manager.checks import check_seq
 from triologue.manager.directory import Directory
 from triologue.manager.subscription import Kept, Subscription
 from triologue.messages import Event, Gap
@@ -41,7 +42,7 @@ class Reading:
     async def subscribe(self, after: int | None) -> AsyncGenerator[Subscription]:
         """See `Session.subscribe`."""
         if after is not None:
-            _check_seq(after)
+            check_seq(after)
         self._directory.refuse_elsewhere()
         conversation = await self._directory.known(self._conversation)
         log, store = conversation.log, self._directory.world.store
@@ -70,7 +71,7 @@ class Reading:
 
     async def read(self, after: int, limit: int) -> list[Event]:
         """See `Session.read`."""
-        _check_seq(after)
+        check_seq(after)
         if not isinstance(limit, int) or limit < 1:
             raise InvalidOption(f"limit={brief(limit)} is no whole number of 1 or more")
         conversation, store = await self._directory.known(self._conversation), self._directory.world.store
@@ -83,6 +84,8 @@ class Reading:
 
     async def find(self, id: str) -> Turn | None:
         """See `Session.find`."""
+        if not isinstance(id, str):
+            raise InvalidOption(f"id={brief(id)} is no str")
         conversation, store = self._directory.registry.get(self._key), self._directory.world.store
         if store is None or (conversation is not None and conversation.remembers(id)):
             await trio.lowlevel.checkpoint()
@@ -96,8 +99,3 @@ class Reading:
                 await self._directory.recall(conversation, id)
             return conversation.turn(id)
         raise AssertionError("this swallows no exception")
-
-
-def _check_seq(after: object) -> None:
-    if not isinstance(after, int) or after < 0:
-        raise InvalidOption(f"after={brief(after)} is no `seq`, which is a whole number of 0 or more")

@@ -275,6 +275,8 @@ class SessionManager:
 
         It may be settled already: an answer to it raises `AlreadyAnswered`, which tells who answered what.
         """
+        if not isinstance(id, str):
+            raise InvalidOption(f"id={brief(id)} is no str")
         found = self._world.permissions.get(id)
         return PermissionRequest(found, self._directory) if found is not None else None
 

@@ -133,6 +133,29 @@ async def test_a_block_that_cannot_be_is_refused_and_the_conversation_goes_on(pr
         assert (await session.ask("Say hello")).result == "hello"
 
 
+WRONG: list[Callable[[tri.SessionManager, tri.KeptSessions], Awaitable[Any]]] = [
+    lambda manager, _: manager.session("k").find(["x"]),  # type: ignore[arg-type]
+    lambda manager, _: manager.session("k").send("hello", overlap=""),  # type: ignore[arg-type]
+    lambda manager, _: manager.overview(None),  # type: ignore[arg-type]
+    lambda _, store: store.messages("k", after="x"),  # type: ignore[arg-type]
+    lambda _, store: store.messages("k", limit=None),  # type: ignore[arg-type]
+    lambda _, store: store.list_sessions(before="x"),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize("ask", WRONG, ids=map(str, range(len(WRONG))))
+async def test_what_is_asked_with_a_value_of_the_wrong_kind_is_refused_by_name(
+    ask: Callable[[tri.SessionManager, tri.KeptSessions], Awaitable[Any]],
+) -> None:
+    async with tri.open_manager(agent(), store=tri.MemoryStore()) as manager:
+        await manager.session("k").ask("hello")
+        assert manager.store is not None
+        with pytest.raises(tri.InvalidOption, match=r"(id|overlap|prefix|after|limit|before)=.* is no"):
+            await ask(manager, manager.store)
+        with pytest.raises(tri.InvalidOption, match=r"id=\['x'\] is no str"):
+            manager.permission(["x"])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("label", [{"id": 5}, {"meta": "x"}, {"meta": {"a": 1}}])
 async def test_labels_are_text(label: dict[str, Any]) -> None:
     async with tri.open_manager(agent()) as manager:
