@@ -222,7 +222,8 @@ class TurnTimeout(TurnError):
     """A deadline of the turn passed; it is the `__cause__` of the `TurnFailed`.
 
     Attributes:
-        phase: the name of the deadline: `first_event`, `silence`, `tool` or `turn`.
+        phase: the name of the deadline: `start` (then an `AgentStartError` is behind it), `first_event`, `silence`,
+            `tool` or `turn`.
         about: of a tool: its name.
         seconds: how long it was; None where that is not known any more.
     """

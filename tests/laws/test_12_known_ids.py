@@ -142,8 +142,8 @@ def a_late_start_is_a_missing_conversation(patch: pytest.MonkeyPatch) -> None:
     """After a start that timed out the next one begins a new conversation."""
     refuse = Ground.refuse_start
 
-    def forget(self: Ground, error: AgentStartError) -> None:
-        refuse(self, error)
+    def forget(self: Ground, error: AgentStartError, **more: Any) -> None:
+        refuse(self, error, **more)
         self.session_id = None
 
     patch.setattr(Ground, "refuse_start", forget)

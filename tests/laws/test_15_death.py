@@ -10,7 +10,7 @@ from msgspec import Struct
 
 import triologue as tri
 from tests.support.laws import ENDLESS, Law, Wild, programs_of
-from triologue.errors import AgentCrashed, AgentStartError, SessionFailed
+from triologue.errors import AgentCrashed, AgentStartError, SessionFailed, TurnTimeout
 from triologue.messages import TurnEnded
 from triologue.session import inputs as on
 from triologue.session.losing import Losing
@@ -44,7 +44,7 @@ LAW = Law(
 )
 
 DEADLINES = msgspec.structs.replace(ENDLESS, start=20, drain=0)
-CAUSES = (AgentCrashed, AgentStartError, SessionFailed)
+CAUSES = (AgentCrashed, AgentStartError, SessionFailed, TurnTimeout)
 
 
 class Death(Struct, frozen=True):

@@ -292,7 +292,7 @@ class SessionLaws(RuleBasedStateMachine):
         if isinstance(cause, TurnTimeout):
             assert outcome.kind == "failed"
             assert outcome.reason == cause.phase
-            assert cause.phase in self.timed
+            assert cause.phase in {START, *self.timed}
 
     def send(self, agent: ModelAgent, message: Message) -> None:
         match message:

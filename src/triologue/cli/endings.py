@@ -41,8 +41,8 @@ def sole_error(error: BaseException) -> BaseException:
     """The error that tells most: the first one in a group, and what stands behind a turn that failed."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, TurnError) and isinstance(error.__cause__, TriologueError):
-        return error.__cause__
+    while isinstance(error, TurnError) and isinstance(error.__cause__, TriologueError):
+        error = error.__cause__
     return error
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias, final
 import trio
 
 from triologue.actors import Turn
-from triologue.errors import ManagerClosed, TriologueError
+from triologue.errors import ManagerClosed, TriologueError, TurnError
 from triologue.manager import Session
 from triologue.messages import Gap, Message, Outcome, Prompt, TurnEnded, is_of_agent
 
@@ -185,5 +185,6 @@ class Replies:
 
 def cause_of(error: Exception) -> Exception:
     """The agent's own error behind a failed turn: what a caller of one query wants to catch."""
-    cause = error.__cause__
-    return cause if isinstance(cause, TriologueError) else error
+    while isinstance(error, TurnError) and isinstance(error.__cause__, TriologueError):
+        error = error.__cause__
+    return error

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from triologue.errors import AgentStartError, LimitError, SessionFailed, TriologueError, UnsupportedRequest
+from triologue.errors import AgentStartError, LimitError, SessionFailed, TriologueError, TurnTimeout, UnsupportedRequest
 from triologue.messages import (
     CanUseTool,
     Message,
@@ -169,11 +169,16 @@ class Ground:
         for change in changes:
             self.apply(change)
 
-    def refuse_start(self, error: AgentStartError) -> None:
-        """The agent will not work for us: the turn that wanted it fails, and the link is closed."""
+    def refuse_start(self, error: AgentStartError, *, timeout: TurnTimeout | None = None) -> None:
+        """The agent will not work for us: the turn that wanted it fails, and the link is closed.
+
+        Args:
+            error: why.
+            timeout: the deadline of it that passed, if one did.
+        """
         self.last_error = error
         self.give_up_doubtful()
-        self.end_run(failed_by(error))
+        self.end_run(failed_by(timeout or error))
         self.fail_asks(error)
         self.close_link(eof=False)
 

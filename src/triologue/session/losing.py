@@ -6,6 +6,7 @@ from triologue.errors import (
     AgentCrashed,
     AgentNotFound,
     AgentProtocolError,
+    AgentStartError,
     CallerError,
     NotLoggedIn,
     SessionFailed,
@@ -57,6 +58,14 @@ class Losing:
         """It is killed, because it does not do what it should: that counts as a crash."""
         self._killed_for = AgentProtocolError(f"it was killed: {reason}")
         self._trouble(f"the agent is killed: {reason}")
+
+    def start_expired(self, seconds: float | None) -> None:
+        """The agent did not answer the handshake in time."""
+        self.blame("it did not answer the handshake within Deadlines.start")
+        error = AgentStartError("the agent did not answer the handshake within Deadlines.start, and was stopped")
+        timeout = TurnTimeout(START, seconds=seconds)
+        timeout.__cause__ = error
+        self._session.refuse_start(error, timeout=timeout)
 
     def runs_again(self, run: Run) -> bool:
         """Its agent is killed for a stall: where the policy says so, the turn waits for the next one."""

@@ -5,7 +5,7 @@ No await, no clock, no randomness. `receive` is the only way in. An input that i
 
 from typing import assert_never, final
 
-from triologue.errors import AgentProtocolError, AgentStartError, LimitError, SessionFailed
+from triologue.errors import AgentProtocolError, LimitError, SessionFailed
 from triologue.messages import Message, SessionState, TurnAccepted, TurnStarted
 from triologue.options import RestartPolicy
 from triologue.session import effects as do, inputs as on
@@ -380,10 +380,7 @@ class Session(Ground):
         if not self.link.is_current(event.generation):
             return
         if event.timer == START and self.link.state is LinkState.STARTING:
-            self._losing.blame("it did not answer the handshake within Deadlines.start")
-            self.refuse_start(
-                AgentStartError("the agent did not answer the handshake within Deadlines.start, and was stopped")
-            )
+            self._losing.start_expired(event.seconds)
         elif event.timer == PERMISSION:
             self._serving.expired(event.about)
         elif event.timer == CONCLUDE:

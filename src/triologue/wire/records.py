@@ -131,10 +131,11 @@ def _ended(outcome: Outcome) -> _Ended:
 
 
 def _told(error: BaseException) -> _Told:
+    cause = _told(error.__cause__) if error.__cause__ is not None else None
     if isinstance(error, TurnTimeout):
-        return _Told("TurnTimeout", error.phase, None, error.about, error.seconds)
+        return _Told("TurnTimeout", error.phase, cause, error.about, error.seconds)
     name = next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _REBUILT), "TriologueError")
-    return _Told(name, encodable_text(str(error)), _told(error.__cause__) if error.__cause__ is not None else None)
+    return _Told(name, encodable_text(str(error)), cause)
 
 
 def _outcome(kept: _Ended) -> Outcome:
@@ -150,10 +151,14 @@ def _outcome(kept: _Ended) -> Outcome:
 
 
 def _error(told: _Told, result: ResultMessage | None) -> TriologueError:
-    if told.name == "TurnTimeout":
-        return TurnTimeout(told.text, told.about, seconds=told.seconds)
-    kind: type[TriologueError] = getattr(errors, told.name, TriologueError) if told.name in _REBUILT else TriologueError
-    error = kind(told.text, result=result) if issubclass(kind, TurnError) else kind(told.text)
+    error = _rebuilt(told, result)
     if told.cause is not None:
         error.__cause__ = _error(told.cause, None)
     return error
+
+
+def _rebuilt(told: _Told, result: ResultMessage | None) -> TriologueError:
+    if told.name == "TurnTimeout":
+        return TurnTimeout(told.text, told.about, seconds=told.seconds)
+    kind: type[TriologueError] = getattr(errors, told.name, TriologueError) if told.name in _REBUILT else TriologueError
+    return kind(told.text, result=result) if issubclass(kind, TurnError) else kind(told.text)

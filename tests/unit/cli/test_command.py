@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import triologue as tri
+from triologue.cli.endings import ExitCode, exit_code_of, one_line
 from triologue.cli.main import main
 from triologue.cli.serving import tokens
 from triologue.cli.sessions.commands import sessions
@@ -32,6 +34,12 @@ def test_the_demo_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_run_prints_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--agent", "embedded", "Count to 5"]) == 0
     assert capsys.readouterr() == ("1 2 3 4 5\n", "")
+
+
+def test_an_agent_that_hangs_at_its_start_is_one_that_does_not_start() -> None:
+    error, timeout = tri.TurnFailed("it failed"), tri.TurnTimeout("start", seconds=60)
+    error.__cause__, timeout.__cause__ = timeout, tri.AgentStartError("it did not answer")
+    assert (exit_code_of(error), one_line(error)) == (ExitCode.NO_AGENT, "it did not answer")
 
 
 def test_a_run_prints_one_object(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,24 @@ async def test_an_agent_that_says_nothing_fails_its_turn_and_serves_the_next(
         assert len(agent.links) == 1
 
 
+async def test_one_that_does_not_come_up_fails_its_turn_for_that_and_another_is_started(
+    autojump_clock: MockClock,
+) -> None:
+    async with scripted(deadlines=Deadlines(start=5)) as (session, agent, manager):
+        agent.handshake = None
+        turn = await session.send("a")
+        assert (await phase_of(turn), trio.current_time()) == ("start", 5)
+        assert turn.outcome is not None
+        assert turn.outcome.error is not None
+        timeout = turn.outcome.error.__cause__
+        assert timeout is not None
+        assert isinstance(timeout.__cause__, tri.AgentStartError)
+        await wait_all_tasks_blocked()
+        assert (session.state, manager.statistics().live, manager.statistics().timers) == ("new", 0, 0)
+        agent.handshake = "answers"
+        assert await answer(session, "b") == "1. b"
+
+
 async def test_one_that_does_not_stop_is_killed_and_another_goes_on(autojump_clock: MockClock) -> None:
     async with scripted(deadlines=Deadlines(turn=60, interrupt=5)) as (session, agent, _):
         turn = await session.send("deaf")

@@ -56,7 +56,7 @@ async def test_an_agent_that_dies_between_turns_harms_none(autojump_clock: MockC
         assert await answer(session, "two") == "2. two"
 
 
-@pytest.mark.parametrize("handshake", ["refuses", "dies", None])
+@pytest.mark.parametrize("handshake", ["refuses", "dies"])
 async def test_an_agent_that_does_not_come_up_fails_the_turn(handshake: Any, autojump_clock: MockClock) -> None:
     async with scripted(deadlines=Deadlines(start=5)) as (session, agent, manager):
         agent.handshake = handshake

@@ -25,6 +25,10 @@ RESULT = tri.ResultMessage(
 )
 
 
+HUNG = tri.TurnTimeout("start", seconds=60)
+HUNG.__cause__ = tri.AgentStartError("it did not answer")
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
@@ -33,6 +37,7 @@ RESULT = tri.ResultMessage(
         (tri.NotLoggedIn("x"), claude.CLIConnectionError),
         (tri.AgentCrashed("x", exit_code=7, stderr_tail="oh"), claude.ProcessError),
         (failed(tri.AgentCrashed("x")), claude.ProcessError),
+        (failed(HUNG), claude.CLIConnectionError),
         (failed(result=RESULT), claude.ResultError),
         (tri.SessionNotFound("x"), claude.ProcessError),
         (tri.SessionIdInUse("x"), claude.ProcessError),

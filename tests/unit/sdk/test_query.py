@@ -14,6 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from triologue.engine import Transcripts
 from triologue.messages import user_message
+from triologue.testing import ScriptedAgent, StartHangs, with_faults
 
 LONG = "Wait 60 seconds"
 
@@ -144,6 +145,11 @@ async def test_an_error_result_is_a_message_like_any_other(agent: tri.Embedded) 
     assert [(result.is_error, result.subtype) for result in results] == [(True, "success"), (False, "success")]
     assert results[0].result == "API Error: 529 overloaded"
     assert results[1].result == "still here"
+
+
+async def test_an_agent_that_hangs_at_its_start_did_not_start(autojump_clock: MockClock) -> None:
+    with pytest.raises(tri.AgentStartError, match=r"did not answer the handshake within Deadlines\.start"):
+        await replies(tri.query("Hello", agent=with_faults(ScriptedAgent(), StartHangs(1))))
 
 
 async def test_what_has_no_result_is_raised(agent: tri.Embedded, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_an_agent_that_does_not_answer_the_handshake_is_stopped() -> None:
     stage.receive(on.Admitted(1))
     assert stage.expire("start") == [
         "a: TurnEnded failed",
-        "settle a: failed TurnFailed by AgentStartError",
+        "settle a: failed TurnFailed by TurnTimeout",
         "stop 1: at once",
         "-: hibernated (the agent did not answer the handshake within Deadlines.start, and was stopped)",
     ]

@@ -108,7 +108,7 @@ def test_an_agent_that_does_not_start_counts() -> None:
     stage = Stage(restarts=under(0))
     stage.submit("a")
     stage.receive(on.Admitted(1))
-    assert "settle a: failed TurnFailed by AgentStartError" in stage.expire(START)
+    assert "settle a: failed TurnFailed by TurnTimeout" in stage.expire(START)
     stage.gone()
     assert stage.session.state == "failed"
 
@@ -119,7 +119,7 @@ def test_what_an_agent_says_that_was_given_up_is_nothing_to_the_next_turn() -> N
         stage.submit(text)
     stage.receive(on.Admitted(1))
     stage.receive(on.Linked(1, Initialize()))
-    assert stage.expire(START)[:2] == ["a: TurnEnded failed", "settle a: failed TurnFailed by AgentStartError"]
+    assert stage.expire(START)[:2] == ["a: TurnEnded failed", "settle a: failed TurnFailed by TurnTimeout"]
     assert stage.hear(refusal("g1_1")) == []
     assert stage.gone() == [*GONE, "start 2: as it began"]
 

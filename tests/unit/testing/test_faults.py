@@ -39,7 +39,7 @@ async def ask_twice(*faults: Fault) -> tuple[list[str], int]:
     [
         (WriteFails(99), ["answered", "answered"], 1),
         (StartFails(1), ["failed by AgentStartError", "answered"], 1),
-        (StartHangs(1), ["failed by AgentStartError", "answered"], 2),
+        (StartHangs(1), ["failed by TurnTimeout", "answered"], 2),
         (WriteFails(2), ["failed by AgentCrashed", "answered"], 2),
         (ReadFails(4), ["failed by AgentCrashed", "answered"], 2),
     ],

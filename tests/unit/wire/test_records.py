@@ -1,6 +1,6 @@
 """What a session's log keeps of what triologue says itself."""
 
-from triologue.errors import TurnFailed, TurnTimeout
+from triologue.errors import AgentStartError, TurnFailed, TurnTimeout
 from triologue.messages import Outcome, TurnEnded
 from triologue.wire import decode_record, encode_record, kind_of
 
@@ -8,6 +8,7 @@ from triologue.wire import decode_record, encode_record, kind_of
 def test_which_deadline_passed_is_kept_with_all_that_it_says() -> None:
     error = TurnFailed("the turn failed")
     error.__cause__ = TurnTimeout("tool", "Bash", seconds=60)
+    error.__cause__.__cause__ = AgentStartError("it hung")
     ended = TurnEnded(outcome=Outcome(kind="failed", error=error, reason="tool"))
     read = decode_record(kind_of(ended), encode_record(ended))
     assert isinstance(read, TurnEnded)
@@ -16,6 +17,7 @@ def test_which_deadline_passed_is_kept_with_all_that_it_says() -> None:
     assert isinstance(cause, TurnTimeout)
     assert str(cause) == "Deadlines.tool passed: 60 s (Bash)"
     assert (cause.phase, cause.about, cause.seconds) == ("tool", "Bash", 60)
+    assert repr(cause.__cause__) == repr(AgentStartError("it hung"))
 
 
 def test_half_a_character_in_an_error_loses_no_outcome() -> None:
