@@ -112,8 +112,13 @@ class Gating:
 def credential_of(conversation: Conversation) -> Hashable:
     """What stands for the account that an agent uses: the agent, with the environment that its options add.
 
-    Agents of vendors' programs are equal where they were made alike, so that each caller may make its own.
+    Agents of vendors' programs are equal where they were made alike, so that each caller may make its own. One that
+    cannot be hashed, as most dataclasses, is only itself.
     """
     env = conversation.options.env
     digest = hashlib.sha256(msgspec.json.encode(env, order="sorted")).digest() if env else b""
+    try:
+        hash(conversation.agent)
+    except TypeError:
+        return (id(conversation.agent), digest)
     return (conversation.agent, digest)

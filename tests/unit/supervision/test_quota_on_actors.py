@@ -2,18 +2,22 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.support.other_agent import OtherAgent
 from tests.support.scripted_agent import ScriptedAgent
 from tests.unit.supervision.stage import ask_all, settled, sharing, states
 from triologue.actors import Turn
 from triologue.errors import TurnFailed
-from triologue.manager import SessionManager
+from triologue.manager import SessionManager, open_manager
 from triologue.messages import RateLimitEvent
 from triologue.options import Limits, Options
+from triologue.ports import Carrier, Connection, Sink
 from triologue.stores import MemoryStore
 from triologue.supervision import Overseer
 from triologue.supervision.quota import Held
@@ -84,6 +88,29 @@ async def test_other_accounts_go_on(autojump_clock: MockClock) -> None:
         assert (await by_agent.ask("hi")).result == "1. hi"
         assert trio.current_time() < 1
     assert other.live == 0
+
+
+@dataclass
+class Configured(OtherAgent):
+    """As users write them: equal to another one with the same fields, and so without a hash."""
+
+    agent: ScriptedAgent
+
+    def __post_init__(self) -> None:
+        super().__init__(self.agent)
+
+    def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AbstractAsyncContextManager[Connection]:
+        return self.agent.connect(options, sink=sink, carrier=carrier)
+
+
+async def test_an_agent_without_a_hash_has_a_gate_of_its_own(autojump_clock: MockClock) -> None:
+    one, other = Configured(ScriptedAgent()), Configured(ScriptedAgent())
+    async with open_manager(one) as manager:
+        await exceed(manager, "k", 3600)
+        turns = [await manager.session(key).send("hi") for key in ("k", "alike")]
+        assert (await manager.session("other", agent=other).ask("hi")).result == "1. hi"
+        assert [turn.state for turn in turns] == ["waiting"] * 2
+        assert [(await turn.wait()).kind for turn in turns] == ["answered"] * 2
 
 
 async def test_after_the_reset_one_probe_and_then_slices(autojump_clock: MockClock) -> None:
