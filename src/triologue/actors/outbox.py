@@ -97,8 +97,13 @@ class Outbox:
 
     def end(self, turn_id: str, outcome: Outcome) -> None:
         """A turn has its outcome when that is kept; where it cannot be, that is the outcome."""
-        settle = self._owner.settle
-        self.then(partial(settle, turn_id, outcome), otherwise=lambda error: settle(turn_id, failed_by(error)))
+        told = partial(self._owner.settle, turn_id, outcome)
+        self.then(told, otherwise=lambda error: self._end_untold(turn_id, failed_by(error)))
+
+    def _end_untold(self, turn_id: str, outcome: Outcome) -> None:
+        """Nothing in the log tells of it, so who reads the turn there has to look at the turn itself."""
+        self._owner.settle(turn_id, outcome)
+        self._conversation.log.wake()
 
     def note(self, session: Session) -> None:
         """What a head tells of the conversation is kept as soon as it is another."""
@@ -117,7 +122,7 @@ class Outbox:
                 None  # nothing of this is kept, so nothing of it is said, and the turns have not ended there
             )
             for turn_id in turns:
-                self._owner.settle(turn_id, not_kept(cause, journal.unfinished(turn_id)))
+                self._end_untold(turn_id, not_kept(cause, journal.unfinished(turn_id)))
             return
         if journal is not None:  # the ends of the others are on their way to it
             turns = [turn_id for turn_id in turns if journal.unfinished(turn_id) is not None]

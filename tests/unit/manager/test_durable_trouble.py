@@ -312,6 +312,35 @@ async def test_a_disk_that_does_not_answer_holds_up_no_one_for_ever(autojump_clo
         assert str(outcome.error) == "the store did not keep the session 'k' within 30 s"
 
 
+@pytest.mark.parametrize("trouble", ["a full disk", "a lost lease"])
+async def test_who_reads_a_turn_when_its_session_cannot_be_kept_any_more_hears_that_it_is_over(
+    trouble: str, autojump_clock: MockClock
+) -> None:
+    store, kinds_of_end = SlowStore(), list[str]()
+
+    async def read(turn: tri.Turn) -> None:
+        assert not [message async for message in turn if isinstance(message, tri.ResultMessage)]
+        assert turn.outcome is not None
+        kinds_of_end.append(turn.outcome.kind)
+
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
+        session = manager.session("k")
+        turns = [await session.send(prompt) for prompt in ("long", "two")]
+        for turn in turns:
+            nursery.start_soon(read, turn)
+        await wait_all_tasks_blocked()
+        if trouble == "a full disk":
+            store.is_full = True
+            with pytest.raises(tri.StoreError):
+                await session.send("three")
+        else:
+            store.kept = MemoryStore()  # which lends nothing to this host
+        with trio.fail_after(60):
+            await turns[0].wait()
+            await wait_all_tasks_blocked()
+        assert sorted(kinds_of_end) == ["cancelled", "failed"]
+
+
 async def test_whoever_waits_for_the_disk_when_the_manager_is_left_hears_of_it(autojump_clock: MockClock) -> None:
     store = SlowStore()
     errors: list[Exception] = []
