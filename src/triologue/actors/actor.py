@@ -21,10 +21,13 @@ from triologue.actors.replies import Reply
 from triologue.actors.world import World
 from triologue.errors import LimitError, SessionFailed, StoreError, TriologueError
 from triologue.hosting import Service
-from triologue.messages import KeepAlive, Message, Outcome, UserMessage
+from triologue.messages import ControlResponse, KeepAlive, Message, Outcome, UserMessage
 from triologue.session import Restarts, Session, effects as do, inputs as on
 
 logger = logging.getLogger("triologue.session")
+
+# What says nothing of how the turn goes on: it may come from an agent whose turn has stalled.
+_NO_NEWS = frozenset({KeepAlive, ControlResponse})
 
 
 @final
@@ -327,7 +330,7 @@ class Actor:
         """Take what the agent says."""
         if not batch:
             return
-        if type(batch[0]) is not KeepAlive:  # which says nothing of how the turn goes on
+        if type(batch[0]) not in _NO_NEWS or not _NO_NEWS.issuperset(map(type, batch)):
             self.clock.heard_at = self._world.now()
         try:
             if generation == self._passes and is_text(batch):

@@ -23,6 +23,13 @@ async def phase_of(turn: object) -> str:
     return str(outcome.reason)
 
 
+async def keep_looking(session: tri.Session) -> None:
+    """As a dashboard does."""
+    while True:
+        await session.get_mcp_status()
+        await trio.sleep(3)
+
+
 @pytest.mark.parametrize(
     ("deadlines", "phase"), [(Deadlines(first_event=60), "first_event"), (Deadlines(turn=60), "turn")]
 )
@@ -87,6 +94,28 @@ async def test_what_we_say_and_a_keep_alive_are_no_sign_of_life(autojump_clock: 
         with trio.move_on_after(1):
             await session.control(McpStatus())
         assert (await phase_of(turn), trio.current_time()) == ("silence", 10)
+
+
+async def test_what_an_agent_answers_us_is_no_sign_of_life_of_its_turn(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=Deadlines(silence=10)) as (session, agent, _):
+        turn = await session.send("silent")
+        await wait_all_tasks_blocked()
+        agent.link.say(assistant("ha"))
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(keep_looking, session)
+                assert (await phase_of(turn), trio.current_time()) == ("silence", 10)
+                nursery.cancel_scope.cancel()
+
+
+async def test_words_behind_a_keep_alive_are_a_sign_of_life(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=Deadlines(silence=10)) as (session, agent, _):
+        turn = await session.send("silent")
+        await wait_all_tasks_blocked()
+        agent.link.say(assistant("ha"))
+        await trio.sleep(6)
+        agent.link.say(KeepAlive(), partial("ha"))
+        assert (await phase_of(turn), trio.current_time()) == ("silence", 16)
 
 
 async def test_a_permission_that_waits_stops_the_turns_clock(autojump_clock: MockClock) -> None:
