@@ -181,8 +181,9 @@ class Actor:
 
     async def _has_more(self) -> bool:
         """Does it go on; or is it at rest, with nothing left to be kept?"""
-        if self._is_at_rest:
-            await self._outbox.wait_written()
+        while self._is_at_rest and self._outbox.is_writing:  # which may take long, and holds up no interrupt
+            self._outbox.then(self._inbox.stir, otherwise=self._inbox.stir)
+            await self._inbox.wait_stirred()
         return not self._is_at_rest
 
     def _take_in(self, letter: Letter) -> None:

@@ -36,17 +36,25 @@ class Inbox:
     def put(self, letter: Letter) -> None:
         """One more. Never waits."""
         self._letters.append(letter)
+        self.stir()
+
+    def stir(self, _: object = None) -> None:
+        """Let the reader look again at what it waits for."""
         news, self._news = self._news, None
         if news is not None:
             news.set()
+
+    async def wait_stirred(self) -> None:
+        """Wait for a letter, or to be stirred."""
+        self._news = trio.Event()
+        await self._news.wait()
 
     async def next(self) -> Letter:
         """Wait for the next one."""
         if self._letters:
             await trio.lowlevel.checkpoint()
         while not self._letters:
-            self._news = trio.Event()
-            await self._news.wait()
+            await self.wait_stirred()
         return self._letters.pop(0)
 
     def take_all(self) -> list[Letter]:

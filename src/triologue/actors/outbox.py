@@ -46,11 +46,6 @@ class Outbox:
         """Something is on its way to the store."""
         return self._journal is not None and self._journal.is_writing
 
-    async def wait_written(self) -> None:
-        """Wait until nothing is on its way to the store any more."""
-        if self._journal is not None:
-            await self._journal.wait_written()
-
     def then(self, act: Callable[[], object], *, otherwise: Callable[[StoreError], object], weight: int = 0) -> None:
         """Call `act` when everything that was said so far is kept, and `otherwise` if it cannot be."""
         if self._journal is None:

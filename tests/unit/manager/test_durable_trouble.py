@@ -256,6 +256,25 @@ async def test_hibernating_waits_no_longer_for_a_session_that_is_woken_meanwhile
         store.go_on()
 
 
+async def test_who_interrupts_or_closes_a_session_that_falls_asleep_waits_for_no_disk(
+    autojump_clock: MockClock,
+) -> None:
+    store = SlowStore()
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
+        session = manager.session("k")
+        await session.ask("one")
+        store.hold()
+        nursery.start_soon(session.hibernate)
+        await wait_all_tasks_blocked()
+        assert session.state == "hibernated"
+        began = trio.current_time()
+        assert await session.interrupt() == "nothing_running"
+        await session.close()
+        assert trio.current_time() == began
+        store.go_on()
+        assert (await session.ask("two")).result is not None
+
+
 async def test_what_was_accepted_once_is_taken_in_whatever_the_limit_is_now(autojump_clock: MockClock) -> None:
     store, agent = MemoryStore(), new_agent()
     await leave_unfinished(store, agent, "long", "2", "3", "4", "5")
