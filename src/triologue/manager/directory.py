@@ -133,6 +133,8 @@ class Directory:
     async def known(self, find: Callable[[], Conversation]) -> Conversation:
         """The conversation that is found, as the store has it, without writing to it.
 
+        Who else leaves it meanwhile does not have it removed.
+
         Raises:
             StoreError: the store cannot be read.
         """
@@ -143,11 +145,18 @@ class Directory:
         return conversation
 
     async def _know(self, conversation: Conversation) -> bool:
-        store, last = self.world.store, conversation.log.last
+        store, log = self.world.store, conversation.log
         if store is None or conversation.journal is not None:
             return True
-        found = await store.get_session(conversation.key)
-        if conversation.journal is not None or conversation.log.last != last:
+        last, reader = log.last, log.open(log.last)  # a conversation that is read is not removed
+        try:
+            found = await store.get_session(conversation.key)
+        except BaseException:
+            log.close(reader)
+            self.leave(conversation)
+            raise
+        log.close(reader)
+        if conversation.journal is not None or log.last != last:
             return True  # it was used meanwhile, and is newer
         head = found if found is not None and found.key == conversation.key else None
         if is_another(conversation, head):

@@ -1,11 +1,15 @@
 """What is read of a session without talking to it: its log page by page, a turn by its id, and the list of all sessions."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
 from tests.support.slow_store import SlowStore
+from triologue.actors import Batch
 from triologue.messages import Event, Gap, TurnEnded
 from triologue.stores import MemoryStore
 from triologue.testing import ScriptedAgent, Wait
@@ -143,6 +147,61 @@ async def test_looking_at_a_key_leaves_nothing_behind(autojump_clock: MockClock)
         async with manager.session("other").subscribe() as events:
             await manager.session("other").ask("hello")
             assert await events.batch() == await manager.session("other").read()
+
+
+class DistantStore(SlowStore):
+    """It finds a session within a second."""
+
+    async def get_session(self, key_or_id: str) -> tri.StoredSession | None:
+        await trio.sleep(1)
+        return await self.kept.get_session(key_or_id)
+
+
+class Ear:
+    """Hears what is said."""
+
+    def __init__(self) -> None:
+        self.heard: list[Event] = []
+
+    def offer(self, batch: Batch) -> None:
+        self.heard += batch.events()
+
+    def wake(self) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
+@asynccontextmanager
+async def looked_at() -> AsyncGenerator[tri.Session]:
+    """A session that nobody has used, while a look at it is under way."""
+    store = DistantStore().as_store
+    async with tri.open_manager(new_agent(), store=store) as manager, trio.open_nursery() as nursery:
+        nursery.start_soon(manager.session("k").read)
+        await trio.sleep(0.5)
+        yield manager.session("k")
+
+
+async def test_a_look_that_is_over_ends_no_subscription_that_just_begins(autojump_clock: MockClock) -> None:
+    async with looked_at() as session, session.subscribe() as events:
+        await session.ask("hello")
+        assert await events.batch() == await session.read()
+
+
+async def test_a_look_that_is_over_sends_no_listener_away_that_just_comes(autojump_clock: MockClock) -> None:
+    ear = Ear()
+    async with looked_at() as session, session.listen(ear):
+        await session.ask("hello")
+        assert ear.heard == await session.read()
+
+
+async def test_who_does_not_wait_for_the_store_leaves_nothing_behind(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent(), store=DistantStore().as_store) as manager:
+        with trio.move_on_after(0.5):
+            async with manager.session("k").subscribe():
+                pass
+        assert manager.sessions() == []
 
 
 async def test_a_fork_that_is_looked_at_stays_one(autojump_clock: MockClock) -> None:
