@@ -9,6 +9,7 @@ from typing import Any, final
 
 import trio
 
+from triologue.actors import Turn
 from triologue.errors import CallerError
 from triologue.manager import Controls, Session, check_for, check_store, default_agent
 from triologue.messages import (
@@ -24,7 +25,7 @@ from triologue.messages import (
 )
 from triologue.options import Options
 from triologue.ports import Agent, SessionStore
-from triologue.sdk.feed import Feed, Prompts, cause_of, send_each
+from triologue.sdk.feed import Feed, Prompts, cause_of, send_each, untold
 from triologue.sdk.root import Hold, Root
 from triologue.sdk.unread import Response, UnreadTurns
 
@@ -165,8 +166,8 @@ class Client(Controls):
         A turn without a result raises what ended it.
         """
         session = self._connected()
-        oldest = self._unread.oldest
-        return Everything(self, session, oldest.turn.begin if oldest is not None else None)
+        oldest = self.oldest_unread
+        return Everything(self, session, oldest.begin if oldest is not None else None)
 
     async def interrupt(self) -> str:
         """Stop the turn that runs; the conversation goes on. See `Session.interrupt`."""
@@ -196,6 +197,11 @@ class Client(Controls):
     def is_connected(self) -> bool:
         """Between `connect` and `disconnect`?"""
         return self._is_connected
+
+    @property
+    def oldest_unread(self) -> Turn | None:
+        """The turn to read next."""
+        return self._unread.oldest.turn if self._unread.oldest is not None else None
 
     def mark_read(self, turn_id: str | None) -> None:
         """This turn was read to its end by other means than `receive_response`."""
@@ -238,6 +244,8 @@ class Everything:
 
     async def __anext__(self) -> Message:
         while not self._ready:
+            if self._reader.is_drained:
+                self._note_untold()
             if self._failure is not None:
                 failure, self._failure = self._failure, None
                 raise failure
@@ -266,6 +274,10 @@ class Everything:
                     self._ready.append(message)
                 elif type(message) is TurnEnded:
                     self._note_end(batch.turn_id, message.outcome)
+
+    def _note_untold(self) -> None:
+        while (turn := self._client.oldest_unread) is not None and (outcome := untold(turn)) is not None:
+            self._note_end(turn.id, outcome)
 
     def _note_end(self, turn_id: str | None, outcome: Outcome) -> None:
         self._client.mark_read(turn_id)

@@ -7,7 +7,7 @@ from typing import TypeAlias, final
 import trio
 
 from triologue.actors import Turn
-from triologue.errors import ManagerClosed, TriologueError, TurnError
+from triologue.errors import ManagerClosed, StoreError, TriologueError, TurnError
 from triologue.manager import Session
 from triologue.messages import Gap, Message, Outcome, Prompt, TurnEnded, is_of_agent
 
@@ -128,6 +128,9 @@ class Replies:
         if self._has_given_all:  # what may still come behind the last result tells nothing
             self._is_ended = True
         while not self._ready or self._is_ended:
+            last = self._feed.last
+            if last is not None and self._reader.is_drained and (outcome := untold(last)) is not None:
+                self._note_end(last.id, outcome)
             self._raise_or_stop()
             await self._read()
         message = self._ready.popleft()
@@ -181,6 +184,14 @@ class Replies:
             if self._feed.error is not None:
                 raise self._feed.error
             raise StopAsyncIteration
+
+
+def untold(turn: Turn) -> Outcome | None:
+    """Its outcome, where no log tells of it: it could not be kept."""
+    outcome = turn.outcome
+    if outcome is None or outcome.error is None or not isinstance(cause_of(outcome.error), StoreError):
+        return None
+    return outcome
 
 
 def cause_of(error: Exception) -> Exception:

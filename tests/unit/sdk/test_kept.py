@@ -1,5 +1,6 @@
 """`query()` and `Client` with a store: conversations that outlive the process."""
 
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,29 @@ async def test_one_that_is_closed_or_disconnected_while_it_begins_holds_nothing(
             await end()
             slow.go_on()
     assert (await ask("Hello", store, resume=id))[1] == id
+
+
+async def test_who_reads_replies_when_the_disk_is_full_hears_of_it(autojump_clock: MockClock) -> None:
+    store = SlowStore()
+    async with tri.query("Wait 10 seconds", agent=elsewhere(), store=store.as_store) as query:
+        with pytest.raises(tri.StoreError, match="the disk is full"), trio.fail_after(1000):
+            async for _ in query:
+                store.is_full = True
+
+
+@pytest.mark.parametrize("read", [tri.Client.receive_response, tri.Client.receive_messages])
+async def test_who_reads_replies_of_a_client_when_the_disk_is_full_hears_of_it(
+    read: Callable[[tri.Client], AsyncIterator[tri.Message]], autojump_clock: MockClock
+) -> None:
+    store = SlowStore()
+    async with tri.Client(agent=elsewhere(), store=store.as_store) as client:
+        await client.query("Wait 10 seconds")
+        with pytest.raises(tri.StoreError, match="the disk is full"), trio.fail_after(1000):
+            async for _ in read(client):
+                store.is_full = True
+        store.is_full = False
+        await client.query("Hello")
+        assert [message.result async for message in client.receive_response() if isinstance(message, tri.ResultMessage)]
 
 
 async def test_a_store_that_nobody_uses_any_more_is_closed_in_time(autojump_clock: MockClock) -> None:
