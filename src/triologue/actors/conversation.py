@@ -17,7 +17,7 @@ from triologue.actors.replies import Reply
 from triologue.actors.turn import Turn
 from triologue.errors import InvalidOption, SessionFailed, TriologueError, brief
 from triologue.messages import Message, Outcome, UserMessage
-from triologue.options import Limits, Options, without_identity
+from triologue.options import IDENTITY, Limits, Options, without_identity
 from triologue.ports import Agent
 from triologue.session import NO_SETTINGS, Setting, Settings, settings_changed
 
@@ -157,16 +157,17 @@ class Conversation:
         return options
 
     @property
-    def is_blank(self) -> bool:
-        """Was nothing said in it, and nothing asked of it? Another one would be the same."""
-        is_begun = self.session_id is not None or self.log.last > 0 or self.journal is not None or bool(self.turns)
+    def has_begun(self) -> bool:
+        """Was anything said in it, or asked of it, or is it settled how it begins? Else another may take its place."""
+        is_said = self.session_id is not None or self.log.last > 0 or self.journal is not None or bool(self.turns)
         # One that goes on with another, a fork for instance, cannot tell its cost.
-        is_set = (
-            bool(self.named)
-            or self.total_cost_usd is None
-            or self.settings != _settings(self.options.model, self.options.permission_mode)
-        )
-        return not is_begun and not is_set and self.on_missing == "raise" and not self.log.is_read
+        return is_said or self.total_cost_usd is None or not self.named.keys().isdisjoint(IDENTITY)
+
+    @property
+    def is_blank(self) -> bool:
+        """Has it not begun, and does nobody want anything for it? Another one would be the same."""
+        is_set = bool(self.named) or self.settings != _settings(self.options.model, self.options.permission_mode)
+        return not self.has_begun and not is_set and self.on_missing == "raise" and not self.log.is_read
 
     def log_begun(self) -> float:
         """When its log was begun, in seconds since the epoch; that stays as it is once it was told."""

@@ -125,10 +125,13 @@ class Directory:
 
     def leave(self, conversation: Conversation) -> None:
         """It was looked at: one that has not begun is not kept for that, or looking at many keys would fill the memory."""
-        key, shelf = conversation.key, self.registry.shelf
-        is_used = self.registry.is_awake(key) or (shelf is not None and shelf.is_used(key))
-        if conversation.is_blank and not is_used and self.registry.get(key) is conversation:
+        key = conversation.key
+        if conversation.is_blank and not self._is_used(key) and self.registry.get(key) is conversation:
             self.registry.remove(key)
+
+    def _is_used(self, key: str) -> bool:
+        shelf = self.registry.shelf
+        return self.registry.is_awake(key) or (shelf is not None and shelf.is_used(key))
 
     async def known(self, find: Callable[[], Conversation]) -> Conversation:
         """The conversation that is found, as the store has it, without writing to it.
@@ -201,17 +204,47 @@ class Directory:
             )
         options = conversation.launch_options(conversation.session_id, fresh=False)
         options.fork_session, options.session_id, options.resume_session_at = True, session_id, at
-        copied = self._begin(key, conversation.agent, options)
-        copied.given = conversation.given
+        check_key(key)
+        self.refuse_if_closed()
+        looked_at = self.registry.get(key)
+        if looked_at is not None and (looked_at.has_begun or self._is_used(key)):
+            raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
+        copied = self._copied(key, conversation, options, looked_at)
+        self.registry.add(copied)
         try:
             async with self.taken(copied, is_new=True):
                 if copied.journal is not None:
                     copied.journal.descend_from(conversation.key, at)
                     await copied.journal.kept()
         except BaseException:
-            if not self.registry.is_awake(key):
-                self.registry.remove(key)
+            if self.registry.get(key) is copied and not self.registry.is_awake(key):
+                self._take_back(copied, looked_at)
             raise
+
+    def _copied(
+        self, key: str, original: Conversation, options: Options, looked_at: Conversation | None
+    ) -> Conversation:
+        """The copy; in the place of one that was only looked at, it has that one's readers, and what was wanted for it."""
+        named = looked_at.named if looked_at is not None else {}
+        for name, value in named.items():
+            setattr(options, name, value)
+        self.check(original.agent, options)
+        limits = self.world.limits
+        copied = Conversation(key, original.agent, options, limits=limits, group=group_of(limits, key))
+        copied.given = original.given
+        copied.name(named)
+        if looked_at is not None:
+            copied.log, copied.begun, copied.on_missing = looked_at.log, looked_at.begun, looked_at.on_missing
+        return copied
+
+    def _take_back(self, copied: Conversation, looked_at: Conversation | None) -> None:
+        """The copy did not come to be."""
+        if looked_at is None:
+            self.registry.remove(copied.key)
+        else:  # its readers go on, if they have not left meanwhile
+            looked_at.begun = copied.begun
+            self.registry.add(looked_at)
+            self.leave(looked_at)
 
     async def forget(self, key: str, *, is_kept: bool = False) -> bool:
         """Drop a conversation that sleeps; False, and nothing is done, where it does not sleep.
@@ -232,17 +265,6 @@ class Directory:
             return False
         self.registry.remove(key)
         return True
-
-    def _begin(self, key: str, agent: Agent, options: Options) -> Conversation:
-        check_key(key)
-        self.refuse_if_closed()
-        if self.registry.get(key) is not None:
-            raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
-        self.check(agent, options)
-        limits = self.world.limits
-        conversation = Conversation(key, agent, options, limits=limits, group=group_of(limits, key))
-        self.registry.add(conversation)
-        return conversation
 
     def statistics_of(self, conversation: Conversation) -> SessionStatistics:
         """One conversation, as it stands."""

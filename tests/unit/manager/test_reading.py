@@ -213,6 +213,65 @@ async def test_a_fork_that_is_looked_at_stays_one(autojump_clock: MockClock) -> 
         assert [each.key for each in manager.sessions()] == ["k", "copy"]
 
 
+@pytest.mark.parametrize("is_kept", [False, True])
+async def test_a_key_that_is_only_looked_at_can_be_forked_to(is_kept: bool, autojump_clock: MockClock) -> None:
+    agent, store = new_agent(), MemoryStore() if is_kept else None
+    async with tri.open_manager(agent, store=store) as manager:
+        original = manager.session("k", options=tri.Options(model="big", max_turns=3))
+        await original.ask("hello")
+        wanted = manager.session("copy", options=tri.Options(max_turns=5), on_missing="fresh")
+        async with wanted.subscribe() as events:
+            copy = await original.fork("copy")
+            with pytest.raises(tri.SessionExists):
+                await original.fork("copy")
+            await copy.ask("hello")
+            await copy.hibernate()
+            assert await events.batch() == await copy.read()
+        started = agent.starts[-1].options
+        assert (started.fork_session, started.resume, started.model) == (True, original.session_id, "big")
+        assert started.max_turns == 5, "what was wanted for the copy before it was one"
+        assert copy.resume_outcome == wanted.resume_outcome == "forked"
+
+
+async def test_a_key_that_is_to_begin_under_an_id_of_its_own_is_not_forked_to(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager:
+        await manager.session("k").ask("hello")
+        chosen = manager.session("other", options=tri.Options(session_id="00000000-0000-4000-8000-000000000000"))
+        async with chosen.subscribe():
+            with pytest.raises(tri.SessionExists):
+                await manager.session("k").fork("other")
+
+
+async def test_a_key_whose_first_prompt_is_on_its_way_in_has_a_conversation(autojump_clock: MockClock) -> None:
+    store = SlowStore()
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
+        await manager.session("k").ask("hello")
+        async with manager.session("other").subscribe():
+            store.hold()
+            nursery.start_soon(manager.session("other").ask, "hello")
+            await wait_all_tasks_blocked()
+            with pytest.raises(tri.SessionExists):
+                await manager.session("k").fork("other")
+            store.go_on()
+    assert [head.parent for head in await store.kept.list_sessions()] == [None, None]
+
+
+async def test_a_fork_that_fails_leaves_those_alone_who_look_at_its_key(autojump_clock: MockClock) -> None:
+    agent, store = new_agent(), MemoryStore()
+    async with tri.open_manager(agent, store=store) as manager, tri.open_manager(agent, store=store) as elsewhere:
+        await manager.session("k").ask("hello")
+        async with manager.session("other").subscribe() as events:
+            await elsewhere.session("other").ask("hello")
+            with pytest.raises(tri.SessionElsewhere):
+                await manager.session("k").fork("other")
+            await elsewhere.put_away("other")
+            with pytest.raises(tri.SessionExists):
+                await manager.session("k").fork("other")
+            await manager.session("other").ask("hello again")
+            last = manager.session("other").statistics().records
+            assert [(await anext(events)).seq for _ in range(last)] == list(range(1, last + 1))
+
+
 async def test_looking_at_a_key_does_not_disturb_a_prompt_that_is_on_its_way_in(autojump_clock: MockClock) -> None:
     store = SlowStore()
     async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
