@@ -236,6 +236,8 @@ ODD = (
     b'{"type":"stream_event","event":{"type":"content_block_delta"}}',
     b'{"type":"user"}',
     b'{"type":"user","message":{"content":[null]}}',
+    b'{"type":"constructor"}',
+    b'{"type":"__proto__"}',
 )
 
 

@@ -40,15 +40,13 @@ export class Timeline {
 
   /** Enter an event, if it is one of the manager's. `isLive`: it happens now. */
   take({ seq, turn, kind, message }, isLive) {
-    const line = LINES[kind];
-    if (!line) return;
-    let said;
+    if (!Object.hasOwn(LINES, kind)) return; // an agent may call its messages what it likes, "constructor" too
+    const about = { turn, at: isLive ? clock.format(new Date()) : seq === null ? "" : `#${seq}` };
     try {
-      said = line(message);
+      this.#add(LINES[kind](message), about);
     } catch {
-      said = ["warn", kind.slice(1), "cannot be shown"];
+      this.#add(["warn", kind.slice(1), "cannot be shown"], about);
     }
-    this.#add(said, { turn, at: isLive ? clock.format(new Date()) : seq === null ? "" : `#${seq}` });
   }
 
   /** Enter what happened to this page. */
