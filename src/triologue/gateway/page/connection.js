@@ -103,6 +103,7 @@ export class Connection {
   }
 
   #lose(code, reason) {
+    const wasWelcome = this.#isReady;
     this.#isReady = false;
     this.#socket = null;
     for (const [id, asked] of this.#pending) {
@@ -110,7 +111,8 @@ export class Connection {
       this.#pending.delete(id);
       asked.reject(new Lost("the connection was lost"));
     }
-    if (code === UNAUTHORIZED) {
+    // Of one that was welcome the token may have been given more rights, or more time: `hello` will tell.
+    if (code === UNAUTHORIZED && !wasWelcome) {
       const had = sessionStorage.getItem(TOKEN) !== null;
       sessionStorage.removeItem(TOKEN);
       this.#listeners.state("token", had ? reason || "the token is not valid" : "");
