@@ -32,6 +32,10 @@ class Socket {
     this.onopen();
     this.hear({ type: "welcome", name: "ada", rights: [] });
   }
+  /** Answer the pings that have come so far. */
+  pong() {
+    for (const { type, id } of this.said.splice(0)) if (type === "ping") this.hear({ type: "pong", re: id });
+  }
 }
 
 globalThis.WebSocket = Socket;
@@ -49,15 +53,16 @@ function story(name, tell) {
   test(name, () => {
     mock.timers.enable({ apis: ["setInterval", "setTimeout", "Date"] });
     [sockets, kept, states] = [[], new Map([[TOKEN, "tri_1_secret"]]), []];
+    const heard = [];
     const connection = new Connection({
       state: (name) => states.push(name),
       welcome() {},
-      events() {},
+      events: (events) => heard.push(...events),
       detached() {},
     });
     connection.open();
     try {
-      tell();
+      tell(heard);
     } finally {
       mock.timers.reset();
     }
@@ -89,4 +94,34 @@ story("a token that was revoked is tried once more, and asked for", () => {
   assert.equal(sockets.length, 2);
   assert.equal(states.at(-1), "token");
   assert.equal(kept.has(TOKEN), false);
+});
+
+story("a message that takes minutes comes through in the end", (heard) => {
+  const seconds = 100; // that it takes, with every answer to a ping behind it
+  for (let attempt = 1; !heard.length; attempt++) {
+    assert.ok(attempt < 5, "it is asked for again and again");
+    const socket = newest();
+    socket.welcome();
+    for (let second = 0; second < seconds && !socket.closed; second++) pass(1);
+    if (socket.closed) pass(10);
+    else socket.hear({ type: "events", events: ["long"] });
+  }
+  assert.deepEqual(heard, ["long"]);
+});
+
+story("where nothing is heard any more, that is seen as soon as at first once all went well for a while", () => {
+  const times = [];
+  for (let attempt = 0; attempt < 3; attempt++) {
+    const socket = newest();
+    socket.welcome();
+    for (let second = 0; second < 300; second += 10) {
+      pass(10);
+      socket.pong();
+    }
+    const since = Date.now();
+    while (!socket.closed) pass(1);
+    times.push((Date.now() - since) / SECOND);
+    pass(10);
+  }
+  assert.ok(times.every((time) => time <= 60), `${times}`);
 });

@@ -5,7 +5,7 @@ const UNAUTHORIZED = 4401;
 const TOKEN = "triologue.token";
 const WAITS = [200, 500, 1000, 2000, 5000, 10000]; // milliseconds before each new attempt; the last one repeats
 const PING_EVERY = 15000;
-const SILENCE = 40000; // milliseconds without a frame, after which nobody is taken to be there
+const SILENCE = 40000; // milliseconds without a frame, after which nobody is taken to be there, at first
 
 /** The connection was lost before the reply came. */
 export class Lost extends Error {}
@@ -26,6 +26,8 @@ export class Connection {
   #attempts = 0;
   #retry = 0;
   #heardAt = 0;
+  #welcomeAt = 0;
+  #patience = SILENCE;
   #pending = new Map();
   #listeners;
 
@@ -79,6 +81,7 @@ export class Connection {
 
   #hear(frame) {
     this.#heardAt = Date.now();
+    if (this.#isReady && this.#heardAt - this.#welcomeAt > this.#patience) this.#patience = SILENCE; // it works
     if (frame.type === "events") {
       this.#listeners.events(frame.events);
     } else if (frame.type === "welcome") {
@@ -95,6 +98,7 @@ export class Connection {
 
   #welcome(frame) {
     this.#isReady = true;
+    this.#welcomeAt = Date.now();
     this.#attempts = 0;
     const unanswered = [...this.#pending.values()];
     this.#listeners.state("ready", frame.name);
@@ -126,7 +130,9 @@ export class Connection {
   /** Is anybody there? A laptop that slept is told by nobody that its connection is gone. */
   #look() {
     if (!this.#isReady) return;
-    if (Date.now() - this.#heardAt > SILENCE) {
+    if (Date.now() - this.#heardAt > this.#patience) {
+      // Nothing tells how much of a message has come. One that takes longer than this would be asked for again for ever.
+      this.#patience *= 2;
       const socket = this.#socket;
       this.#lose(1006, "nothing was heard");
       socket.close();
