@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from triologue.ports import Append, Lease, Record, StoredSession, TranscriptEntry
 from triologue.stores.rules import check_free, check_terms, lease_lost, new_records, no_session
+from triologue.stores.takeovers import tell_taken_over
 
 
 @final
@@ -41,7 +42,9 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         check_terms(key, owner=owner, ttl=ttl)
         now = self._now()
-        check_free(self._leases.get(key), by=(owner, replaces), now=now)
+        ended = check_free(self._leases.get(key), by=(owner, replaces), now=now)
+        if ended is not None:
+            tell_taken_over(ended, now=now)
         self._last_token += 1
         lease = self._leases[key] = Lease(key=key, owner=owner, token=self._last_token, until=now + ttl)
         return lease, self._heads.get(key)

@@ -22,8 +22,8 @@ def lease_lost(lease: Lease, *, token: int | None) -> LeaseLost:
     )
 
 
-def check_free(held: Lease | None, *, by: Collection[str | None], now: float) -> None:
-    """Refuse what needs a session that nobody else holds.
+def check_free(held: Lease | None, *, by: Collection[str | None], now: float) -> Lease | None:
+    """Refuse what needs a session that nobody else holds; gives somebody else's lease that has run out, where it was not released.
 
     Args:
         held: the session's last lease, if it was not released.
@@ -33,8 +33,11 @@ def check_free(held: Lease | None, *, by: Collection[str | None], now: float) ->
     Raises:
         SessionElsewhere: somebody holds it.
     """
-    if held is not None and held.until > now and held.owner not in by:
+    if held is None or held.owner in by:
+        return None
+    if held.until > now:
         raise SessionElsewhere(held.key, owner=held.owner, until=held.until)
+    return held
 
 
 def check_terms(key: str, *, owner: str, ttl: float) -> None:

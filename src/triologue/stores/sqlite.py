@@ -15,6 +15,7 @@ from triologue.ports import Append, Lease, Record, StoredSession, TranscriptEntr
 from triologue.stores.grouping import Group
 from triologue.stores.reading import Reader
 from triologue.stores.schema import connect, open_database
+from triologue.stores.takeovers import tell_taken_over
 from triologue.stores.writing import Work, Writer
 
 T = TypeVar("T")
@@ -98,11 +99,14 @@ class SqliteStore:
         self, key: str, *, owner: str, ttl: float, replaces: str | None = None
     ) -> tuple[Lease, StoredSession | None]:
         """As `SessionStore.acquire`."""
-        got: tuple[Lease, StoredSession | None]
+        got: tuple[Lease, StoredSession | None, Lease | None]
         got = await self._opened().group.write(
             lambda writer: writer.acquire(key, owner=owner, ttl=ttl, replaces=replaces)
         )
-        return got
+        lease, head, ended = got
+        if ended is not None:
+            tell_taken_over(ended, now=self._now())
+        return lease, head
 
     async def renew(self, leases: Sequence[Lease], *, ttl: float) -> list[Lease]:
         """As `SessionStore.renew`."""

@@ -218,17 +218,17 @@ class Writer:
 
     def acquire(
         self, key: str, *, owner: str, ttl: float, replaces: str | None = None
-    ) -> tuple[Lease, StoredSession | None]:
-        """As `SessionStore.acquire`."""
+    ) -> tuple[Lease, StoredSession | None, Lease | None]:
+        """As `SessionStore.acquire`; also gives somebody else's lease, where it takes the place of one that ran out."""
         check_terms(key, owner=owner, ttl=ttl)
         now = self._now()
-        check_free(self._lease(key), by=(owner, replaces), now=now)
+        ended = check_free(self._lease(key), by=(owner, replaces), now=now)
         self._ends.pop(key, None)
         until = now + ttl
         self._db.execute("INSERT OR REPLACE INTO leases (key, owner, until) VALUES (?, ?, ?)", (key, owner, until))
         lease = Lease(key=key, owner=owner, token=self._db.last_insert_rowid(), until=until)
         self._flush()
-        return lease, read_head(self._db, key)
+        return lease, read_head(self._db, key), ended
 
     def _lease(self, key: str) -> Lease | None:
         found = self._db.execute("SELECT owner, token, until FROM leases WHERE key = ?", (key,)).get
