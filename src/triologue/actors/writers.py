@@ -3,6 +3,7 @@
 import logging
 from typing import final
 
+from triologue.actors.log_extra import log_extra
 from triologue.errors import SessionIdInUse
 from triologue.options import Options
 
@@ -26,7 +27,8 @@ class Writers:
         session_id = options.session_id if options.fork_session else options.resume or options.session_id
         if session_id is not None and (other := self._keys.get(session_id, key)) != key:
             # Whoever named the conversation may be one who must not know of that key.
-            logger.warning("the key %r is refused the conversation %r, which %r writes to", key, session_id, other)
+            text = "the key %r is refused the conversation %r, which %r writes to"
+            logger.warning(text, key, session_id, other, extra=log_extra(key))
             raise SessionIdInUse(
                 f"the agent of another key writes to the conversation {session_id!r}, so the key {key!r} cannot: close() "
                 "that session first (the log names its key), or fork it"

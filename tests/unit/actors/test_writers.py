@@ -21,7 +21,8 @@ async def test_a_conversation_has_one_agent(autojump_clock: MockClock, caplog: p
         ) as raised:
             await second.ask("hello")
         assert "first" not in str(raised.value).replace("session first", "")
-        assert "which 'first' writes to" in caplog.text
+        (refused,) = [record for record in caplog.records if "which 'first' writes to" in record.getMessage()]
+        assert (vars(refused)["session_key"], vars(refused)["turn_id"]) == ("second", None)
         assert isinstance(raised.value.__cause__, SessionIdInUse)
         await first.close()
         assert (await second.ask("my turn")).result == "my turn"
