@@ -5,12 +5,15 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from tests.unit.cli.sessions.history_files import SESSION, HistoryFile, shopping, text
 from triologue.agents import new_owner
@@ -18,7 +21,7 @@ from triologue.cli.database import database_path, open_database
 from triologue.cli.main import main
 from triologue.cli.sessions.listing import table_of
 from triologue.errors import told_owner
-from triologue.ports import StoredSession
+from triologue.ports import Append, StoredSession
 from triologue.stores import SqliteStore
 
 HOLD = """
@@ -213,6 +216,38 @@ def test_an_error_is_one_line(
 ) -> None:
     monkeypatch.setenv("QODER_CONFIG_DIR", str(tmp_path))
     assert said(*arguments, code=code)[0].startswith(error)
+
+
+def test_what_is_used_while_the_user_thinks_is_not_pruned(
+    said: Said, projects: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said("import", "--key", "used")
+    other = next(projects.rglob(f"{SESSION}.jsonl")).with_name(f"{UUID(int=1)}.jsonl")
+    other.write_bytes(HistoryFile(other.stem).user("Bread").data())
+    said("import", str(other), "--key", "unused")
+
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self) -> str:
+            with ThreadPoolExecutor(1) as another_program:
+                another_program.submit(trio.run, use).result()
+            return "y\n"
+
+    async def use() -> None:
+        async with SqliteStore(database_path()) as store:
+            lease, head = await store.acquire("used", owner="bot.py", ttl=60)
+            assert head is not None
+            await store.append(Append(lease=lease, session=replace(head, last_active=time.time())))
+            await store.release(lease)
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    assert main(["sessions", "prune", "--older-than", "1d"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.endswith("Delete 2 sessions? [y/N] 1 session deleted.\n")
+    assert printed.err == "triologue: not deleted: the session 'used' was used meanwhile, so it is kept\n"
+    assert [head["key"] for head in said.json("list")] == ["used"]
 
 
 def test_nobody_can_be_asked(said: Said, projects: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,11 +25,11 @@ async def delete_kept(keys: Sequence[str], console: Console, *, is_sure: bool) -
     async with existing_database() as store:
         heads = {head.key: head for head in [await find(store, key) for key in keys]}
         assert store is not None, "it has the sessions"
-        return await _delete(store, list(heads.values()), console, is_sure=is_sure, is_needed=True)
+        return await _delete(store, list(heads.values()), console, is_sure=is_sure)
 
 
 async def prune_kept(older_than: float, selection: Selection, console: Console, *, is_sure: bool) -> ExitCode:
-    """Delete the sessions in which nothing was said for so many seconds, once the user has agreed.
+    """Delete the sessions in which nothing was said for so many seconds, once the user has agreed, and not since.
 
     Raises:
         InvalidOption: nobody can be asked.
@@ -40,13 +40,13 @@ async def prune_kept(older_than: float, selection: Selection, console: Console, 
         if not heads or store is None:
             console.print("No session is that old.")
             return ExitCode.OK
-        return await _delete(store, heads, console, is_sure=is_sure, is_needed=False)
+        return await _delete(store, heads, console, is_sure=is_sure, before=old.before)
 
 
 async def _delete(
-    store: SessionStore, heads: list[StoredSession], console: Console, *, is_sure: bool, is_needed: bool
+    store: SessionStore, heads: list[StoredSession], console: Console, *, is_sure: bool, before: float | None = None
 ) -> ExitCode:
-    """Delete these; where they are needed gone, one that is held is a failure."""
+    """Delete these: all, so that one that is held is a failure; or those that are active last before a time even now."""
     if not is_sure:
         titles = {head.key: await title_of(store, head) for head in heads}
         print_table(heads, titles, await holders_of(store, heads), console)
@@ -54,16 +54,25 @@ async def _delete(
             console.print("Nothing was deleted.")
             return ExitCode.OK
     deleted = 0
-    held: list[SessionElsewhere] = []
+    refusals: list[str] = []
     for head in heads:
+        # The user may have thought about the list for long, and many before this one may have been deleted.
+        if before is not None and await _is_used_since(store, head.key, before):
+            refusals.append(f"the session {head.key!r} was used meanwhile, so it is kept")
+            continue
         try:
             deleted += await _forget(store, head.key)
         except SessionElsewhere as error:
-            held.append(error)
+            refusals.append(str(error))
     console.print(f"{counted(deleted, 'session')} deleted.")
-    for refusal in held:
+    for refusal in refusals:
         sys.stderr.write(f"triologue: not deleted: {refusal}\n")
-    return ExitCode.FAILED if held and is_needed else ExitCode.OK
+    return ExitCode.FAILED if refusals and before is None else ExitCode.OK
+
+
+async def _is_used_since(store: SessionStore, key: str, before: float) -> bool:
+    head = await store.get_session(key)
+    return head is not None and head.key == key and head.last_active >= before
 
 
 async def _forget(store: SessionStore, key: str) -> bool:
