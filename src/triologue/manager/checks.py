@@ -7,7 +7,7 @@ import trio
 
 from triologue.actors import MAX_KEY_LENGTH
 from triologue.errors import InvalidOption, brief
-from triologue.manager.prompts import is_text
+from triologue.manager.prompts import check_text
 from triologue.options import IDENTITY, Limits, Options, check_kinds, check_options
 from triologue.ports import Agent
 
@@ -95,10 +95,7 @@ def check_key(key: str) -> None:
     """
     if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY_LENGTH:
         raise InvalidOption(f"a key is a str of 1 to {MAX_KEY_LENGTH} characters, not {brief(key)}")
-    if not is_text(key):
-        raise InvalidOption(
-            f"the key {brief(key)} has half a character in it (a lone surrogate), which no store can keep"
-        )
+    check_text("the key ", key)
 
 
 def check_seq(after: object) -> None:

@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from triologue.errors import InvalidOption, brief
 from triologue.manager.checks import check_seq
+from triologue.manager.prompts import check_text
 from triologue.manager.subscription import PAGE, event_of
 from triologue.messages import Event
 from triologue.ports import Record, SessionStore, StoredSession
@@ -66,6 +67,7 @@ class KeptSessions:
         """
         if title is not None and not isinstance(title, str):
             raise InvalidOption(f"title={brief(title)} is no str")
+        check_text("title=", title or "")
         head = await self._head(key)
         await self.port.label(key, title=" ".join((title or "").split()) or None, tags=head.tags)
 
@@ -78,6 +80,8 @@ class KeptSessions:
         for name, tags in (("add", add), ("remove", remove)):
             if isinstance(tags, str) or not all(isinstance(tag, str) for tag in tags):
                 raise InvalidOption(f"{name}={brief(tags)} is no sequence of str")
+            for tag in tags:
+                check_text("the tag ", tag)
         head = await self._head(key)
         tags = tuple(tag for tag in dict.fromkeys((*head.tags, *add)) if tag not in remove)
         if tags != head.tags:

@@ -4,6 +4,7 @@ from typing import Final
 
 from triologue.errors import InvalidOption, brief
 from triologue.messages import Prompt, UserMessage, user_message
+from triologue.messages.loose import is_text
 
 MAX_ID: Final = 256
 """Characters: a turn's id is in each of its events."""
@@ -37,8 +38,8 @@ def check_labels(id: str | None, meta: dict[str, str] | None) -> None:
     """
     if id is not None and not isinstance(id, str):
         raise InvalidOption(f"id={brief(id)} is no str")
-    if id is not None and not is_text(id):
-        raise InvalidOption(f"id={brief(id)} has half a character in it (a lone surrogate), which no store can keep")
+    if id is not None:
+        check_text("id=", id)
     if id is not None and len(id) > MAX_ID:
         raise InvalidOption(f"id={brief(id)} has {len(id)} characters; a turn's id has at most {MAX_ID}")
     if meta and not (isinstance(meta, dict) and all(isinstance(word, str) for pair in meta.items() for word in pair)):
@@ -49,10 +50,17 @@ def check_labels(id: str | None, meta: dict[str, str] | None) -> None:
         )
 
 
-def is_text(value: str) -> bool:
-    """Can it be written as UTF-8?"""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def check_text(name: str, text: str) -> None:
+    """Refuse a text that no store can keep.
+
+    Args:
+        name: what an error says before it.
+        text: the text.
+
+    Raises:
+        InvalidOption: it has half a character in it.
+    """
+    if not is_text(text):
+        raise InvalidOption(
+            f"{name}{brief(text)} has half a character in it (a lone surrogate), which no store can keep"
+        )

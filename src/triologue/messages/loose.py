@@ -54,11 +54,16 @@ def encodable(value: Any) -> Any:
 
 def encodable_text(text: str) -> str:
     """The same text with U+FFFD for each lone surrogate."""
+    return text if is_text(text) else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def is_text(value: str) -> bool:
+    """Can it be written as UTF-8? Half a character (a lone surrogate) cannot."""
     try:
-        text.encode()
+        value.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+        return False
+    return True
 
 
 def _int(digits: str) -> int | None:

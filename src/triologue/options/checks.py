@@ -3,6 +3,7 @@
 import os
 
 from triologue.errors import MAY_HOLD_SECRETS, InvalidOption, brief
+from triologue.messages.loose import is_text
 from triologue.options.options import Options
 
 
@@ -13,6 +14,7 @@ def check_options(options: Options) -> None:
         InvalidOption: values that contradict each other or cannot be.
     """
     check_kinds(options)
+    _check_ids(options)
     _check_identity(options)
     if options.can_use_tool is not None and options.permission_prompt_tool_name not in (None, "stdio"):
         raise InvalidOption(
@@ -25,6 +27,13 @@ def check_options(options: Options) -> None:
             raise InvalidOption(f"{name}={brief(value)} is not above 0")
     if options.cwd is not None and "\0" in os.fspath(options.cwd):
         raise InvalidOption(f"cwd={brief(options.cwd)} has a NUL in it")
+
+
+def _check_ids(options: Options) -> None:
+    for name in ("resume", "session_id", "resume_session_at", "resume_drops_turn"):
+        value = getattr(options, name)
+        if value is not None and not is_text(value):
+            raise InvalidOption(f"{name}={brief(value)} has half a character in it (a lone surrogate), as no id has")
 
 
 def _check_identity(options: Options) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from triologue.errors import StoreError
+from triologue.messages.loose import is_text
 from triologue.ports import Record, StoredSession, TranscriptEntry
 from triologue.stores.faults import store_error
 
@@ -16,6 +17,9 @@ T = TypeVar("T")
 
 _decode_head: Final = msgspec.json.Decoder(StoredSession).decode
 _decode_tags: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+
+_MAX_LIMIT: Final = 2**63 - 1
+"""What SQLite can count to."""
 
 _HEAD: Final = "SELECT head, last_seq, last_active, title, tags FROM sessions JOIN ends ON ends.session = sessions.id "
 
@@ -71,7 +75,7 @@ class Reader:
     def holders(self, keys: Sequence[str], *, now: float) -> dict[str, str]:
         """As `SessionStore.holders`."""
         held = "SELECT owner FROM leases WHERE key = ? AND until > ?"
-        owners = {key: self._db.execute(held, (key, now)).get for key in keys}
+        owners = {key: self._db.execute(held, (_sought(key), now)).get for key in keys}
         return {key: owner for key, owner in owners.items() if owner is not None}
 
     def head(self, key_or_id: str) -> StoredSession | None:
@@ -79,7 +83,7 @@ class Reader:
         head = read_head(self._db, key_or_id)
         if head is None:
             by_id = "WHERE session_id = ? ORDER BY last_active DESC, id DESC LIMIT 1"
-            found = self._db.execute(_HEAD + by_id, (key_or_id,)).get
+            found = self._db.execute(_HEAD + by_id, (_sought(key_or_id),)).get
             head = _head(*found) if found is not None else None
         return head
 
@@ -87,21 +91,22 @@ class Reader:
         """As `SessionStore.list_sessions`."""
         where = "WHERE substr(key, 1, ?1) = ?2 AND last_active < ?3 "
         order = "ORDER BY last_active DESC, id DESC LIMIT ?4"
-        bindings = (len(prefix), prefix, before if before is not None else float("inf"), max(limit, 0))
+        before, limit = float("inf") if before is None else before, min(max(limit, 0), _MAX_LIMIT)
+        bindings = (len(prefix), _sought(prefix), before, limit)
         rows = self._db.execute(_HEAD + where + ("AND unfinished > 0 " if unfinished else "") + order, bindings)
         return [_head(*row) for row in rows]
 
     def records(self, key: str, *, after: int, limit: int, turn_id: str | None) -> list[Record]:
         """As `SessionStore.read`."""
         end = self._db.execute(
-            "SELECT session, last_seq, position FROM sessions JOIN ends ON session = id WHERE key = ?", (key,)
+            "SELECT session, last_seq, position FROM sessions JOIN ends ON session = id WHERE key = ?", (_sought(key),)
         ).get
         if end is None:
             return []
         id, last_seq, _ = end
         runs: list[tuple[Any, ...]] = [(1, None)]
         if turn_id is not None:
-            runs = self._db.execute(_TURN, (id, turn_id)).fetchall()
+            runs = self._db.execute(_TURN, (id, _sought(turn_id))).fetchall()
         found: list[Record] = []
         for first, last in runs:
             low = max(after, first - 1)
@@ -129,7 +134,7 @@ class Reader:
     def transcript(self, session_id: str) -> list[TranscriptEntry]:
         """As `SessionStore.read_transcript`."""
         rows = self._db.execute(
-            "SELECT path, id, line, crc FROM transcripts WHERE session_id = ? ORDER BY position", (session_id,)
+            "SELECT path, id, line, crc FROM transcripts WHERE session_id = ? ORDER BY position", (_sought(session_id),)
         )
         return [self._entry(session_id, *row) for row in rows]
 
@@ -144,8 +149,13 @@ class Reader:
 
 def read_head(db: apsw.Connection, key: str) -> StoredSession | None:
     """The head that is kept under a key."""
-    found = db.execute(_HEAD + "WHERE key = ?", (key,)).get
+    found = db.execute(_HEAD + "WHERE key = ?", (_sought(key),)).get
     return _head(*found) if found is not None else None
+
+
+def _sought(name: str) -> str | bytes:
+    """A name to look for. One that is no text, and so cannot be kept, as bytes: no text equals them."""
+    return name if is_text(name) else name.encode("utf-8", "surrogatepass")
 
 
 def _head(head: bytes, last_seq: int, last_active: float, title: str | None, tags: str) -> StoredSession:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from msgspec.structs import replace
 
 from triologue.errors import LeaseLost, SessionElsewhere, SessionNotFound, StoreError, brief, told_owner
+from triologue.messages.loose import is_text
 from triologue.ports import Append, Lease, Record, StoredSession
 
 
@@ -44,9 +45,9 @@ def check_terms(key: str, *, owner: str, ttl: float) -> None:
     """Refuse a lease that nobody could hold.
 
     Raises:
-        StoreError: the key or the owner is empty, or the time is no number of 0 or more.
+        StoreError: the key or the owner is empty or no text, or the time is no number of 0 or more.
     """
-    if not key or not owner or not 0 <= ttl < float("inf"):
+    if not key or not owner or not is_text(key + owner) or not 0 <= ttl < float("inf"):
         raise StoreError(f"no lease can be had with key={brief(key)}, owner={brief(owner)}, ttl={ttl!r} seconds")
 
 

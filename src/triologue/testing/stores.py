@@ -178,6 +178,15 @@ class SessionStoreContract(LeaseContract):
             found = [await store.get_session(name) for name in ("a", "id", "id2", "nobody")]
             assert [head.key if head is not None else None for head in found] == ["a", "b", "id2", None]
 
+    async def test_what_is_no_text_names_nothing(self) -> None:
+        async with self.open_store("a") as store:
+            await (await Scribe.of(store, "k")).write("x", turn="t", session_id="id")
+            for half in ("\ud800", "k\udcff"):
+                assert await error_of(store.acquire(half, owner="me", ttl=LONG)) is StoreError
+                assert await everything(store, half, half) == (None, [], [])
+                assert await store.read("k", turn_id=half) == []
+                assert (await store.list_sessions(prefix=half), await store.holders([half, "k"])) == ([], {"k": "me"})
+
     async def test_sessions_are_listed_by_when_they_were_active(self) -> None:
         async with self.open_store("a") as store:
             open_turn = (UnfinishedTurn(id="t", seq=1),)
@@ -191,7 +200,11 @@ class SessionStoreContract(LeaseContract):
             assert await keys() == "a:2 b_1 b%1 a:1"
             assert await keys(prefix="a:") == "a:2 a:1"
             assert (await keys(prefix="b%"), await keys(prefix="b_"), await keys(prefix="A")) == ("b%1", "b_1", "")
-            assert (await keys(limit=2), await keys(limit=0)) == ("a:2 b_1", "")
+            assert (await keys(limit=2), await keys(limit=0), await keys(limit=10**20)) == (
+                "a:2 b_1",
+                "",
+                "a:2 b_1 b%1 a:1",
+            )
             assert await keys(unfinished=True) == "a:2 b_1"
             assert await keys(before=3.0) == "b%1 a:1"
             assert await keys(prefix="b", unfinished=True, before=9.0, limit=1) == "b_1"

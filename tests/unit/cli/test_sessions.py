@@ -161,6 +161,17 @@ def test_names_copies_and_the_end(said: Said, projects: Path) -> None:
     assert said("list") == ["No session is kept."]
 
 
+def test_what_is_no_text_is_no_name(said: Said, projects: Path) -> None:
+    no_text = "\udcff"  # what Python makes of an argument of the one byte 0xff
+    said("import", "--key", "k")
+    for arguments in (["show", no_text], ["resume", no_text], ["fork", no_text], ["search", "milk", "--in", no_text]):
+        assert "no session '\\udcff' is kept" in said(*arguments, code=4)[0]
+    for command in ("rename", "tag"):
+        assert "has half a character in it" in said(command, "k", no_text, code=2)[0]
+    assert said("list", "--prefix", no_text) == ["No such session is kept."]
+    assert len(said.json("list", "--limit", f"{10**20}")) == 1
+
+
 def test_what_another_host_holds_stays(said: Said, projects: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said("import")
 

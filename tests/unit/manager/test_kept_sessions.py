@@ -83,3 +83,7 @@ async def test_what_is_not_kept_or_cannot_be() -> None:
         await store.rename("k", 3)  # type: ignore[arg-type]
     with pytest.raises(tri.InvalidOption, match="add='urgent' is no sequence of str"):
         await store.tag("k", add="urgent")
+    assert await store.get_session("\ud800") is None
+    for half in (store.rename("k", "a\udcff"), store.tag("k", add=["\udcff"]), store.tag("k", remove=["\udcff"])):
+        with pytest.raises(tri.InvalidOption, match="has half a character in it"):
+            await half

@@ -46,10 +46,12 @@ async def test_what_cannot_be_is_refused_before_anything_starts(wrong: dict[str,
             pass
 
 
-async def test_an_empty_session_id_begins_no_conversation_by_mistake() -> None:
+async def test_what_is_no_session_id_begins_no_conversation_by_mistake() -> None:
     async with open_manager(agent()) as manager:
         with pytest.raises(tri.InvalidOption, match="resume='' is no text"):
             manager.session("s", options=tri.Options(resume=""))
+        with pytest.raises(tri.InvalidOption, match=r"session_id=.* has half a character in it"):
+            manager.session("s", options=tri.Options(session_id="\udcff"))
 
 
 async def test_an_agent_of_ones_own_that_lacks_something_is_told_what() -> None:
