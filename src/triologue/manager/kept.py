@@ -68,11 +68,12 @@ class KeptSessions:
         if title is not None and not isinstance(title, str):
             raise InvalidOption(f"title={brief(title)} is no str")
         check_text("title=", title or "")
-        head = await self._head(key)
-        await self.port.label(key, title=" ".join((title or "").split()) or None, tags=head.tags)
+        await self.port.label(key, title=" ".join((title or "").split()) or None)
 
     async def tag(self, key: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> tuple[str, ...]:
         """Give a session tags, and take some away; gives those that it has then.
+
+        Of two who do so at the same time, the later undoes what the earlier one did.
 
         Raises:
             SessionNotFound: there is none.
@@ -85,7 +86,7 @@ class KeptSessions:
         head = await self._head(key)
         tags = tuple(tag for tag in dict.fromkeys((*head.tags, *add)) if tag not in remove)
         if tags != head.tags:
-            await self.port.label(key, title=head.title, tags=tags)
+            await self.port.label(key, tags=tags)
         return tags
 
     async def export(self, key: str, write: Callable[[bytes], object]) -> int:

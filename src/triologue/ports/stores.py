@@ -7,7 +7,7 @@ what its agent mirrors of its own transcript (`TranscriptEntry`s, opaque). One h
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 
 class Lease(Struct, frozen=True, kw_only=True):
@@ -189,8 +189,15 @@ class SessionStore(Protocol):
         """All that is kept of an agent's own history, in the order in which it was appended."""
         ...
 
-    async def label(self, key: str, *, title: str | None, tags: Sequence[str]) -> None:
-        """Name a session for people; needs no lease.
+    async def label(
+        self, key: str, *, title: str | UnsetType | None = UNSET, tags: Sequence[str] | UnsetType = UNSET
+    ) -> None:
+        """Name a session for people; needs no lease. What is not given (msgspec's `UNSET`) stays as it is.
+
+        Args:
+            key: of the session.
+            title: what it is called from now on; None: nothing.
+            tags: all that it has from now on.
 
         Raises:
             SessionNotFound: there is none.

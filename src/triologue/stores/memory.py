@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, final
 
 import trio
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from triologue.ports import Append, Lease, Record, StoredSession, TranscriptEntry
@@ -130,13 +131,17 @@ class MemoryStore:
         kept = self._transcripts.get(session_id)
         return list(kept.entries) if kept is not None else []
 
-    async def label(self, key: str, *, title: str | None, tags: Sequence[str]) -> None:
+    async def label(
+        self, key: str, *, title: str | UnsetType | None = UNSET, tags: Sequence[str] | UnsetType = UNSET
+    ) -> None:
         """As `SessionStore.label`."""
         await trio.lowlevel.checkpoint()
         head = self._heads.get(key)
         if head is None:
             raise no_session(key)
-        self._heads[key] = replace(head, title=title, tags=tuple(tags))
+        self._heads[key] = replace(
+            head, title=head.title if title is UNSET else title, tags=head.tags if tags is UNSET else tuple(tags)
+        )
 
     async def delete(self, key: str) -> bool:
         """As `SessionStore.delete`."""

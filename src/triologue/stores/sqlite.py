@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar, final
 
 import trio
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from triologue.errors import StoreError
 from triologue.ports import Append, Lease, Record, StoredSession, TranscriptEntry
@@ -146,7 +146,9 @@ class SqliteStore:
         """As `SessionStore.read_transcript`."""
         return await self._opened().read(lambda reader: reader.transcript(session_id))
 
-    async def label(self, key: str, *, title: str | None, tags: Sequence[str]) -> None:
+    async def label(
+        self, key: str, *, title: str | UnsetType | None = UNSET, tags: Sequence[str] | UnsetType = UNSET
+    ) -> None:
         """As `SessionStore.label`."""
         await self._opened().group.write(lambda writer: writer.label(key, title=title, tags=tags))
 

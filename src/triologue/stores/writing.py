@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias, final
 
 import apsw
 import msgspec
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from triologue.errors import StoreError
@@ -252,10 +253,14 @@ class Writer:
 
     # -- The rest -------------------------------------------------------------------------------------------------
 
-    def label(self, key: str, *, title: str | None, tags: Sequence[str]) -> None:
+    def label(self, key: str, *, title: str | UnsetType | None, tags: Sequence[str] | UnsetType) -> None:
         """As `SessionStore.label`."""
-        row = (title, _encode(list(tags)).decode(), key)
-        self._db.execute("UPDATE sessions SET title = ?, tags = ? WHERE key = ?", row)
+        is_named, named = title is not UNSET, None if title is UNSET else title
+        tagged = None if tags is UNSET else _encode(list(tags)).decode()
+        self._db.execute(
+            "UPDATE sessions SET title = CASE WHEN ? THEN ? ELSE title END, tags = coalesce(?, tags) WHERE key = ?",
+            (is_named, named, tagged, key),
+        )
         if not self._db.changes():
             raise no_session(key)
 

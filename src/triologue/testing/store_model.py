@@ -2,7 +2,7 @@
 
 from typing import TypeAlias, final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from triologue.errors import LeaseLost, SessionElsewhere, SessionNotFound, StoreError
@@ -47,10 +47,11 @@ class Write(Struct, frozen=True):
 
 
 class Name(Struct, frozen=True):
-    """Label a session."""
+    """Label a session; what is not set, stays."""
 
     key: str
-    title: str | None
+    title: str | UnsetType | None
+    tags: tuple[str, ...] | UnsetType
 
 
 class Delete(Struct, frozen=True):
@@ -194,19 +195,22 @@ class StoreModel:
     def _keep(self, append: Append, new: list[Record]) -> None:
         key = append.lease.key
         before = self._heads.get(key)
-        title = before.title if before is not None else None
-        self._heads[key] = replace(append.session, title=title)
+        title, tags = (before.title, before.tags) if before is not None else (None, ())
+        self._heads[key] = replace(append.session, title=title, tags=tags)
         self._logs[key] = [*self._logs.get(key, []), *new]
         kept = {entry.id for _, entry in self._mirrors}
         self._mirrors += [(key, entry) for entry in append.transcript if entry.id not in kept]
 
     async def _name(self, call: Name) -> None:
         try:
-            await self._store.label(call.key, title=call.title, tags=())
+            await self._store.label(call.key, title=call.title, tags=call.tags)
         except SessionNotFound:
             assert call.key not in self._heads
             return
-        self._heads[call.key] = replace(self._heads[call.key], title=call.title)
+        head = self._heads[call.key]
+        title = head.title if call.title is UNSET else call.title
+        tags = head.tags if call.tags is UNSET else call.tags
+        self._heads[call.key] = replace(head, title=title, tags=tags)
 
     async def _delete(self, call: Delete) -> None:
         try:

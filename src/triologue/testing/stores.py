@@ -225,6 +225,23 @@ class SessionStoreContract(LeaseContract):
             listed = await store.list_sessions()
             assert [(head.title, head.tags) for head in listed] == [(None, ())]
 
+    async def test_the_part_of_a_label_that_is_not_given_stays(self) -> None:
+        async with self.open_store("a") as store:
+            assert await error_of(store.label("k", title="x")) is SessionNotFound
+            await (await Scribe.of(store, "k")).write("one")
+
+            async def labelled(**label: Any) -> tuple[str | None, tuple[str, ...]]:
+                await store.label("k", **label)
+                head = await store.get_session("k")
+                assert head is not None
+                return head.title, head.tags
+
+            assert await labelled(title="x") == ("x", ())
+            assert await labelled(tags=["y"]) == ("x", ("y",))
+            assert await labelled() == ("x", ("y",))
+            assert await labelled(title=None) == (None, ("y",))
+            assert await labelled(title="z", tags=()) == ("z", ())
+
     async def test_a_fork_has_its_own_log_and_says_where_it_is_from(self) -> None:
         async with self.open_store("a") as store:
             parent, fork = await Scribe.of(store, "parent"), await Scribe.of(store, "fork")

@@ -1,8 +1,10 @@
 """`manager.store`: what is kept, as those see it who look through it, name it and take it along."""
 
 import json
+from functools import partial
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 import triologue as tri
@@ -52,6 +54,15 @@ async def test_names_for_people() -> None:
     await store.rename("k", None)
     [head] = await store.list_sessions()
     assert (head.title, head.tags) == (None, ("b", "c"))
+
+
+async def test_a_bot_that_tags_undoes_no_name_that_is_given_meanwhile() -> None:
+    store = await store_of(b"{}")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(store.tag, "k", add=["done"]))
+        nursery.start_soon(store.rename, "k", "The first")
+    [head] = await store.list_sessions()
+    assert (head.title, head.tags) == ("The first", ("done",))
 
 
 async def test_a_record_is_exported_as_a_line_also_where_it_is_no_json() -> None:

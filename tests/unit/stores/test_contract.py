@@ -1,7 +1,7 @@
 """Both stores keep the contract, and stores with a fault do not."""
 
 import inspect
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -79,6 +79,13 @@ class Unlabelled(Faulty):
         await self.inner.label(write.session.key, title=write.session.title, tags=write.session.tags)
 
 
+class Relabelled(Faulty):
+    """Takes the part of a label that is not given away."""
+
+    async def label(self, key: str, *, title: str | None = None, tags: Sequence[str] = ()) -> None:
+        await self.inner.label(key, title=title, tags=tags)
+
+
 class Generous(Faulty):
     """Gives a session to two."""
 
@@ -117,6 +124,7 @@ async def test_a_store_with_a_fault_is_caught() -> None:
     assert "test_a_lease_that_ended_may_write_until_another_is_given_out" in await broken_checks(Unfenced)
     assert "test_an_append_that_leaves_a_gap_writes_nothing" in await broken_checks(Torn)
     assert "test_a_label_stays_whatever_is_appended" in await broken_checks(Unlabelled)
+    assert "test_the_part_of_a_label_that_is_not_given_stays" in await broken_checks(Relabelled)
     assert "test_one_at_a_time_holds_a_session" in await broken_checks(Generous)
 
 

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 import trio
 from hypothesis import HealthCheck, given, settings, strategies as st
+from msgspec import UNSET
 
 from triologue.ports import SessionStore
 from triologue.testing.store_model import Acquire, Call, Delete, Name, Release, Renew, StoreModel, Write
@@ -34,7 +35,9 @@ def store_calls() -> st.SearchStrategy[Call]:
         acquire,
         st.builds(Renew, count=st.integers(1, 4), is_held=st.booleans()),
         st.builds(Release, lease=RECENT),
-        st.builds(Name, key=KEYS, title=st.sampled_from(["title", None])),
+        st.builds(
+            Name, key=KEYS, title=st.sampled_from(["title", None, UNSET]), tags=st.sampled_from([(), ("x", "y"), UNSET])
+        ),
         st.builds(Delete, key=KEYS),
     )
 
