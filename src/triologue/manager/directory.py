@@ -11,6 +11,7 @@ from msgspec import Struct
 from triologue.actors import Conversation, World, is_another, refuse_elsewhere, restore
 from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
 from triologue.manager.checks import OptionsFor, check_for, check_key, group_of, refuse_identity
+from triologue.manager.cutting import check_cut
 from triologue.messages import SessionState
 from triologue.options import IDENTITY, Options, Overlap, check_kinds
 from triologue.ports import Agent, StoredSession
@@ -194,9 +195,11 @@ class Directory:
 
         Raises:
             SessionExists: the key has a conversation.
-            InvalidOption: a key that cannot be, or there is nothing to copy yet.
+            InvalidOption: a key that cannot be, or there is nothing to copy yet, or no such message.
             SessionElsewhere, StoreError: see `taken`.
         """
+        if at is not None:
+            await check_cut(conversation, at, self.world.store)
         if conversation.session_id is None:
             self.leave(conversation)
             raise InvalidOption(

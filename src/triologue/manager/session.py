@@ -222,7 +222,8 @@ class Session(Controls):
 
         Raises:
             SessionExists: the key has a conversation.
-            InvalidOption: this one has nothing to copy yet.
+            InvalidOption: this one has nothing to copy yet, or no such message as far as can be known; what only its
+                agent knows, that refuses, at the copy's first prompt.
         """
         await trio.lowlevel.checkpoint()
         conversation = await self._directory.known(self._conversation)

@@ -92,7 +92,8 @@ class TranscriptEntry(Struct, frozen=True, kw_only=True, gc=False):
     path: str
     """Of the file, relative to the folder of the conversation's project."""
     id: str | None
-    """Unique in its file; the same one is kept once. None: it has none, and is kept as often as it is appended."""
+    """Unique in its file, for a message its uuid; the same one is kept once. None: it has none, and is kept as often as
+    it is appended."""
     line: bytes
     """Without its newline."""
 

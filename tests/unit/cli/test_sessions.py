@@ -143,12 +143,13 @@ def test_a_history_that_is_imported(said: Said, projects: Path, tmp_path: Path) 
 
 def test_names_copies_and_the_end(said: Said, projects: Path) -> None:
     said("import", "--key", "shop")
+    bought = str(UUID(int=6))
     said("rename", SESSION, " Milk\n and eggs ")
     assert said("tag", "shop", "food", "home") == ["home", "food"]
     assert said("tag", "shop", "-r", "home") == ["food"]
-    assert said("fork", "shop", "copy", "--at", "u") == ["copy"]
+    assert said("fork", "shop", "copy", "--at", bought) == ["copy"]
     copy, original = said.json("list")
-    assert (copy["key"], copy["parent"], copy["forked_at"], copy["session_id"]) == ("copy", "shop", "u", None)
+    assert (copy["key"], copy["parent"], copy["forked_at"], copy["session_id"]) == ("copy", "shop", bought, None)
     assert (original["title"], original["tags"]) == ("Milk and eggs", ["food"])
     assert [head["key"] for head in said.json("list", "--tag", "food")] == ["shop"]
     assert [head["key"] for head in said.json("list", "--prefix", "co")] == ["copy"]
@@ -159,6 +160,16 @@ def test_names_copies_and_the_end(said: Said, projects: Path) -> None:
     assert said("prune", "--older-than", "1h", "--yes") == ["1 session deleted."]
     assert said("delete", "copy", "--yes") == ["1 session deleted."]
     assert said("list") == ["No session is kept."]
+
+
+def test_a_copy_up_to_a_message_that_there_is_not(said: Said, projects: Path) -> None:
+    said("import", "--key", "shop")
+    for at, why in (("nonsense", "no message of the session 'shop' has this uuid"), ("", "is no uuid of a message")):
+        assert why in said("fork", "shop", "copy", "--at", at, code=2)[0]
+    assert len(said.json("list")) == 1
+    longer = shopping().user("And bread")
+    next(projects.rglob(f"{SESSION}.jsonl")).write_bytes(longer.data())  # with the program itself, and not yet kept
+    assert said("fork", "shop", "copy", "--at", longer.lines[-1]["uuid"]) == ["copy"]
 
 
 def test_what_is_no_text_is_no_name(said: Said, projects: Path) -> None:

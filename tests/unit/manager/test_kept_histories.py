@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -32,6 +33,26 @@ async def test_the_built_in_agent_remembers_in_another_process(autojump_clock: M
         assert (await copy.ask("What do I like?")).result == "You like Python."
     async with tri.open_manager(embedded(), store=store) as manager:
         assert (await manager.session("copy").ask("What do I like?")).result == "You like Python."
+
+
+async def test_a_copy_ends_with_a_message_that_there_is(autojump_clock: MockClock) -> None:
+    store, agent, unknown = MemoryStore(), embedded(), "5d0c1a7e-0000-4000-8000-000000000001"
+    async with tri.open_manager(agent, store=store) as manager:
+        session = manager.session("k")
+        turn = await session.send("Remember: I like Python")
+        uuids = [message.uuid async for message in turn if isinstance(message, tri.AssistantMessage)]
+        await session.ask("Remember: I like tea")
+        # What is said in a turn that runs is not kept yet, so the agent is left to say what it does not know.
+        with pytest.raises(tri.TurnFailed, match="no such message there"):
+            await (await session.fork("left to the agent", at=unknown)).ask("hi")
+    async with tri.open_manager(agent, store=store) as manager:
+        with pytest.raises(tri.InvalidOption, match=f"at='{unknown}': no message of the session 'k' has this uuid"):
+            await manager.session("k").fork("copy", at=unknown)
+        with pytest.raises(tri.InvalidOption, match="at='' is no uuid of a message; leave it out"):
+            await manager.session("k").fork("copy", at="")
+        assert await store.get_session("copy") is None
+        copy = await manager.session("k").fork("copy", at=uuids[-1])
+        assert "2nd message" in ((await copy.ask("How many messages?")).result or "")
 
 
 async def test_a_session_goes_on_where_it_was_last_and_not_with_what_its_host_remembers(
