@@ -200,17 +200,24 @@ class Machine:
         request = waiting.request
         if request.id not in self._pending:
             return []
-        frame = _encode(request)
+        try:
+            frame = _encode(request)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            return self._cannot_send(waiting, f"{request.__struct_config__.tag!r} cannot be put into JSON: {error}")
         limit = self.welcome.max_frame_bytes if self.welcome is not None else len(frame)
         if len(frame) > limit:
-            del self._pending[request.id]
             text = f"this takes {len(frame)} bytes, and the gateway takes frames of at most {limit}"
-            waiting.reply.settle(error=InvalidOption(text))
-            return []
+            return self._cannot_send(waiting, text)
         waiting.is_sent = True
         if not isinstance(request, _UNCOUNTED):
             self._unanswered.add(request.id)
         return [frame]
+
+    def _cannot_send(self, waiting: Waiting, why: str) -> list[bytes]:
+        """It fails alone, here: what else is asked goes out."""
+        del self._pending[waiting.request.id]
+        waiting.reply.settle(error=InvalidOption(why))
+        return []
 
     def _say_again(self, welcome: told.Welcome) -> None:
         """A connection begins: attach where each stopped, then ask what waits for its reply."""

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import trio
 
 from triologue.errors import InvalidOption, ManagerClosed, brief
+from triologue.manager.prompts import is_text
 
 if TYPE_CHECKING:
     from triologue.remote.link import Carrier, Link
@@ -62,6 +63,8 @@ async def open_remote(
     if find_spec("trio_websocket") is None:
         raise InvalidOption("open_remote needs the library trio_websocket: pip install 'triologue[gateway]'")
     parts = _checked(url, token, tls, insecure=insecure)
+    if not isinstance(client, str) or not is_text(client):
+        raise InvalidOption(f"client={brief(client)} is no text")
     _check_numbers(give_up=give_up, held_bytes=held_bytes, max_waiting=max_waiting)
     from triologue.protocol.carrier import connect
     from triologue.remote.link import Link
@@ -107,8 +110,8 @@ def _checked(url: object, token: object, tls: object, *, insecure: object) -> Sp
         InvalidOption: it is none, or the token would travel to it in clear.
     """
     parts = _parts_of(url)
-    if token is not None and (not isinstance(token, str) or not token):
-        raise InvalidOption(f"token is no text, but {type(token).__name__}")  # never its value
+    if token is not None and (not isinstance(token, str) or not token or not is_text(token)):
+        raise InvalidOption(f"token is no text that can be sent; it was a {type(token).__name__}")  # never its value
     if tls is not None and (not isinstance(tls, ssl.SSLContext) or parts.scheme != "wss"):
         raise InvalidOption(f"tls is an ssl.SSLContext for a wss:// address; it was {brief(tls)}, for {brief(url)}")
     if token is not None and parts.scheme == "ws" and not insecure and not _is_loopback(parts.hostname or ""):

@@ -11,6 +11,7 @@ from triologue.actors import Log
 from triologue.errors import Forbidden, GatewayError, InvalidOption, NotFound, brief
 from triologue.manager.prompts import check_labels, user_frame
 from triologue.messages import Gap, Outcome, PermissionAnswered, Prompt, ResultMessage, SessionState
+from triologue.messages.loose import encodable_text
 from triologue.options import Overlap, check_overlap
 from triologue.protocol import asked, told
 from triologue.remote.attachment import Attachment
@@ -142,7 +143,7 @@ class RemoteSession:
         check_labels(id, meta)
         frame = user_frame(prompt)
         turn_id = id if id is not None else frame.uuid if frame.uuid is not None else str(uuid4())
-        said = prompt if isinstance(prompt, str) else frame.data
+        said = encodable_text(prompt) if isinstance(prompt, str) else frame.data
         request = asked.Prompt(id=0, key=self._key, prompt=said, turn=turn_id, overlap=overlap, meta=meta or {})
         if not self._link.may("watch"):
             return await self._send_unseen(request, turn_id, meta or {})

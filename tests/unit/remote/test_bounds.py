@@ -1,5 +1,7 @@
 """Everything is bounded, and says what happens at the bound."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -9,6 +11,9 @@ from tests.support.remote import closing, remote
 from tests.unit.remote.model_gateway import ModelGateway, open_model, said
 from triologue.protocol import asked, codes
 from triologue.remote.backoff import MAX_DELAY, Backoff
+
+HALF = "\ud83d"
+"""Of a character: no UTF-8 has it."""
 
 
 async def test_a_reader_that_is_too_slow_gets_a_gap(autojump_clock: MockClock) -> None:
@@ -93,6 +98,37 @@ async def test_a_frame_that_the_gateway_would_not_take_is_not_sent(autojump_cloc
         with pytest.raises(tri.InvalidOption, match="at most 1000"):
             await far.session("k").send("x" * 1_000)
         assert (await far.session("k").ask("hello")).result == "re: hello"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda far: far.explain(HALF),
+        lambda far: far.overview(HALF),
+        lambda far: far.session("k").find(HALF),
+        lambda far: far.session("k").send("hello", meta={"by": HALF}),
+        lambda far: far.session("k").command(f"/{HALF}"),
+        lambda far: far.session("k").set_model(object()),
+        lambda far: far.permission("p").deny(HALF),
+        lambda far: far.permission("p").allow(updated_input={"x": object()}),
+    ],
+    ids=["explain", "overview", "find", "send", "command", "set_model", "deny", "allow"],
+)
+async def test_what_cannot_be_put_into_a_frame_fails_alone(
+    call: Callable[[tri.RemoteManager], Awaitable[object]], autojump_clock: MockClock
+) -> None:
+    gateway = ModelGateway()
+    async with open_model(gateway) as far:
+        with pytest.raises(tri.InvalidOption, match="cannot be put into JSON"):
+            await call(far)
+        assert (await far.session("k").ask("hello")).result == "re: hello"
+        await trio.sleep(1)
+        assert repr(far).endswith("open, 0 requests wait, 0 attached>>>")
+
+
+async def test_half_a_character_of_a_prompt_is_replaced_as_by_a_session_here(autojump_clock: MockClock) -> None:
+    async with open_model(ModelGateway()) as far:
+        assert (await far.session("k").ask(f"hi {HALF}")).result == "re: hi \ufffd"
 
 
 async def test_it_gives_up_when_it_is_told_to(autojump_clock: MockClock) -> None:

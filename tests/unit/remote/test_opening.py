@@ -23,6 +23,8 @@ TLS = ssl.create_default_context()
         ("ws://10.0.0.1:1", "SECRET", {}, "in clear"),
         ("ws://gateway.example.org", "SECRET", {}, "in clear"),
         ("ws://127.0.0.1:1", "", {}, "token is no text"),
+        ("ws://127.0.0.1:1", "SECRET\ud83d", {}, "token is no text"),
+        ("ws://127.0.0.1:1", None, {"client": "\ud83d"}, "is no text"),
         ("ws://127.0.0.1:1", None, {"tls": TLS}, "for a wss:// address"),
         ("wss://127.0.0.1:1", None, {"tls": True}, "ssl.SSLContext"),
         ("ws://127.0.0.1:1", None, {"give_up": 0}, "give_up=0 is no number"),
