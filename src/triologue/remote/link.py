@@ -24,7 +24,7 @@ _WELCOME_SECONDS: Final = 10.0
 _PING_SECONDS: Final = 20.0
 """From a pong to the next ping, and at most from a ping to its pong."""
 _LAST_WORDS_SECONDS: Final = 2.0
-"""For writing what was asked before the block was left, such as the cancel of a turn."""
+"""For telling the gateway, when the block is left, which turns are withdrawn."""
 _TOO_MANY_TRIES: Final = 5
 """Times in a row that the gateway may say that it has too many clients."""
 _FINAL: Final = {
@@ -125,9 +125,10 @@ class Link:
         self._news.set()
 
     async def flush(self) -> None:
-        """Wait, not for long, until what was asked is written."""
-        if self.machine.is_open:
-            with trio.move_on_after(_LAST_WORDS_SECONDS):
+        """Wait, not for long, until what was asked is written, and each turn withdrawn. It cannot be cancelled."""
+        with trio.move_on_after(_LAST_WORDS_SECONDS, shield=True):
+            while self.machine.has_last_words or (self.machine.is_open and not self._is_written.is_set()):
+                self._is_written = trio.Event()
                 await self._is_written.wait()
 
     # The connection.
@@ -144,6 +145,7 @@ class Link:
             self._opened_at = -math.inf
             error = await self._hold(task_status)
             self.machine.lost()
+            self._is_written.set()  # `flush` looks again
             if self.machine.welcome is None:
                 raise error
             task_status = trio.TASK_STATUS_IGNORED  # it is said once

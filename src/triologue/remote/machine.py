@@ -108,6 +108,14 @@ class Machine:
         else:
             self._pending.pop(waiting.request.id, None)
 
+    @property
+    def has_last_words(self) -> bool:
+        """Is a turn withdrawn of which the gateway has not been told that?"""
+        return any(
+            waiting.is_unwanted or (isinstance(waiting.request, asked.Cancel) and not waiting.is_sent)
+            for waiting in self._pending.values()
+        )
+
     # The connection.
 
     def hello(self) -> bytes:

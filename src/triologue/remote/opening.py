@@ -39,7 +39,8 @@ async def open_remote(
 
     The first connection must succeed. When one breaks later another is made, at once, and then after longer and longer
     pauses of up to 30 seconds. What is read goes on where it was, prompts without a receipt are sent again under their
-    ids, and what is asked meanwhile waits. Leaving the block leaves the sessions and their turns alone.
+    ids, and what is asked meanwhile waits. Leaving the block leaves the sessions and their turns alone,
+    but for turns that are withdrawn: it waits up to 2 seconds until the gateway knows of these, whoever is cancelled.
 
     Args:
         url: `ws://host:port` or `wss://host:port`, with the path in front of `/v1` if there is one.
@@ -88,17 +89,27 @@ async def keep_open(link: "Link") -> AsyncGenerator["RemoteManager"]:
     from triologue.remote.sessions import RemoteManager
 
     error: BaseException | None = None
+    connecting = trio.CancelScope()
+
+    async def run(task_status: trio.TaskStatus[None]) -> None:
+        with connecting:
+            await link.run(task_status=task_status)
+
     async with trio.open_nursery() as nursery:
         try:
-            await nursery.start(link.run)
+            await nursery.start(run)
+            connecting.shield = True  # what cancels the block withdraws turns, and the gateway is to hear of that
             yield RemoteManager(link)
-            await link.flush()
         except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
             error = caught
-        link.machine.fail(
-            ManagerClosed("the block of open_remote was left; the session and its turns go on over there")
-        )
-        nursery.cancel_scope.cancel()
+        nursery.cancel_scope.shield = True  # or a cancellation from outside would take the place of `error`
+        try:
+            await link.flush()
+        finally:  # a second Ctrl-C ends the wait, and not this
+            link.machine.fail(
+                ManagerClosed("the block of open_remote was left; the session and its turns go on over there")
+            )
+            connecting.cancel()
     if error is not None:
         raise error
 

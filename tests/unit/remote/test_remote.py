@@ -1,7 +1,5 @@
 """The sessions of a real gateway, over connections that break; the agent is scripted, and time is virtual."""
 
-from contextlib import AsyncExitStack
-
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -339,33 +337,3 @@ async def test_a_token_that_is_not_accepted_is_not_tried_again(autojump_clock: M
             attempts = len(line.attempts)
             await trio.sleep(1_000)
             assert len(line.attempts) == attempts
-
-
-async def test_leaving_the_block_leaves_the_turns_alone(autojump_clock: MockClock) -> None:
-    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway, AsyncExitStack() as outlives:
-        async with remote(Line(gateway).connect) as far:
-            turn = await far.session("k").send("story", id="t")
-            events = await outlives.enter_async_context(far.session("k").subscribe())
-        with pytest.raises(tri.ManagerClosed):
-            await turn.wait()
-        with pytest.raises(tri.ManagerClosed):
-            async for _ in turn:
-                pass
-        with pytest.raises(tri.ManagerClosed):
-            async for _ in events:
-                pass
-        with pytest.raises(tri.ManagerClosed):
-            await far.session("k").send("hello")
-        found = await manager.session("k").find("t")
-        assert found is not None
-        assert (await found.wait()).kind == "answered"
-
-
-async def test_a_withdrawal_is_said_before_the_block_is_left(autojump_clock: MockClock) -> None:
-    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
-        async with remote(Line(gateway).connect) as far:
-            turn = await far.session("k").send("long", id="t")
-            turn.withdraw()
-        found = await manager.session("k").find("t")
-        assert found is not None
-        assert (await found.wait()).kind == "interrupted"
