@@ -16,14 +16,14 @@ from triologue.gateway.refusing import Refusal
 from triologue.gateway.requests import Requests
 from triologue.gateway.tokens import Grant
 from triologue.protocol import codes
-from triologue.protocol.asked import Hello, Interrupt, Ping, Prompt, Request
+from triologue.protocol.asked import Cancel, Hello, Interrupt, Ping, Prompt, Request
 from triologue.protocol.carrier import Closed, NotText, ServerCarrier
 from triologue.protocol.told import Failed, Pong, Reply, Welcome
 
 logger = logging.getLogger("triologue.gateway")
 
 GRACE: Final = 5.0
-"""Seconds for what waits to be sent, when the gateway ends."""
+"""Seconds for what waits to be sent when the gateway ends, and for a cancel whose client has left."""
 
 
 def _own_version() -> str:
@@ -165,7 +165,9 @@ class Connection:
     def _leave_work(self) -> None:
         """Nobody hears the replies; or who comes back again and again would leave more and more behind."""
         for scope, kind in self._work.items():
-            if kind is not Prompt:
+            if kind is Cancel:  # often a client's last word, right behind which it leaves
+                scope.deadline = trio.current_time() + GRACE
+            elif kind is not Prompt:
                 scope.cancel()
 
     async def _write(self) -> None:

@@ -10,6 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from tests.support.gateway import got, house, said
 from tests.support.scripted_agent import ScriptedAgent as AgentWithProcess
+from tests.support.slow_store import SlowStore
 from triologue.gateway import requests
 from triologue.manager import listing
 from triologue.protocol import asked, told
@@ -53,6 +54,23 @@ async def test_who_comes_back_gets_what_it_missed_and_nothing_twice(autojump_clo
         await client.ask(asked.Prompt, key="k", prompt="and then?")
         rest = await client.until_idle("k", turns=2)
         assert said(first + rest) == said(await manager.session("k").read())
+
+
+async def test_a_cancel_counts_though_its_client_leaves_right_behind_it(autojump_clock: MockClock) -> None:
+    store, agent = SlowStore(), new_agent()
+    async with tri.open_manager(agent, store=store.as_store, deadlines=tri.Deadlines(drain=0)) as manager:
+        await manager.session("k").send("long")
+        await manager.session("k").send("hello", id="t")
+    async with tri.open_manager(agent, store=store.as_store) as manager, house(manager) as gateway:
+        client = await gateway.client()
+        store.hold()
+        await client.say(client.numbered(asked.Cancel, key="k", turn="t"))
+        await client.socket.aclose()
+        await wait_all_tasks_blocked()
+        store.go_on()
+        turn = await manager.session("k").find("t")
+        assert turn is not None
+        assert (await turn.wait()).kind == "cancelled"
 
 
 async def test_a_list_that_lacks_some_that_sleep_does_not_claim_to_be_whole(
