@@ -8,13 +8,13 @@ from msgspec.structs import replace
 
 from triologue.actors import Reply
 from triologue.errors import GatewayError, GatewayLost, InvalidOption, LimitError, TriologueError
-from triologue.messages import Event, TurnEnded
+from triologue.messages import Event
 from triologue.protocol import asked, told
 from triologue.protocol.codes import NOT_FOUND, TOO_MANY, error_of
 from triologue.protocol.events import event_of
 from triologue.remote.attaching import Attachments
 from triologue.remote.repeating import is_own_answer, may_repeat
-from triologue.wire import decode_record
+from triologue.remote.turn import outcome_of
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(told.Told).decode
@@ -301,9 +301,8 @@ class Machine:
 
     def _take_turn(self, said: told.TurnTold) -> None:
         attachment = self.attachments.get(said.key)
-        ended = decode_record("#turn_ended", bytes(said.ended)) if isinstance(said.ended, msgspec.Raw) else None
         if attachment is not None:
-            attachment.told(said, ended.outcome if isinstance(ended, TurnEnded) else None)
+            attachment.told(said, outcome_of(said))
             self.attachments.look_at(attachment)
 
 

@@ -16,7 +16,7 @@ from triologue.options import Overlap, check_overlap
 from triologue.protocol import asked, told
 from triologue.remote.attachment import Attachment
 from triologue.remote.subscription import RemoteSubscription
-from triologue.remote.turn import RemoteTurn
+from triologue.remote.turn import RemoteTurn, outcome_of
 from triologue.wire import decode_line
 
 if TYPE_CHECKING:  # it needs the extra `gateway`, and this can be imported without
@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # it needs the extra `gateway`, and this can be imported with
 
 _WITHDRAWAL_SECONDS = 10.0
 """For the outcome of a turn whose block was left; the default of `Deadlines.interrupt`."""
+
+_UNSEEN = "the token may not `watch`, so nothing is told of its turns; `find` asks what became of one"
 
 
 @final
@@ -87,8 +89,11 @@ class RemoteSession:
         """Send a prompt and wait for its result; of a merged one, for the result of the turn that it went into.
 
         Cancelling this cancels the turn if it waits, and interrupts it if it runs. It takes and raises what `send` does,
-        and the `TurnError` of an outcome that is not `answered`.
+        and the `TurnError` of an outcome that is not `answered`; and `Forbidden` before anything is sent, where the token
+        may not `watch`, and would not hear the answer.
         """
+        if not self._link.may("watch"):
+            raise Forbidden(f"{_UNSEEN}; this prompt was not sent, use `send`")
         turn = await self.send(prompt, overlap=overlap, id=id, meta=meta)
         try:
             outcome = await self._answer_of(turn)
@@ -108,14 +113,15 @@ class RemoteSession:
     ) -> AsyncGenerator[RemoteTurn]:
         """Send a prompt, bound to a block: leaving it early cancels or interrupts the turn and waits for its outcome.
 
-        Leaving by an exception or a cancellation asks for the same and does not wait.
+        Leaving by an exception or a cancellation asks for the same and does not wait; nor does leaving where the outcome
+        will not be told.
         """
         turn = await self.send(prompt, overlap=overlap, id=id, meta=meta)
         try:
             yield turn
         finally:
             turn.withdraw()
-        if turn.outcome is None:
+        if turn.outcome is None and turn.failure is None:
             with trio.move_on_after(_WITHDRAWAL_SECONDS):
                 await turn.wait()
 
@@ -146,7 +152,7 @@ class RemoteSession:
         said = encodable_text(prompt) if isinstance(prompt, str) else frame.data
         request = asked.Prompt(id=0, key=self._key, prompt=said, turn=turn_id, overlap=overlap, meta=meta or {})
         if not self._link.may("watch"):
-            return await self._send_unseen(request, turn_id, meta or {})
+            return self._unseen(await self._link.ask(request, told.Accepted), request.meta)
         with self._used() as attachment:
             await self._attach(attachment)
             with self._following(attachment, turn_id, meta or {}) as turn:
@@ -162,13 +168,17 @@ class RemoteSession:
     async def find(self, id: str) -> RemoteTurn | None:
         """The turn of this id, whether it waits, runs or has ended; None: there is none, or it is forgotten.
 
-        One that was sent elsewhere has no `meta` here.
+        One that was sent elsewhere has no `meta` here. Where the token may not `watch` it is told as it stands, without its
+        messages.
         """
+        question = asked.TurnOf(id=0, key=self._key, turn=id)
         try:
+            if not self._link.may("watch"):
+                return self._unseen(await self._link.ask(question, told.TurnTold), {})
             with self._used() as attachment:
                 await self._attach(attachment)
                 with self._following(attachment, id, {}) as turn:
-                    said = await self._link.ask(asked.TurnOf(id=0, key=self._key, turn=id), told.TurnTold)
+                    said = await self._link.ask(question, told.TurnTold)
                     await self._read_from(attachment, turn, said.seq)
                     return turn
         except NotFound:
@@ -304,12 +314,14 @@ class RemoteSession:
             attachment.unfollow(turn)
             raise
 
-    async def _send_unseen(self, request: asked.Prompt, turn_id: str, meta: dict[str, str]) -> RemoteTurn:
-        """Send a prompt for a token that may not see what becomes of it."""
-        said = await self._link.ask(request, told.Accepted)
-        turn = RemoteTurn(turn_id, meta, Log(1, 0, 0), self._withdraw)
+    def _unseen(self, said: told.Accepted | told.TurnTold, meta: dict[str, str]) -> RemoteTurn:
+        """A turn as it stands, for a token that may not see what becomes of it."""
+        turn = RemoteTurn(said.turn, meta, Log(1, 0, 0), self._withdraw)
         turn.accept(said)
-        turn.fail(Forbidden("the token may not `watch`, so nothing is told of the turns that it sends"))
+        turn.fail(Forbidden(_UNSEEN))
+        outcome = outcome_of(said) if isinstance(said, told.TurnTold) else None
+        if outcome is not None:
+            turn.end(outcome)
         return turn
 
     def _withdraw(self, turn_id: str) -> None:

@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Literal, final
 
+import msgspec
 import trio
 
 from triologue.actors import Cursor, Log
 from triologue.messages import Event, Gap, Message, Outcome, TurnEnded, TurnStarted, is_of_agent
 from triologue.protocol.told import Accepted, TurnTold
 from triologue.remote.runs import next_for
+from triologue.wire import decode_record
 
 
 @final
@@ -95,6 +97,7 @@ class RemoteTurn:
 
         Raises:
             GatewayError, ManagerClosed: the outcome will not be told here any more. The turn goes on over there.
+            Forbidden: nor ever, as the token may not `watch`; `RemoteSession.find` asks for it.
         """
         await self._over.wait()
         if self._outcome is None:
@@ -102,13 +105,18 @@ class RemoteTurn:
         return self._outcome
 
     async def cancel(self) -> Outcome:
-        """Cancel it if it waits, interrupt it if it runs; return its outcome, whatever that became."""
+        """Cancel it if it waits, interrupt it if it runs; return its outcome, whatever that became.
+
+        Raises:
+            TriologueError: the outcome will not be told here, as for `wait`. It is cancelled nevertheless, if the gateway
+                can be reached.
+        """
         self.withdraw()
         return await self.wait()
 
     def withdraw(self) -> None:
-        """Ask for the same, and do not wait."""
-        if not self._over.is_set():
+        """Ask for the same, and do not wait. Of a turn that nothing is told of, too: it may still run."""
+        if self._outcome is None:
             self._withdraw(self._id)
 
     def __aiter__(self) -> AsyncIterator[Message]:
@@ -118,7 +126,7 @@ class RemoteTurn:
 
     @property
     def failure(self) -> Exception | None:
-        """Why nothing more is told of it; None for one that has, or will have, an outcome."""
+        """Why nothing more is told of it; None for one of which all is, or will be."""
         return self._failure
 
     @property
@@ -164,7 +172,7 @@ class RemoteTurn:
 
     def end(self, outcome: Outcome) -> None:
         """This is the outcome; the first one counts. Messages may follow."""
-        if not self._over.is_set():
+        if self._outcome is None:
             self._outcome = outcome
             self._over.set()
 
@@ -179,6 +187,12 @@ class RemoteTurn:
             self._failure = error
             self._over.set()
             self._log.wake()
+
+
+def outcome_of(said: TurnTold) -> Outcome | None:
+    """How a turn ended, in the gateway's words; None: it has not."""
+    ended = decode_record("#turn_ended", bytes(said.ended)) if isinstance(said.ended, msgspec.Raw) else None
+    return ended.outcome if isinstance(ended, TurnEnded) else None
 
 
 @final

@@ -191,28 +191,6 @@ async def test_permissions_are_answered_from_afar_once(autojump_clock: MockClock
         assert (await asked.wait()).answer == "allow"  # from the log
 
 
-async def test_a_token_that_may_only_send(autojump_clock: MockClock) -> None:
-    tokens = MemoryTokens()
-    token = tokens.add(name="bot", rights=["prompt"], prefix="a:")
-    async with (
-        tri.open_manager(new_agent()) as manager,
-        house(manager, tokens=tokens) as gateway,
-        remote(Line(gateway).connect, token=token) as far,
-    ):
-        assert (far.welcome.name, far.welcome.rights, far.welcome.prefix) == ("bot", ["prompt"], "a:")
-        turn = await far.session("a:1").send("hello", id="t")
-        with pytest.raises(tri.Forbidden, match="watch"):
-            await turn.wait()
-        with pytest.raises(tri.Forbidden):
-            await far.session("a:1").close()
-        with pytest.raises(tri.TriologueError):
-            await far.session("b:1").send("hello")
-        await trio.sleep(1)
-        found = await manager.session("a:1").find("t")
-        assert found is not None
-        assert found.outcome is not None
-
-
 async def test_a_gateway_that_was_started_again_and_had_kept_nothing(autojump_clock: MockClock) -> None:
     line: Line | None = None
     async with tri.open_manager(new_agent()) as first, house(first) as gateway:
