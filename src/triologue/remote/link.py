@@ -28,7 +28,7 @@ _LAST_WORDS_SECONDS: Final = 2.0
 _TOO_MANY_TRIES: Final = 5
 """Times in a row that the gateway may say that it has too many clients."""
 _FINAL: Final = {
-    codes.CLOSE_UNAUTHORIZED: "does not accept the token (any more)",
+    codes.CLOSE_UNAUTHORIZED: "does not accept the token (any more)",  # in answer to `hello`
     codes.CLOSE_BAD_FRAME: "does not understand this client",
 }
 _MAY_PASS: Final = (408, 425, 429)
@@ -221,6 +221,9 @@ class Link:
         is_too_many = isinstance(error, Closed) and error.code == codes.CLOSE_TOO_MANY
         self._too_many = self._too_many + 1 if is_too_many else 0
         match error:
+            case Closed(code=codes.CLOSE_UNAUTHORIZED) if self._opened_at > -math.inf:
+                # What the token allows was changed, or it is gone: the next `hello` tells.
+                return GatewayLost(f"no connection to {self._where}: {error}")
             case Closed(code=code, reason=reason) if code in _FINAL:
                 return GatewayRefused(f"{self._where} {_FINAL[code]}: {reason or code}", code=code)
             case Closed(code=code, reason=reason) if self._too_many >= _TOO_MANY_TRIES:

@@ -1,14 +1,18 @@
 """The sessions of a real gateway, over connections that break; the agent is scripted, and time is virtual."""
 
+from collections.abc import Callable
+from typing import final
+
 import pytest
 import trio
+from msgspec.structs import replace
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
 from tests.support.gateway import house, said
 from tests.support.remote import Line, remote
 from tests.unit.remote.model_gateway import ModelGateway, open_model
-from triologue.gateway.tokens import MemoryTokens
+from triologue.gateway.tokens import Grant, MemoryTokens
 from triologue.protocol.codes import CLOSE_UNAUTHORIZED
 from triologue.stores import MemoryStore
 from triologue.testing import Say, ScriptedAgent, UseTool, Wait
@@ -315,3 +319,44 @@ async def test_a_token_that_is_not_accepted_is_not_tried_again(autojump_clock: M
             attempts = len(line.attempts)
             await trio.sleep(1_000)
             assert len(line.attempts) == attempts
+
+
+@final
+class ChangingToken:
+    """One token, `secret`, whose grant is changed while it is used."""
+
+    def __init__(self, grant: Grant) -> None:
+        self._grant = grant
+        self._changed = trio.Event()
+
+    def change(self, grant: Grant) -> None:
+        self._grant = grant
+        self._changed.set()
+
+    def check(self, token: str, now: float) -> Grant | None:
+        return self.get(self._grant.id, now) if token == "secret" else None
+
+    def get(self, id: str, now: float) -> Grant | None:
+        return self._grant if self._grant.is_valid(now) else None
+
+    async def watch(self, on_change: Callable[[], None]) -> None:
+        await self._changed.wait()
+        on_change()
+
+
+async def test_a_token_that_is_changed_is_shown_again_and_all_goes_on(autojump_clock: MockClock) -> None:
+    grant = Grant(id="t", name="bot", rights=frozenset({"watch", "prompt"}), expires=100.0)
+    tokens = ChangingToken(grant)
+    async with tri.open_manager(new_agent()) as manager, house(manager, tokens=tokens) as gateway:
+        line = Line(gateway)
+        async with remote(line.connect, token="secret") as far:
+            turn = await far.session("k").send("long")
+            await trio.sleep(1)
+            tokens.change(replace(grant, rights=frozenset({"watch", "prompt", "admin"}), expires=1_000.0))
+            assert (await turn.wait()).unwrap().result == "at last"
+            await far.session("k").set_model("m")
+            assert (far.welcome.rights, len(line.attempts)) == (["admin", "prompt", "watch"], 2)
+            with pytest.raises(tri.GatewayRefused, match="does not accept the token"):  # when it has expired
+                async with far.session("k").subscribe() as events:
+                    async for _ in events:
+                        pass
