@@ -86,11 +86,10 @@ class RemoteSession:
         id: str | None = None,
         meta: dict[str, str] | None = None,
     ) -> ResultMessage:
-        """Send a prompt and wait for its result; of a merged one, for the result of the turn that it went into.
+        """Send a prompt and wait for its result. See `Session.ask`.
 
-        Cancelling this cancels the turn if it waits, and interrupts it if it runs. It takes and raises what `send` does,
-        and the `TurnError` of an outcome that is not `answered`; and `Forbidden` before anything is sent, where the token
-        may not `watch`, and would not hear the answer.
+        Raises:
+            Forbidden: before anything is sent: the token may not `watch`, and would not hear the answer.
         """
         if not self._link.may("watch"):
             raise Forbidden(f"{_UNSEEN}; this prompt was not sent, use `send`")
@@ -186,7 +185,7 @@ class RemoteSession:
         raise AssertionError("this swallows no other exception")
 
     async def command(self, command: str) -> ResultMessage:
-        """Run one of the agent's slash commands, for instance `/compact`, as a turn of its own."""
+        """See `Session.command`."""
         if not isinstance(command, str) or not command.startswith("/"):
             raise InvalidOption(f"a command starts with a slash, not {brief(command)}")
         said = await self._link.ask(asked.Command(id=0, key=self._key, command=command), told.CommandEnded)
@@ -242,23 +241,23 @@ class RemoteSession:
         return RemoteSession(self._link, key)
 
     async def reset(self) -> None:
-        """Begin a fresh conversation under this key; the old one is kept under its session id."""
+        """See `Session.reset`."""
         await self._do(asked.Reset(id=0, key=self._key))
 
     async def set_model(self, model: str | None) -> None:
-        """Use this model from now on, also after a restart; None: the agent's default."""
+        """See `Session.set_model`."""
         await self._do(asked.Change(id=0, key=self._key, model=model))
 
     async def set_permission_mode(self, mode: str | None) -> None:
-        """Use this permission mode from now on, also after a restart."""
+        """See `Session.set_permission_mode`."""
         await self._do(asked.Change(id=0, key=self._key, permission_mode=mode))
 
     async def hibernate(self) -> None:
-        """Let the agent go as soon as nothing runs and nothing waits; the next message wakes the session."""
+        """See `Session.hibernate`."""
         await self._do(asked.Hibernate(id=0, key=self._key))
 
     async def close(self) -> None:
-        """Let the agent go now: the running turn is interrupted, waiting ones end as `cancelled`."""
+        """See `Session.close`."""
         await self._do(asked.Close(id=0, key=self._key))
 
     # Inside.

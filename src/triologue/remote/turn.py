@@ -69,12 +69,12 @@ class RemoteTurn:
 
     @property
     def meta(self) -> dict[str, str]:
-        """What the caller gave along."""
+        """See `Turn.meta`."""
         return dict(self._meta)
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it ended; None until then."""
+        """See `Turn.outcome`."""
         return self._outcome
 
     @property
@@ -105,7 +105,7 @@ class RemoteTurn:
         return self._outcome
 
     async def cancel(self) -> Outcome:
-        """Cancel it if it waits, interrupt it if it runs; return its outcome, whatever that became.
+        """Cancel it if it waits, interrupt it if it runs. See `Turn.cancel`.
 
         Raises:
             TriologueError: the outcome will not be told here, as for `wait`. It is cancelled nevertheless, if the gateway
