@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any, TypeVar, cast, final
 
 import msgspec
@@ -149,16 +150,21 @@ class House:
         self._front = front
         self._nursery = nursery
 
-    def connect(self, *, slow: bool = False) -> trio.abc.Stream:
-        """A stream to it, on which nothing was said yet. A slow one takes nothing that is not read."""
+    def connect(self, *, slow: bool = False, rate: float = inf) -> trio.abc.Stream:
+        """A stream to it, on which nothing was said yet.
+
+        Args:
+            slow: it takes nothing that is not read.
+            rate: bytes a second that come over it; what is said comes at once.
+        """
         near, far = lockstep_stream_pair() if slow else _socket_pair()
         self._nursery.start_soon(self._front.take, near)
         self._nursery.start_soon(_hold, far)
-        return far
+        return trio.StapledStream(far, Narrow(far, rate)) if rate < inf else far
 
-    async def dial(self, *, slow: bool = False) -> Client:
+    async def dial(self, *, slow: bool = False, rate: float = inf) -> Client:
         """A client that has not said hello."""
-        stream = self.connect(slow=slow)
+        stream = self.connect(slow=slow, rate=rate)
         socket = await trio_websocket.wrap_client_stream(
             self._nursery,
             cast("trio.SocketStream", stream),  # any stream will do
@@ -172,10 +178,31 @@ class House:
         self._nursery.start_soon(client.run)
         return client
 
-    async def client(self, token: str | None = None, *, slow: bool = False) -> Client:
-        client = await self.dial(slow=slow)
+    async def client(self, token: str | None = None, *, slow: bool = False, rate: float = inf) -> Client:
+        client = await self.dial(slow=slow, rate=rate)
         await client.hello(token)
         return client
+
+
+@final
+class Narrow(trio.abc.ReceiveStream):
+    """A stream over which so many bytes come in a second."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream, rate: float) -> None:
+        self._stream = stream
+        self.rate = rate
+        self._read = bytearray()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        if not self._read:
+            self._read += await self._stream.receive_some(4096)
+        await trio.sleep(len(self._read) / self.rate)  # cancelled, it has lost nothing
+        data = bytes(self._read[:max_bytes])
+        del self._read[:max_bytes]
+        return data
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 async def _hold(stream: trio.abc.Stream) -> None:

@@ -61,6 +61,8 @@ class Raw:
         self.told: list[dict[str, Any]] = []
         """All that came, in JSON."""
         self._read = b""
+        self._text = b""
+        """What came of a text so far."""
 
     async def send(self, *parts: bytes) -> None:
         """Say this; that nobody listens any more is no error, and shows in what is answered."""
@@ -122,8 +124,11 @@ class Raw:
                 size = int.from_bytes(await self._exactly(2 if size == 126 else 8))
             payload = await self._exactly(size)
         match head[0] & 0xF if head else LOST:
-            case 0x1:
-                self.told.append(json.loads(payload))
+            case 0x0 | 0x1:
+                self._text += payload
+                if head[0] & 0x80:
+                    self.told.append(json.loads(self._text))
+                    self._text = b""
                 return None
             case 0x8:
                 return int.from_bytes(payload[:2]) or 1005

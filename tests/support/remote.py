@@ -18,10 +18,11 @@ from triologue.remote.opening import keep_open
 
 @final
 class Line:
-    """The way to a gateway, which can be cut and put together again."""
+    """The way to a gateway, which can be cut and put together again, and may be narrow: see `House.connect`."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, *, rate: float = math.inf) -> None:
         self.house = house
+        self.rate = rate
         self.is_down = False
         self.attempts: list[float] = []
         """When the client tried to connect."""
@@ -33,7 +34,7 @@ class Line:
         self.attempts.append(trio.current_time())
         if self.is_down:
             raise ConnectionRefusedError("nobody listens there")
-        stream = self.house.connect()
+        stream = self.house.connect(rate=self.rate)
         self._streams.append(stream)
         async with _open_reader() as reader:
             with reader.until_open():

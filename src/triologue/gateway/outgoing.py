@@ -12,10 +12,11 @@ from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.statistics import GatewayStatistics
 from triologue.protocol.carrier import Closed, ServerCarrier
 from triologue.protocol.events import frame
+from triologue.protocol.framing import FRAGMENT_BYTES, Fragment
 
 WINDOW_BYTES: Final = 2 * CHUNK_BYTES
-"""Of events that a client has not read yet, as far as its pongs tell. More wait here, and not in the buffers between, where
-replies and pongs would wait behind them."""
+"""Of events and of what is long that a client has not read yet, as far as its pongs tell. More wait here, and not in the
+buffers between, where replies and pongs would wait behind them."""
 
 MARK_BYTES: Final = CHUNK_BYTES // 2
 """Between two pings that ask how far it has read."""
@@ -50,6 +51,7 @@ class Outgoing:
         "_ready",
         "_replies",
         "_reply_bytes",
+        "_rest",
         "_taken",
         "_unmarked",
         "_unread",
@@ -68,8 +70,10 @@ class Outgoing:
         self._news = trio.Event()
         self._taken = trio.Event()
         self._ping_at = trio.current_time() + limits.keep_alive
+        self._rest = memoryview(b"")
+        """Of a long text, of which a part was sent; it goes ahead of all."""
         self._unread = 0
-        """Bytes of events that were sent, and of whose reading no pong has told."""
+        """Bytes of events and of long texts that were sent, and of whose reading no pong has told."""
         self._unmarked = 0
         """Those of them behind the last ping."""
         self._awaited: dict[object, float] = {}
@@ -93,7 +97,7 @@ class Outgoing:
 
     async def wait_sent(self) -> None:
         """Wait until all that waits now is sent."""
-        while self._replies or self._ready or self._carrier.sending_since is not None:
+        while self._rest or self._replies or self._ready or self._carrier.sending_since is not None:
             await self._wait_taken()
 
     async def _wait_taken(self) -> None:
@@ -124,7 +128,7 @@ class Outgoing:
 
     def _send_now(self, now: float) -> bool:
         """Could all that is due be sent?"""
-        while (self._replies or self._ready) and (frames := self._next(now)):
+        while (self._rest or self._replies or self._ready) and (frames := self._next(now)):
             is_sent = self._carrier.send_now(*frames)
             self._taken.set()
             if not is_sent:
@@ -178,23 +182,39 @@ class Outgoing:
         with trio.move_on_at(self._ping_at):
             await self._news.wait()
 
-    def _next(self, now: float) -> list[bytes]:
-        """The frames of the next write: replies, then events of each session in turn; about `CHUNK_BYTES`."""
-        frames: list[bytes] = []
+    def _next(self, now: float) -> list[bytes | Fragment]:
+        """About `CHUNK_BYTES` to write: more of a long text, or replies, and then events of each session in turn."""
+        if self._rest:
+            return [self._cut(self._rest, is_first=False)] if self._unread < WINDOW_BYTES else []
+        frames: list[bytes | Fragment] = []
         room = CHUNK_BYTES
         while self._replies and room > 0:
-            frames.append(self._replies.popleft())
-            self._reply_bytes -= len(frames[-1])
-            room -= len(frames[-1])
-            self._counters.bytes_sent += len(frames[-1])
+            reply = self._replies.popleft()
+            self._reply_bytes -= len(reply)
+            self._counters.bytes_sent += len(reply)
+            room -= len(reply)
+            frames.append(reply if len(reply) <= FRAGMENT_BYTES else self._cut(memoryview(reply), is_first=True))
         if room > 0 and self._unread < WINDOW_BYTES and (events := self._take_due(now, room)):
-            frames.append(frame(events))
-            size = len(frames[-1])
-            self._unread += size
-            self._unmarked += size
-            self._counters.bytes_sent += size
+            said = frame(events)
+            self._counters.bytes_sent += len(said)
             self._counters.events += len(events)
+            if len(said) <= FRAGMENT_BYTES:
+                self._count(len(said))
+                frames.append(said)
+            else:
+                frames.append(self._cut(memoryview(said), is_first=True))
         return frames
+
+    def _cut(self, text: memoryview, *, is_first: bool) -> Fragment:
+        """The beginning of what is long; the rest is left. Such a text is the last of its write."""
+        part, self._rest = bytes(text[:FRAGMENT_BYTES]), text[FRAGMENT_BYTES:]
+        self._count(len(part))
+        return Fragment(part, is_first, is_last=not self._rest)
+
+    def _count(self, size: int) -> None:
+        """So much was sent that is to be read before much more is."""
+        self._unread += size
+        self._unmarked += size
 
     def _take_due(self, now: float, room: int) -> list[bytes]:
         events: list[bytes] = []

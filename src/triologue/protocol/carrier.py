@@ -7,7 +7,7 @@ the rest of a gateway does. Opening and closing, pings, pongs and all reading ar
 import logging
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, cast, final
 from urllib.parse import SplitResult, urlsplit
@@ -17,6 +17,7 @@ import trio_websocket
 from trio_websocket import WebSocketConnection
 from wsproto.utilities import ProtocolError
 
+from triologue.protocol.framing import Fragment, framed
 from triologue.protocol.peeked import Peeked
 
 logger = logging.getLogger("triologue.protocol")
@@ -176,21 +177,21 @@ class ServerCarrier(Carrier):
         await super().ping()
         self._stream.unfinished = max(0, self._stream.unfinished - _PONG_BYTES)  # who only watches sends nothing else
 
-    async def send(self, *frames: bytes) -> None:
-        """See `Carrier`; all in one write, behind what `send_now` has left."""
+    async def send(self, *frames: bytes | Fragment) -> None:
+        """See `Carrier`; all in one write, behind what `send_now` has left. Pings, pongs and a close go between two writes."""
         with self._told():
             if self._socket.closed is not None:
                 raise trio_websocket.ConnectionClosed(self._socket.closed)
-            await self._stream.send_all(_framed(frames))
+            await self._stream.send_all(framed(frames))
 
     @property
     def is_free(self) -> bool:
         """Can `send_now` be called?"""
         return self._stream.is_free and self._socket.closed is None
 
-    def send_now(self, *frames: bytes) -> bool:
+    def send_now(self, *frames: bytes | Fragment) -> bool:
         """Send text frames as far as the other side takes them at once. Was that all of them? `send` sends the rest."""
-        return self._stream.send_now(_framed(frames))
+        return self._stream.send_now(framed(frames))
 
     async def _end(self, *, is_stuck: bool) -> None:
         if not is_stuck:
@@ -204,21 +205,6 @@ class ServerCarrier(Carrier):
         if closed is None or closed.code not in _MALFORMED:
             return b""
         return b"\x88\x02" + closed.code.to_bytes(2)
-
-
-def _framed(frames: Sequence[bytes]) -> bytes:
-    if len(frames) == 1:
-        return _head(len(frames[0])) + frames[0]
-    return b"".join([part for frame in frames for part in (_head(len(frame)), frame)])
-
-
-def _head(size: int) -> bytes:
-    """What goes before an unmasked text frame: RFC 6455, section 5.2."""
-    if size < 126:
-        return bytes((0x81, size))
-    if size < 1 << 16:
-        return b"\x81\x7e" + size.to_bytes(2)
-    return b"\x81\x7f" + size.to_bytes(8)
 
 
 @asynccontextmanager
