@@ -16,7 +16,7 @@ CHUNK_BYTES = 64 * 1024
 """What is read ahead of a viewer that catches up, and written at once: a reply waits no longer than that takes."""
 
 PAGE = 32
-"""Events that are read from a log at once."""
+"""Events that are read from a log at once, if no fewer make a chunk."""
 
 
 class Way(Protocol):
@@ -66,6 +66,7 @@ class Attachment:
         "_emptied",
         "_last",
         "_line",
+        "_page",
         "_partials",
         "_taken",
         "_way",
@@ -81,6 +82,8 @@ class Attachment:
         self._partials = partials
         self._coalesce = coalesce
         self._line: deque[Item] = deque()
+        self._page = 1
+        """Events that are read next from the log: about as many as make a chunk."""
         self._bytes = 0
         self._taken = after
         """The `seq` of the last record that left the line."""
@@ -186,22 +189,28 @@ class Attachment:
         try:
             async with self._way.catching_up:
                 while self._last < self.room.position and not self.is_over:
-                    await self._read_page()
+                    self._add(await self._read_on())
+                    await self._wait_taken()
                 self.is_live = not self.is_over  # nothing was handed out since the room was looked at
         except TriologueError as error:
             self.end(error)
 
-    async def _read_page(self) -> None:
-        page = await self.room.session.read(self._last, limit=PAGE)
+    async def _read_on(self) -> list[Item]:
+        """What is next in the log, about a chunk. What was read beyond that is read again, and not held meanwhile."""
+        page = await self.room.session.read(self._last, limit=self._page)
+        if self.is_over:
+            return []
         if not page:  # the log has ended, or was shortened, below what it was
             page = [Event(None, None, Gap(first=self._last + 1, last=self.room.position))]
+        items: list[Item] = []
+        size = 0
         for event in page:
-            if self.is_over:
-                return
-            self._add([Item(event.seq, event.turn_id, event.message, self.room.labels)])
-            if self._bytes >= CHUNK_BYTES:
-                await self._wait_taken()
-        await self._wait_taken()
+            items.append(Item(event.seq, event.turn_id, event.message, self.room.labels))
+            size += items[-1].size
+            if size >= CHUNK_BYTES:
+                break
+        self._page = max(1, min(PAGE, len(items) * CHUNK_BYTES // size))
+        return items
 
     async def _wait_taken(self) -> None:
         if self._line:
