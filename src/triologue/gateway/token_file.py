@@ -107,7 +107,8 @@ class TokenFile:
 
     def _look(self) -> None:
         """Read it again if it is another one."""
-        if self._mark() == self._seen:
+        mark = self._mark()
+        if mark == self._seen:
             return
         try:
             self._read()
@@ -115,7 +116,7 @@ class TokenFile:
             self._kept, self._seen = {}, ()
             logger.warning("the token file %s is gone, so no token is valid", self._path)
         except StoreError as error:
-            self._seen = self._mark()
+            self._seen = mark  # of what was read: who writes it in place may be done only now
             logger.error("the tokens stay as they were: %s", error)  # noqa: TRY400 - the trace says nothing more
 
     def _mark(self) -> tuple[int, ...]:

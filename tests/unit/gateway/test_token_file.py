@@ -1,5 +1,7 @@
 """The token file: written whole or not at all, this user's alone, and read again when it changes."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -157,3 +159,25 @@ def test_a_file_that_goes_bad_changes_nothing_and_one_that_goes_lets_nobody_in(
         "the tokens stay as they were",
         f"the token file {path} is gone, so no token is valid",
     ]
+
+
+def test_what_is_written_while_a_bad_one_is_read_counts_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = TokenFile(path, create=True)
+    token = command.add("phone")
+    served = TokenFile(path)
+    command.revoke(token)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:9])
+
+    def look(file: int, fstat: Callable[[int], os.stat_result] = os.fstat) -> os.stat_result:
+        found = fstat(file)
+        monkeypatch.undo()
+        done = path.with_suffix(".done")
+        done.write_bytes(whole)
+        done.chmod(0o600)
+        done.rename(path)  # behind the back of who has opened it
+        return found
+
+    monkeypatch.setattr(os, "fstat", look)
+    assert served.check(token, 0.0) is not None
+    assert served.check(token, 0.0) is None
