@@ -142,10 +142,10 @@ class Requests:
     async def _change(self, request: asked.Change) -> Reply:
         self._rights.spend_prompt(self._grant)
         session = self._session(request)
+        if not isinstance(request.permission_mode, UnsetType):  # first, as it is what is refused more often
+            await session.set_permission_mode(request.permission_mode)
         if not isinstance(request.model, UnsetType):
             await session.set_model(request.model)
-        if not isinstance(request.permission_mode, UnsetType):
-            await session.set_permission_mode(request.permission_mode)
         return told.Done(re=request.id)
 
     async def _fork(self, request: asked.Fork) -> Reply:

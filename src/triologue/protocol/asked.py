@@ -112,7 +112,7 @@ class Permissions(Asked, frozen=True, kw_only=True, tag="permissions"):
 
 
 class Change(Asked, frozen=True, kw_only=True, tag="change"):
-    """Change settings of a session, from now on. What is left out stays. The reply is `done`."""
+    """Set a session's permission mode, then its model; what is left out, or follows a refusal, stays. The reply is `done`."""
 
     key: str
     model: str | UnsetType | None = UNSET

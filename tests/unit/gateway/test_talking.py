@@ -13,6 +13,7 @@ from tests.support.scripted_agent import ScriptedAgent as AgentWithProcess
 from tests.support.slow_store import SlowStore
 from triologue.gateway import requests
 from triologue.manager import listing
+from triologue.messages import SettingsChanged
 from triologue.protocol import asked, told
 from triologue.testing import Say, ScriptedAgent, UseTool, Wait
 
@@ -121,3 +122,22 @@ async def test_a_session_is_explained_without_a_look_at_the_memory_of_its_agent(
         assert isinstance(explained, told.Explained)
         told_of = msgspec.json.decode(explained.explanation)
         assert (told_of["pid"], told_of["rss_bytes"]) == (os.getpid(), None)
+
+
+async def test_where_the_first_setting_of_a_change_is_refused_the_second_stays(autojump_clock: MockClock) -> None:
+    agent = AgentWithProcess()
+    agent.refuses = {"bad"}
+    async with tri.open_manager(agent) as manager, house(manager) as gateway:
+        await manager.session("k").ask("hello")
+        client = await gateway.client()
+        code = await client.fails(asked.Change, key="k", model="m", permission_mode="bad")
+        assert code == "agent_protocol_error"
+        assert {model for model, _ in wanted(await manager.session("k").read())} == {None}
+        await client.ask(asked.Change, key="k", model="m", permission_mode="plan")
+        assert wanted(await manager.session("k").read())[-2:] == [(None, "plan"), ("m", "plan")]
+
+
+def wanted(events: list[tri.Event]) -> list[tuple[str | None, str | None]]:
+    """The models and permission modes that a log tells of."""
+    found = [event.message for event in events if isinstance(event.message, SettingsChanged)]
+    return [(each.model, each.permission_mode) for each in found]
