@@ -15,7 +15,6 @@ from triologue.gateway.refusing import Refusal, no_permission, no_session, no_tu
 from triologue.gateway.rights import Rights, check_right
 from triologue.gateway.tokens import Grant
 from triologue.manager import PermissionRequest, Session, SessionManager
-from triologue.manager.listing import ASLEEP
 from triologue.messages import PermissionUpdate, TurnEnded
 from triologue.protocol import asked, told
 from triologue.protocol.events import as_json
@@ -175,11 +174,9 @@ class Requests:
         prefix = max(request.prefix, self._grant.prefix, key=len)
         if not prefix.startswith(request.prefix) or not prefix.startswith(self._grant.prefix):
             return told.Sessions(re=request.id, sessions=[], is_last=True)
-        found = await self._manager.overview(prefix)
-        is_whole = self._manager.store is None or len(found) < ASLEEP  # of those that sleep there is only a part else
-        rows = [each for each in found if each.key > request.after]
-        page = [msgspec.convert(each, told.SessionTold, from_attributes=True) for each in rows[: request.limit]]
-        return told.Sessions(re=request.id, sessions=page, is_last=is_whole and len(page) == len(rows))
+        page = await self._manager.overview_page(prefix, after=request.after, limit=request.limit)
+        lines = [msgspec.convert(each, told.SessionTold, from_attributes=True) for each in page.lines]
+        return told.Sessions(re=request.id, sessions=lines, is_last=page.is_last)
 
     async def _explain(self, request: asked.Explain) -> Reply:
         await trio.lowlevel.checkpoint()

@@ -116,7 +116,7 @@ class Site:
             case "/healthz":
                 return _plain(200, "ok\n")
             case "/readyz":
-                return _plain(503, "leaving\n") if self._manager.statistics().is_draining else _plain(200, "ok\n")
+                return _plain(503, "leaving\n") if self._manager.is_draining else _plain(200, "ok\n")
             case "/metrics":
                 return await self._metrics(head)
             case path:

@@ -36,20 +36,36 @@ class SessionOverview(Struct, frozen=True, kw_only=True):
     """The `seq` of its newest record."""
 
 
-async def overview(directory: Directory, prefix: str) -> list[SessionOverview]:
-    """See `SessionManager.overview`."""
+class OverviewPage(Struct, frozen=True, kw_only=True):
+    """Some sessions, by key."""
+
+    lines: list[SessionOverview]
+    is_last: bool
+    """No others follow; False where that is not known."""
+
+
+async def overview(directory: Directory, prefix: str, *, after: str = "", limit: int | None = None) -> OverviewPage:
+    """See `SessionManager.overview`: those behind a key, at most so many. Only these are looked at closely."""
     if not isinstance(prefix, str):
         raise InvalidOption(f"prefix={brief(prefix)} is no str")
     store = directory.world.store
     stored = await store.list_sessions(prefix=prefix, limit=ASLEEP) if store is not None else []
     await trio.lowlevel.checkpoint()
+    asleep = {head.key: head for head in stored}
+    known = {
+        conversation.key: conversation
+        for conversation in directory.registry
+        if conversation.key.startswith(prefix) and (conversation.journal is not None or conversation.key not in asleep)
+    }
+    keys = asleep.keys() | known.keys()
+    following = sorted(key for key in keys if key > after)
+    shown = following[:limit]
     asked = Counter(permission.key for permission in directory.world.permissions)
-    rows = {head.key: _asleep(head) for head in stored}
-    for conversation in directory.registry:
-        is_known = conversation.journal is not None or conversation.key not in rows
-        if conversation.key.startswith(prefix) and is_known:
-            rows[conversation.key] = _known(directory, conversation, asked[conversation.key])
-    return [rows[key] for key in sorted(rows)]
+    return OverviewPage(
+        lines=[_known(directory, known[key], asked[key]) if key in known else _asleep(asleep[key]) for key in shown],
+        # Of those that sleep there is only a part else.
+        is_last=(store is None or len(keys) < ASLEEP) and len(shown) == len(following),
+    )
 
 
 def _known(directory: Directory, conversation: Conversation, permissions: int) -> SessionOverview:

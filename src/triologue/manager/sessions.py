@@ -17,7 +17,7 @@ from triologue.manager.directory import Directory, SessionStatistics
 from triologue.manager.draining import Draining
 from triologue.manager.explaining import SessionExplanation, explain, oldest_turn
 from triologue.manager.kept import KeptSessions
-from triologue.manager.listing import SessionOverview, overview
+from triologue.manager.listing import OverviewPage, SessionOverview, overview
 from triologue.manager.permissions import PermissionRequest
 from triologue.manager.recovering import RecoveredTurn, Recovery
 from triologue.manager.session import Session
@@ -195,7 +195,7 @@ class SessionManager:
         Raises:
             StoreError: the store cannot be read.
         """
-        return await overview(self._directory, prefix)
+        return (await overview(self._directory, prefix)).lines
 
     @contextmanager
     def guarding(self, label: str, may_begin: Callable[[str, dict[str, str]], bool]) -> Generator[None]:
@@ -281,6 +281,15 @@ class SessionManager:
         return PermissionRequest(found, self._directory) if found is not None else None
 
     # For the faces.
+
+    @property
+    def is_draining(self) -> bool:
+        """Was the end asked for, or is the block being left? Nothing new is taken in then."""
+        return self._directory.is_draining
+
+    async def overview_page(self, prefix: str, *, after: str, limit: int) -> OverviewPage:
+        """The lines of `overview` behind a key, at most so many; the others cost nearly nothing. Raises `StoreError`."""
+        return await overview(self._directory, prefix, after=after, limit=limit)
 
     async def copy(
         self, head: StoredSession, key: str, *, agent: Agent, at: str | None = None, session_id: str | None = None

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import trio
 
 from triologue.errors import InvalidOption, ManagerClosed, brief
-from triologue.manager.prompts import is_text
+from triologue.messages.loose import is_text
 
 if TYPE_CHECKING:
     from triologue.remote.link import Carrier, Link

@@ -85,9 +85,9 @@ async def test_it_is_ready_until_it_drains() -> None:
             return [(await site.answer(Head("GET", target, []))).status for target in ("/healthz", "/readyz")]
 
         turn = await manager.session("a").send("Wait 20 seconds")
-        assert await statuses() == [200, 200]
+        assert (await statuses(), manager.is_draining) == ([200, 200], False)
         manager.drain()
-        assert await statuses() == [200, 503]
+        assert (await statuses(), manager.is_draining) == ([200, 503], True)
         await turn.cancel()
 
 

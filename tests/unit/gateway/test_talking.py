@@ -11,7 +11,6 @@ import triologue as tri
 from tests.support.gateway import got, house, said
 from tests.support.scripted_agent import ScriptedAgent as AgentWithProcess
 from tests.support.slow_store import SlowStore
-from triologue.gateway import requests
 from triologue.manager import listing
 from triologue.messages import SettingsChanged
 from triologue.protocol import asked, told
@@ -81,8 +80,7 @@ async def test_a_list_that_lacks_some_that_sleep_does_not_claim_to_be_whole(
     async with tri.open_manager(new_agent(), store=store) as manager:
         for key in "abc":
             await manager.session(key).ask("hello")
-    for module in (listing, requests):
-        monkeypatch.setattr(module, "ASLEEP", 2)
+    monkeypatch.setattr(listing, "ASLEEP", 2)
     async with tri.open_manager(new_agent(), store=store) as manager, house(manager) as gateway:
         client = await gateway.client()
         first = await got(await client.ask(asked.ListSessions), told.Sessions)

@@ -117,6 +117,25 @@ async def test_the_overview_has_those_that_sleep_in_the_store_too(autojump_clock
         assert [each.key for each in await manager.overview("o")] == ["other"]
 
 
+async def test_a_page_of_the_overview_is_a_part_of_it(autojump_clock: MockClock) -> None:
+    agent, store = new_agent(), MemoryStore()
+    async with tri.open_manager(agent, store=store) as manager:
+        for key in ("a/2", "a/4", "b"):
+            await manager.session(key).ask("hello")
+    async with tri.open_manager(agent, store=store) as manager:
+        for key in ("a/3", "a/1", "a/2"):
+            await manager.session(key).ask("hello")
+        whole = await manager.overview("a/")
+        assert [(each.key, each.state) for each in whole] == [
+            ("a/1", "idle"), ("a/2", "idle"), ("a/3", "idle"), ("a/4", "hibernated"),
+        ]  # fmt: skip
+        for limit in range(1, 6):
+            for after in ("", "a/1", "a/2x", "a/4", "z"):
+                page = await manager.overview_page("a/", after=after, limit=limit)
+                following = [each for each in whole if each.key > after]
+                assert (page.lines, page.is_last) == (following[:limit], limit >= len(following))
+
+
 async def test_a_turn_that_may_not_run_any_more_is_cancelled_where_an_earlier_host_left_it(
     autojump_clock: MockClock,
 ) -> None:
