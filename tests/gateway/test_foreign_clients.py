@@ -11,15 +11,16 @@ import trio
 
 import triologue as tri
 from tests.support.needs import find_node
-from triologue.testing import Say, ScriptedAgent, UseTool
+from triologue.testing import Line, Say, ScriptedAgent, UseTool
 from triologue.wire import encode_record, kind_of
 
 HERE = Path(__file__).parent
 
 
 def agent(words: int) -> ScriptedAgent:
-    agent = ScriptedAgent()
-    agent.on("story", Say("word " * words, every=0.005))
+    agent = ScriptedAgent(max_message_bytes=1 << 20)
+    picture = Line(b'{"type":"picture","x":"%s"}' % ("€" * 70_000).encode())  # it comes in fragments
+    agent.on("story", picture, Say("word " * words, every=0.005))
     agent.on("touch", UseTool("Touch", {"path": "x"}, asks=True), Say("touched " * words, every=0.005))
     return agent
 
@@ -42,9 +43,9 @@ async def run_clients(command: list[str], leaves: list[int], *, words: int = 300
         assert process.returncode == 0, process.stdout.decode()
         found[number] = json.loads(process.stdout)
 
-    options = tri.Options(include_partial_messages=True)
+    options, limits = tri.Options(include_partial_messages=True), tri.Limits(log_bytes=1 << 24)
     async with (
-        tri.open_manager(agent(words), options=options, on_permission=wait_for_a_client) as manager,
+        tri.open_manager(agent(words), options=options, limits=limits, on_permission=wait_for_a_client) as manager,
         tri.open_gateway(manager, port=0) as gateway,
     ):
         with trio.fail_after(60):
