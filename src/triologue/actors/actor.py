@@ -251,7 +251,8 @@ class Actor:
             case do.ClearTimer():
                 self.clock.clear(effect.timer, effect.about)
             case do.Account(message):
-                self._world.oversight.account(self.conversation, message)
+                if warnings := self._world.oversight.account(self.conversation, message):
+                    self._outbox.publish(None, warnings)
             case do.SendPrompt(prompt=prompt, turn_id=turn_id):
                 self._outbox.send_prompt(self.holding, self._framed(prompt, turn_id))
             case do.Send(message=message):

@@ -14,7 +14,7 @@ from triologue.actors.permissions import OnPermission, Permissions
 from triologue.actors.timers import Timers
 from triologue.actors.writers import Writers
 from triologue.errors import LimitError
-from triologue.messages import OutcomeKind, RateLimitEvent, ResultMessage
+from triologue.messages import CostWarning, OutcomeKind, RateLimitEvent, ResultMessage
 from triologue.options import Deadlines, Limits, Options, RestartPolicy
 from triologue.ports import Carrier, Connection, SessionStore, Sink
 
@@ -71,8 +71,8 @@ class Oversight(Protocol):
         """A turn waits for nothing but the gate from now on, or none does any more."""
         ...
 
-    def account(self, conversation: "Conversation", message: ResultMessage | RateLimitEvent) -> None:
-        """The agent told what something cost, or how much is left."""
+    def account(self, conversation: "Conversation", message: ResultMessage | RateLimitEvent) -> list[CostWarning]:
+        """The agent told what something cost, or how much is left; gives what the log is to have of that."""
         ...
 
     def drains(self) -> None:

@@ -131,13 +131,17 @@ class Overseer:
         """A turn waits for nothing but the gate from now on, or none does any more."""
         self.gating.waits(conversation, is_waiting=is_waiting)
 
-    def account(self, conversation: Conversation, message: ResultMessage | RateLimitEvent) -> None:
-        """The agent told what something cost, or how much is left."""
+    def account(self, conversation: Conversation, message: ResultMessage | RateLimitEvent) -> list[CostWarning]:
+        """The agent told what something cost, or how much is left; gives what the log is to have of that."""
         self.gating.account(conversation, message)
-        if isinstance(message, ResultMessage) and message.cost_usd:
-            conversation.spent_usd += message.cost_usd
-            for crossing in self.purse.spend(conversation.key, message.cost_usd):
-                self._crossed(crossing, conversation)
+        if not isinstance(message, ResultMessage) or not message.cost_usd:
+            return []
+        conversation.spent_usd += message.cost_usd
+        crossings = self.purse.spend(conversation.key, message.cost_usd)
+        for crossing in crossings:
+            self._crossed(crossing)
+        warnings = (each for each in crossings if isinstance(each, Warn) and each.key is not None)
+        return [CostWarning(cost_usd=each.cost_usd, limit_usd=each.limit_usd) for each in warnings]
 
     def held_up_by(self, conversation: Conversation) -> str | None:
         """What holds its turns up besides its agent, in words: no room, a usage limit, no money; None for nothing."""
@@ -184,13 +188,11 @@ class Overseer:
         if actor is not None:  # else it leaves already, and says so
             actor.post(on.Evict(generation))
 
-    def _crossed(self, crossing: Crossing, conversation: Conversation) -> None:
+    def _crossed(self, crossing: Crossing) -> None:
         whose = f"the session {crossing.key!r}" if crossing.key is not None else "all sessions of the manager"
         told = log_extra(crossing.key)
         if isinstance(crossing, Warn):
             logger.warning("%s cost %.4g of %g US dollars", whose, crossing.cost_usd, crossing.limit_usd, extra=told)
-            if crossing.key is not None:
-                conversation.tell(CostWarning(cost_usd=crossing.cost_usd, limit_usd=crossing.limit_usd))
             return
         logger.warning("%s: %s", whose, crossing.error, extra=told)
         for actor in self._awake():
