@@ -7,7 +7,7 @@ from typing import Protocol, final
 import trio
 
 from triologue.actors import Batch
-from triologue.errors import ManagerClosed, TriologueError
+from triologue.errors import ManagerClosed, StoreError, TriologueError
 from triologue.manager import Session, SessionManager
 from triologue.messages import Gap, Message, StreamEvent
 from triologue.protocol.codes import GatewayBroke
@@ -128,7 +128,10 @@ class Room:
                 self._finished.set()
 
     def wake(self) -> None:
-        """See `Listener`."""
+        """See `Listener`: turns have ended, and the log cannot tell. Who comes again hears how from the turns themselves."""
+        why = f"the session {self.session.key!r} cannot be kept, so its log does not tell how its turns ended; attach again"
+        self.ended = self.ended or StoreError(why)
+        self._finished.set()
 
     def finish(self) -> None:
         """See `Listener`."""

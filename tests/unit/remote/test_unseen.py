@@ -10,6 +10,7 @@ from trio.testing import MockClock
 import triologue as tri
 from tests.support.gateway import house
 from tests.support.remote import Line, remote
+from tests.support.slow_store import SlowStore
 from tests.unit.remote.model_gateway import ModelGateway, open_model
 from triologue.gateway.tokens import MemoryTokens
 from triologue.protocol import asked, told
@@ -105,3 +106,23 @@ async def test_a_turn_whose_session_is_not_told_any_more_is_withdrawn(autojump_c
                 gateway.cut()
                 await turn.wait()
     assert gateway.session("k").outcomes["t"].kind == "cancelled"
+
+
+async def test_who_waits_for_a_turn_when_the_disk_over_there_is_full_hears_of_it(autojump_clock: MockClock) -> None:
+    agent, store = ScriptedAgent(), SlowStore()
+    agent.on("long", Say("well"), Wait(300), Say("at last"))
+    async with (
+        tri.open_manager(agent, store=store.as_store) as manager,
+        house(manager) as gateway,
+        remote(Line(gateway).connect) as far,
+    ):
+        turn = await far.session("k").send("long", id="t")
+        await trio.sleep(1)
+        store.is_full = True
+        with trio.fail_after(600), pytest.raises(tri.StoreError, match="attach again"):
+            await turn.wait()
+        store.is_full = False
+        assert (await far.session("k").ask("hello")).result is not None
+        found = await far.session("k").find("t")
+        assert found is not None
+        assert (await found.wait()).kind in ("failed", "lost")
