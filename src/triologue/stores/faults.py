@@ -16,6 +16,11 @@ _NO_DATABASE: Final = (
     "its place, or move it away to begin anew"
 )
 
+
+class Damage(Exception):
+    """A row is not what was written. Whoever needs it is refused, and nobody else: the others may be whole."""
+
+
 # The first that fits; extended codes come as subclasses' `extendedresult`, and are not needed to know what to do.
 _ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
     (apsw.FullError, "there is no room on the disk, or the file is as large as it may get; make room, and go on"),
@@ -25,7 +30,9 @@ _ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
     (apsw.NotADBError, _NO_DATABASE),
     (apsw.CantOpenError, "it could not be opened; look whether its folder exists and this user may write there"),
     (apsw.TooBigError, "a line or a head is larger than SQLite takes (1 GB)"),
+    (Damage, _DAMAGED),
     (DecodeError, _DAMAGED),
+    (UnicodeDecodeError, _DAMAGED),
     (apsw.IOError, "the disk failed to read or write; look at the system's log"),
 )
 

@@ -1,6 +1,5 @@
 """The reading side of an `SqliteStore`, in a thread: a connection of its own, which the writer never waits for."""
 
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, final
 
@@ -8,10 +7,10 @@ import apsw
 import msgspec
 from msgspec.structs import replace
 
-from triologue.errors import StoreError
 from triologue.messages.loose import is_text
 from triologue.ports import Record, StoredSession, TranscriptEntry
-from triologue.stores.faults import store_error
+from triologue.stores.checksums import is_whole
+from triologue.stores.faults import Damage, store_error
 
 T = TypeVar("T")
 
@@ -21,7 +20,13 @@ _decode_tags: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 _MAX_LIMIT: Final = 2**63 - 1
 """What SQLite can count to."""
 
-_HEAD: Final = "SELECT head, last_seq, last_active, title, tags FROM sessions JOIN ends ON ends.session = sessions.id "
+# A session without an end is damaged, and must not be taken for none.
+_HEAD: Final = """
+    SELECT key, session_id, unfinished, head, crc, title, tags, label_crc, id, last_seq, position, last_active
+    FROM sessions LEFT JOIN ends ON ends.session = sessions.id
+"""
+_END: Final = "SELECT id, last_seq, position FROM sessions LEFT JOIN ends ON ends.session = sessions.id WHERE key = ?"
+_NEWEST: Final = "SELECT session, seq, turn_id FROM log WHERE position = ?"
 
 # The chain goes from the newest record that is wanted, or from a mark above it, to the oldest.
 _CHAIN: Final = """
@@ -29,7 +34,8 @@ _CHAIN: Final = """
         SELECT position, seq, previous FROM log WHERE position = :start
         UNION ALL
         SELECT log.position, log.seq, log.previous
-        FROM chain JOIN log ON log.position = chain.previous WHERE chain.seq > :low + 1
+        FROM chain JOIN log ON log.position = chain.previous AND log.position < chain.position
+        WHERE chain.seq > :low + 1
     )
     SELECT seq, turn_id, kind, time, line, crc FROM chain JOIN log USING (position, seq) WHERE seq <= :high
 """
@@ -69,7 +75,7 @@ class Reader:
             finally:
                 if not self._db.get_autocommit():
                     self._db.execute("COMMIT")
-        except (apsw.Error, msgspec.DecodeError) as error:
+        except (apsw.Error, Damage, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise store_error(self._path, "read", error) from error
 
     def holders(self, keys: Sequence[str], *, now: float) -> dict[str, str]:
@@ -84,7 +90,7 @@ class Reader:
         if head is None:
             by_id = "WHERE session_id = ? ORDER BY last_active DESC, id DESC LIMIT 1"
             found = self._db.execute(_HEAD + by_id, (_sought(key_or_id),)).get
-            head = _head(*found) if found is not None else None
+            head = _head(self._db, found) if found is not None else None
         return head
 
     def heads(self, *, prefix: str, limit: int, unfinished: bool, before: float | None) -> list[StoredSession]:
@@ -94,16 +100,14 @@ class Reader:
         before, limit = float("inf") if before is None else before, min(max(limit, 0), _MAX_LIMIT)
         bindings = (len(prefix), _sought(prefix), before, limit)
         rows = self._db.execute(_HEAD + where + ("AND unfinished > 0 " if unfinished else "") + order, bindings)
-        return [_head(*row) for row in rows]
+        return [_head(self._db, row) for row in rows.fetchall()]
 
     def records(self, key: str, *, after: int, limit: int, turn_id: str | None) -> list[Record]:
         """As `SessionStore.read`."""
-        end = self._db.execute(
-            "SELECT session, last_seq, position FROM sessions JOIN ends ON session = id WHERE key = ?", (_sought(key),)
-        ).get
+        end = read_end(self._db, key)
         if end is None:
             return []
-        id, last_seq, _ = end
+        id, last_seq, position, _ = end
         runs: list[tuple[Any, ...]] = [(1, None)]
         if turn_id is not None:
             runs = self._db.execute(_TURN, (id, _sought(turn_id))).fetchall()
@@ -112,7 +116,7 @@ class Reader:
             low = max(after, first - 1)
             high = min(last_seq if last is None else last, low + limit - len(found))
             if low < high:
-                found += self._range(key, end, low, high)
+                found += self._range(key, (id, last_seq, position), low, high)
         return found
 
     def _range(self, key: str, end: tuple[int, int, int], low: int, high: int) -> list[Record]:
@@ -120,37 +124,24 @@ class Reader:
         id, last_seq, position = end
         mark = self._db.execute(_START, (id, high)).get if high < last_seq else None
         chain = {"start": position if mark is None else mark, "low": low, "high": high}
-        records = [self._record(key, *row) for row in self._db.execute(_CHAIN, chain)]
+        records = [_record(key, id, *row) for row in self._db.execute(_CHAIN, chain)]
         records.sort(key=_seq)
         if len(records) != high - low:
-            raise self._damaged(f"{len(records)} records of {key!r} are found where {high - low} were written")
+            raise Damage(f"{len(records)} records of {key!r} are found where {high - low} were written")
         return records
-
-    def _record(self, key: str, seq: int, turn_id: str | None, kind: str, time: float, line: bytes, crc: int) -> Record:
-        if zlib.crc32(line) != crc:
-            raise self._damaged(f"record {seq} of {key!r} is not what was written")
-        return Record(seq=seq, turn_id=turn_id, kind=kind, time=time, line=line)
 
     def transcript(self, session_id: str) -> list[TranscriptEntry]:
         """As `SessionStore.read_transcript`."""
         rows = self._db.execute(
             "SELECT path, id, line, crc FROM transcripts WHERE session_id = ? ORDER BY position", (_sought(session_id),)
         )
-        return [self._entry(session_id, *row) for row in rows]
-
-    def _entry(self, session_id: str, path: str, id: str | None, line: bytes, crc: int) -> TranscriptEntry:
-        if zlib.crc32(line) != crc:
-            raise self._damaged(f"a line of {path!r} of the conversation {session_id!r} is not what was written")
-        return TranscriptEntry(session_id=session_id, path=path, id=id, line=line)
-
-    def _damaged(self, what: str) -> StoreError:
-        return store_error(self._path, "read", apsw.CorruptError(what))
+        return [_entry(session_id, *row) for row in rows]
 
 
 def read_head(db: apsw.Connection, key: str) -> StoredSession | None:
     """The head that is kept under a key."""
     found = db.execute(_HEAD + "WHERE key = ?", (_sought(key),)).get
-    return _head(*found) if found is not None else None
+    return _head(db, found) if found is not None else None
 
 
 def _sought(name: str) -> str | bytes:
@@ -158,9 +149,47 @@ def _sought(name: str) -> str | bytes:
     return name if is_text(name) else name.encode("utf-8", "surrogatepass")
 
 
-def _head(head: bytes, last_seq: int, last_active: float, title: str | None, tags: str) -> StoredSession:
+def read_end(db: apsw.Connection, key: str) -> tuple[int, int, int, str | None] | None:
+    """Where the log ends that is kept under a key: the session's row, and of its newest record seq, position and turn.
+
+    Raises:
+        Damage: another record is there.
+    """
+    found = db.execute(_END, (_sought(key),)).get
+    if found is None:
+        return None
+    id, last_seq, position = found
+    return id, last_seq, position, _check_end(db, key, id, last_seq, position)
+
+
+def _check_end(db: apsw.Connection, key: str, id: int, last_seq: int, position: int) -> str | None:
+    session, seq, turn_id = db.execute(_NEWEST, (position,)).get or (id, 0, None)
+    if (session, seq) != (id, last_seq):
+        raise Damage(f"where the log of {key!r} ends is not what was written")
+    return turn_id
+
+
+def _head(db: apsw.Connection, row: Any) -> StoredSession:
+    key, session_id, unfinished, head, crc, title, tags, label_crc, id, last_seq, position, last_active = row
+    if not is_whole(crc, head, key, session_id, unfinished):
+        raise Damage(f"the head of {key!r} is not what was written")
+    if not is_whole(label_crc, b"", key, title, tags):
+        raise Damage(f"the title or the tags of {key!r} are not what was written")
+    _check_end(db, key, id, last_seq, position)
     kept = _decode_head(head)
     return replace(kept, last_seq=last_seq, last_active=last_active, title=title, tags=_decode_tags(tags))
+
+
+def _record(key: str, id: int, seq: int, turn_id: str | None, kind: str, time: float, line: bytes, crc: int) -> Record:
+    if not is_whole(crc, line, id, seq, turn_id, kind, time):
+        raise Damage(f"record {seq} of {key!r} is not what was written")
+    return Record(seq=seq, turn_id=turn_id, kind=kind, time=time, line=line)
+
+
+def _entry(session_id: str, path: str, id: str | None, line: bytes, crc: int) -> TranscriptEntry:
+    if not is_whole(crc, line, session_id, path, id):
+        raise Damage(f"a line of {path!r} of the conversation {session_id!r} is not what was written")
+    return TranscriptEntry(session_id=session_id, path=path, id=id, line=line)
 
 
 def _seq(record: Record) -> Any:

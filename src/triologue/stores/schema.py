@@ -8,11 +8,13 @@ marks, which an index finds by `seq`, so that a reader has at most `MARK_EVERY` 
 import os
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from zlib import crc32
 
 import apsw
 
 from triologue.errors import StoreError
+from triologue.stores.checksums import checksum
 from triologue.stores.faults import store_error
 
 APPLICATION_ID: Final = int.from_bytes(b"trio")
@@ -82,8 +84,20 @@ MIGRATIONS: Final = (
     CREATE INDEX transcripts_by_session ON transcripts (session, session_id);
     CREATE UNIQUE INDEX transcripts_by_id ON transcripts (session_id, path, id) WHERE id IS NOT NULL;
     """,
+    # A checksum is over all that is read of a row; it was over a line alone. What was damaged stays damaged.
+    """
+    UPDATE log SET crc = checksum(line, session, seq, turn_id, kind, time) + (crc <> crc32(line));
+    UPDATE transcripts SET crc = checksum(line, session_id, path, id) + (crc <> crc32(line));
+    ALTER TABLE sessions ADD COLUMN crc INTEGER NOT NULL DEFAULT -1;
+    ALTER TABLE sessions ADD COLUMN label_crc INTEGER NOT NULL DEFAULT -1;
+    UPDATE sessions SET
+        crc = checksum(head, key, session_id, unfinished),
+        label_crc = checksum(x'', key, title, tags);
+    """,
 )
 """The one at index n makes version n + 1 of version n."""
+_FUNCTIONS: Final[dict[str, Any]] = {"checksum": checksum, "crc32": crc32}
+"""That they call: the checksum of a row, and that of version 1."""
 
 
 def open_database(path: Path) -> apsw.Connection:
@@ -115,7 +129,7 @@ def open_database(path: Path) -> apsw.Connection:
         if is_left_open:
             _look_through(db, str(path))
         leave_alone(db, is_wanted=False)
-    except apsw.Error as error:
+    except (apsw.Error, UnicodeDecodeError) as error:
         db.close()
         raise store_error(str(path), "open", error) from error
     except BaseException:
@@ -162,6 +176,8 @@ def _prepare(db: apsw.Connection, path: str) -> None:
     db.execute("BEGIN IMMEDIATE")  # another process may be doing the same
     try:
         _check(db, path)
+        for name, function in _FUNCTIONS.items():
+            db.create_scalar_function(name, function, deterministic=True)
         for number in range(db.pragma("user_version"), len(MIGRATIONS)):
             db.execute(MIGRATIONS[number])
         db.pragma("application_id", APPLICATION_ID)

@@ -1,7 +1,6 @@
 """The writing side of an `SqliteStore`, in a thread: many writes in one transaction, and each all or nothing."""
 
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Final, TypeAlias, final
@@ -14,9 +13,10 @@ from msgspec.structs import replace
 from triologue.errors import StoreError
 from triologue.ports import Append, Lease, StoredSession
 from triologue.stores.bulk import Bulk
-from triologue.stores.faults import is_damage, is_of_one, store_error
+from triologue.stores.checksums import checksum, is_whole
+from triologue.stores.faults import Damage, is_damage, is_of_one, store_error
 from triologue.stores.grouping import Request
-from triologue.stores.reading import read_head
+from triologue.stores.reading import read_end, read_head
 from triologue.stores.rules import bare, check_free, check_terms, lease_lost, new_records, no_session
 from triologue.stores.schema import BEGINS, MARK, MARK_EVERY, leave_alone
 
@@ -142,7 +142,7 @@ class Writer:
         end = self._ends.get(lease.key) or self._look_up(lease.key)
         if end.token != lease.token:
             raise lease_lost(lease, token=end.token)
-        records = new_records(write, last_seq=end.seq, line_at=lambda seq: self._line(end, seq))
+        records = new_records(write, last_seq=end.seq, line_at=lambda seq: self._line(lease.key, end, seq))
         if records is None:
             return
         head = bare(session)
@@ -152,49 +152,49 @@ class Writer:
         for record in records:
             seq += 1
             position += 1
-            turn_id, line = record.turn_id, record.line
+            turn_id, kind, line = record.turn_id, record.kind, record.line
+            at = record.time + 0.0  # as SQLite gives it back: a float, and never -0.0
             if turn_id != end.turn_id or seq == 1:
                 mark, end.turn_id = BEGINS, turn_id
             else:
                 mark = 0 if seq % MARK_EVERY else MARK
-            crc = zlib.crc32(line)
-            self._new_log += (position, id, seq, last, mark, turn_id, record.kind, record.time, crc, line)
+            crc = checksum(line, id, seq, turn_id, kind, at)
+            self._new_log += (position, id, seq, last, mark, turn_id, kind, at, crc, line)
             last = position
         if records:
             end.seq, end.position, self._last_position = seq, position, position
-        self._new_ends[lease.key] = (end.id, end.seq, session.last_active, end.position)
+        self._new_ends[lease.key] = (id, end.seq, session.last_active, end.position)
         if write.transcript:
             self._db.executemany(
                 "INSERT INTO transcripts (session, session_id, path, id, crc, line) VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT DO NOTHING",
-                [(end.id, t.session_id, t.path, t.id, zlib.crc32(t.line), t.line) for t in write.transcript],
+                [
+                    (id, t.session_id, t.path, t.id, checksum(t.line, t.session_id, t.path, t.id), t.line)
+                    for t in write.transcript
+                ],
             )
 
     def _look_up(self, key: str) -> _End:
         token = self._db.execute("SELECT token FROM leases WHERE key = ?", (key,)).get
         end = _End(token)
-        found = self._db.execute(
-            "SELECT id, last_seq, ends.position, turn_id FROM sessions JOIN ends ON ends.session = sessions.id "
-            "LEFT JOIN log ON log.position = ends.position WHERE key = ?",
-            (key,),
-        ).get
+        found = read_end(self._db, key)
         if found is not None:
             end.id, end.seq, end.position, end.turn_id = found
         if token is not None:
             self._ends[key] = end
         return end
 
-    def _line(self, end: _End, seq: int) -> bytes | None:
+    def _line(self, key: str, end: _End, seq: int) -> bytes | None:
         """The line that is kept under a `seq`; the one of an append that is made again, so it is not far from the end."""
         self._flush()
         position = end.position
         while position:
-            at, previous, line = self._db.execute(
-                "SELECT seq, previous, line FROM log WHERE position = ?", (position,)
-            ).get
+            found = self._db.execute("SELECT seq, previous, line FROM log WHERE position = ?", (position,)).get
+            if found is None or found[1] >= position:
+                raise Damage(f"the records of {key!r} are not linked as they were written")
+            at, position, line = found
             if at <= seq:
                 return line if at == seq else None
-            position = previous
         return None
 
     def _write_head(self, end: _End, head: StoredSession) -> None:
@@ -202,16 +202,19 @@ class Writer:
             encoded = _encode(head)
         except (TypeError, ValueError) as error:
             raise StoreError(f"the head of {head.key!r} cannot be kept, it holds what is no JSON: {error}") from error
-        row = (head.session_id, len(head.unfinished), encoded)
+        names = (head.session_id, len(head.unfinished))
+        row = (*names, encoded, checksum(encoded, head.key, *names))
         if end.id is None:
             self._db.execute(
-                "INSERT INTO sessions (session_id, unfinished, head, key, tags) VALUES (?, ?, ?, ?, '[]')",
-                (*row, head.key),
+                "INSERT INTO sessions (session_id, unfinished, head, crc, key, tags, label_crc) "
+                "VALUES (?, ?, ?, ?, ?, '[]', ?)",
+                (*row, head.key, checksum(b"", head.key, None, "[]")),
             )
             end.id = self._db.last_insert_rowid()
         else:
             self._db.execute(
-                "UPDATE sessions SET session_id = ?, unfinished = ?, head = ? WHERE id = ?", (*row, end.id)
+                "UPDATE sessions SET session_id = ?, unfinished = ?, head = ?, crc = ? WHERE id = ?",
+                (*row, end.id),
             )
         end.head = head
 
@@ -247,6 +250,7 @@ class Writer:
 
     def release(self, lease: Lease) -> None:
         """As `SessionStore.release`."""
+        self._flush()
         if (end := self._ends.get(lease.key)) is not None and end.token == lease.token:
             del self._ends[lease.key]
         self._db.execute("DELETE FROM leases WHERE token = ? AND key = ?", (lease.token, lease.key))
@@ -255,14 +259,16 @@ class Writer:
 
     def label(self, key: str, *, title: str | UnsetType | None, tags: Sequence[str] | UnsetType) -> None:
         """As `SessionStore.label`."""
-        is_named, named = title is not UNSET, None if title is UNSET else title
-        tagged = None if tags is UNSET else _encode(list(tags)).decode()
-        self._db.execute(
-            "UPDATE sessions SET title = CASE WHEN ? THEN ? ELSE title END, tags = coalesce(?, tags) WHERE key = ?",
-            (is_named, named, tagged, key),
-        )
-        if not self._db.changes():
+        found = self._db.execute("SELECT title, tags, label_crc FROM sessions WHERE key = ?", (key,)).get
+        if found is None:
             raise no_session(key)
+        title_now, tags_now, crc = found
+        if UNSET in (title, tags) and not is_whole(crc, b"", key, title_now, tags_now):
+            raise Damage(f"the title or the tags of {key!r} are not what was written")
+        named = title_now if title is UNSET else title
+        tagged = tags_now if tags is UNSET else _encode(list(tags)).decode()
+        row = (named, tagged, checksum(b"", key, named, tagged), key)
+        self._db.execute("UPDATE sessions SET title = ?, tags = ?, label_crc = ? WHERE key = ?", row)
 
     def delete(self, key: str) -> bool:
         """As `SessionStore.delete`."""
