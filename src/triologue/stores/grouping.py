@@ -12,6 +12,7 @@ from triologue.errors import StoreError
 if TYPE_CHECKING:
     from outcome import Outcome
 
+T = TypeVar("T")
 W = TypeVar("W")
 
 MAX_WAITING: Final = 10_000
@@ -104,7 +105,7 @@ class Group(Generic[W]):
                 self._start()
             except Exception as error:
                 self._waiting.remove(request)
-                raise _no_thread() from error
+                raise _no_thread("written") from error
         return await trio.lowlevel.wait_task_rescheduled(request.give_up)
 
     async def close(self, refusal: str, *, within: float) -> bool:
@@ -159,7 +160,7 @@ class Group(Generic[W]):
                 self._start()
             except Exception:  # noqa: BLE001 - there was no thread to be had, and all who wait must know
                 for request in self._waiting:
-                    request.error = _no_thread()
+                    request.error = _no_thread("written")
                 done += self._waiting
                 self._waiting.clear()
         if not self._is_writing:
@@ -169,5 +170,31 @@ class Group(Generic[W]):
         self._room.unpark_all()
 
 
-def _no_thread() -> StoreError:
-    return StoreError("nothing can be written, as no thread can be started; raise the limit of processes (ulimit -u)")
+async def in_thread(done: str, work: Callable[[], T], *, limiter: trio.CapacityLimiter | None = None) -> T:
+    """Let a thread do it, and give what it gave.
+
+    Args:
+        done: what nothing can be, if there is no thread: "read".
+        work: runs in the thread.
+        limiter: how many do so at a time.
+
+    Raises:
+        StoreError: there is none to be had.
+    """
+    is_begun = False
+
+    def begin() -> T:
+        nonlocal is_begun
+        is_begun = True
+        return work()
+
+    try:
+        return await trio.to_thread.run_sync(begin, limiter=limiter)
+    except RuntimeError as error:
+        if is_begun:
+            raise
+        raise _no_thread(done) from error
+
+
+def _no_thread(done: str) -> StoreError:
+    return StoreError(f"nothing can be {done}, as no thread can be started; raise the limit of processes (ulimit -u)")

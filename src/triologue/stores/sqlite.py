@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from triologue.errors import StoreError
 from triologue.ports import Append, Lease, Record, StoredSession, TranscriptEntry
-from triologue.stores.grouping import Group
+from triologue.stores.grouping import Group, in_thread
 from triologue.stores.reading import Reader
 from triologue.stores.schema import connect, open_database
 from triologue.stores.takeovers import tell_taken_over
@@ -81,7 +81,7 @@ class SqliteStore:
                 "triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)"
             )
         with trio.CancelScope(shield=True):  # what was opened must not be lost
-            self._open = await trio.to_thread.run_sync(_Open, self.path, self._now)
+            self._open = await in_thread("opened", lambda: _Open(self.path, self._now))
         return self
 
     async def __aexit__(
@@ -180,7 +180,7 @@ class _Open:
         Raises:
             StoreError: it cannot be read.
         """
-        return await trio.to_thread.run_sync(self._reader.read, query, limiter=self._readers)
+        return await in_thread("read", lambda: self._reader.read(query), limiter=self._readers)
 
     async def close(self) -> None:
         """Write what was taken in, and close the file.
@@ -197,7 +197,10 @@ class _Open:
                     f"the session store {self._path!r} could not be closed: the disk has not finished writing after "
                     f"{CLOSE_SECONDS:g} seconds; {len(self.group)} writes wait, and none of them was acknowledged"
                 )
-            await trio.to_thread.run_sync(self._close, limiter=self._readers)
+            try:
+                await in_thread("closed", self._close, limiter=self._readers)
+            except StoreError:
+                self._close()  # all wait for the disk then, which is better than a file that stays open
 
     def _close(self) -> None:
         # The last one to close puts everything into the file, and removes what is beside it.

@@ -2,14 +2,15 @@
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from triologue.errors import StoreError
-from triologue.stores import grouping
-from triologue.stores.grouping import Group, Request
+from triologue.stores import SqliteStore, grouping
+from triologue.stores.grouping import Group, Request, in_thread
 
 
 class Disk:
@@ -151,3 +152,29 @@ async def test_without_a_thread_everybody_gets_to_know(monkeypatch: pytest.Monke
     disk.gate.release()
     assert await group.write("e") == "E"
     assert disk.together == [["a"], ["e"]]
+
+
+async def test_a_store_without_a_thread_says_so_and_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_thread(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    store = SqliteStore(tmp_path / "sessions.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(trio.to_thread, "run_sync", no_thread)
+        with pytest.raises(StoreError, match="nothing can be opened, as no thread can be started; raise the limit"):
+            async with store:
+                pass
+    async with store:
+        assert await store.list_sessions() == []
+        monkeypatch.setattr(trio.to_thread, "run_sync", no_thread)
+        with pytest.raises(StoreError, match="nothing can be read, as no thread can be started; raise the limit"):
+            await store.list_sessions()
+    assert [file.name for file in tmp_path.iterdir()] == ["sessions.db"]
+
+
+async def test_what_fails_in_its_thread_is_no_lack_of_one() -> None:
+    def fail() -> None:
+        raise RecursionError("too deep")
+
+    with pytest.raises(RecursionError, match="too deep"):
+        await in_thread("read", fail)
