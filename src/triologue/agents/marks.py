@@ -1,8 +1,10 @@
 """Marks of processes: a pid with a start time, so that a later process with the same pid is never taken for it."""
 
 import os
+import socket
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 from msgspec import Struct
@@ -42,8 +44,12 @@ def start_of(pid: int) -> str | None:
 
 
 def pid_space() -> str:
-    """Names the start of the machine and, in a container, what pids mean there."""
+    """Names the start of the machine and, in a container, what pids mean there.
+
+    Where there is no /proc it names the machine alone: by its host name and a network address, of which either may be that
+    of another machine too, or change. A process of a space that is not this one is not known to be dead.
+    """
     if not HAS_PROC:
-        return sys.platform
+        return f"{sys.platform}/{socket.gethostname()}/{uuid.getnode():012x}"
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
