@@ -206,8 +206,6 @@ class Ground:
 
     def change(self, event: Change) -> None:
         """A caller wants a setting."""
-        if event.ticket is None and self.wanted.get(event.setting) == event.value:
-            return  # it is wanted already, and nobody waits to hear that the agent has it
         self.want({**self.wanted, event.setting: event.value})
         self.doubtful = {setting: before for setting, before in self.doubtful.items() if setting != event.setting}
         change = Changing(event.ticket, event.setting, event.value)

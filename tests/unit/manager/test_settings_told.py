@@ -3,8 +3,6 @@
 from trio.testing import MockClock
 
 import triologue as tri
-from tests.unit.manager.stage import scripted
-from triologue.messages import ControlRequest, SetModel
 from triologue.stores import MemoryStore
 from triologue.testing import ScriptedAgent
 from triologue.wire import decode_record
@@ -40,16 +38,6 @@ async def test_what_is_set_to_what_it_is_changes_nothing(autojump_clock: MockClo
         await session.ask("one")
         await session.set_model("big")
     assert await kept(store) == [tri.SettingsChanged(model="big")]
-
-
-async def test_a_bot_that_names_the_same_options_with_each_message_asks_nothing_more_of_the_agent(
-    autojump_clock: MockClock,
-) -> None:
-    async with scripted() as (_, agent, manager):
-        for model in ("opus", "opus", "opus", "haiku"):
-            await manager.session("k", options=tri.Options(model=model, permission_mode="plan")).ask("hello")
-        asked = [message.request for message in agent.link.sent if isinstance(message, ControlRequest)]
-    assert asked[1:] == [SetModel(model="haiku")]  # after the handshake
 
 
 async def test_other_options_for_a_session_that_sleeps_in_the_store(autojump_clock: MockClock) -> None:

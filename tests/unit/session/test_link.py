@@ -214,15 +214,6 @@ def test_a_setting_that_is_not_answered_in_time_is_given_up() -> None:
     assert stage.session.wanted["model"] is None
 
 
-def test_a_setting_that_is_wanted_already_is_sent_again_only_for_who_waits() -> None:
-    stage = idle()
-    stage.receive(change(None, "m"))
-    assert stage.receive(change(None, "m")) == []  # the first one is on its way
-    stage.hear(success("g1_2"))
-    assert stage.receive(change(None, "m")) == []
-    assert stage.receive(change(1, "m")) == ["send 1: SetModel g1_3 model=m", "timer control 1 g1_3"]
-
-
 def test_a_setting_is_sent_and_survives_a_restart() -> None:
     stage = idle()
     assert stage.receive(change(1, "m")) == [
