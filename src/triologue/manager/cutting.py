@@ -1,16 +1,18 @@
 """Up to which message a conversation can be copied, looked for before the copy is begun."""
 
+from collections.abc import Sequence
+
 from triologue.actors import Conversation
 from triologue.agents import is_dead
 from triologue.errors import InvalidOption, brief
-from triologue.ports import MirrorsHistories, SessionStore
+from triologue.ports import LivesInside, MirrorsHistories, SessionStore, TranscriptEntry
 
 
 async def check_cut(conversation: Conversation, at: str, store: SessionStore | None) -> None:
     """Refuse a copy up to a message that there is not: its agent would refuse to begin it, at each of its prompts.
 
-    What only the agent knows is left to it: all, where no history is kept, or while somebody works with the
-    conversation, since what was said last may not be kept yet.
+    What only the agent knows is left to it: all, where it lives inside this process or no history is kept, or while
+    somebody works with the conversation, since what was said last may not be kept yet.
 
     Args:
         conversation: the original.
@@ -21,21 +23,26 @@ async def check_cut(conversation: Conversation, at: str, store: SessionStore | N
         InvalidOption: no message has this uuid, or it cannot be one.
         StoreError: the history cannot be read.
     """
-    if not at:
+    if not isinstance(at, str) or not at:
         raise InvalidOption(f"at={brief(at)} is no uuid of a message; leave it out to copy all that was said")
     agent, session_id = conversation.agent, conversation.session_id
-    if store is None or session_id is None or not isinstance(agent, MirrorsHistories):
+    if store is None or session_id is None or not isinstance(agent, MirrorsHistories) or isinstance(agent, LivesInside):
         return
     if await _is_held(store, conversation.key):
         return
-    entries = await store.read_transcript(session_id)
-    kept = {entry.id for entry in entries if entry.id is not None}
+    kept = _messages(await store.read_transcript(session_id), session_id)
     if not kept or at in kept:
         return
-    async with agent.restore(conversation.launch_options(session_id, fresh=False), entries) as restored:
-        if at in {entry.id for entry in restored.unkept}:  # said since, in the agent's own program
+    # A conversation that was begun elsewhere is kept only from then on, so its program is asked for all that it has.
+    async with agent.restore(conversation.launch_options(session_id, fresh=False), []) as restored:
+        if at in _messages(restored.unkept, session_id):
             return
     raise InvalidOption(f"at={brief(at)}: no message of the session {conversation.key!r} has this uuid")
+
+
+def _messages(entries: Sequence[TranscriptEntry], session_id: str) -> set[str | None]:
+    """The uuids of the conversation's own messages: those of its sub-agents are no place to cut at."""
+    return {entry.id for entry in entries if entry.path == f"{session_id}.jsonl" and entry.id is not None}
 
 
 async def _is_held(store: SessionStore, key: str) -> bool:
