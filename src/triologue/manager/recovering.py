@@ -92,7 +92,8 @@ class Recovery:
         async def take(key: str) -> None:
             async with places:
                 try:
-                    async with self._directory.taken(self._directory.conversation(key, None, None)):
+                    find = partial(self._directory.conversation, key, None, None)
+                    async with self._directory.taken(await self._directory.known(find)):
                         pass
                 except SessionElsewhere:
                     elsewhere.append(key)

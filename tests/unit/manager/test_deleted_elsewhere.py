@@ -1,14 +1,19 @@
 """Deleting sessions that several programs use: what another one deletes while it sleeps here, and what a dead one holds."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
 import pytest
+import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from tests.support.slow_store import SlowStore
 from triologue.agents import new_owner
 from triologue.agents.marks import own_mark
 from triologue.messages import Event
 from triologue.stores import MemoryStore
-from triologue.testing import ScriptedAgent
+from triologue.testing import Say, ScriptedAgent, Wait
 
 
 async def asleep(manager: tri.SessionManager, *prompts: str) -> tri.Session:
@@ -55,6 +60,36 @@ async def test_whoever_looks_at_it_first_sees_that_nothing_is_there(autojump_clo
         assert await session.read() == []
         assert manager.sessions() == []
         assert (await session.ask("two")).result == "two"
+
+
+@pytest.mark.parametrize("how", ["recover", "find"])
+async def test_a_turn_that_was_left_in_it_since_then_is_found(how: str, autojump_clock: MockClock) -> None:
+    kept, agent = MemoryStore(), ScriptedAgent()
+    agent.on("left", Wait(300), Say("at last"))
+    store = SlowStore(kept)
+    async with tri.open_manager(agent, store=kept) as manager:
+        session = await asleep(manager, "one", "two")
+        await kept.delete("k")
+        async with tri.open_manager(agent, store=store.as_store) as other, trio.open_nursery() as nursery:
+            nursery.start_soon(unheard, other.session("k").ask, "left")
+            await wait_all_tasks_blocked()
+            [left] = (await kept.read("k"))[:1]
+            store.is_full = True
+            nursery.cancel_scope.cancel()
+        assert left.turn_id is not None
+        if how == "recover":
+            [turn] = [turn for turn in await manager.recover() if turn.id == left.turn_id]
+        else:
+            found = await session.find(left.turn_id)
+            assert found is not None
+            turn = found
+        assert (await turn.wait()).kind == "lost"
+
+
+async def unheard(ask: Callable[[str], Awaitable[object]], prompt: str) -> None:
+    """Its host dies: nothing more of it is kept."""
+    with suppress(tri.TriologueError):
+        await ask(prompt)
 
 
 @pytest.mark.parametrize("prompts", [["a"], ["a", "b", "c"]], ids=["shorter", "longer"])
