@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from math import inf
+from pathlib import Path
 from typing import final
 
 import trio
@@ -229,6 +230,12 @@ class Directory:
     ) -> Conversation:
         """The copy; in the place of one that was only looked at, it has that one's readers, and what was wanted for it."""
         named = looked_at.named if looked_at is not None else {}
+        cwd = named.get("cwd")
+        if cwd is not None and Path(cwd).absolute() != Path(options.cwd or ".").absolute():
+            raise InvalidOption(
+                f"the session {key!r} is to work in {str(cwd)!r}, and a copy works where its original does, because its "
+                "agent keeps its history there; use another key"
+            )
         for name, value in named.items():
             setattr(options, name, value)
         self.check(original.agent, options)

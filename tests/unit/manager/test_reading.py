@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -259,6 +260,16 @@ async def test_a_key_that_is_to_begin_under_an_id_of_its_own_is_not_forked_to(au
         async with chosen.subscribe():
             with pytest.raises(tri.SessionExists):
                 await manager.session("k").fork("other")
+
+
+async def test_a_copy_works_where_its_original_does(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager:
+        await manager.session("k").ask("hello")
+        elsewhere = manager.session("other", options=tri.Options(cwd=tmp_path))
+        async with elsewhere.subscribe():
+            with pytest.raises(tri.InvalidOption, match="a copy works where its original does"):
+                await manager.session("k").fork("other")
+        await elsewhere.ask("hello")
 
 
 async def test_a_key_whose_first_prompt_is_on_its_way_in_has_a_conversation(autojump_clock: MockClock) -> None:
