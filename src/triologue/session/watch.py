@@ -135,10 +135,11 @@ class Watch:
         if not self.is_on or not self.tools:
             return
         told = beginning.decode("utf-8", "replace").replace(" ", "")
-        over = [id for id in self.tools if '"tool_result"' in told and f'"tool_use_id":"{id}"' in told]
-        for tool_use_id in over:
-            self._tool_ends(tool_use_id)
-        self._has_missed |= not over
+        for tool_use_id in list(self.tools):
+            if '"tool_result"' in told and f'"tool_use_id":"{tool_use_id}"' in told:
+                self._tool_ends(tool_use_id)
+        # Those that are left may have ended in it too, behind its beginning.
+        self._has_missed |= bool(self.tools)
 
     def _tool_begins(self, call: ToolUseBlock, message: AssistantMessage | UserMessage) -> None:
         message_id = message.message_id if isinstance(message, AssistantMessage) else None
