@@ -78,7 +78,8 @@ async def test_a_turn_that_was_left_in_it_since_then_is_found(how: str, autojump
             nursery.cancel_scope.cancel()
         assert left.turn_id is not None
         if how == "recover":
-            [turn] = [turn for turn in await manager.recover() if turn.id == left.turn_id]
+            [turn] = [each.turn for each in await manager.recover()]
+            assert turn.id == left.turn_id
         else:
             found = await session.find(left.turn_id)
             assert found is not None
