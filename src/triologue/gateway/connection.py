@@ -11,6 +11,7 @@ from triologue.errors import TriologueError
 from triologue.gateway.attachments import Attachments
 from triologue.gateway.frames import BadFrame, read_hello, read_request
 from triologue.gateway.hall import Hall
+from triologue.gateway.incoming import Incoming
 from triologue.gateway.outgoing import Outgoing
 from triologue.gateway.refusing import Refusal
 from triologue.gateway.requests import Requests
@@ -56,6 +57,7 @@ class Connection:
         self._refusals = 0
         self._grant: Grant | None = None
         self._outgoing = Outgoing(carrier, hall.flusher, self._limits, self._counters)
+        self._incoming = Incoming(carrier, self._outgoing, self._limits)
         self._attachments: Attachments | None = None
 
     @property
@@ -139,6 +141,7 @@ class Connection:
         async with trio.open_nursery() as nursery:
             self._attachments = Attachments(self._hall.rooms, self._outgoing, nursery, self._limits, self._counters)
             requests = Requests(self._hall.manager, grant, self._hall.rights, self._attachments)
+            nursery.start_soon(self._incoming.run)
             nursery.start_soon(self._write)
             self._outgoing.reply(
                 Welcome(
@@ -181,8 +184,7 @@ class Connection:
             while True:
                 text: str | None = None
                 with trio.move_on_at(self._next_look()):
-                    await self._outgoing.wait_for_room()
-                    text = await self._carrier.receive()
+                    text = await self._incoming.take()
                 if text is not None:
                     self._take(text, requests)
         except NotText as error:

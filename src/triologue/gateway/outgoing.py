@@ -22,7 +22,7 @@ MARK_BYTES: Final = CHUNK_BYTES // 2
 """Between two pings that ask how far it has read."""
 
 REPLY_BYTES: Final = 1024 * 1024
-"""Replies that wait; while there are more, nothing is read from the client."""
+"""Replies that wait; while there are more, nothing else that the client asks is worked on."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -44,6 +44,7 @@ class Outgoing:
         "_carrier",
         "_counters",
         "_flusher",
+        "_is_deaf",
         "_keep_alive",
         "_news",
         "_ping_at",
@@ -81,6 +82,8 @@ class Outgoing:
         self._bug: Exception | None = None
         self._ponged_at = trio.current_time()
         """When a pong came last."""
+        self._is_deaf = False
+        """Nothing is read from the client, and no pong either."""
 
     # For those who have something to say.
 
@@ -104,6 +107,11 @@ class Outgoing:
         if self._taken.is_set():
             self._taken = trio.Event()
         await self._taken.wait()
+
+    def hear(self, *, is_deaf: bool) -> None:
+        """Are pongs read? What is long does not wait for any where none is."""
+        self._is_deaf = is_deaf
+        self._news.set()
 
     def tell(self, attachment: Attachment) -> None:
         """It has something to send, now or when it is due."""
@@ -185,7 +193,8 @@ class Outgoing:
     def _next(self, now: float) -> list[bytes | Fragment]:
         """About `CHUNK_BYTES` to write: more of a long text, or replies, and then events of each session in turn."""
         if self._rest:
-            return [self._cut(self._rest, is_first=False)] if self._unread < WINDOW_BYTES else []
+            may_go = self._unread < WINDOW_BYTES or self._is_deaf
+            return [self._cut(self._rest, is_first=False)] if may_go else []
         frames: list[bytes | Fragment] = []
         room = CHUNK_BYTES
         while self._replies and room > 0:

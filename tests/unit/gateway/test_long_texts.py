@@ -1,18 +1,20 @@
 """What takes long to send: it arrives, however narrow the line, and everything that keeps a connection goes in between."""
 
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from typing import cast
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 import triologue as tri
-from tests.support.gateway import Narrow, house, said
+from tests.support.gateway import Client, Narrow, house, said
 from tests.support.remote import Line as Way, remote
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.tokens import MemoryTokens
 from triologue.protocol import asked, told
-from triologue.testing import Line, Say, ScriptedAgent
+from triologue.testing import Line, Say, ScriptedAgent, UseTool
 
 LONG, RATE = 2_000_000, 20_000
 """Bytes, and bytes a second: it takes more than three times as long as a connection may be deaf."""
@@ -21,11 +23,21 @@ LONG, RATE = 2_000_000, 20_000
 def new_agent() -> ScriptedAgent:
     agent = ScriptedAgent(max_message_bytes=1 << 22)
     agent.on("paint", Line(b'{"type":"picture","x":"%s"}' % ("€" * (LONG // 3)).encode()), Say("there"))
+    agent.on("write", UseTool("Write", {"content": "x" * (LONG // 8)}, asks=True))
     return agent
 
 
 def open_manager() -> AbstractAsyncContextManager[tri.SessionManager]:
-    return tri.open_manager(new_agent(), limits=tri.Limits(log_bytes=1 << 24))
+    options = tri.Options(permission_prompt_tool_name="stdio")
+    return tri.open_manager(new_agent(), options=options, limits=tri.Limits(log_bytes=1 << 24))
+
+
+async def ask_much(client: Client, padding: str = "") -> list[int]:
+    """Ask ten times for what is long, and take none of it yet; the numbers of these requests. Others have asked to write."""
+    requests = [client.numbered(asked.Permissions) for _ in range(10)]
+    for each in requests:
+        await client.say(f'{{"type":"permissions","id":{each.id},"padding":"{padding}"}}')
+    return [each.id for each in requests]
 
 
 async def test_who_reads_all_the_time_gets_what_takes_long(autojump_clock: MockClock) -> None:
@@ -50,6 +62,51 @@ async def test_so_does_another_machine_and_its_own_pings_are_answered(autojump_c
             view = [await anext(events) for _ in log]
         assert said(view) == said(log)
         assert len(way.attempts) == 1
+
+
+@pytest.mark.parametrize("rate", [inf, 2 * RATE], ids=["wide", "narrow"])
+async def test_who_asks_for_much_at_once_gets_it_all_and_its_pings_are_answered(
+    rate: float, autojump_clock: MockClock
+) -> None:
+    async with open_manager() as manager, house(manager) as gateway:
+        await manager.session("k").send("write")
+        client = await gateway.client(rate=rate)
+        await trio.sleep(1)
+        numbers = await ask_much(client)
+        with trio.fail_after(20):
+            await client.socket.ping()
+        for number in numbers:
+            assert isinstance(await client.reply(number), told.OpenPermissions)
+        assert rate == inf or trio.current_time() > GatewayLimits().stall
+
+
+async def test_so_does_who_asks_more_than_may_wait(autojump_clock: MockClock) -> None:
+    async with open_manager() as manager, house(manager, limits=GatewayLimits(frame_bytes=1_000)) as gateway:
+        await manager.session("k").send("write")
+        client = await gateway.client()
+        await trio.sleep(1)
+        client.may_read = trio.Event()
+        numbers = await ask_much(client) + await ask_much(client, padding="x" * 900)
+        await trio.sleep(1)
+        client.may_read.set()
+        for number in numbers:
+            assert isinstance(await client.reply(number), told.OpenPermissions)
+
+
+async def test_who_takes_no_replies_is_not_read_from_without_end(autojump_clock: MockClock) -> None:
+    frame_bytes = 100_000
+    async with open_manager() as manager, house(manager, limits=GatewayLimits(frame_bytes=frame_bytes)) as gateway:
+        await manager.session("k").send("write")
+        client = await gateway.client(slow=True)
+        await trio.sleep(1)
+        client.may_read = trio.Event()
+        said = 0
+        with trio.move_on_after(5) as patience:
+            await ask_much(client)
+            for said in range(100):  # noqa: B007 - it tells how far this came
+                await ask_much(client, padding="x" * (frame_bytes // 10))
+        assert patience.cancelled_caught
+        assert said <= 3
 
 
 async def test_who_stops_reading_in_the_middle_of_it_is_closed(autojump_clock: MockClock) -> None:
