@@ -24,6 +24,8 @@ MARK_BYTES: Final = CHUNK_BYTES // 2
 REPLY_BYTES: Final = 1024 * 1024
 """Replies that wait; while there are more, nothing else that the client asks is worked on."""
 
+_NOTHING: Final = memoryview(b"")
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -71,7 +73,7 @@ class Outgoing:
         self._news = trio.Event()
         self._taken = trio.Event()
         self._ping_at = trio.current_time() + limits.keep_alive
-        self._rest = memoryview(b"")
+        self._rest = _NOTHING
         """Of a long text, of which a part was sent; it goes ahead of all."""
         self._unread = 0
         """Bytes of events and of long texts that were sent, and of whose reading no pong has told."""
@@ -216,7 +218,8 @@ class Outgoing:
 
     def _cut(self, text: memoryview, *, is_first: bool) -> Fragment:
         """The beginning of what is long; the rest is left. Such a text is the last of its write."""
-        part, self._rest = bytes(text[:FRAGMENT_BYTES]), text[FRAGMENT_BYTES:]
+        part, rest = bytes(text[:FRAGMENT_BYTES]), text[FRAGMENT_BYTES:]
+        self._rest = rest or _NOTHING  # one without bytes would still hold all of the text
         self._count(len(part))
         return Fragment(part, is_first, is_last=not self._rest)
 

@@ -1,5 +1,6 @@
 """What takes long to send: it arrives, however narrow the line, and everything that keeps a connection goes in between."""
 
+import tracemalloc
 from contextlib import AbstractAsyncContextManager
 from math import inf
 from typing import cast
@@ -107,6 +108,22 @@ async def test_who_takes_no_replies_is_not_read_from_without_end(autojump_clock:
                 await ask_much(client, padding="x" * (frame_bytes // 10))
         assert patience.cancelled_caught
         assert said <= 3
+
+
+async def test_what_was_sent_is_not_kept(autojump_clock: MockClock) -> None:
+    async with open_manager() as manager, house(manager) as gateway:
+        await manager.session("k").send("write")
+        clients = [await gateway.client() for _ in range(10)]
+        await trio.sleep(1)
+        tracemalloc.start()
+        try:
+            for client in clients:
+                client.forget((await client.ask(asked.Permissions)).re)
+                await client.ask(asked.Ping)  # the client itself holds what it read last
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert held < 3 * LONG // 8
 
 
 async def test_who_stops_reading_in_the_middle_of_it_is_closed(autojump_clock: MockClock) -> None:
