@@ -14,7 +14,7 @@ from tests.support.gateway import Client, Narrow, house, said
 from tests.support.remote import Line as Way, remote
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.tokens import MemoryTokens
-from triologue.protocol import asked, told
+from triologue.protocol import asked, codes, told
 from triologue.testing import Line, Say, ScriptedAgent, UseTool
 
 LONG, RATE = 2_000_000, 20_000
@@ -148,3 +148,18 @@ async def test_a_close_does_not_wait_for_the_rest_of_it(autojump_clock: MockCloc
         await trio.sleep(10)
         tokens.revoke(token)
         assert await client.wait_closed() == (4401, "the token was revoked, was changed or has expired")
+
+
+async def test_when_the_gateway_ends_it_arrives_whatever_its_client_still_asks(autojump_clock: MockClock) -> None:
+    async with open_manager() as manager, house(manager, limits=GatewayLimits(requests=1)) as gateway:
+        await manager.session("k").send("write")
+        client = await gateway.client(rate=10 * RATE)
+        await trio.sleep(1)
+        request = client.numbered(asked.Permissions)
+        await client.say(request)
+        await trio.sleep(0.1)
+        gateway.hall.end(codes.CLOSE_GOING_AWAY, "the gateway ends")
+        for _ in range(10):
+            await client.say(client.numbered(asked.Ping))
+        assert await client.wait_closed() == (codes.CLOSE_GOING_AWAY, "the gateway ends")
+        assert isinstance(await client.reply(request.id), told.OpenPermissions)
