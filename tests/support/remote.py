@@ -9,7 +9,7 @@ import trio
 import trio_websocket
 
 import triologue as tri
-from tests.support.gateway import House
+from tests.support.gateway import House, Narrow
 from triologue.protocol.carrier import PATH, SUBPROTOCOL, ClientCarrier, Closed, _open_reader
 from triologue.remote.link import Carrier, Link
 from triologue.remote.machine import Machine
@@ -50,7 +50,12 @@ class Line:
             try:
                 yield carrier
             finally:
-                await carrier.aclose(within=0.1)
+                await carrier.aclose()
+
+    def fall_silent(self) -> None:
+        """Nothing comes any more over a connection that is narrow, however long one waits."""
+        for stream in self._streams:
+            cast("trio.StapledStream[trio.abc.SendStream, Narrow]", stream).receive_stream.rate = 1e-9
 
     async def cut(self) -> None:
         """Every connection is lost, without a word."""
@@ -93,3 +98,6 @@ class _Closing:
 
     async def ping(self) -> None:
         await trio.sleep_forever()
+
+    async def aclose(self, *, within: float) -> None:
+        await trio.lowlevel.checkpoint()

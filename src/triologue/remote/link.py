@@ -3,8 +3,8 @@
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, NoReturn, Protocol, TypeAlias, TypeVar, final
 
 import trio
@@ -24,7 +24,9 @@ _WELCOME_SECONDS: Final = 10.0
 _PING_SECONDS: Final = 20.0
 """From a pong to the next ping, and at most from a ping to its pong."""
 _LAST_WORDS_SECONDS: Final = 2.0
-"""For telling the gateway, when the block is left, which turns are withdrawn."""
+"""For telling the gateway, when the block is left, which turns are withdrawn, and for the close behind it."""
+_CLOSE_SECONDS: Final = 0.5
+"""For that close at least: what was said last may be on its way."""
 _TOO_MANY_TRIES: Final = 5
 """Times in a row that the gateway may say that it has too many clients."""
 _FINAL: Final = {
@@ -48,6 +50,10 @@ class Carrier(Protocol):
 
     async def ping(self) -> None:
         """Wait until the other side has shown that it is there."""
+        ...
+
+    async def aclose(self, *, within: float) -> None:
+        """Close it, in so many seconds at most."""
         ...
 
 
@@ -77,6 +83,8 @@ class Link:
         self._opened_at = -math.inf
         """When the gateway welcomed this client, if it did on the newest connection."""
         self._too_many = 0
+        self._leave_by: float | None = None
+        """When the block is to be left, if it is being left."""
 
     def __repr__(self) -> str:
         return f"<Link to {self._where}: {self.machine!r}>"
@@ -126,6 +134,7 @@ class Link:
 
     async def flush(self) -> None:
         """Wait, not for long, until what was asked is written, and each turn withdrawn. It cannot be cancelled."""
+        self._leave_by = trio.current_time() + _LAST_WORDS_SECONDS
         with trio.move_on_after(_LAST_WORDS_SECONDS, shield=True):
             while self.machine.has_last_words or (self.machine.is_open and not self._is_written.is_set()):
                 self._is_written = trio.Event()
@@ -163,7 +172,7 @@ class Link:
         """Connect, and talk until the connection ends; why it did."""
         try:
             with trio.fail_after(_WELCOME_SECONDS) as opening:
-                async with self._connect() as carrier:
+                async with self._connect() as carrier, self._closing(carrier):
                     await carrier.send(self.machine.hello())
                     self.machine.receive(await carrier.receive())
                     if not self.machine.is_open:
@@ -176,6 +185,15 @@ class Link:
             return GatewayLost(f"{self._where} did not welcome this client within {_WELCOME_SECONDS:g} s")
         except (OSError, Closed, NotText, Refused, GatewayError) as error:
             return self._meaning(error)
+
+    @asynccontextmanager
+    async def _closing(self, carrier: Carrier) -> AsyncGenerator[None]:
+        """Whoever leaves does not wait for the close as long as others do."""
+        try:
+            yield
+        finally:
+            if self._leave_by is not None:
+                await carrier.aclose(within=max(self._leave_by - trio.current_time(), _CLOSE_SECONDS))
 
     async def _talk(self, carrier: Carrier) -> Exception:
         """Read, write and keep it alive, until one of the three fails; that failure."""

@@ -40,7 +40,8 @@ async def open_remote(
     The first connection must succeed. When one breaks later another is made, at once, and then after longer and longer
     pauses of up to 30 seconds. What is read goes on where it was, prompts without a receipt are sent again under their
     ids, and what is asked meanwhile waits. Leaving the block leaves the sessions and their turns alone,
-    but for turns that are withdrawn: it waits up to 2 seconds until the gateway knows of these, whoever is cancelled.
+    but for turns that are withdrawn: it waits up to 2 seconds until the gateway knows of these, whoever is cancelled,
+    and then half a second at most for the close.
 
     Args:
         url: `ws://host:port` or `wss://host:port`, with the path in front of `/v1` if there is one.

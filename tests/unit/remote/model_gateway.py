@@ -228,6 +228,9 @@ class ModelCarrier:
     async def ping(self) -> None:
         await trio.lowlevel.checkpoint()
 
+    async def aclose(self, *, within: float) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def send(self, *frames: bytes) -> None:
         await trio.lowlevel.checkpoint()
         for each in frames:

@@ -102,6 +102,18 @@ async def test_leaving_is_bounded(autojump_clock: MockClock) -> None:
     assert trio.current_time() - began == pytest.approx(4)
 
 
+async def test_so_is_leaving_a_gateway_from_which_nothing_is_heard_any_more(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
+        line = Line(gateway, rate=1e6)
+        async with remote(line.connect) as far:
+            await far.session("k").send("long")
+            line.fall_silent()
+            with trio.move_on_after(1):
+                await far.session("k").send("hello")  # of which nothing is heard
+            began = trio.current_time()
+        assert trio.current_time() - began == pytest.approx(2.5)
+
+
 def test_a_ctrl_c_while_it_is_left_ends_it() -> None:
     gateway = ModelGateway()
     gateway.answers[asked.Prompt] = [None]
