@@ -186,10 +186,14 @@ def _tasks_below(task: trio.lowlevel.Task) -> Iterator[trio.lowlevel.Task]:
 
 
 def _children(pid: int) -> list[int]:
+    try:
+        threads = list((PROC / str(pid) / "task").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     found: list[int] = []
-    for entry in PROC.glob(f"{pid}/task/*/children"):
+    for thread in threads:
         try:
-            found += map(int, entry.read_text().split())
+            found += map(int, (thread / "children").read_text().split())
         except (FileNotFoundError, ProcessLookupError):
             pass  # that thread or process has just ended
     return found
