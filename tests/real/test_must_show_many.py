@@ -147,8 +147,11 @@ async def check_histories(place: CleanPlace, soak: Soak) -> None:
 
 
 def prompts_in_transcript(place: CleanPlace, session_id: str) -> list[str]:
-    """What the user said, as Claude Code has it on disk."""
-    (path,) = (place.home / ".claude" / "projects").glob(f"*/{session_id}.jsonl")
+    """What the user said, as Claude Code has it on disk; nothing where it was always killed before it wrote that down."""
+    paths = list((place.home / ".claude" / "projects").glob(f"*/{session_id}.jsonl"))
+    if not paths:
+        return []
+    (path,) = paths
     records = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
     contents = [record["message"]["content"] for record in records if record["type"] == "user"]
     texts = [
