@@ -149,6 +149,10 @@ class Directory:
             await self._know(conversation)
         return conversation
 
+    async def as_kept(self, key: str, find: Callable[[], Conversation]) -> Conversation:
+        """The conversation to take, which is not one here that another program has deleted since."""
+        return find() if self.registry.get(key) is None else await self.known(find)
+
     async def _know(self, conversation: Conversation) -> bool:
         store, log = self.world.store, conversation.log
         if store is None or conversation.journal is not None:

@@ -93,7 +93,7 @@ class Reading:
         head = await store.get_session(self._key)
         if head is None or head.key != self._key:
             return None
-        conversation = await self._directory.known(self._conversation)
+        conversation = await self._directory.as_kept(self._key, self._conversation)
         async with self._directory.taken(conversation):  # which goes on with what was left unfinished in it
             if self._directory.recall is not None:
                 await self._directory.recall(conversation, id)

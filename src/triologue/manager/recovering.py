@@ -93,7 +93,7 @@ class Recovery:
             async with places:
                 try:
                     find = partial(self._directory.conversation, key, None, None)
-                    async with self._directory.taken(await self._directory.known(find)):
+                    async with self._directory.taken(await self._directory.as_kept(key, find)):
                         pass
                 except SessionElsewhere:
                     elsewhere.append(key)
