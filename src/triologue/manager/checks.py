@@ -61,13 +61,14 @@ def check_agent(agent: Agent) -> None:
     Raises:
         InvalidOption: a class, a name, anything else.
     """
+    if isinstance(agent, type) or not hasattr(agent, "connect"):
+        raise InvalidOption(f"agent={brief(agent)} is no agent; give an object, as in ClaudeCode() or Embedded()")
+    # Not by `isinstance`: from Python 3.12 on that does not see what a `__getattr__` passes on to another agent.
     missing = [name for name in vars(Agent) if not name.startswith("_") and not hasattr(agent, name)]
-    if not isinstance(agent, type) and hasattr(agent, "connect") and missing:
+    if missing:
         raise InvalidOption(
             f"agent={brief(agent)} is no agent: it lacks {', '.join(missing)}, see triologue.ports.Agent"
         )
-    if isinstance(agent, type) or not isinstance(agent, Agent):
-        raise InvalidOption(f"agent={brief(agent)} is no agent; give an object, as in ClaudeCode() or Embedded()")
 
 
 def group_of(limits: Limits, key: str) -> str:

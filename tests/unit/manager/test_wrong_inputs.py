@@ -64,6 +64,19 @@ async def test_an_agent_of_ones_own_that_lacks_something_is_told_what() -> None:
             pass
 
 
+async def test_an_agent_of_ones_own_may_pass_on_what_it_does_not_do_itself() -> None:
+    """Python from 3.12 on does not see by `isinstance` what a `__getattr__` gives."""
+
+    class Wrapped:
+        inner = agent()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+    async with open_manager(Wrapped()) as manager:
+        assert (await (await manager.session("s").send("hello")).wait()).kind == "answered"
+
+
 async def test_what_is_called_on_another_loop_is_refused_and_breaks_nothing() -> None:
     async with open_manager(agent()) as manager:
         session = manager.session("s")

@@ -1,10 +1,20 @@
 """Faults strike where they were told to, and the session lives on."""
 
+import inspect
+
 import pytest
 import trio
 from trio.testing import MockClock
 
 import triologue as tri
+from triologue.ports import (
+    ConcludesSessions,
+    KeepsLogins,
+    LivesInside,
+    MirrorsHistories,
+    PreparesSessions,
+    ProvidesTokens,
+)
 from triologue.testing import (
     CancelAt,
     CrashTask,
@@ -46,6 +56,16 @@ async def ask_twice(*faults: Fault) -> tuple[list[str], int]:
 )
 async def test_a_fault_strikes_once(autojump_clock: MockClock, fault: Fault, told: list[str], starts: int) -> None:
     assert await ask_twice(fault) == (told, starts)
+
+
+def test_an_agent_with_faults_can_what_it_can_without() -> None:
+    """Also where Python looks for that in the class only, as it does from 3.12 on."""
+    abilities = (LivesInside, MirrorsHistories, PreparesSessions, ConcludesSessions, ProvidesTokens, KeepsLogins)
+    for agent in (tri.Embedded(), tri.ClaudeCode(), tri.Qoder(), tri.CortexCode()):
+        faulty = with_faults(agent, StartFails(1))
+        assert [isinstance(faulty, kind) for kind in abilities] == [isinstance(agent, kind) for kind in abilities]
+        static = [inspect.getattr_static(faulty, name, None) for name in dir(agent) if name[0] != "_"]
+        assert None not in static
 
 
 async def test_faults_compose(autojump_clock: MockClock) -> None:
