@@ -1,6 +1,7 @@
 """The JSON Schema of `triologue.v1`, made from the structs: `python -m triologue.protocol.schema` writes it."""
 
 import sys
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -15,6 +16,9 @@ def schema() -> dict[str, Any]:
     (hello, request, told), frames = msgspec.json.schema_components(
         [Hello, Request, Told], ref_template="#/$defs/{name}"
     )
+    for frame in frames.values():
+        if "description" in frame:
+            frame["description"] = cleandoc(frame["description"])  # as Python 3.13 has it from the start
     defs = {
         "ClientFrame": {"description": "`Hello` first, then any number of the others.", "anyOf": [hello, request]},
         "GatewayFrame": {"description": "What comes back.", **told},
