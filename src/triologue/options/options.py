@@ -68,9 +68,9 @@ class Options(Struct, kw_only=True):
     include_partial_messages: bool = False
     """Also give `StreamEvent`s, the pieces of a reply while it is made."""
     include_hook_events: bool = False
-    """Also tell when hooks of the settings files begin and end (Claude Code)."""
+    """Also tell when hooks of the settings files begin and end (Claude Code, Qoder)."""
     forward_subagent_text: bool = False
-    """Also give what sub-agents say and think, and not only their tools (Claude Code)."""
+    """Also give what sub-agents say and think, and not only their tools (Claude Code, built-in)."""
     custom_context: dict[str, str] | None = None
     """Opaque business ids that go with every prompt (Qoder)."""
     verbatim_prompts: bool | None = None
