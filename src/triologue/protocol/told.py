@@ -48,11 +48,11 @@ class Failed(Reply, frozen=True, kw_only=True, tag="failed"):
     """It was not done, and nothing was lost."""
 
     code: str
-    """Which error, stable: see `protocol.codes`."""
+    """Which error; the names are stable."""
     message: str
     """The same for people."""
     data: dict[str, Any] = {}
-    """What the error knows besides: `retry_at`, `by`, `answer`, `owner` ..."""
+    """What the error knows besides: `retry_in`, `by`, `answer`, `owner` ..."""
 
 
 class Attached(Reply, frozen=True, kw_only=True, tag="attached"):
