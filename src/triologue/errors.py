@@ -30,7 +30,7 @@
     ├── LimitError                     wait, or raise the limit
     │   ├── MailboxFull                too many turns wait
     │   ├── TurnRejected               the policy does not take it now
-    │   ├── BudgetExceeded             it has cost what it may
+    │   │   └── BudgetExceeded         it has cost what it may
     │   └── SessionFailed              the conversation is broken for now
     ├── StoreError                     look at what is kept
     │   ├── SessionNotFound            there is no conversation with this id
