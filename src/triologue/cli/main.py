@@ -26,7 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     _fill_what_is_closed()
     _calm_down()
-    return _run(sys.argv[1:] if argv is None else list(argv))
+    try:
+        return _run(sys.argv[1:] if argv is None else list(argv))
+    except KeyboardInterrupt:  # while the command is still loaded, which takes a moment
+        from triologue.cli.endings import ExitCode
+
+        return ExitCode.INTERRUPTED
 
 
 def _run(argv: list[str]) -> int:

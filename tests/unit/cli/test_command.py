@@ -258,6 +258,23 @@ def test_without_its_extra_it_says_how_to_install_it() -> None:
     assert done.stderr == "triologue: the command needs its extra, install it with: pip install 'triologue[cli]'\n"
 
 
+def test_ctrl_c_while_it_is_loaded_is_no_traceback() -> None:
+    press = """
+import signal, sys
+
+class CtrlC:
+    def find_spec(self, name, path, target=None):
+        if name == "triologue.cli.commands":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, CtrlC())
+from triologue.cli.main import main
+sys.exit(main(["doctor", "embedded"]))
+"""
+    done = subprocess.run([sys.executable, "-c", press], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_a_chat_from_a_pipe_answers_each_line_and_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     done = command("chat", "--agent", "embedded", stdin="Remember: I like Python\n\n/fork\nWhat do I like?\n/cost")
     answers = [line for line in done.stdout.splitlines() if not line.startswith("(")]
