@@ -20,6 +20,16 @@ MAX_WAITING: Final = 10_000
 MAX_TOGETHER: Final = 1_000
 """Writes in one transaction: what comes later has to wait for it."""
 
+_writing: Final = trio.lowlevel.RunVar[int]("threads that write", 0)
+
+
+def writing_threads() -> int:
+    """How many threads of this `trio.run` write now; trio counts only those that a task waits for.
+
+    One whose end the loop has not seen yet is among them.
+    """
+    return _writing.get()
+
 
 @final
 class Request(Generic[W]):
@@ -131,11 +141,16 @@ class Group(Generic[W]):
                 loop.run_sync_soon(self._end, done)
 
         self._is_writing = True
+        _writing.set(_writing.get() + 1)
         try:
             trio.lowlevel.start_thread_soon(self._write_together, end)
         except Exception:
-            self._is_writing = False
+            self._no_longer_writing()
             raise
+
+    def _no_longer_writing(self) -> None:
+        self._is_writing = False
+        _writing.set(_writing.get() - 1)
 
     def _write_together(self) -> list[Request[W]]:
         # Taken here, in the thread: whoever came while it was about to start comes along.
@@ -154,7 +169,7 @@ class Group(Generic[W]):
     def _end(self, written: "Outcome[list[Request[W]]]") -> None:
         """Wake those who waited, in the loop, and go on with those who came meanwhile."""
         done = written.unwrap()
-        self._is_writing = False
+        self._no_longer_writing()
         if self._waiting:
             try:
                 self._start()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack, final
 import trio
 import trio._core._run as trio_run
 
+from triologue.stores.grouping import writing_threads
 from triologue.testing.tasks import task_tree, tasks_below, throw
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def run_virtual(
 
     What trio leaves open, in which order tasks run that are ready, the seed decides; so it does for the module `random`.
     The same program with the same seed takes the same course, as far as it does not depend on threads, processes, real
-    time or the order of a set of objects. While a thread of `trio.to_thread` works, the clock stands still.
+    time or the order of a set of objects. While a thread of `trio.to_thread` or an `SqliteStore` works, the clock stands
+    still.
 
     Args:
         fn: an async function.
@@ -69,7 +71,7 @@ def run_virtual(
     from trio.testing import MockClock, active_thread_count  # here, because it imports pytest where there is one
 
     clock = MockClock(autojump_threshold=0)
-    guard = _Guard(clock, max_seconds, max_passes, active_thread_count)
+    guard = _Guard(clock, max_seconds, max_passes, lambda: active_thread_count() + writing_threads())
     with _seeded(seed):
         return trio.run(guard.run, fn, args, clock=clock, instruments=[guard, *instruments])
 

@@ -2,11 +2,13 @@
 
 import random
 import time
+from pathlib import Path
 
 import pytest
 import trio
 
-from triologue.testing import Hung, run_virtual
+import triologue as tri
+from triologue.testing import Hung, ScriptedAgent, Wait, run_virtual
 
 
 async def sleep_long() -> float:
@@ -65,6 +67,21 @@ async def work_in_a_thread() -> float:
 
 def test_time_stands_still_while_a_thread_works() -> None:
     assert run_virtual(work_in_a_thread) == 0
+
+
+async def keep_what_is_said(path: Path) -> list[float]:
+    agent = ScriptedAgent()
+    agent.on("think", Wait(60))
+    times: list[float] = []
+    async with tri.open_manager(agent, store=path, deadlines=tri.Deadlines(first_event=120)) as manager:
+        for prompt in ("hello", "think", "hello"):
+            await manager.session("k").ask(prompt)
+            times.append(trio.current_time())
+    return times
+
+
+def test_time_stands_still_while_a_store_writes(tmp_path: Path) -> None:
+    assert run_virtual(keep_what_is_said, tmp_path / "sessions.db") == [0, 60, 60]
 
 
 async def wait_in_a_child() -> None:
