@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Any
 
 from triologue.errors import InvalidOption
@@ -19,7 +20,7 @@ def tool_server(name: str, version: str, tools: Iterable[ToolDefinition]) -> Any
     Whatever a tool does, the model gets an answer: what cannot be called, does not fit or fails is an error result.
 
     Raises:
-        InvalidOption: the `mcp` library is missing.
+        InvalidOption: the `mcp` library is missing, or is another version.
     """
     types, server_type = _library()
     by_name = {tool.name: tool for tool in tools}
@@ -55,6 +56,11 @@ def _library() -> tuple[Any, Any]:
         raise InvalidOption(
             "MCP servers in this process need the `mcp` library: pip install 'triologue[mcp]'"
         ) from error
+    if not hasattr(Server, "list_tools"):  # version 2 has another way to make a server
+        raise InvalidOption(
+            f"MCP servers in this process need version 1 of the `mcp` library, and {version('mcp')} is installed: "
+            "pip install 'triologue[mcp]'"
+        )
     return types, Server
 
 

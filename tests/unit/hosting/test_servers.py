@@ -1,7 +1,9 @@
 """Which MCP servers live here, how they are declared, and what is refused."""
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -130,6 +132,15 @@ async def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.M
     check_callbacks(Options(mcp_servers={"remote": REMOTE}))
     async with open_service(Options(mcp_servers={"remote": REMOTE})):
         pass
+
+
+def test_with_another_version_of_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_otherwise = ModuleType("mcp.server.lowlevel")
+    made_otherwise.Server = type("Server", (), {})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mcp.server.lowlevel", made_otherwise)
+    told = rf"need version 1 of the `mcp` library, and {version('mcp')} is installed: pip install 'triologue\[mcp\]'"
+    with pytest.raises(InvalidOption, match=told):
+        check_callbacks(Options(mcp_servers={"s": [add]}))
 
 
 async def test_a_server_that_another_stood_in_for_is_back_when_that_is_removed() -> None:
