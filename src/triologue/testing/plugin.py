@@ -37,11 +37,15 @@ async def virtual_manager(
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let tests of virtual managers run on a virtual clock, whatever marks of `trio` they have besides."""
-    for item in items:
-        if "virtual_manager" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.trio(run=_run), append=False)
+    virtual = [item for item in items if "virtual_manager" in getattr(item, "fixturenames", ())]
+    if virtual and not config.pluginmanager.has_plugin("trio"):
+        raise pytest.UsageError(
+            f"{virtual[0].nodeid} asks for virtual_manager, which needs pytest-trio: pip install 'triologue[testing]'"
+        )
+    for item in virtual:
+        item.add_marker(pytest.mark.trio(run=_run), append=False)
 
 
 def _run(

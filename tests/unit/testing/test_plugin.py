@@ -38,16 +38,26 @@ def test_nobody_gets_its_fixtures_unasked() -> None:
     assert [each.value for each in entry_points(group="pytest11") if "triologue" in each.value] == []
 
 
-def test_its_tests_need_neither_marks_nor_settings(tmp_path: Path) -> None:
-    (tmp_path / "test_mine.py").write_text(TESTS, "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path],
-        cwd=tmp_path,
+def run_tests(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_mine.py").write_text(TESTS, "utf-8")
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, *more, folder],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_its_tests_need_neither_marks_nor_settings(tmp_path: Path) -> None:
+    done = run_tests(tmp_path)
     assert "1 passed" in done.stdout, done.stdout
+
+
+def test_what_runs_them_is_named_where_it_is_missing(tmp_path: Path) -> None:
+    done = run_tests(tmp_path, "-p", "no:trio")
+    told = "test_mine.py::test_hours_pass asks for virtual_manager, which needs pytest-trio: pip install 'triologue[testing]'"
+    assert (done.returncode, done.stderr.strip()) == (pytest.ExitCode.USAGE_ERROR, f"ERROR: {told}")
 
 
 @pytest.fixture
