@@ -21,6 +21,7 @@ from triologue.agents.restoring import ProgramHistories, claude_histories
 from triologue.agents.settings import read_settings
 from triologue.agents.skills import listed_skills
 from triologue.engine.histories import CLAUDE as CLAUDE_FOLDERS
+from triologue.engine.histories.folders import home_folder
 from triologue.errors import TriologueError
 from triologue.hosting import wire_hooks
 from triologue.messages import (
@@ -159,7 +160,7 @@ class ClaudeCode:
         diagnose, and the caller, who knows what was closed, does not ask.
         """
         env = environment(options, self._base(), "")
-        config_dir = env.get("CLAUDE_CONFIG_DIR") or str(Path(env.get("HOME") or Path.home(), ".claude"))
+        config_dir = env.get("CLAUDE_CONFIG_DIR") or str(home_folder(env) / ".claude")
         started = options.copy()
         if options.cwd is None:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile

@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, final
 
 import msgspec
@@ -15,6 +14,7 @@ from triologue.agents.argv import described_agents
 from triologue.agents.discovery import CORTEX, find_program
 from triologue.agents.launching import changed, named_any, working_folder
 from triologue.agents.replies import permission_reply
+from triologue.engine.histories.folders import home_folder
 from triologue.errors import TriologueError
 from triologue.hosting import declared_servers, local_servers, tool_definitions, wire_hooks
 from triologue.messages import (
@@ -138,7 +138,7 @@ class CortexCode:
     def kept_login(self, options: Options) -> str | None:
         """The Snowflake connection, unless the environment has a secret for it; see `KeepsLogins.kept_login`."""
         env = environment(options, self._base(), "")
-        folder = env.get("SNOWFLAKE_HOME") or str(Path(env.get("HOME") or Path.home(), ".snowflake"))
+        folder = env.get("SNOWFLAKE_HOME") or str(home_folder(env) / ".snowflake")
         return None if named_any(LOGINS_IN_THE_ENVIRONMENT, env) else f"{folder}#{options.connection or ''}"
 
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:

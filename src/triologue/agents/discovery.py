@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from triologue.engine.histories.folders import home_folder
 from triologue.errors import AgentNotFound, AgentStartError
 from triologue.options import Options
 
@@ -169,8 +170,7 @@ def _checked(where: str, named: str, environ: Mapping[str, str]) -> Path:
 def _expanded(path: str, environ: Mapping[str, str]) -> Path:
     """An absolute path: the agent may be started in another folder."""
     if path == "~" or path.startswith("~/"):
-        home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - which has no error where there is none
-        path = home + path[1:]
+        path = f"{home_folder(environ)}{path[1:]}"
     return Path(path).absolute()
 
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
 from typing import Any, final
 
 import msgspec
@@ -35,6 +34,7 @@ from triologue.agents.restoring import ProgramHistories, qoder_histories
 from triologue.agents.settings import read_settings
 from triologue.agents.skills import listed_skills
 from triologue.engine.histories import QODER as QODER_FOLDERS
+from triologue.engine.histories.folders import home_folder
 from triologue.errors import InvalidOption, TriologueError
 from triologue.hosting import local_servers, wire_hooks
 from triologue.messages import (
@@ -214,7 +214,7 @@ class Qoder:
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
         """Why a connection ended by itself; see `Agent.diagnose`."""
         env = environment(options, self._base(), "")
-        config_dir = env.get("QODER_CONFIG_DIR") or str(Path(env.get("HOME") or Path.home(), ".qoder"))
+        config_dir = env.get("QODER_CONFIG_DIR") or str(home_folder(env) / ".qoder")
         return qoder_faults.diagnose(exit, refusal, options, config_dir=config_dir)
 
     def mirrored(self, options: Options) -> Options:

@@ -25,11 +25,20 @@ class NotKept(SessionNotFound):
 
 
 def database_path(env: Mapping[str, str] = os.environ) -> Path:
-    """The file; its folder is the user's data folder, unless `$TRIOLOGUE_HOME` names another one."""
+    """The file; its folder is the user's data folder, unless `$TRIOLOGUE_HOME` names another one.
+
+    Raises:
+        StoreError: this user has no home folder, and none is named.
+    """
     folder = env.get(VARIABLE)
     if folder:
         return Path(os.path.expanduser(folder), FILE)  # noqa: PTH111 - which has no error where there is no such user
-    return user_data_path("triologue", appauthor=False) / FILE
+    try:
+        return user_data_path("triologue", appauthor=False) / FILE
+    except RuntimeError as error:  # a container's user that is in no list of users, say
+        raise StoreError(
+            f"there is no home folder to keep sessions in; set ${VARIABLE} to a folder, or HOME to an absolute path"
+        ) from error
 
 
 def new_key(command: str) -> str:
@@ -44,9 +53,10 @@ async def open_database() -> AsyncGenerator[SqliteStore]:
     Raises:
         StoreError: it cannot be opened, or must be refused.
     """
+    path = database_path()
     async with AsyncExitStack() as stack:
         try:
-            store = await stack.enter_async_context(SqliteStore(database_path()))
+            store = await stack.enter_async_context(SqliteStore(path))
         except StoreError as error:
             raise StoreError(f"{error} (${VARIABLE} names another folder)") from error
         yield store

@@ -1,5 +1,6 @@
 """Which starts may renew a log-in that is kept on disk, and which agents are the same one."""
 
+import pwd
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 import triologue as tri
 from triologue.options import Options
-from triologue.ports import Agent, KeepsLogins
+from triologue.ports import Agent, Exit, KeepsLogins
 
 HOME = {"HOME": "/home/me"}
 
@@ -31,6 +32,23 @@ def login_of(agent: Agent, **options: Any) -> str | None:
 )
 def test_an_account_that_is_kept_on_disk_may_be_renewed(agent: Agent, where: str) -> None:
     assert login_of(agent) == where
+
+
+@pytest.mark.parametrize(
+    ("agent", "where"),
+    [
+        (tri.ClaudeCode(environ={}), "~/.claude"),
+        (tri.Qoder(environ={}), "~/.qoder"),
+        (tri.CortexCode(environ={}), "~/.snowflake#"),
+    ],
+)
+def test_a_user_without_a_home_has_no_other_place(agent: Agent, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a number which its list of users lacks."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    assert login_of(agent) == where
+    said = agent.diagnose(Exit(code=1, stderr_tail="no home"), None, Options())
+    assert "no home" in str(said)
 
 
 def test_each_connection_has_a_log_in_of_its_own() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +94,21 @@ def test_in_a_folder_that_was_deleted(
     (tmp_path / "gone").rmdir()
     assert main(["run", "--agent", "embedded", "--no-keep", "hi"]) == 3
     assert capsys.readouterr().err == "triologue: the current folder was deleted; choose one by Options(cwd=...)\n"
+
+
+@pytest.mark.parametrize("arguments", [["sessions", "list"], ["run", "--agent", "embedded", "hi"], ["tokens", "list"]])
+def test_a_user_without_a_home(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a container that runs as a number which its list of users lacks."""
+    for name in ("HOME", "TRIOLOGUE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    assert main(arguments) == ExitCode.FAILED
+    assert capsys.readouterr().err == (
+        "triologue: there is no home folder to keep sessions in; set $TRIOLOGUE_HOME to a folder, or HOME to an "
+        "absolute path\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [["doctor"], ["run", "hi"]])

@@ -30,8 +30,7 @@ class FolderRules(Struct, frozen=True, kw_only=True):
 
     def config(self, env: Mapping[str, str]) -> Path:
         """The config folder."""
-        home = Path(env.get("HOME") or Path.home())
-        return Path(unicodedata.normalize("NFC", env.get(self.variable) or str(home / self.home)))
+        return Path(unicodedata.normalize("NFC", env.get(self.variable) or str(home_folder(env) / self.home)))
 
     def project(self, projects: Path, cwd: str) -> Path:
         """The folder of a project, which need not be there yet.
@@ -78,6 +77,11 @@ def make_folder(folder: Path) -> None:
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
+
+
+def home_folder(env: Mapping[str, str]) -> Path:
+    """HOME; without it the user's, or `~` as it stands where the system knows no such user, as in some containers."""
+    return Path(env.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111 - Path's has an error for the last of these
 
 
 def is_name(text: str) -> bool:
