@@ -1,5 +1,6 @@
 """Opening a gateway, and leaving it so that nobody is cut off in the middle of a word."""
 
+import logging
 import ssl
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
@@ -19,10 +20,13 @@ from triologue.gateway.statistics import GatewayStatistics
 from triologue.gateway.token_file import TokenFile
 from triologue.gateway.tokens import Tokens
 from triologue.manager import SessionManager
+from triologue.manager.entrance import Entrance
 from triologue.protocol.codes import CLOSE_GOING_AWAY
 
 if TYPE_CHECKING:
     from triologue.gateway.front import Front
+
+logger = logging.getLogger("triologue.gateway")
 
 LEAVING_SECONDS: Final = 15.0
 """For connections to take what waits for them and to close, when a gateway ends; then they are cut off."""
@@ -125,9 +129,10 @@ class Door(NamedTuple):
 
     def listeners(self) -> list[trio.abc.Listener[trio.abc.Stream]]:
         """Those that give streams that can be read."""
+        entrances = [Entrance(each, logger, "clients of the gateway") for each in self.sockets]
         if self.tls is None:
-            return [*self.sockets]
-        return [trio.SSLListener(each, self.tls, https_compatible=True) for each in self.sockets]
+            return [*entrances]
+        return [trio.SSLListener(each, self.tls, https_compatible=True) for each in entrances]
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from triologue.actors import Conversation
 from triologue.agents import make_runtime_folder, measure_trees, program_name, told_there
 from triologue.errors import CallerError
 from triologue.manager.directory import Directory
+from triologue.manager.entrance import Entrance
 from triologue.manager.explaining import SessionExplanation, oldest_turn, waits_for
 from triologue.manager.sessions import ManagerStatistics, SessionManager
 from triologue.messages import SessionState
@@ -127,7 +128,7 @@ class StatusSocket:
         """Answer until cancelled. Nothing that happens here stops the manager."""
         try:
             listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._socket))
-            await trio.serve_listeners(self._receive, [listener])
+            await trio.serve_listeners(self._receive, [Entrance(listener, logger, "who asks for the status")])
         finally:
             self._socket.close()
             self._path.unlink(missing_ok=True)
