@@ -5,7 +5,7 @@ import signal
 import ssl
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import trio
@@ -60,22 +60,26 @@ async def serve_sessions(request: ServeRequest) -> ExitCode:
 
 async def _lend(manager: SessionManager, request: ServeRequest, tls: ssl.SSLContext | None) -> None:
     """Until the manager has drained, which cancels this."""
-    try:
-        async with open_gateway(
-            manager,
-            host=request.host,
-            port=request.port,
-            tokens=request.tokens,
-            tls=tls,
-            origins=request.origins,
-            insecure=request.is_insecure,
-        ) as gateway:
-            _greet(gateway.url, request)
-            await manager.recover()
-            await trio.sleep_forever()
-    except OSError as error:
-        where = f"{request.host!r}, port {request.port}"
-        raise InvalidOption(f"cannot listen on {where}: {_reason(error)}; name another with --host, --port") from error
+    opening = open_gateway(
+        manager,
+        host=request.host,
+        port=request.port,
+        tokens=request.tokens,
+        tls=tls,
+        origins=request.origins,
+        insecure=request.is_insecure,
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            gateway = await stack.enter_async_context(opening)
+        except OSError as error:
+            where = f"{request.host!r}, port {request.port}"
+            raise InvalidOption(
+                f"cannot listen on {where}: {_reason(error)}; name another with --host, --port"
+            ) from error
+        _greet(gateway.url, request)
+        await manager.recover()
+        await trio.sleep_forever()
 
 
 @asynccontextmanager

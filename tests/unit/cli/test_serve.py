@@ -117,6 +117,15 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith(expected)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+def test_a_full_disk_for_its_output_is_no_taken_port() -> None:
+    program = [sys.executable, "-m", "triologue", "serve", "--agent", "embedded", "--port", "0", "--memory"]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    said = "triologue: the output cannot be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
+
+
 def test_a_token_from_its_making_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["phone", "--right", "watch", "--right", "approve", "--prefix", "team-a/", "--expires", "30d"]
     assert main(["tokens", "add", *arguments]) == 0
