@@ -64,8 +64,10 @@ async def open_carrier(
         except Exception as caught:  # noqa: BLE001 - raised below, as it is instead of in a group
             error = caught
         finally:
-            await carrier.aclose()
-            services.cancel_scope.cancel()
+            try:
+                await carrier.aclose()
+            finally:  # Ctrl-C ends the wait; what is served here is shielded, and would go on for ever
+                services.cancel_scope.cancel()
     if error is not None:
         try:
             raise error

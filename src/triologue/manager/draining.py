@@ -66,6 +66,9 @@ class Draining:
 
         Args:
             patience: seconds for what runs, where no drain was asked for before.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C came. What still runs was interrupted then; the second one does not wait for that.
         """
         if not self.is_asked:
             self._patience = patience
@@ -73,7 +76,13 @@ class Draining:
         elif trio.current_effective_deadline() == -math.inf:  # cancelled, by somebody who does not want to wait
             self.ask()
         with trio.CancelScope(shield=True):
-            await self._done.wait()
+            try:
+                await self._done.wait()
+            except KeyboardInterrupt:
+                if self._patience:
+                    self.ask()
+                    await self._done.wait()
+                raise
 
     async def _drain(self) -> None:
         awake = [conversation for conversation in self._registry if self._registry.awake(conversation.key)]

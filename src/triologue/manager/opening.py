@@ -65,7 +65,7 @@ async def open_manager(
 
     Leaving the block drains it: nothing new is taken in, turns that run may go on for `deadlines.drain`, then they are
     interrupted; whoever waits for others gets `ManagerClosed`, and in a store these wait for `recover()`. Afterwards no
-    task and no process of it is alive. When the block is left by an exception, nothing is waited for.
+    task and no process of it is alive. Left by an exception, or with Ctrl-C meanwhile, it does not wait for what runs.
 
     Args:
         agent: who holds the conversations; None: the one that `$TRIOLOGUE_AGENT` names, else Claude Code.
@@ -118,24 +118,29 @@ async def _open(terms: Terms) -> AsyncGenerator[SessionManager]:
         trio.open_nursery() as frame,
     ):
         nursery = await _open_nursery(frame)
-        timers = Timers()
-        nursery.start_soon(timers.run)
-        directory = _compose(terms, nursery, carrier, timers)
-        draining = Draining(directory)
-        nursery.start_soon(draining.run)
-        recovery = keep_sessions(terms.store, directory) if terms.store is not None else None
-        manager = SessionManager(directory, draining, carrier.leftovers, recovery)
-        if terms.status:
-            _answer_questions(nursery, directory, manager)
         try:
-            if terms.drain_on:
-                await nursery.start(listen, terms.drain_on, manager.drain)
-            with draining.body:
-                yield manager
-        except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
-            error = but_closed(caught) if draining.is_asked else caught
-        await draining.finish(deadlines.drain if error is None else 0.0)
-        nursery.cancel_scope.cancel()
+            timers = Timers()
+            nursery.start_soon(timers.run)
+            directory = _compose(terms, nursery, carrier, timers)
+            draining = Draining(directory)
+            nursery.start_soon(draining.run)
+            recovery = keep_sessions(terms.store, directory) if terms.store is not None else None
+            manager = SessionManager(directory, draining, carrier.leftovers, recovery)
+            if terms.status:
+                _answer_questions(nursery, directory, manager)
+            try:
+                if terms.drain_on:
+                    await nursery.start(listen, terms.drain_on, manager.drain)
+                with draining.body:
+                    yield manager
+            except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
+                error = but_closed(caught) if draining.is_asked else caught
+            try:
+                await draining.finish(deadlines.drain if error is None else 0.0)
+            except BaseException as caught:  # noqa: BLE001 - Ctrl-C, which ends the wait and not what follows
+                caught.__context__, error = error, caught
+        finally:  # what it holds is shielded, and would go on for ever
+            nursery.cancel_scope.cancel()
     manager.finish()
     if error is not None:
         raise error

@@ -427,3 +427,16 @@ async def test_a_carrier_that_starts_nothing_starts_no_warden() -> None:
     before = children.read_text() if children.exists() else ""
     async with open_carrier():
         assert (children.read_text() if children.exists() else "") == before
+
+
+def test_ctrl_c_while_it_is_closed_ends_it() -> None:
+    async def press() -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    async def story() -> None:
+        async with open_carrier(direct=True):
+            trio.lowlevel.spawn_system_task(press)
+
+    with pytest.raises(BaseExceptionGroup) as stopped:
+        trio.run(story)
+    assert stopped.value.split(KeyboardInterrupt)[1] is None

@@ -19,6 +19,7 @@ from triologue.errors import InvalidOption, ManagerClosed, TurnInterrupted
 from triologue.manager import open_manager
 from triologue.options import Deadlines
 from triologue.ports import Record
+from triologue.testing import run_virtual
 
 NIGHT = Deadlines(drain=30)
 
@@ -129,6 +130,48 @@ async def test_whoever_cancels_the_block_does_not_wait_for_the_drain(autojump_cl
             await serve()
     assert trio.current_time() == 5
     assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize(("presses", "seconds", "kind"), [((1,), 3, "interrupted"), ((1, 2), 2, "failed")])
+def test_ctrl_c_interrupts_what_the_drain_waits_for_and_again_it_waits_for_nothing(
+    presses: tuple[int, ...], seconds: int, kind: str
+) -> None:
+    async def press() -> None:
+        for moment in presses:
+            await trio.sleep_until(moment)
+            signal.raise_signal(signal.SIGINT)
+
+    async def story() -> None:
+        try:
+            async with scripted(deadlines=Deadlines(drain=30, interrupt=2)) as (session, _, _):
+                turn = await session.send("deaf")
+                await wait_all_tasks_blocked()
+                trio.lowlevel.spawn_system_task(press)
+        finally:
+            assert turn.outcome is not None
+            ends.append((trio.current_time(), turn.outcome.kind))
+
+    ends: list[tuple[float, str]] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_virtual(story)
+    assert ends == [(seconds, kind)]
+
+
+def test_ctrl_c_does_not_hide_the_error_that_the_block_is_left_by() -> None:
+    async def press() -> None:
+        await trio.sleep(1)
+        signal.raise_signal(signal.SIGINT)
+
+    async def story() -> None:
+        async with scripted(deadlines=NIGHT) as (session, _, _):
+            await session.send("deaf")
+            await wait_all_tasks_blocked()
+            trio.lowlevel.spawn_system_task(press)
+            raise LookupError("a bug")
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        run_virtual(story)
+    assert repr(stopped.value.__context__) == repr(LookupError("a bug"))
 
 
 async def test_a_drain_that_a_turn_asks_for_ends(autojump_clock: MockClock) -> None:
