@@ -65,6 +65,10 @@ class Recovery:
         """Take every session that has unfinished turns, but for those that a living host has; tell each turn once.
 
         Waits for leases of hosts that may be dead, until they have run out.
+
+        Raises:
+            ManagerClosed: the manager's block is being left meanwhile.
+            StoreError: the store cannot be read.
         """
         elsewhere = await self._take_all(await self._unfinished())
         if elsewhere:
@@ -87,9 +91,11 @@ class Recovery:
     async def _take_all(self, keys: list[str]) -> list[str]:
         """Take these sessions, some at a time; gives those that another host has."""
         elsewhere: list[str] = []
+        closed: ManagerClosed | None = None
         places = trio.CapacityLimiter(AT_ONCE)
 
         async def take(key: str) -> None:
+            nonlocal closed
             async with places:
                 try:
                     find = partial(self._directory.conversation, key, None, None)
@@ -97,8 +103,9 @@ class Recovery:
                         pass
                 except SessionElsewhere:
                     elsewhere.append(key)
-                except ManagerClosed:
-                    raise
+                except ManagerClosed as error:  # raised below, as the nursery would put it into a group
+                    closed = error
+                    nursery.cancel_scope.cancel()
                 except TriologueError as error:  # which harms only itself
                     told = log_extra(key)
                     logger.warning("the session %r cannot be recovered: %s", key, error, extra=told)
@@ -110,6 +117,8 @@ class Recovery:
         async with trio.open_nursery() as nursery:
             for key in keys:
                 nursery.start_soon(take, key)
+        if closed is not None:
+            raise closed
         return elsewhere
 
     async def resume(self, conversation: Conversation, head: StoredSession) -> Callable[[], None]:

@@ -142,6 +142,7 @@ class SessionManager:
         Returns each such turn once, those that were found at the use of a session too.
 
         Raises:
+            ManagerClosed: the manager's block is being left; what was not reached stays as it is.
             StoreError: the store cannot be read.
         """
         if self._recovery is None:

@@ -11,6 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.support.scripted_agent import ScriptedAgent
 from tests.support.slow_store import SlowStore, kinds
 from tests.unit.manager.stage import scripted
 from triologue.agents import Embedded
@@ -108,6 +109,21 @@ async def test_what_comes_in_while_the_store_is_read_is_refused_once_the_drain_h
             await session.send("wait 100", id="2")
         await serve()
     assert await kinds(store.kept, "k") == ["#turn_accepted", "#turn_started", "#turn_ended"]
+
+
+async def test_who_recovers_meanwhile_hears_of_it_and_the_rest_stays_as_it_is(autojump_clock: MockClock) -> None:
+    store, agent = Library(), ScriptedAgent()
+    async with scripted(agent, deadlines=Deadlines(drain=0), store=store.kept) as (_, _, manager):
+        for key in "abc":
+            await manager.session(key).send("wait 100")
+            await manager.session(key).send("next")
+    async with scripted(agent, store=store.as_store) as (_, _, manager):
+        store.reading = manager.drain
+        with pytest.raises(ManagerClosed):
+            await manager.recover()
+        await serve()
+    async with scripted(agent, store=store.kept) as (_, _, manager):
+        assert [(await each.turn.wait()).kind for each in await manager.recover()] == ["answered"] * 3
 
 
 async def test_an_error_of_the_block_comes_out_after_the_drain(autojump_clock: MockClock) -> None:
