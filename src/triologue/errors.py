@@ -379,6 +379,16 @@ def brief(value: object, limit: int = 80) -> str:
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
+def reason_of(error: BaseException) -> str:
+    """What went wrong, in words and without a trace; each of several."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(reason_of(each) for each in error.exceptions)
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001 - an error class that fails to say what it is
+        return type(error).__name__
+
+
 def told_owner(owner: str) -> str:
     """A host's name as people read it, without what only programs need: `bot.py on web-1, pid 4711`."""
     return owner.partition(" [")[0]

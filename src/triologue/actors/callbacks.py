@@ -9,8 +9,8 @@ import trio
 
 from triologue.actors.log_extra import log_extra
 from triologue.actors.permissions import Permission, check_result, input_of, suggestions_of
-from triologue.errors import InvalidOption
-from triologue.hosting import Service, StartSoon, Unsupported, reason_of, run_callback
+from triologue.errors import InvalidOption, reason_of
+from triologue.hosting import Service, StartSoon, Unsupported, run_callback
 from triologue.messages import PermissionResultAllow, PermissionResultDeny
 from triologue.options import CanUseToolCallback, ToolPermissionContext
 from triologue.session import effects as do, inputs as on, subtype_of

@@ -9,6 +9,7 @@ import msgspec
 import trio
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from triologue.errors import reason_of
 from triologue.messages import Block
 from triologue.messages.loose import encodable
 from triologue.ports import ToolSpec
@@ -102,7 +103,7 @@ async def run_function(tool: ToolDefinition, given: dict[str, Any]) -> ToolOutco
             value = await value
         return _told(value)
     except Exception as error:  # noqa: BLE001 - a tool is foreign code, and the model can often do better next time
-        return failed(str(error) or type(error).__name__)
+        return failed(reason_of(error))
     except BaseExceptionGroup as group:
         # A tool with a nursery of its own, interrupted, whose children failed while they were being stopped: the
         # interrupt goes on its way, and what came with it must not end the conversation.

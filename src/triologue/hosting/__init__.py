@@ -3,7 +3,6 @@
 from triologue.hosting.callbacks import (
     CallbackError as CallbackError,
     Unsupported as Unsupported,
-    reason_of as reason_of,
     run_callback as run_callback,
 )
 from triologue.hosting.gates import EVOLUTION_GATE as EVOLUTION_GATE, MEMORY_GATE as MEMORY_GATE, Tokens as Tokens

@@ -71,16 +71,6 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__qualname__", None) or type(function).__qualname__
 
 
-def reason_of(error: BaseException) -> str:
-    """What went wrong, in words and without a trace; each of several."""
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(reason_of(each) for each in error.exceptions)
-    try:
-        return str(error) or type(error).__name__
-    except Exception:  # noqa: BLE001 - an error class that fails to say what it is
-        return type(error).__name__
-
-
 def _threads() -> trio.CapacityLimiter:
     try:
         return _limiter.get()

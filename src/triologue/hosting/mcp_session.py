@@ -15,7 +15,7 @@ from mcp.shared.session import RequestResponder
 from mcp.types import ClientNotification, ErrorData, JSONRPCMessage
 from pydantic import ValidationError
 
-from triologue.hosting.callbacks import reason_of
+from triologue.errors import reason_of
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
-from triologue.errors import InvalidOption
-from triologue.hosting.callbacks import reason_of, run_callback
+from triologue.errors import InvalidOption, reason_of
+from triologue.hosting.callbacks import run_callback
 from triologue.hosting.tool_results import failed_result, tool_result
 from triologue.tools import ToolDefinition
 

@@ -199,6 +199,25 @@ async def test_odd_tool_calls_are_answered_too() -> None:
     )
 
 
+async def test_a_tool_that_fails_says_why_however_it_fails() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    async def nursery() -> None:
+        """Do two things at once."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(nap, 1)
+            raise LookupError("no such page")
+
+    def mute() -> None:
+        """Fail without a word."""
+        raise Mute
+
+    host = await talk("call nursery() call mute()", tools=[nursery, mute])
+    assert host.story[4:6] == ["user: error no such page", "user: error Mute"]
+
+
 async def test_a_tool_may_give_anything() -> None:
     def picture() -> list[ImageBlock]:
         """Draw."""
