@@ -112,7 +112,9 @@ def read_script(path: Path) -> dict[str, Any]:
         written = msgspec.json.decode(path.read_bytes())
     except OSError as error:
         raise InvalidOption(f"the script {str(path)!r} cannot be read: {error.strerror or error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError as error:
+        raise InvalidOption(f"the script {str(path)!r} is nested too deeply") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidOption(f"the script {str(path)!r} is no JSON: {error}") from error
     check_script(written, f"the script {str(path)!r}")
     return dict(written)
