@@ -70,6 +70,11 @@ def check_conversation(options: Options) -> None:
     """Refuse a session id that is no UUID, or not another one for a copy."""
     if options.session_id is not None and not _UUID.fullmatch(options.session_id):
         raise InvalidOption(f"session_id={brief(options.session_id)} is not a UUID; `str(uuid.uuid4())` makes one")
+    check_copy(options)
+
+
+def check_copy(options: Options) -> None:
+    """Refuse a copy under its original's id."""
     if options.session_id is not None and options.session_id == options.resume:
         raise InvalidOption(
             f"session_id={brief(options.session_id)} is the conversation to fork; give the copy another"
@@ -131,6 +136,18 @@ def described_agents(options: Options) -> dict[str, Any] | None:
         name: {key: value for key, value in agent.items() if value is not None}
         for name, agent in options.agents.items()
     }
+
+
+def identity(options: Options) -> Iterator[str]:
+    """Which conversation is meant, for the programs that have each value in one word with its flag."""
+    if options.continue_conversation:
+        yield "--continue"
+    yield from text("resume", options.resume)
+    yield from text("session-id", options.session_id)
+    if options.fork_session:
+        yield "--fork-session"
+    yield from text("resume-session-at", options.resume_session_at)
+    yield from text("resume-drops-turn", options.resume_drops_turn)
 
 
 def text(flag: str, value: object, *, option: str = "") -> Iterator[str]:

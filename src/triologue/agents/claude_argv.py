@@ -79,7 +79,7 @@ def arguments(options: Options, *, in_file: Mapping[str, Any] | None = None) -> 
         in_file: the content of `file_to_merge`, where that names one.
     """
     words = ["--output-format=stream-json", "--verbose", "--input-format=stream-json"]
-    for part in (_identity, _limits, _model, _output, _rights, _additions, _surroundings):
+    for part in (argv.identity, _limits, _model, _output, _rights, _additions, _surroundings):
         words += part(options)
     words += _settings(options, in_file or {})
     words += (flag if value is None else f"{flag}={value}" for flag, value in argv.extra_arguments(options))
@@ -89,17 +89,6 @@ def arguments(options: Options, *, in_file: Mapping[str, Any] | None = None) -> 
 def file_to_merge(options: Options) -> Path | None:
     """The settings file whose content goes onto the command line, because something is added to it."""
     return settings_file(options.settings) if options.sandbox is not None else None
-
-
-def _identity(options: Options) -> Iterator[str]:
-    if options.continue_conversation:
-        yield "--continue"
-    yield from argv.text("resume", options.resume)
-    yield from argv.text("session-id", options.session_id)
-    if options.fork_session:
-        yield "--fork-session"
-    yield from argv.text("resume-session-at", options.resume_session_at)
-    yield from argv.text("resume-drops-turn", options.resume_drops_turn)
 
 
 def _limits(options: Options) -> Iterator[str]:

@@ -58,10 +58,7 @@ def check(options: Options) -> None:
     prompts(options)
     check_callbacks(options)
     argv.check_surroundings(options)
-    if options.session_id is not None and options.session_id == options.resume:
-        raise InvalidOption(
-            f"session_id={brief(options.session_id)} is the conversation to fork; give the copy another"
-        )
+    argv.check_copy(options)
 
 
 def arguments(options: Options, *, cwd: str | None) -> list[str]:

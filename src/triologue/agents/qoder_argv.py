@@ -85,7 +85,7 @@ def arguments(options: Options, *, in_file: Mapping[str, Any] | None = None) -> 
         in_file: the content of `qoder_settings.file_to_merge`, where that names one.
     """
     words = ["--print", "--output-format=stream-json", "--input-format=stream-json", "--disable-builtin-skills"]
-    for part in (_identity, _who_answers, _rights, _servers, _surroundings):
+    for part in (argv.identity, _who_answers, _rights, _servers, _surroundings):
         words += part(options)
     if (settings := settings_value(options, in_file or {})) is not None:
         words.append(f"--settings={settings}")
@@ -102,20 +102,9 @@ def declared(options: Options) -> str | dict[str, Any] | None:
     return {name: {key: value for key, value in server.items() if key != "tools"} for name, server in servers.items()}
 
 
-def _identity(options: Options) -> Iterator[str]:
-    if options.continue_conversation:
-        yield "--continue"
-    yield from argv.text("resume", options.resume)
-    yield from argv.text("session-id", options.session_id)
-    if options.fork_session:
-        yield "--fork-session"
-    yield from argv.text("resume-session-at", options.resume_session_at)
-    yield from argv.text("resume-drops-turn", options.resume_drops_turn)
+def _who_answers(options: Options) -> Iterator[str]:
     if options.max_turns is not None:
         yield f"--max-turns={argv.whole_number('max_turns', options.max_turns)}"
-
-
-def _who_answers(options: Options) -> Iterator[str]:
     yield from argv.text("model", options.model)
     match options.system_prompt:
         case None:
