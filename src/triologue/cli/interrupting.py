@@ -2,8 +2,8 @@
 
 import signal
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import final
 
 import trio
@@ -24,32 +24,27 @@ async def until_interrupted(command: Callable[[], Awaitable[ExitCode]]) -> ExitC
     return code
 
 
-@asynccontextmanager
-async def on_interrupt(act: Callable[[], None]) -> AsyncGenerator[None]:
+def on_interrupt(act: Callable[[], None]) -> AbstractAsyncContextManager[None]:
     """The first Ctrl-C within the block calls `act`; the second one raises KeyboardInterrupt."""
+    return _listening([signal.SIGINT], lambda _: act(), once=True)
 
-    async def listen(task_status: trio.TaskStatus[None]) -> None:
-        with trio.open_signal_receiver(signal.SIGINT) as signals:
-            task_status.started()
-            async for _ in signals:
-                break
-        act()
 
-    async with trio.open_nursery() as nursery:
-        await nursery.start(listen)
-        yield
-        nursery.cancel_scope.cancel()
+def on_every_interrupt(act: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+    """Each Ctrl-C within the block calls `act`."""
+    return _listening([signal.SIGINT], lambda _: act())
 
 
 @asynccontextmanager
-async def on_every_interrupt(act: Callable[[], None]) -> AsyncGenerator[None]:
-    """Each Ctrl-C within the block calls `act`."""
-
+async def _listening(
+    signals: Iterable[signal.Signals], hear: Callable[[int], None], *, once: bool = False
+) -> AsyncGenerator[None]:
     async def listen(task_status: trio.TaskStatus[None]) -> None:
-        with trio.open_signal_receiver(signal.SIGINT) as signals:
+        with trio.open_signal_receiver(*signals) as received:
             task_status.started()
-            async for _ in signals:
-                act()
+            async for number in received:
+                hear(number)
+                if once:
+                    break
 
     async with trio.open_nursery() as nursery:
         await nursery.start(listen)
@@ -85,15 +80,6 @@ class Drain:
 async def draining_on(*signals: signal.Signals) -> AsyncGenerator[Drain]:
     """Within the block these signals drain the manager that is named to the `Drain`; then the manager's block ends."""
     drain = Drain()
-
-    async def listen(task_status: trio.TaskStatus[None]) -> None:
-        with trio.open_signal_receiver(*signals) as received:
-            task_status.started()
-            async for number in received:
-                drain.hear(number)
-
-    async with trio.open_nursery() as nursery:
-        await nursery.start(listen)
+    async with _listening(signals, drain.hear):
         with drain.scope:
             yield drain
-        nursery.cancel_scope.cancel()
