@@ -5,7 +5,6 @@ What has not come back after five seconds is cut off.
 """
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Any, TypedDict
 import corpus
 import trio
 from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient
-from harness import OURS, SDK, SIDES, asked_cell, fresh, medians, open_player, report, usage
+from harness import OURS, SDK, SIDES, bench, fresh, medians, open_player, report, usage
 
 import triologue as tri
 
@@ -108,8 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    asked = asked_cell()
-    if asked is None:
-        main()
-    else:
-        print(json.dumps(measure(Cell(**asked))))  # type: ignore[typeddict-item]
+    bench(main, measure)

@@ -5,7 +5,6 @@ What a turn costs is the processor time of the host process, with the store's th
 agent's work too. Around turn 10 and around turn 1,000 as many turns are measured, and their medians are compared.
 """
 
-import json
 import resource
 import statistics
 import tempfile
@@ -14,7 +13,7 @@ from typing import Any, Final, TypedDict
 
 import corpus
 import trio
-from harness import Target, asked_cell, fresh, medians, open_player, report
+from harness import Target, bench, fresh, medians, open_player, report
 from models import Terse
 
 import triologue as tri
@@ -77,8 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    asked = asked_cell()
-    if asked is None:
-        main()
-    else:
-        print(json.dumps(trio.run(measure, Cell(**asked))))  # type: ignore[typeddict-item]
+    bench(main, lambda cell: trio.run(measure, cell))

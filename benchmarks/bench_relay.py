@@ -17,7 +17,7 @@ from typing import Any, Final, TypedDict, final
 import corpus
 import trio
 from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, ResultMessage, StreamEvent
-from harness import Target, asked_cell, fresh, helpers, medians, open_player, report, usage
+from harness import Target, bench, fresh, helpers, medians, open_player, report, usage
 from websockets.asyncio.server import ServerConnection, serve
 
 import triologue as tri
@@ -225,8 +225,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    asked = asked_cell()
-    if asked is None:
-        main()
-    else:
-        print(json.dumps(measure(Cell(**asked))))  # type: ignore[typeddict-item]
+    bench(main, measure)

@@ -7,14 +7,13 @@ when sessions hibernate together, so what a hibernated one weighs is measured wh
 """
 
 import gc
-import json
 import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypedDict
 
 import trio
-from harness import Target, asked_cell, fresh, report, usage
+from harness import Target, bench, fresh, report, usage
 from models import Terse
 
 import triologue as tri
@@ -119,8 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    asked = asked_cell()
-    if asked is None:
-        main()
-    else:
-        print(json.dumps(trio.run(measure, Cell(**asked))))  # type: ignore[typeddict-item]
+    bench(main, lambda cell: trio.run(measure, cell))

@@ -9,7 +9,6 @@ work, and a bare insert some 250. Every cell is a process of its own, on a file 
 """
 
 import gc
-import json
 import os
 import statistics
 import tempfile
@@ -21,7 +20,7 @@ from typing import Any, Final, TypedDict
 
 import apsw
 import trio
-from harness import OURS, Target, asked_cell, fresh, medians, report
+from harness import OURS, Target, bench, fresh, medians, report
 
 from triologue.ports import Append, Record, StoredSession, UnfinishedTurn
 from triologue.stores import SqliteStore, grouping
@@ -183,8 +182,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    asked = asked_cell()
-    if asked is None:
-        main()
-    else:
-        print(json.dumps(measure(Cell(**asked))))  # type: ignore[typeddict-item]
+    bench(main, measure)

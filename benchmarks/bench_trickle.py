@@ -7,7 +7,6 @@ into each event, and every tenth session looks at it.
 
 import asyncio
 import gc
-import json
 import statistics
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
@@ -18,7 +17,7 @@ from typing import Any, Final, TypedDict, final
 import corpus
 import trio
 from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient
-from harness import OURS, SDK, Target, asked_cell, fresh, helpers, medians, open_player, report, usage
+from harness import OURS, SDK, Target, bench, fresh, helpers, medians, open_player, report, usage
 from reading import Kinds, our_kinds, sdk_kinds, take
 
 import triologue as tri
@@ -181,8 +180,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    asked = asked_cell()
-    if asked is None:
-        main()
-    else:
-        print(json.dumps(measure(Cell(**asked))))  # type: ignore[typeddict-item]
+    bench(main, measure)

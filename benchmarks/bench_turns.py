@@ -7,7 +7,6 @@ besides its host process (triologue's warden) is counted as its own.
 
 import asyncio
 import gc
-import json
 import os
 import resource
 import statistics
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, TypedDict, final
 import corpus
 import trio
 from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient
-from harness import OURS, SDK, SIDES, Target, asked_cell, fresh, helpers, medians, open_player, report, usage
+from harness import OURS, SDK, SIDES, Target, bench, fresh, helpers, medians, open_player, report, usage
 from reading import Kinds, our_kinds, sdk_kinds, take
 
 import triologue as tri
@@ -231,8 +230,4 @@ def _ratio(what: str, more: float, less: float, at_least: float) -> Target:
 
 
 if __name__ == "__main__":
-    asked = asked_cell()
-    if asked is None:
-        main()
-    else:
-        print(json.dumps(measure(Cell(**asked))))  # type: ignore[typeddict-item]
+    bench(main, measure)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypedDict
 
 import trio
-from harness import Target, asked_cell, fresh, report, usage
+from harness import Target, bench, fresh, report, usage
 
 import triologue as tri
 
@@ -129,8 +129,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    asked = asked_cell()
-    if asked is None:
-        main()
-    else:
-        print(json.dumps(trio.run(measure, Cell(**asked))))  # type: ignore[typeddict-item]
+    bench(main, lambda cell: trio.run(measure, cell))

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -100,11 +100,12 @@ def fresh(script: str, **cell: Any) -> dict[str, Any]:
     return measured
 
 
-def asked_cell() -> dict[str, Any] | None:
-    """The cell that this process was started for by `fresh`, or None."""
-    arguments = sys.argv[1:]
-    cell: dict[str, Any] | None = json.loads(arguments[1]) if arguments[:1] == ["--cell"] else None
-    return cell
+def bench(main: Callable[[], None], measure: Callable[[Any], dict[str, Any]]) -> None:
+    """Run the benchmark; or, in a process that `fresh` has started, measure its cell."""
+    if sys.argv[1:2] == ["--cell"]:
+        print(json.dumps(measure(json.loads(sys.argv[2]))))
+    else:
+        main()
 
 
 @final
