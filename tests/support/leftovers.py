@@ -19,12 +19,11 @@ PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 ROOT = "triologue.sdk root"
 STAFF_OF_ROOT = {
     "triologue.actors.timers.Timers.run",
-    "triologue.agents.process._serve",
     "triologue.agents.pump.Pump.run",
     "triologue.agents.pump.TaskPerPipe._serve",
     "triologue.agents.warden.WardenLink.run",
+    "triologue.apart._hold",
     "triologue.manager.draining.Draining.run",
-    "triologue.manager.opening._serve",
     "triologue.manager.status.StatusSocket.serve",
     "triologue.supervision.shelf.Shelf.keep",
     "trio._highlevel_serve_listeners._serve_one_listener",

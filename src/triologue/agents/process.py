@@ -19,6 +19,7 @@ from triologue.agents.pump import HAS_PUMP, start_watcher
 from triologue.agents.spawner import Child, Spawner
 from triologue.agents.stderr import ErrorOutput
 from triologue.agents.warden import Warden
+from triologue.apart import open_apart
 from triologue.errors import AgentProtocolError, AgentStartError
 from triologue.messages import Message
 from triologue.ports import Command, Exit, Sink
@@ -55,7 +56,8 @@ async def open_carrier(
     error: Exception | None = None
     leftovers = await reap_leftovers()
     async with trio.open_nursery() as nursery:
-        services = await _open_services(nursery)
+        # Where the block is cancelled the agents are closed with all their time too, and need what serves them so long.
+        services = await open_apart(nursery)
         watcher = start_watcher(services, is_shared=shared_reader)
         spawner: Spawner = DirectSpawner(services) if direct else Warden(services)
         carrier = ProcessCarrier(spawner, Terms(watcher, services, grace, max_message_bytes), leftovers)
@@ -73,24 +75,6 @@ async def open_carrier(
             raise error
         finally:
             del error
-
-
-async def _open_services(nursery: trio.Nursery) -> trio.Nursery:
-    with trio.CancelScope(shield=True):  # cancelled half-way, `start` would wait for what is shielded, for ever
-        services: trio.Nursery = await nursery.start(_serve)
-        return services
-    raise AssertionError("this scope is never cancelled")
-
-
-async def _serve(task_status: trio.TaskStatus[trio.Nursery]) -> None:
-    """Hold what serves the agents.
-
-    Shielded: also where the carrier's block is cancelled its agents are closed with all their time, and need it so long.
-    """
-    with trio.CancelScope(shield=True):
-        async with trio.open_nursery() as services:
-            task_status.started(services)
-            await trio.sleep_forever()
 
 
 class Terms(NamedTuple):

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from triologue.actors import Actor, Permission, Permissions, Timers, World, first_options
 from triologue.agents import AGENTS, DEFAULT_AGENT, open_carrier
+from triologue.apart import open_apart
 from triologue.errors import InvalidOption, brief
 from triologue.manager.checks import OptionsFor, check_defaults
 from triologue.manager.directory import Directory
@@ -117,7 +118,8 @@ async def _open(terms: Terms) -> AsyncGenerator[SessionManager]:
         open_carrier(grace=deadlines.close / 2, max_message_bytes=terms.limits.max_message_bytes) as carrier,
         trio.open_nursery() as frame,
     ):
-        nursery = await _open_nursery(frame)
+        # Where the block is cancelled the sessions still have to interrupt what runs and to let the agents go.
+        nursery = await open_apart(frame)
         try:
             timers = Timers()
             nursery.start_soon(timers.run)
@@ -221,24 +223,6 @@ def _answer_questions(nursery: trio.Nursery, directory: Directory, manager: Sess
         logger.info("no status socket, so `triologue ps` does not show this manager: %s", error)
     else:
         nursery.start_soon(status.serve)
-
-
-async def _open_nursery(frame: trio.Nursery) -> trio.Nursery:
-    with trio.CancelScope(shield=True):  # cancelled half-way, `start` would wait for what is shielded, for ever
-        nursery: trio.Nursery = await frame.start(_serve)
-        return nursery
-    raise AssertionError("this scope is never cancelled")
-
-
-async def _serve(task_status: trio.TaskStatus[trio.Nursery]) -> None:
-    """Hold the sessions' tasks.
-
-    Shielded: where the manager's block is cancelled they still have to interrupt what runs and to let the agents go.
-    """
-    with trio.CancelScope(shield=True):
-        async with trio.open_nursery() as nursery:
-            task_status.started(nursery)
-            await trio.sleep_forever()
 
 
 def default_agent() -> Agent:

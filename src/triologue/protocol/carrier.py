@@ -17,6 +17,7 @@ import trio_websocket
 from trio_websocket import WebSocketConnection
 from wsproto.utilities import ProtocolError
 
+from triologue.apart import open_apart
 from triologue.protocol.framing import Fragment, framed
 from triologue.protocol.peeked import Peeked
 
@@ -338,7 +339,8 @@ class _Reader:
 async def _open_reader() -> AsyncGenerator[_Reader]:
     error: BaseException | None = None
     async with trio.open_nursery() as frame:
-        nursery = await _open_apart(frame)
+        # The library has to read on when all is cancelled: it hears the answer to a close.
+        nursery = await open_apart(frame)
         try:
             yield _Reader(nursery)
         except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
@@ -346,18 +348,3 @@ async def _open_reader() -> AsyncGenerator[_Reader]:
         nursery.cancel_scope.cancel()
     if error is not None:
         raise error
-
-
-async def _open_apart(frame: trio.Nursery) -> trio.Nursery:
-    with trio.CancelScope(shield=True):  # cancelled half-way, `start` would wait for what is shielded, for ever
-        nursery: trio.Nursery = await frame.start(_hold_apart)
-        return nursery
-    raise AssertionError("this scope is never cancelled")
-
-
-async def _hold_apart(task_status: trio.TaskStatus[trio.Nursery]) -> None:
-    """Hold the library's task, which has to read on when all is cancelled: it hears the answer to a close."""
-    with trio.CancelScope(shield=True):
-        async with trio.open_nursery() as nursery:
-            task_status.started(nursery)
-            await trio.sleep_forever()
