@@ -11,9 +11,9 @@ from triologue.actors.log_extra import log_extra
 from triologue.actors.permissions import Permission, check_result, input_of, suggestions_of
 from triologue.errors import InvalidOption, reason_of
 from triologue.hosting import Service, StartSoon, Unsupported, run_callback
-from triologue.messages import PermissionResultAllow, PermissionResultDeny
+from triologue.messages import PermissionResultAllow, PermissionResultDeny, subtype_of
 from triologue.options import CanUseToolCallback, ToolPermissionContext
-from triologue.session import effects as do, inputs as on, subtype_of
+from triologue.session import effects as do, inputs as on
 
 logger = logging.getLogger("triologue.session")
 

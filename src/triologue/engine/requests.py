@@ -33,6 +33,7 @@ from triologue.messages import (
     SetPermissionMode,
     StopTask,
     UnknownRequest,
+    subtype_of,
 )
 from triologue.wire import Asked, decode_line, encode
 
@@ -113,11 +114,6 @@ def _read(request: UnknownRequest) -> AnyRequest:
     """A request that a host in this process gave as a dict, as a wire would have brought it."""
     frame = decode_line(encode(ControlRequest(request_id="", request=request)))
     return frame.request if isinstance(frame, ControlRequest) else request
-
-
-def subtype_of(request: Request) -> str:
-    """What a request is called on the wire."""
-    return request.subtype if isinstance(request, UnknownRequest) else str(type(request).__struct_config__.tag)
 
 
 def _initialize(conversation: Conversation, request: Initialize) -> Reply:

@@ -24,9 +24,9 @@ from triologue.messages import (
     MemoryShouldGenerate,
     SkillEvolutionShouldReview,
     UnknownRequest,
+    subtype_of,
 )
 from triologue.options import Options
-from triologue.session import subtype_of
 
 
 def check_callbacks(options: Options) -> None:

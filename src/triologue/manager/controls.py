@@ -57,8 +57,8 @@ from triologue.messages import (
     StopTask,
     UnknownRequest,
     UsageInfo,
+    subtype_of,
 )
-from triologue.session import subtype_of
 from triologue.wire import encode, read_replies, read_reply
 
 R = TypeVar("R", bound=ControlReply)

@@ -10,8 +10,8 @@ from msgspec import Struct
 from triologue.actors import Actor, Conversation, Turn
 from triologue.agents import measure_trees
 from triologue.manager.directory import Directory
-from triologue.messages import CanUseTool, HookCallback, McpMessage, McpToolCall, SessionState
-from triologue.session import FIRST_EVENT, SILENCE, Session, subtype_of
+from triologue.messages import CanUseTool, HookCallback, McpMessage, McpToolCall, SessionState, subtype_of
+from triologue.session import FIRST_EVENT, SILENCE, Session
 from triologue.session.link import Asking, LinkState
 from triologue.session.run import Phase
 

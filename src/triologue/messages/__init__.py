@@ -159,6 +159,7 @@ from triologue.messages.requests import (
     SkillEvolutionShouldReview as SkillEvolutionShouldReview,
     StopTask as StopTask,
     UnknownRequest as UnknownRequest,
+    subtype_of as subtype_of,
 )
 from triologue.messages.system import (
     SYSTEM_TYPES as SYSTEM_TYPES,

@@ -16,7 +16,7 @@ from triologue.session.inputs import (
     settings_changed as settings_changed,
 )
 from triologue.session.machine import Session as Session
-from triologue.session.peer import UNSUPPORTED as UNSUPPORTED, subtype_of as subtype_of
+from triologue.session.peer import UNSUPPORTED as UNSUPPORTED
 from triologue.session.restarts import Restarts as Restarts
 from triologue.session.usage_limits import limit_of as limit_of
 from triologue.session.watch import FIRST_EVENT as FIRST_EVENT, SILENCE as SILENCE, TOOL as TOOL, TURN as TURN

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from triologue.errors import UnsupportedRequest
-from triologue.messages import CanUseTool, PermissionResult, Request, UnknownRequest
+from triologue.messages import CanUseTool, PermissionResult, Request, subtype_of
 
 UNSUPPORTED = "unsupported_request"
 """The error code of a control request that the other end does not know."""
@@ -32,8 +32,3 @@ def unsupported(peer: Peer, request: Request, detail: str, version: str | None) 
     """The error of a request that it cannot do."""
     capability = peer.requests.get(type(request))
     return UnsupportedRequest(peer.name, subtype_of(request), detail, capability=capability, version=version)
-
-
-def subtype_of(request: Request) -> str:
-    """What the request is called on the wire."""
-    return request.subtype if isinstance(request, UnknownRequest) else str(type(request).__struct_config__.tag)

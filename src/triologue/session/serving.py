@@ -12,12 +12,13 @@ from triologue.messages import (
     PermissionAsked,
     PermissionResult,
     PermissionResultDeny,
+    subtype_of,
 )
 from triologue.session import effects as do, inputs as on
 from triologue.session.duties import Duty
 from triologue.session.ground import PERMISSION, Ground
 from triologue.session.link import LinkState
-from triologue.session.peer import UNSUPPORTED, subtype_of
+from triologue.session.peer import UNSUPPORTED
 from triologue.wire import encode
 
 EXPIRED = "Nobody answered this permission request within Deadlines.permission, so it is denied."

@@ -33,9 +33,10 @@ from triologue.messages import (
     TurnAccepted,
     TurnEnded,
     TurnStarted,
+    subtype_of,
 )
 from triologue.options import Overlap
-from triologue.session import Session, effects as do, inputs as on, subtype_of
+from triologue.session import Session, effects as do, inputs as on
 
 SETTINGS: dict[on.Setting, str | None] = {"model": None, "permission_mode": None}
 

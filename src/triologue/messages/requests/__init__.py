@@ -58,6 +58,7 @@ from triologue.messages.requests.initialize import (
 from triologue.messages.requests.request import (
     Request as Request,
     UnknownRequest as UnknownRequest,
+    subtype_of as subtype_of,
 )
 
 AnyRequest: TypeAlias = (

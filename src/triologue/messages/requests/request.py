@@ -22,3 +22,8 @@ class UnknownRequest(Request, tag="#unknown"):
         """The subtype it was sent with (some of Qoder's carry it under `type`), or `""`."""
         subtype = self.body.get("subtype") or self.body.get("type")
         return subtype if isinstance(subtype, str) else ""
+
+
+def subtype_of(request: Request) -> str:
+    """What the request is called on the wire."""
+    return request.subtype if isinstance(request, UnknownRequest) else str(type(request).__struct_config__.tag)
