@@ -1,8 +1,13 @@
 """The terminal, or whatever the output is."""
 
-from typing import final
+import sys
+from typing import Any, final
 
+import msgspec
 from rich.console import Console
+
+PIPE_WIDTH = 2_000
+"""Characters of a line that nobody sees in a terminal."""
 
 
 @final
@@ -16,3 +21,8 @@ class _Console(Console):
 def new_console() -> Console:
     """A console on standard output, that colours nothing by itself."""
     return _Console(highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print it, indented."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")

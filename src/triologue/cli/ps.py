@@ -2,7 +2,6 @@
 
 import sys
 import time
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from triologue.cli.console import PIPE_WIDTH, print_json
 from triologue.cli.demo.view import STYLES
 from triologue.cli.endings import ExitCode
 from triologue.cli.running import Running, Silent, ask_all
@@ -21,8 +21,6 @@ FIGURES = ("QUEUE", "AGE", "PID", "RSS", "COST", "TURNS")
 NARROW_FIGURES = ("QUEUE", "AGE", "RSS")
 WIDE = 110
 """Characters of a line that has room for all columns."""
-PIPE_WIDTH = 2_000
-"""Characters of a line that nobody sees in a terminal."""
 
 
 class PsRequest(Struct, frozen=True, kw_only=True):
@@ -40,7 +38,7 @@ async def show_running(request: PsRequest, console: Console) -> ExitCode:
         return await _explain(request.key, console, is_json=request.json)
     running, silent = await ask_all(AskSessions())
     if request.json:
-        _print_json([{"manager": each.manager, "sessions": each.sessions} for each in running])
+        print_json([{"manager": each.manager, "sessions": each.sessions} for each in running])
     elif not running and not silent:
         console.print("No manager of this user runs.")
     else:
@@ -55,7 +53,7 @@ async def _explain(key: str, console: Console, *, is_json: bool) -> ExitCode:
     running, silent = await ask_all(AskExplain(key=key))
     found = [(each.manager, each.explained) for each in running if each.explained is not None]
     if is_json and found:
-        _print_json([{"manager": manager.pid, **msgspec.to_builtins(said.explanation)} for manager, said in found])
+        print_json([{"manager": manager.pid, **msgspec.to_builtins(said.explanation)} for manager, said in found])
     elif found:
         for manager, said in found:
             if len(found) > 1:
@@ -74,10 +72,6 @@ def _complain(silent: list[Silent]) -> ExitCode:
     for each in silent:
         sys.stderr.write(f"triologue: the manager of process {each.pid} does not tell: {each.why}\n")
     return ExitCode.FAILED if silent else ExitCode.OK
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
 def _show(running: Running, console: Console, *, everything: bool) -> None:

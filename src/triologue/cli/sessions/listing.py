@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from triologue.agents import is_dead
+from triologue.cli.console import PIPE_WIDTH, print_json
 from triologue.cli.database import existing_database, find
 from triologue.cli.endings import ExitCode
-from triologue.cli.ps import PIPE_WIDTH
 from triologue.cli.sessions.spans import ago
 from triologue.cli.sessions.transcript import FAINT, Shown, TranscriptView, first_prompt, rows_of, state_of
 from triologue.cli.text_flow import in_a_cell
@@ -171,11 +171,6 @@ def builtins_of(head: StoredSession, held_by: str | None) -> dict[str, Any]:
     """A head as `--json` prints it."""
     told: dict[str, Any] = msgspec.to_builtins(head)
     return {**told, "held_by": held_by}
-
-
-def print_json(value: Any) -> None:
-    """Print it, indented."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
 
 
 def print_lines(lines: list[Shown], console: Console) -> None:

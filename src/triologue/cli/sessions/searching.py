@@ -6,9 +6,10 @@ from msgspec import Struct, to_builtins
 from rich.console import Console
 from rich.text import Text
 
+from triologue.cli.console import print_json
 from triologue.cli.database import existing_database, find
 from triologue.cli.endings import ExitCode, one_line
-from triologue.cli.sessions.listing import PAGE, Selection, print_json
+from triologue.cli.sessions.listing import PAGE, Selection
 from triologue.cli.sessions.matching import Hit, Search
 from triologue.cli.sessions.transcript import FAINT
 from triologue.cli.text_flow import in_a_cell
