@@ -28,7 +28,6 @@ from triologue.actors.log import Cursor as Cursor, Listener as Listener, Log as 
 from triologue.actors.log_extra import log_extra as log_extra
 from triologue.actors.loops import refuse_elsewhere as refuse_elsewhere
 from triologue.actors.permissions import (
-    OnPermission as OnPermission,
     Permission as Permission,
     Permissions as Permissions,
     check_result as check_result,
@@ -40,4 +39,4 @@ from triologue.actors.records import Batch as Batch
 from triologue.actors.replies import Reply as Reply
 from triologue.actors.timers import Timers as Timers
 from triologue.actors.turn import Turn as Turn
-from triologue.actors.world import Oversight as Oversight, World as World
+from triologue.actors.world import World as World

@@ -5,7 +5,7 @@ from triologue.hosting.callbacks import (
     Unsupported as Unsupported,
     run_callback as run_callback,
 )
-from triologue.hosting.gates import EVOLUTION_GATE as EVOLUTION_GATE, MEMORY_GATE as MEMORY_GATE, Tokens as Tokens
+from triologue.hosting.gates import Tokens as Tokens
 from triologue.hosting.hooks import wire_hooks as wire_hooks
 from triologue.hosting.mcp_hosts import StartSoon as StartSoon
 from triologue.hosting.results import result_callbacks as result_callbacks, result_of as result_of

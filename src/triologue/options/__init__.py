@@ -15,5 +15,5 @@ from triologue.options.callbacks import (
 from triologue.options.checks import check_kinds as check_kinds, check_options as check_options
 from triologue.options.limits import Deadlines as Deadlines, Limits as Limits, check_limits as check_limits
 from triologue.options.options import IDENTITY as IDENTITY, Options as Options, without_identity as without_identity
-from triologue.options.overlap import OVERLAPS as OVERLAPS, Overlap as Overlap, check_overlap as check_overlap
+from triologue.options.overlap import Overlap as Overlap, check_overlap as check_overlap
 from triologue.options.restart import RestartPolicy as RestartPolicy, check_restart as check_restart

@@ -91,9 +91,6 @@ class Shelf:
         """Blocks of `taken` that are open, by key."""
         self._locks: dict[tuple[str, ...], trio.Lock] = {}
 
-    def __len__(self) -> int:
-        return len(self._held)
-
     def is_used(self, key: str) -> bool:
         """Is a block of `taken` open, or being opened?"""
         return key in self._users
