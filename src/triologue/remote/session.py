@@ -9,6 +9,7 @@ import trio
 
 from triologue.actors import Log
 from triologue.errors import Forbidden, GatewayError, InvalidOption, NotFound, brief
+from triologue.manager.checks import check_seq
 from triologue.manager.prompts import check_labels, user_frame
 from triologue.messages import Gap, Outcome, PermissionAnswered, Prompt, ResultMessage, SessionState
 from triologue.messages.loose import encodable_text
@@ -110,11 +111,7 @@ class RemoteSession:
         id: str | None = None,
         meta: dict[str, str] | None = None,
     ) -> AsyncGenerator[RemoteTurn]:
-        """Send a prompt, bound to a block: leaving it early cancels or interrupts the turn and waits for its outcome.
-
-        Leaving by an exception or a cancellation asks for the same and does not wait; nor does leaving where the outcome
-        will not be told.
-        """
+        """Send a prompt, bound to a block. See `Session.turn`; where the outcome will not be told, leaving does not wait."""
         turn = await self.send(prompt, overlap=overlap, id=id, meta=meta)
         try:
             yield turn
@@ -132,16 +129,10 @@ class RemoteSession:
         id: str | None = None,
         meta: dict[str, str] | None = None,
     ) -> RemoteTurn:
-        """Send a prompt; return when it is accepted, which over there means on disk, where there is a store.
+        """Send a prompt; return when it is accepted over there. See `Session.send`.
 
-        It is sent under an id, and again under the same id where the connection broke before the reply: it is one turn.
-        The turn then belongs to the session, and goes on when nobody here is connected.
-
-        Args:
-            prompt: text, blocks, a vendor's user frame or a `UserMessage`.
-            overlap: what happens to it while another turn runs; None: what the manager over there has.
-            id: any str, unique in this session; None: the prompt's uuid, or a new one.
-            meta: comes back with the turn and in events.
+        It is sent under an id, and again under the same id where the connection broke before the reply: it is one turn,
+        which goes on when nobody here is connected. Without an `overlap` it has that of the manager over there.
         """
         if overlap is not None:
             check_overlap(overlap)
@@ -165,7 +156,7 @@ class RemoteSession:
         raise AssertionError("this swallows no exception")
 
     async def find(self, id: str) -> RemoteTurn | None:
-        """The turn of this id, whether it waits, runs or has ended; None: there is none, or it is forgotten.
+        """The turn of this id; None: there is none, or it is forgotten. See `Session.find`.
 
         One that was sent elsewhere has no `meta` here. Where the token may not `watch` it is told as it stands, without its
         messages.
@@ -206,16 +197,13 @@ class RemoteSession:
     # Reading.
 
     def subscribe(self, after: int | None = None) -> AbstractAsyncContextManager[RemoteSubscription]:
-        """Read the session's log as it grows. A subscriber neither wakes a session nor keeps it awake.
-
-        Args:
-            after: None: from now on; 0: everything that is kept over there; else what follows that `seq`.
+        """Read the session's log as it grows. See `Session.subscribe`.
 
         Raises:
             StoreError: on entering: the log has never come to `after`; it is another one.
         """
-        if after is not None and (not isinstance(after, int) or after < 0):
-            raise InvalidOption(f"after={brief(after)} is no `seq`, which is a whole number of 0 or more")
+        if after is not None:
+            check_seq(after)
         return self._subscribe(after)
 
     async def answer_to(self, permission: str) -> PermissionAnswered | None:

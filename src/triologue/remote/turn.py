@@ -64,7 +64,7 @@ class RemoteTurn:
 
     @property
     def id(self) -> str:
-        """The caller's id, or one that was made for it; unique in its session."""
+        """See `Turn.id`."""
         return self._id
 
     @property
