@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from triologue.gateway.flushing import Flusher
 from triologue.gateway.limits import GatewayLimits
-from triologue.gateway.rights import Rights
+from triologue.gateway.rights import GONE, Rights
 from triologue.gateway.rooms import Rooms
 from triologue.gateway.statistics import GatewayStatistics
 from triologue.gateway.tokens import LOCAL, Grant
@@ -100,4 +100,4 @@ class Hall:
 
     def _see_out(self) -> None:
         unwelcome = [guest for guest in self.guests if not guest.is_welcome]
-        self.end(CLOSE_UNAUTHORIZED, "the token was revoked, was changed or has expired", unwelcome)
+        self.end(CLOSE_UNAUTHORIZED, GONE, unwelcome)

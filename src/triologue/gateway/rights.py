@@ -44,7 +44,7 @@ TOKEN_META: Final = "triologue.token"
 LOOK_SECONDS: Final = 1.0
 """Between two looks at the time, while tokens are known that expire: it may be set, and a machine may sleep."""
 
-_GONE = "the token was revoked, was changed or has expired"
+GONE: Final = "the token was revoked, was changed or has expired"
 
 _NEEDS: Final[dict[type[Request], tuple[Right, ...]]] = {
     Attach: ("watch",),
@@ -131,14 +131,14 @@ class Rights:
         """
         with trio.CancelScope() as scope:
             if not self.is_valid(grant):
-                raise Refusal(FORBIDDEN, _GONE)
+                raise Refusal(FORBIDDEN, GONE)
             self._work[scope] = grant
             try:
                 yield
             finally:
                 del self._work[scope]
         if scope.cancelled_caught:
-            raise Refusal(FORBIDDEN, _GONE)
+            raise Refusal(FORBIDDEN, GONE)
 
     def meta(self, grant: Grant) -> dict[str, str]:
         """What a turn remembers of who sent it."""

@@ -109,9 +109,7 @@ class Recovery:
                 except TriologueError as error:  # which harms only itself
                     told = log_extra(key)
                     logger.warning("the session %r cannot be recovered: %s", key, error, extra=told)
-                except (
-                    Exception
-                ):  # the caller's function for options: a bug in it for one key keeps no others from going on
+                except Exception:  # a bug of the caller's function for options, for one key: the others go on
                     logger.exception("the session %r cannot be recovered", key, extra=log_extra(key))
 
         async with trio.open_nursery() as nursery:
