@@ -3,16 +3,14 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from math import inf
-from pathlib import Path
 from typing import final
 
 import trio
 from msgspec import Struct
 
 from triologue.actors import Conversation, World, is_another, refuse_elsewhere, restore
-from triologue.errors import InvalidOption, ManagerClosed, SessionExists, brief
-from triologue.manager.checks import OptionsFor, check_for, check_key, group_of, refuse_identity
-from triologue.manager.cutting import check_cut
+from triologue.errors import InvalidOption, ManagerClosed, brief
+from triologue.manager.checks import OptionsFor, check_for, group_of, refuse_identity
 from triologue.messages import SessionState
 from triologue.options import IDENTITY, Options, Overlap, check_kinds
 from triologue.ports import Agent, StoredSession
@@ -128,10 +126,11 @@ class Directory:
     def leave(self, conversation: Conversation) -> None:
         """It was looked at: one that has not begun is not kept for that, or looking at many keys would fill the memory."""
         key = conversation.key
-        if conversation.is_blank and not self._is_used(key) and self.registry.get(key) is conversation:
+        if conversation.is_blank and not self.is_used(key) and self.registry.get(key) is conversation:
             self.registry.remove(key)
 
-    def _is_used(self, key: str) -> bool:
+    def is_used(self, key: str) -> bool:
+        """Is its session awake, or being taken?"""
         shelf = self.registry.shelf
         return self.registry.is_awake(key) or (shelf is not None and shelf.is_used(key))
 
@@ -188,77 +187,6 @@ class Directory:
         check_fits(conversation, head)
         restore(conversation, head)
         return conversation
-
-    async def fork(self, conversation: Conversation, key: str, *, at: str | None, session_id: str | None) -> None:
-        """Begin a copy of a conversation under a new key.
-
-        Args:
-            conversation: the original.
-            key: of the copy.
-            at: the uuid of the last message to copy; None: all of it.
-            session_id: the copy's session id; None: the agent chooses.
-
-        Raises:
-            SessionExists: the key has a conversation.
-            InvalidOption: a key that cannot be, or there is nothing to copy yet, or no such message.
-            SessionElsewhere, StoreError: see `taken`.
-        """
-        if at is not None:
-            await check_cut(conversation, at, self.world.store)
-        if conversation.session_id is None:
-            self.leave(conversation)
-            raise InvalidOption(
-                f"the session {conversation.key!r} has not begun, so there is nothing to fork; send a prompt first"
-            )
-        options = conversation.launch_options(conversation.session_id, fresh=False)
-        options.fork_session, options.session_id, options.resume_session_at = True, session_id, at
-        check_key(key)
-        self.refuse_if_closed()
-        looked_at = self.registry.get(key)
-        if looked_at is not None and (looked_at.has_begun or self._is_used(key)):
-            raise SessionExists(f"the key {key!r} has a conversation already; fork to another key")
-        copied = self._copied(key, conversation, options, looked_at)
-        self.registry.add(copied)
-        try:
-            async with self.taken(copied, is_new=True):
-                if copied.journal is not None:
-                    copied.journal.descend_from(conversation.key, at)
-                    await copied.journal.kept()
-        except BaseException:
-            if self.registry.get(key) is copied and not self.registry.is_awake(key):
-                self._take_back(copied, looked_at)
-            raise
-
-    def _copied(
-        self, key: str, original: Conversation, options: Options, looked_at: Conversation | None
-    ) -> Conversation:
-        """The copy; in the place of one that was only looked at, it has that one's readers, and what was wanted for it."""
-        named = looked_at.named if looked_at is not None else {}
-        cwd = named.get("cwd")
-        if cwd is not None and Path(cwd).absolute() != Path(options.cwd or ".").absolute():
-            raise InvalidOption(
-                f"the session {key!r} is to work in {str(cwd)!r}, and a copy works where its original does, because its "
-                "agent keeps its history there; use another key"
-            )
-        for name, value in named.items():
-            setattr(options, name, value)
-        self.check(original.agent, options)
-        limits = self.world.limits
-        copied = Conversation(key, original.agent, options, limits=limits, group=group_of(limits, key))
-        copied.given = original.given
-        copied.name(named)
-        if looked_at is not None:
-            copied.log, copied.begun, copied.on_missing = looked_at.log, looked_at.begun, looked_at.on_missing
-        return copied
-
-    def _take_back(self, copied: Conversation, looked_at: Conversation | None) -> None:
-        """The copy did not come to be."""
-        if looked_at is None:
-            self.registry.remove(copied.key)
-        else:  # its readers go on, if they have not left meanwhile
-            looked_at.begun = copied.begun
-            self.registry.add(looked_at)
-            self.leave(looked_at)
 
     async def forget(self, key: str, *, is_kept: bool = False) -> bool:
         """Drop a conversation that sleeps; False, and nothing is done, where it does not sleep.

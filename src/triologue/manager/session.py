@@ -10,6 +10,7 @@ from triologue.errors import InvalidOption, brief
 from triologue.manager.asking import Asking
 from triologue.manager.controls import Controls, checked_request, local_and_declared
 from triologue.manager.directory import Directory, SessionStatistics
+from triologue.manager.forking import begin_copy
 from triologue.manager.intake import Intake, TurnBlock
 from triologue.manager.prompts import user_frame
 from triologue.manager.reading import Reading, Standing
@@ -227,7 +228,7 @@ class Session(Controls):
         """
         await trio.lowlevel.checkpoint()
         conversation = await self._directory.known(self._conversation)
-        await self._directory.fork(conversation, key, at=at, session_id=session_id)
+        await begin_copy(self._directory, conversation, key, at=at, session_id=session_id)
         return Session(self._directory, key, None, None)
 
     async def reset(self) -> None:

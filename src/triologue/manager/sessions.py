@@ -16,6 +16,7 @@ from triologue.manager.checks import check_key
 from triologue.manager.directory import Directory, SessionStatistics
 from triologue.manager.draining import Draining
 from triologue.manager.explaining import SessionExplanation, explain, oldest_turn
+from triologue.manager.forking import begin_copy
 from triologue.manager.kept import KeptSessions
 from triologue.manager.listing import OverviewPage, SessionOverview, overview
 from triologue.manager.permissions import PermissionRequest
@@ -296,7 +297,7 @@ class SessionManager:
         self, head: StoredSession, key: str, *, agent: Agent, at: str | None = None, session_id: str | None = None
     ) -> Session:
         """As `Session.fork`, of a conversation that is only in the store for this manager, or is another one's."""
-        await self._directory.fork(self._directory.recalled(head, agent), key, at=at, session_id=session_id)
+        await begin_copy(self._directory, self._directory.recalled(head, agent), key, at=at, session_id=session_id)
         return self.session(key)
 
     # The end.
