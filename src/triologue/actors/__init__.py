@@ -19,8 +19,11 @@ from triologue.actors.inside import (
 )
 from triologue.actors.journal import Journal as Journal
 from triologue.actors.kept import (
+    check_fits as check_fits,
     described as described,
     is_another as is_another,
+    new_head as new_head,
+    pinned as pinned,
     restore as restore,
     take_over as take_over,
 )

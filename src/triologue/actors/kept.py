@@ -1,18 +1,70 @@
 """A conversation as the head of a stored session, and back."""
 
+import os
+import time
 from math import isclose
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from triologue.actors.conversation import Conversation
-from triologue.errors import MAY_HOLD_SECRETS
+from triologue.errors import MAY_HOLD_SECRETS, InvalidOption
 from triologue.options import IDENTITY, Options, without_identity
-from triologue.ports import StoredSession
+from triologue.ports import Agent, LivesInside, StoredSession
 
 # Kept by fields of their own; what may hold secrets is not kept at all.
 _NOT_AMONG_OPTIONS = frozenset({*IDENTITY, *MAY_HOLD_SECRETS, "cwd", "model", "permission_mode"})
+
+
+def new_head(conversation: Conversation) -> StoredSession:
+    """The head of a session that the store has nothing of."""
+    now, cwd = time.time(), conversation.options.cwd
+    return StoredSession(
+        key=conversation.key,
+        created=conversation.log_begun(),
+        last_active=now,
+        cwd=os.fspath(cwd) if cwd is not None else None,
+    )
+
+
+def pinned(options: Options, agent: Agent) -> Options:
+    """With a working folder that stays the same, wherever the host is started the next time.
+
+    A program finds its histories by the folder that it works in.
+    """
+    cwd = Path(options.cwd) if options.cwd is not None else None
+    if (cwd is None and isinstance(agent, LivesInside)) or (cwd is not None and cwd.is_absolute()):
+        return options
+    copied = options.copy()
+    copied.cwd = str((cwd or Path()).absolute())
+    return copied
+
+
+def check_fits(conversation: Conversation, head: StoredSession) -> None:
+    """Refuse to go on with a conversation as another one.
+
+    Raises:
+        InvalidOption: it is with another agent or in another folder, or the options would begin another one.
+    """
+    if head.agent and head.agent != conversation.agent.name:
+        raise InvalidOption(
+            f"the key {head.key!r} has a conversation with {head.agent!r}, and not with {conversation.agent.name!r}; "
+            "give that agent to manager.session(), or use another key"
+        )
+    identity = sorted(set(conversation.options.named()) & set(IDENTITY))
+    if identity and conversation.session_id is None and head.session_id is not None:
+        raise InvalidOption(
+            f"the key {head.key!r} has a conversation already, so {', '.join(identity)} cannot begin another one under it; "
+            "use another key, or session.reset()"
+        )
+    cwd = conversation.named.get("cwd")
+    if cwd is not None and head.cwd is not None and str(Path(cwd).absolute()) != head.cwd:
+        raise InvalidOption(
+            f"the session {head.key!r} works in {head.cwd!r}, where its agent keeps its history, and not in {str(cwd)!r}; "
+            "use another key for another folder"
+        )
 
 
 def restore(conversation: Conversation, head: StoredSession) -> None:

@@ -8,14 +8,14 @@ from typing import final
 import trio
 from msgspec import Struct
 
-from triologue.actors import Conversation, World, is_another, refuse_elsewhere, restore
+from triologue.actors import Conversation, World, check_fits, is_another, refuse_elsewhere, restore
 from triologue.errors import InvalidOption, ManagerClosed, brief
 from triologue.manager.checks import OptionsFor, check_for, group_of, refuse_identity
 from triologue.messages import SessionState
 from triologue.options import IDENTITY, Options, Overlap, check_kinds
 from triologue.ports import Agent, StoredSession
 from triologue.session import Setting, inputs as on
-from triologue.supervision import Registry, Shelf, check_fits
+from triologue.supervision import Registry, Shelf
 
 
 class SessionStatistics(Struct, frozen=True, kw_only=True):

@@ -3,4 +3,4 @@
 from triologue.supervision.overseer import Overseer as Overseer
 from triologue.supervision.prewarming import Prewarming as Prewarming
 from triologue.supervision.registry import Registry as Registry
-from triologue.supervision.shelf import Shelf as Shelf, check_fits as check_fits, is_aside as is_aside
+from triologue.supervision.shelf import Shelf as Shelf, is_aside as is_aside

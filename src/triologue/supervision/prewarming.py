@@ -9,13 +9,12 @@ from typing import final
 
 import trio
 
-from triologue.actors import Conversation, Place
+from triologue.actors import Conversation, Place, pinned
 from triologue.errors import TriologueError
 from triologue.messages import Message
 from triologue.options import Options
 from triologue.ports import Agent, Carrier, Connection, KeepsLogins, MirrorsHistories, Sink
 from triologue.supervision.housing import Evicting, Housing
-from triologue.supervision.shelf import pinned
 from triologue.supervision.staggering import Staggering, Start
 
 logger = logging.getLogger("triologue.supervision")

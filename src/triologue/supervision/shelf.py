@@ -1,23 +1,30 @@
 """The shelf: which sessions of a store this host has taken down to write to."""
 
 import logging
-import os
-import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Generator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Protocol, final
 
 import trio
 from msgspec.structs import replace
 
-from triologue.actors import MAX_KEY_LENGTH, Conversation, Journal, described, is_another, log_extra, take_over
+from triologue.actors import (
+    MAX_KEY_LENGTH,
+    Conversation,
+    Journal,
+    check_fits,
+    described,
+    is_another,
+    log_extra,
+    new_head,
+    pinned,
+    take_over,
+)
 from triologue.agents import is_dead
-from triologue.errors import InvalidOption, LeaseLost, SessionElsewhere, SessionExists, StoreError, brief, told_owner
-from triologue.options import IDENTITY, Options
-from triologue.ports import Agent, Append, Lease, LivesInside, SessionStore, StoredSession
+from triologue.errors import LeaseLost, SessionElsewhere, SessionExists, StoreError, brief, told_owner
+from triologue.ports import Append, Lease, SessionStore, StoredSession
 from triologue.session import settings_changed
 
 logger = logging.getLogger("triologue.supervision")
@@ -312,55 +319,6 @@ def is_aside(head: StoredSession, begun_anew: Container[str]) -> bool:
     """Was it set aside by the reset of one of these keys?"""
     parent, id = head.parent, head.session_id
     return parent is not None and id is not None and parent in begun_anew and head.key == key_aside(parent, id)
-
-
-def new_head(conversation: Conversation) -> StoredSession:
-    """The head of a session that the store has nothing of."""
-    now, cwd = time.time(), conversation.options.cwd
-    return StoredSession(
-        key=conversation.key,
-        created=conversation.log_begun(),
-        last_active=now,
-        cwd=os.fspath(cwd) if cwd is not None else None,
-    )
-
-
-def pinned(options: Options, agent: Agent) -> Options:
-    """With a working folder that stays the same, wherever the host is started the next time.
-
-    A program finds its histories by the folder that it works in.
-    """
-    cwd = Path(options.cwd) if options.cwd is not None else None
-    if (cwd is None and isinstance(agent, LivesInside)) or (cwd is not None and cwd.is_absolute()):
-        return options
-    copied = options.copy()
-    copied.cwd = str((cwd or Path()).absolute())
-    return copied
-
-
-def check_fits(conversation: Conversation, head: StoredSession) -> None:
-    """Refuse to go on with a conversation as another one.
-
-    Raises:
-        InvalidOption: it is with another agent or in another folder, or the options would begin another one.
-    """
-    if head.agent and head.agent != conversation.agent.name:
-        raise InvalidOption(
-            f"the key {head.key!r} has a conversation with {head.agent!r}, and not with {conversation.agent.name!r}; "
-            "give that agent to manager.session(), or use another key"
-        )
-    identity = sorted(set(conversation.options.named()) & set(IDENTITY))
-    if identity and conversation.session_id is None and head.session_id is not None:
-        raise InvalidOption(
-            f"the key {head.key!r} has a conversation already, so {', '.join(identity)} cannot begin another one under it; "
-            "use another key, or session.reset()"
-        )
-    cwd = conversation.named.get("cwd")
-    if cwd is not None and head.cwd is not None and str(Path(cwd).absolute()) != head.cwd:
-        raise InvalidOption(
-            f"the session {head.key!r} works in {head.cwd!r}, where its agent keeps its history, and not in {str(cwd)!r}; "
-            "use another key for another folder"
-        )
 
 
 def _deleted(key: str) -> StoreError:
