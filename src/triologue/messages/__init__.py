@@ -52,9 +52,7 @@ from triologue.messages.events import (
     TurnStarted as TurnStarted,
     is_of_agent as is_of_agent,
 )
-from triologue.messages.message import (
-    Message as Message,
-)
+from triologue.messages.message import Message as Message
 from triologue.messages.notices import (
     ActiveGoal as ActiveGoal,
     AuthStatus as AuthStatus,

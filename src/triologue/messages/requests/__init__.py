@@ -52,9 +52,7 @@ from triologue.messages.requests.host_requests import (
     SideQuestion as SideQuestion,
     StopTask as StopTask,
 )
-from triologue.messages.requests.initialize import (
-    Initialize as Initialize,
-)
+from triologue.messages.requests.initialize import Initialize as Initialize
 from triologue.messages.requests.request import (
     Request as Request,
     UnknownRequest as UnknownRequest,

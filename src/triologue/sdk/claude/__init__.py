@@ -5,12 +5,8 @@ A program is ported by changing its imports and its runner; docs/howto/migrate.m
 
 from typing import TYPE_CHECKING
 
-from triologue.engine.histories import (
-    CLAUDE,
-)
-from triologue.hosting import (
-    create_sdk_mcp_server as create_sdk_mcp_server,
-)
+from triologue.engine.histories import CLAUDE
+from triologue.hosting import create_sdk_mcp_server as create_sdk_mcp_server
 from triologue.messages import (
     AssistantMessage as AssistantMessage,
     ContentBlock as ContentBlock,
@@ -69,21 +65,11 @@ from triologue.sdk.vendor.missing import (
     TRANSPORT,
     missing,
 )
-from triologue.sdk.vendor.options import (
-    CanUseToolShadowedWarning as CanUseToolShadowedWarning,
-)
-from triologue.sdk.vendor.session_changes import (
-    ForkSessionResult as ForkSessionResult,
-)
-from triologue.sdk.vendor.session_listing import (
-    SDKSessionInfo as SDKSessionInfo,
-)
-from triologue.sdk.vendor.session_messages import (
-    SessionMessage as SessionMessage,
-)
-from triologue.sdk.vendor.sessions import (
-    SessionFunctions,
-)
+from triologue.sdk.vendor.options import CanUseToolShadowedWarning as CanUseToolShadowedWarning
+from triologue.sdk.vendor.session_changes import ForkSessionResult as ForkSessionResult
+from triologue.sdk.vendor.session_listing import SDKSessionInfo as SDKSessionInfo
+from triologue.sdk.vendor.session_messages import SessionMessage as SessionMessage
+from triologue.sdk.vendor.sessions import SessionFunctions
 from triologue.sdk.vendor.shapes import (
     BackgroundTaskSummary as BackgroundTaskSummary,
     BaseHookInput as BaseHookInput,
@@ -163,9 +149,7 @@ from triologue.sdk.vendor.shapes import (
     UserPromptSubmitHookSpecificOutput as UserPromptSubmitHookSpecificOutput,
     WorktreeCreateHookSpecificOutput as WorktreeCreateHookSpecificOutput,
 )
-from triologue.sdk.vendor.tools import (
-    ToolAnnotations as ToolAnnotations,
-)
+from triologue.sdk.vendor.tools import ToolAnnotations as ToolAnnotations
 from triologue.tools import (
     ToolDefinition,
     tool as tool,

@@ -5,9 +5,7 @@ A program is ported by changing its imports and its runner; docs/howto/migrate.m
 
 from typing import TYPE_CHECKING
 
-from triologue.hosting import (
-    create_sdk_mcp_server as create_sdk_mcp_server,
-)
+from triologue.hosting import create_sdk_mcp_server as create_sdk_mcp_server
 from triologue.messages import (
     AssistantMessage as AssistantMessage,
     ContentBlock as ContentBlock,
@@ -101,9 +99,7 @@ from triologue.sdk.vendor.shapes import (
     TaskUsage as TaskUsage,
     UserPromptSubmitHookInput as UserPromptSubmitHookInput,
 )
-from triologue.sdk.vendor.tools import (
-    ToolAnnotations as ToolAnnotations,
-)
+from triologue.sdk.vendor.tools import ToolAnnotations as ToolAnnotations
 from triologue.tools import (
     ToolDefinition,
     tool as tool,

@@ -5,12 +5,8 @@ A program is ported by changing its imports and its runner; docs/howto/migrate.m
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from triologue.engine.histories import (
-    QODER,
-)
-from triologue.hosting import (
-    create_sdk_mcp_server as create_sdk_mcp_server,
-)
+from triologue.engine.histories import QODER
+from triologue.hosting import create_sdk_mcp_server as create_sdk_mcp_server
 from triologue.messages import (
     AssistantMessage as AssistantMessage,
     BackgroundTasksMessage,
@@ -108,18 +104,10 @@ from triologue.sdk.vendor.errors import (
     UnsupportedCliCapabilityError as UnsupportedCliCapabilityError,
 )
 from triologue.sdk.vendor.missing import missing
-from triologue.sdk.vendor.session_changes import (
-    ForkSessionResult as ForkSessionResult,
-)
-from triologue.sdk.vendor.session_listing import (
-    SDKSessionInfo as SDKSessionInfo,
-)
-from triologue.sdk.vendor.session_messages import (
-    SessionMessage as SessionMessage,
-)
-from triologue.sdk.vendor.sessions import (
-    SessionFunctions,
-)
+from triologue.sdk.vendor.session_changes import ForkSessionResult as ForkSessionResult
+from triologue.sdk.vendor.session_listing import SDKSessionInfo as SDKSessionInfo
+from triologue.sdk.vendor.session_messages import SessionMessage as SessionMessage
+from triologue.sdk.vendor.sessions import SessionFunctions
 from triologue.sdk.vendor.shapes import (
     AgentToolBackgroundLaunchResult as AgentToolBackgroundLaunchResult,
     AsyncHookJSONOutput as AsyncHookJSONOutput,
@@ -282,9 +270,7 @@ from triologue.sdk.vendor.shapes import (
     UserPromptSubmitHookInput as UserPromptSubmitHookInput,
     UserPromptSubmitHookSpecificOutput as UserPromptSubmitHookSpecificOutput,
 )
-from triologue.sdk.vendor.tools import (
-    ToolAnnotations as ToolAnnotations,
-)
+from triologue.sdk.vendor.tools import ToolAnnotations as ToolAnnotations
 from triologue.tools import (
     ToolDefinition,
     ToolInvocationContext as ToolInvocationContext,
