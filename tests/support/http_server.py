@@ -31,7 +31,6 @@ class Exchange:
         self._stream = stream
         self.is_started = False
         self.is_dropped = False
-        self.has_client_left = False
 
     async def start(self, status: int, headers: dict[str, str]) -> None:
         """Sends the status line and the headers, once."""
@@ -124,14 +123,13 @@ async def _answer(exchange: Exchange, handler: Handler, connection: h11.Connecti
             # A client that sends ahead is not watched any more: its bytes have no bound here.
             connection.receive_data(data)
             return
-        exchange.has_client_left = True
         nursery.cancel_scope.cancel()
 
     async def run_handler() -> None:
         try:
             await handler(exchange)
         except trio.BrokenResourceError:
-            exchange.has_client_left = True
+            pass
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:

@@ -18,7 +18,6 @@ class SlowStore:
         self._goes_on = trio.Event()
         self._goes_on.set()
         self.is_full = False
-        self.appends = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.kept, name)
@@ -48,7 +47,6 @@ class SlowStore:
         if self.is_full:
             raise StoreError("the disk is full")
         await self.kept.append(write)
-        self.appends += 1
 
 
 async def kinds(store: SessionStore, key: str, *, ours: bool = True) -> list[str]:
