@@ -16,7 +16,6 @@ from triologue.agents.launching import changed, named_any, working_folder
 from triologue.agents.mirrors import with_mirror
 from triologue.agents.qoder_auth import (
     ACCESS_TOKEN_VARIABLE,
-    AUTH_KINDS,
     SERVICE_ACCOUNT_VARIABLE,
     JobTokens,
     QoderAuth,
@@ -81,7 +80,7 @@ class Qoder:
     """
 
     def __init__(self, *, auth: QoderAuth | None = None, environ: Mapping[str, str] | None = None) -> None:
-        if auth is not None and not isinstance(auth, AUTH_KINDS):
+        if auth is not None and not isinstance(auth, QoderAuth):
             raise InvalidOption("auth is none of what access_token(...), qodercli_auth() and the like give")
         self._auth: QoderAuth = auth if auth is not None else QoderCliLogin()
         self._environ = None if environ is None else dict(environ)

@@ -78,15 +78,6 @@ QoderAuth: TypeAlias = (
     | ServiceAccountTokens
     | JobTokens
 )
-AUTH_KINDS = (
-    AccessToken,
-    AccessTokenFromEnv,
-    QoderCliLogin,
-    ServiceAccountKey,
-    ServiceAccountKeyFromEnv,
-    ServiceAccountTokens,
-    JobTokens,
-)
 
 
 def access_token(token: str) -> AccessToken:
