@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from triologue.engine.histories import is_session_id
 from triologue.errors import InvalidOption, UnsupportedOption, brief
 from triologue.options import IDENTITY, Options
 
@@ -55,7 +56,6 @@ OWN_FLAGS = {
 
 SETTING_SOURCES = ("user", "project", "local")
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _FLAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
@@ -68,7 +68,7 @@ def refuse_what_lacks(agent: str, has: Collection[str], options: Options, hints:
 
 def check_conversation(options: Options) -> None:
     """Refuse a session id that is no UUID, or not another one for a copy."""
-    if options.session_id is not None and not _UUID.fullmatch(options.session_id):
+    if options.session_id is not None and not is_session_id(options.session_id):
         raise InvalidOption(f"session_id={brief(options.session_id)} is not a UUID; `str(uuid.uuid4())` makes one")
     check_copy(options)
 

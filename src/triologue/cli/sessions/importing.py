@@ -1,7 +1,6 @@
 """`triologue sessions import`."""
 
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +18,7 @@ from triologue.cli.endings import ExitCode, one_line
 from triologue.cli.sessions.files import telling
 from triologue.cli.sessions.history import Imported, read_session
 from triologue.cli.sessions.listing import PAGE
-from triologue.engine.histories import ABOUT_AGENT, CLAUDE, CORTEX, QODER, FolderRules, parse_lines
+from triologue.engine.histories import ABOUT_AGENT, CLAUDE, CORTEX, QODER, FolderRules, is_session_id, parse_lines
 from triologue.errors import InvalidOption, StoreError, TriologueError
 from triologue.manager.checks import check_key
 from triologue.messages.message import decode_object
@@ -29,8 +28,6 @@ RULES: Final[dict[str, FolderRules]] = {"claude-code": CLAUDE, "qoder": QODER, "
 """Where the programs keep their histories, by the names of their agents."""
 LEASE: Final = 30.0
 """Seconds for writing one session."""
-
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class ImportRequest(Struct, frozen=True, kw_only=True):
@@ -156,7 +153,7 @@ def _found_of(rules: FolderRules, *, all: bool) -> Iterator[Path]:
     projects = rules.config(os.environ) / "projects"
     with telling(projects, "read"):
         for folder in sorted(projects.glob("*")) if all else [rules.project(projects, os.curdir)]:
-            yield from sorted(file for file in folder.glob("*.jsonl") if _ID.fullmatch(file.stem) and file.is_file())
+            yield from sorted(file for file in folder.glob("*.jsonl") if is_session_id(file.stem) and file.is_file())
 
 
 def _read(file: Path) -> tuple[str, dict[str, bytes]]:
@@ -172,10 +169,10 @@ def _read(file: Path) -> tuple[str, dict[str, bytes]]:
 
 
 def _id_of(file: Path, data: bytes) -> str:
-    if _ID.fullmatch(file.stem):
+    if is_session_id(file.stem):
         return file.stem
     told = (line.get("sessionId") for line in parse_lines(data))
-    found = next((each for each in told if isinstance(each, str) and _ID.fullmatch(each)), None)
+    found = next((each for each in told if is_session_id(each)), None)
     if found is None:
         raise StoreError("this is no history of an agent: no line of it names its session")
     return found

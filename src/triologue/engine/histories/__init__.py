@@ -6,9 +6,11 @@ from triologue.engine.histories.folders import (
     CORTEX as CORTEX,
     QODER as QODER,
     FolderRules as FolderRules,
+    is_session_id as is_session_id,
 )
 from triologue.engine.histories.reading import (
     ABOUT_AGENT as ABOUT_AGENT,
+    LINKED as LINKED,
     UNTOLD as UNTOLD,
     Line as Line,
     conversation_lines as conversation_lines,

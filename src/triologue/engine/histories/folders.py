@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeGuard
 
 from msgspec import Struct
 
@@ -14,6 +15,7 @@ LONGEST_KEY = 200
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_SESSION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class FolderRules(Struct, frozen=True, kw_only=True):
@@ -45,6 +47,11 @@ class FolderRules(Struct, frozen=True, kw_only=True):
                 if found.startswith(cut) and os.path.isdir(projects / found):  # noqa: PTH112 - as in is_file
                     return projects / found
         return exact
+
+
+def is_session_id(text: object) -> TypeGuard[str]:
+    """Whether it can be the id of a vendor's conversation."""
+    return isinstance(text, str) and _SESSION_ID.fullmatch(text) is not None
 
 
 def find_files(projects: Path, name: str) -> list[Path]:

@@ -16,7 +16,8 @@ ABOUT_AGENT: Final = "agent_metadata"
 UNTOLD: Final = "api-request"
 """What the types of lines begin with that are no part of a conversation: what was sent to the model, again and again."""
 
-_LINKED = ("user", "assistant", "progress", "system", "attachment")
+LINKED: Final = ("user", "assistant", "progress", "system", "attachment")
+"""The types of the lines that others may follow."""
 _COUNTED: dict[str, Any] = {"inputTokens": 0, "outputTokens": 0, "costUSD": 0.0}
 
 Line = dict[str, Any]
@@ -131,7 +132,7 @@ def _linked(lines: list[Line]) -> dict[str, Line]:
     """The lines that others may follow, by uuid."""
     linked: dict[str, Line] = {}
     for line in lines:
-        if line.get("type") in _LINKED and isinstance(uuid := line.get("uuid"), str):
+        if line.get("type") in LINKED and isinstance(uuid := line.get("uuid"), str):
             linked.pop(uuid, None)  # the later one counts, in its place
             linked[uuid] = line
     return linked

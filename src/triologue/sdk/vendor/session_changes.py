@@ -10,12 +10,11 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from triologue.engine.histories import Line, conversation_lines, parse_lines
+from triologue.engine.histories import LINKED, Line, conversation_lines, is_session_id, parse_lines
 from triologue.errors import brief
-from triologue.sdk.vendor.session_files import SessionFiles, is_session_id
+from triologue.sdk.vendor.session_files import SessionFiles
 from triologue.sdk.vendor.session_listing import session_info
 
-_COPIED = ("user", "assistant", "attachment", "system", "progress")
 # What belongs to the conversation that is copied, and not to its copy.
 _LEFT_BEHIND = ("teamName", "agentName", "sessionKind", "slug", "sourceToolAssistantUUID")
 
@@ -87,7 +86,7 @@ def _to_copy(files: SessionFiles, lines: list[Line]) -> list[Line]:
     return [
         line
         for line in lines
-        if line.get("type") in _COPIED and isinstance(line.get("uuid"), str) and not line.get("isSidechain")
+        if line.get("type") in LINKED and isinstance(line.get("uuid"), str) and not line.get("isSidechain")
     ]
 
 

@@ -1,16 +1,14 @@
 """Where a vendor's conversations are on disk. Everything here asks the file system, and blocks."""
 
 import os
-import re
 import subprocess
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, final
 
-from triologue.engine.histories import FolderRules
+from triologue.engine.histories import FolderRules, is_session_id
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 # Seconds that git may take to name its worktrees.
 GIT_PATIENCE = 5.0
 
@@ -72,11 +70,6 @@ class SessionFiles:
             return {}
         files = sorted(found[0].with_suffix("").joinpath("subagents").rglob("agent-*.jsonl"))
         return {file.name.removeprefix("agent-").removesuffix(".jsonl"): file for file in files if file.is_file()}
-
-
-def is_session_id(text: object) -> bool:
-    """Whether it can be the id of a conversation."""
-    return isinstance(text, str) and _UUID.fullmatch(text) is not None
 
 
 def canonical(path: str) -> str:

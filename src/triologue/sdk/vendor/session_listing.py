@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from triologue.engine.histories import Line, parse_lines
+from triologue.engine.histories import Line, is_session_id, parse_lines
 from triologue.messages.loose import read_json
-from triologue.sdk.vendor.session_files import SessionFiles, is_session_id
+from triologue.sdk.vendor.session_files import SessionFiles
 
 PEEK = 64 * 1024
 """Bytes that are read at either end."""
