@@ -373,10 +373,10 @@ class GatewayRefused(GatewayError):
         super().__init__(message)
 
 
-def brief(value: object, limit: int = 80) -> str:
-    """The `repr` of a value, cut to `limit` characters."""
+def brief(value: object) -> str:
+    """The `repr` of a value, cut to 80 characters."""
     shown = repr(value)
-    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+    return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
 
 def reason_of(error: BaseException) -> str:

@@ -29,13 +29,11 @@ class ToldTranscripts:
     Args:
         kept: the conversations. What sub-agents did is not kept there, but told.
         tell: takes each frame; what is said in a turn is told before its result.
-        version: what lines say wrote them.
     """
 
-    def __init__(self, kept: Transcripts, tell: Callable[[TranscriptMirror], None], *, version: str = "0") -> None:
+    def __init__(self, kept: Transcripts, tell: Callable[[TranscriptMirror], None]) -> None:
         self._kept = kept
         self._tell = tell
-        self._version = version
 
     def __contains__(self, session_id: object) -> bool:
         return session_id in self._kept
@@ -55,7 +53,7 @@ class ToldTranscripts:
         """Tell what is new."""
         written = transcript.written or Written()
         news = find_news(transcript, written)
-        lines = new_lines(transcript, written, news, {}, now=datetime.now(UTC), version=self._version)
+        lines = new_lines(transcript, written, news, {}, now=datetime.now(UTC), version="0")
         path = f"{transcript.session_id}.jsonl"
         if transcript.agent is None:
             lines += bookkeeping(transcript, written, news, marks_leaf=False)
