@@ -21,13 +21,12 @@ from triologue.messages import Outcome
 from triologue.options import Options, without_identity
 
 HELP = """\
-/resume NAME   go on with another conversation, by its key
-               or its session id
-/resume        list those of this chat; at its beginning: go
-               on with the latest one of the folder
-/fork          go on in a copy; the original stays as it is
-/model [NAME]  use another model, or tell which one it is
-/quit          leave (also Ctrl-D; Ctrl-C stops the answer)
+/resume KEY_OR_ID  go on with another conversation
+/resume            list those of this chat; at its beginning:
+                   go on with the latest one of the folder
+/fork              go on in a copy; the original stays as it is
+/model [NAME]      use another model, or tell which one it is
+/quit              leave (also Ctrl-D; Ctrl-C stops the answer)
 All other commands go to the agent."""
 
 

@@ -156,7 +156,7 @@ def run(agent: str, prompt: str, json: bool, stream_json: bool, timeout: float |
     The conversation is kept, unless --no-keep is given; --continue and --resume go on with it.
     """
     if said["fork"] and not (said["resume"] or said["continue_"]):
-        raise click.UsageError("--fork needs --resume ID or --continue")
+        raise click.UsageError("--fork needs --resume KEY_OR_ID or --continue")
     if said["session_id"] and (said["resume"] or said["continue_"]) and not said["fork"]:
         raise click.UsageError("--session-id cannot rename a conversation that goes on; add --fork, or leave it out")
     if json and stream_json:

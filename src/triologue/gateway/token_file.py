@@ -158,8 +158,8 @@ class TokenFile:
                 raise ValueError("a hash is not 32 bytes long")
         except ValueError as error:  # msgspec's are some of those
             raise StoreError(
-                f"{str(self._path)!r} is no token file, or a damaged one ({error}); restore it, or make a new one with "
-                "`triologue tokens add`"
+                f"{str(self._path)!r} is no token file, or a damaged one ({error}); restore it, or move it "
+                "away and make a new one with `triologue tokens add`"
             ) from error
         return {each.grant.id: each for each in tokens}
 

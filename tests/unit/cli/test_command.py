@@ -131,7 +131,7 @@ def test_an_agent_that_is_named_wrongly_in_the_environment(
             2,
             "triologue run: Invalid value for '--agent' (env var: 'TRIOLOGUE_AGENT'): 'x'",
         ),
-        (["run", "--fork", "x"], 2, "triologue run: --fork needs --resume ID or --continue"),
+        (["run", "--fork", "x"], 2, "triologue run: --fork needs --resume KEY_OR_ID or --continue"),
         (
             ["run", "--resume", "a", "--continue", "x"],
             2,

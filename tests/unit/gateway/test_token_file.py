@@ -68,7 +68,9 @@ def test_a_file_that_is_not_there(path: Path) -> None:
 def test_another_file(path: Path, contents: bytes) -> None:
     path.write_bytes(contents)
     path.chmod(0o600)
-    with pytest.raises(StoreError, match=r"tokens.json' is no token file, or a damaged one \(.+\); restore it"):
+    with pytest.raises(
+        StoreError, match=r"tokens.json' is no token file, or a damaged one \(.+\); restore it, or move it away"
+    ):
         TokenFile(path, create=True)
     assert path.read_bytes() == contents
 
