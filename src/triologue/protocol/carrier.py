@@ -242,7 +242,7 @@ async def connect(
     """The client's end.
 
     Args:
-        url: `ws://` or `wss://`, without a path of its own.
+        url: `ws://` or `wss://`, with the path in front of `PATH` if there is one.
         tls: instead of the system's certificates.
         max_frame_bytes: a longer frame closes it.
 

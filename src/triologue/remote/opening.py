@@ -76,7 +76,7 @@ async def open_remote(
         return connect(url, tls=tls, max_frame_bytes=_MAX_FRAME_BYTES)
 
     machine = Machine(token, client, held_bytes=held_bytes, max_waiting=max_waiting)
-    async with keep_open(Link(machine, opened, f"{parts.scheme}://{parts.netloc}", give_up)) as manager:
+    async with keep_open(Link(machine, opened, f"{parts.scheme}://{parts.netloc}{parts.path}", give_up)) as manager:
         yield manager
 
 
@@ -147,6 +147,8 @@ def _parts_of(url: object) -> SplitResult:
             f"url={brief(f'{parts.scheme}://{parts.hostname}...')} has a user, a query or a fragment; the token is an "
             "argument of its own, because addresses end up in logs"
         )
+    if parts.path.rstrip("/").endswith("/v1"):
+        raise InvalidOption(f"url={brief(url)} ends with /v1, which is added to it; leave that out")
     return parts
 
 

@@ -18,6 +18,8 @@ TLS = ssl.create_default_context()
         ("ws://", None, {}, "is no ws://host:port"),
         ("ws://127.0.0.1:99999", None, {}, "is no ws://host:port"),
         (None, None, {}, "is no ws://host:port"),
+        ("ws://127.0.0.1:1/v1", None, {}, "ends with /v1"),
+        ("ws://127.0.0.1:1/agents/v1/", None, {}, "ends with /v1"),
         ("ws://127.0.0.1:1?token=SECRET", None, {}, "has a user, a query or a fragment"),
         ("ws://me:SECRET@127.0.0.1:1", None, {}, "has a user, a query or a fragment"),
         ("ws://10.0.0.1:1", "SECRET", {}, "in clear"),
@@ -59,10 +61,11 @@ async def test_another_server_is_there() -> None:
         listeners = await nursery.start(trio.serve_tcp, answer, 0)
         port = listeners[0].socket.getsockname()[1]
         with pytest.raises(tri.GatewayRefused) as refused:
-            async with tri.open_remote(f"ws://127.0.0.1:{port}"):
+            async with tri.open_remote(f"ws://127.0.0.1:{port}/agents"):
                 pass
         nursery.cancel_scope.cancel()
     assert refused.value.code == 404
+    assert f"ws://127.0.0.1:{port}/agents is no gateway" in str(refused.value)
 
 
 async def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
