@@ -13,7 +13,11 @@ VARIABLE = "TRIOLOGUE_RUNTIME_DIR"
 
 
 def runtime_folder() -> Path:
-    """Where it is, or would be: `$TRIOLOGUE_RUNTIME_DIR`, else `triologue` in the user's runtime folder."""
+    """Where it is, or would be: `$TRIOLOGUE_RUNTIME_DIR`, else `triologue` in the user's runtime folder.
+
+    Raises:
+        OSError: there is none: it would be below the system's folder for temporary files, and nothing can be written there.
+    """
     named = os.environ.get(VARIABLE)
     return Path(named).absolute() if named else _default()
 
@@ -48,8 +52,8 @@ def make_runtime_folder() -> Path:
 
 def told_there(pattern: str) -> list[Path]:
     """What this user's programs have put there; nothing where others could have put it."""
-    folder = runtime_folder()
     try:
+        folder = runtime_folder()
         _check_owned(folder)
         return sorted(folder.glob(pattern))
     except OSError:

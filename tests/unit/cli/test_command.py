@@ -315,6 +315,35 @@ def command(*arguments: str, stdin: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+NOWHERE_TO_WRITE = """
+import errno, sys, tempfile
+
+def gettempdir():
+    raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+tempfile.gettempdir = gettempdir
+from triologue.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ps"], "No manager of this user runs.\n"),
+        (["run", "--no-keep", "--agent", "embedded", "Say hi"], "hi\n"),
+    ],
+)
+def test_a_container_with_no_folder_for_temporary_files(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TRIOLOGUE_RUNTIME_DIR", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    command = [sys.executable, "-c", NOWHERE_TO_WRITE, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, said, "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
 def test_a_full_disk_is_told_of_in_one_line() -> None:
     command = [sys.executable, "-m", "triologue", "run", "--agent", "embedded", "Say hi"]
