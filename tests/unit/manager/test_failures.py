@@ -1,9 +1,10 @@
 """Agents that die, stay silent or have bugs: every turn has its outcome, and nobody waits for ever."""
 
 import gc
+import logging
 import weakref
 from contextlib import suppress
-from typing import Any
+from typing import Any, final
 
 import pytest
 import trio
@@ -122,6 +123,28 @@ async def test_a_bug_in_an_agent_harms_only_its_own_session(autojump_clock: Mock
         agent.connecting = None
         assert await answer(other, "two") == "2. two"
         assert await answer(session, "three") == "1. three"
+
+
+@final
+class BrokenHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError("nobody can be told")
+
+
+async def test_a_log_handler_that_raises_harms_no_other_session(
+    autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = BrokenHandler()
+    logging.getLogger("triologue").addHandler(handler)
+    try:
+        async with scripted(deadlines=Deadlines(turn=5)) as (session, _, manager):
+            with pytest.raises(TurnFailed, match="broke: RuntimeError"):  # where the log is told of the deadline
+                await session.ask("silent")
+            assert await answer(manager.session("other"), "one") == "1. one"
+            assert await answer(session, "one") == "2. one"
+    finally:
+        logging.getLogger("triologue").removeHandler(handler)
+    assert "RuntimeError: nobody can be told" in capsys.readouterr().err
 
 
 async def test_a_bug_where_a_prompt_goes_out_fails_its_turn(autojump_clock: MockClock) -> None:
