@@ -57,7 +57,7 @@ async def _explain(key: str, console: Console, *, is_json: bool) -> ExitCode:
     elif found:
         for manager, said in found:
             if len(found) > 1:
-                console.print(title_of(manager))
+                console.print(title_of(manager), soft_wrap=True)
             console.print(printable(said.text), markup=False, soft_wrap=True)
     code = _complain(silent)
     if not found:

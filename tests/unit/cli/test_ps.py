@@ -148,6 +148,16 @@ async def test_an_answer_that_is_none_is_told_of(answer: bytes, why: str, own_ru
         assert found == ([], [Silent("77", why)])
 
 
+def test_one_key_of_two_managers(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    with bot() as one, bot() as two:
+        assert main(["ps", "asleep"]) == 0
+        said = capsys.readouterr().out.splitlines()
+        titles = [line for line in said if line.startswith("python  pid ")]
+        assert [title.split(",")[0] for title in titles] == [f"python  pid {each.pid}" for each in (one, two)]
+        assert [title.rpartition(",")[2][:2] for title in titles] == [" $", " $"], "each is one line"
+
+
 def test_figures_for_people() -> None:
     assert [duration(each) for each in (0.4, 59, 61, 3_700, 90_000)] == ["0s", "59s", "1m01s", "1h01m", "1d01h"]
     assert [megabytes(each) for each in (1_500_000, 12_000_000_000)] == ["2MB", "12GB"]
