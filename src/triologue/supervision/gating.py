@@ -36,6 +36,8 @@ class Gating:
         self._quota = QuotaGate()
         self._closed: dict[Hashable, str] = {}
         """Why, by credential; as long as somebody may have to wait."""
+        self._let_through: dict[Hashable, set[str]] = {}
+        """Keys, by credential, whose turns may begin although it is closed."""
         self._waiting: set[str] = set()
         self._offset = time.time() - trio.current_time()
 
@@ -87,18 +89,23 @@ class Gating:
         return trio.current_time() + self._offset
 
     def _close(self, credential: Hashable, reason: str) -> None:
+        # Of one that is closed already, all others know: many hit it together, and to tell all of each would take for ever.
+        is_news, let_through = credential not in self._closed, self._let_through.pop(credential, set[str]())
         self._closed[credential] = reason
-        for actor in self._awake():
+        for actor in self._awake() if is_news else filter(None, map(self._find, let_through)):
             if credential_of(actor.conversation) == credential:
                 actor.post(on.Gate(reason))
 
     def _execute(self, effects: list[Effect]) -> None:
         for effect in effects:
+            if effect.credential in self._closed:
+                self._let_through.setdefault(effect.credential, set()).add(effect.key)
             actor = self._find(effect.key)
             if actor is not None:
                 actor.post(on.Gate(None))
         for credential in [each for each in self._closed if not self._quota.is_closed(each)]:
             del self._closed[credential]
+            self._let_through.pop(credential, None)
         due = self._quota.next_time()
         if due is None:
             self._timers.clear(id(self))

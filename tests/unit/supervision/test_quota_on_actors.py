@@ -1,9 +1,12 @@
 """Usage limits on real actors: who waits at the gate, why, and how they come back."""
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from types import FrameType
+from typing import Any
 
 import pytest
 import trio
@@ -11,8 +14,8 @@ from trio.testing import MockClock
 
 from tests.support.other_agent import OtherAgent
 from tests.support.scripted_agent import ScriptedAgent
-from tests.unit.supervision.stage import ask_all, settled, sharing, states
-from triologue.actors import Turn
+from tests.unit.supervision.stage import ask_all, link_of, settled, sharing, states
+from triologue.actors import Actor, Turn
 from triologue.errors import TurnFailed
 from triologue.manager import SessionManager, open_manager
 from triologue.messages import RateLimitEvent
@@ -147,6 +150,50 @@ async def test_the_gate_closes_again_when_the_probe_hits_the_limit(autojump_cloc
         assert (await turn.wait()).kind == "answered"
         assert is_about(trio.current_time(), 1000)
         assert len(agent.begun) == 3
+
+
+async def test_those_that_were_let_through_wait_again_when_one_of_them_hits_the_limit(
+    autojump_clock: MockClock,
+) -> None:
+    async with sharing(None) as (manager, agent):
+        await exceed(manager, "k", 600)
+        keys = [f"s{number}" for number in range(1, 6)]
+        await manager.session("probe").send("hi")
+        let_through = [await manager.session(key).send("wait 1") for key in keys[:3]]
+        await manager.session(keys[3]).send("exceed 700")
+        others = [await manager.session(key).send("hi") for key in keys]
+        for turn in let_through:
+            await turn.wait()
+        assert round(trio.current_time()) == 601
+        assert {turn.state for turn in others} == {"waiting"}
+        for turn in others:
+            assert (await turn.wait()).kind == "answered"
+        assert is_about(agent.begun[-5][0], 700)
+
+
+async def test_what_it_takes_when_many_hit_the_limit_together_is_not_more_for_each(autojump_clock: MockClock) -> None:
+    async def inputs_of(count: int) -> int:
+        inputs = 0
+
+        def profile(frame: FrameType, event: str, _: Any) -> None:
+            nonlocal inputs
+            inputs += event == "call" and frame.f_code is Actor.apply.__code__
+
+        async with sharing(None) as (manager, agent):
+            turns = [await manager.session(f"s{number}").send(f"silent {number:03}") for number in range(count)]
+            await settled()
+            sys.setprofile(profile)
+            try:
+                for number, turn in enumerate(turns):
+                    link = link_of(agent, f"silent {number:03}")
+                    link._finish(turn.id, "API Error: 429", is_error=True, api_error_status=429)
+                await settled()
+            finally:
+                sys.setprofile(None)
+            assert {outcome.kind for turn in turns if (outcome := turn.outcome)} == {"failed"}
+        return inputs
+
+    assert await inputs_of(40) == 4 * await inputs_of(10)
 
 
 @pytest.mark.parametrize("prompt", ["die", "fail", "deaf"])
