@@ -4,6 +4,7 @@ from enum import Enum, auto
 from typing import final
 
 from triologue.session.usage_limits import LimitReached
+from triologue.supervision.standings import Standings
 
 FIRST_BACKOFF, MAX_BACKOFF = 60.0, 900.0
 """Seconds that it is closed where no time was named: at first, and at most."""
@@ -35,6 +36,7 @@ class Gate:
         self.state = State.CLOSED
         self.waiting: dict[str, None] = {}
         """Keys, in the order in which they asked."""
+        self.standings = Standings(self.waiting)
         self.probes: dict[str, None] = {}
         """Turns that were let through to see, and have not told."""
         self.due = 0.0
@@ -52,6 +54,17 @@ class Gate:
     def is_open(self) -> bool:
         """Everyone has been let through, and it holds nobody any more."""
         return self.state is State.OPENING and not self.waiting
+
+    def ask(self, key: str) -> None:
+        """It waits from now on."""
+        self.waiting[key] = None
+        self.standings.changed()
+
+    def withdraw(self, key: str) -> None:
+        """It waits no more, and is no probe."""
+        self.waiting.pop(key, None)
+        self.probes.pop(key, None)
+        self.standings.changed()
 
     def close(self, limit: LimitReached, now: float) -> None:
         """A limit was reached. While it is closed that tells nothing new, unless a later time is named."""
@@ -94,4 +107,5 @@ class Gate:
         keys = list(self.waiting)[:count]
         for key in keys:
             del self.waiting[key]
+        self.standings.changed()
         return keys

@@ -62,7 +62,7 @@ class QuotaGate:
         gate = self._gates.get(credential)
         if gate is None:
             return [Admit(credential, key)]
-        gate.waiting[key] = None
+        gate.ask(key)
         return self._advance(credential, gate, now)
 
     def withdraw(self, credential: Hashable, key: str, *, now: float) -> list[Effect]:
@@ -70,8 +70,7 @@ class QuotaGate:
         gate = self._gates.get(credential)
         if gate is None:
             return []
-        gate.waiting.pop(key, None)
-        gate.probes.pop(key, None)
+        gate.withdraw(key)
         return self._advance(credential, gate, now)
 
     def limited(self, credential: Hashable, key: str, limit: LimitReached, *, now: float) -> list[Effect]:
@@ -112,8 +111,7 @@ class QuotaGate:
         gate = self._gates.get(credential)
         if gate is None or key not in gate.waiting:
             return None
-        before = next(index for index, other in enumerate(gate.waiting) if other == key)
-        return Held(gate.reason, gate.closed_until, before)
+        return Held(gate.reason, gate.closed_until, gate.standings.before(key))
 
     def _advance(self, credential: Hashable, gate: Gate, now: float) -> list[Effect]:
         admitted = gate.advance(now)

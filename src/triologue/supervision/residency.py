@@ -8,6 +8,7 @@ from typing import TypeAlias, final
 from msgspec import Struct
 
 from triologue.supervision.pools import Place, Pool, Waiter, oldest
+from triologue.supervision.standings import Standings
 from triologue.supervision.waits import ResidencyStatistics, Wait
 
 MAX_AT_ONCE = 16
@@ -58,6 +59,7 @@ class Residency:
         self._size = 0
         self._places: dict[str, Place] = {}
         self._waiting: OrderedDict[str, Waiter] = OrderedDict()
+        self._standings = Standings(self._waiting)
         # How many wait for each combination of pools: where one of them cannot be served, none of its like can.
         self._alike: Counter[tuple[Pool, ...]] = Counter()
 
@@ -71,6 +73,7 @@ class Residency:
             raise ValueError(f"{key!r} has a place already, or waits for one")
         waiter = Waiter(key, generation, self._pools(kind, group), now)
         self._waiting[key] = waiter
+        self._standings.changed()
         self._alike[waiter.pools] += 1
         # Only this one is new, and where its pool is stuck nothing can be done for it.
         return [] if any(pool.is_stuck for pool in waiter.pools) else self._settle(now)
@@ -176,7 +179,7 @@ class Residency:
         waiter = self._waiting.get(key)
         if waiter is None:
             return None
-        before = next(index for index, other in enumerate(self._waiting) if other == key)
+        before = self._standings.before(key)
         if self._max_size is not None and self._is_over:
             idle = sum(len(pool.idle) for pool in self._kinds.values())
             leaving = sum(pool.leaving for pool in self._kinds.values())
@@ -219,6 +222,7 @@ class Residency:
 
     def _finish(self, waiter: Waiter) -> None:
         waiter.finish()
+        self._standings.changed()
         self._alike[waiter.pools] -= 1
         if not self._alike[waiter.pools]:
             del self._alike[waiter.pools]

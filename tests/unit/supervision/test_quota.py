@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests.support.counted_text import CountedText
 from triologue.session.usage_limits import LimitReached
 from triologue.supervision.quota import Admit, Effect, Held, QuotaGate
 
@@ -45,6 +46,16 @@ def test_turns_wait_until_the_time_that_the_limit_names_and_say_so(monkeypatch: 
     assert gate.tick(now=T + 3600) == admit("a")
     assert str(gate.why(ME, "b")) == "the limit 'five_hour' is reached; it is being tried again, a few turns at a time"
     assert gate.why(ME, "a") is None
+
+
+def test_who_asks_for_the_places_of_all_goes_through_the_line_once() -> None:
+    keys = [CountedText(number) for number in range(100)]
+    gate = closed(UNTIL_NOON, *keys)
+    CountedText.comparisons = 0
+    assert [held.before for key in keys if (held := gate.why(ME, key)) is not None] == list(range(100))
+    assert CountedText.comparisons == 0
+    gate.withdraw(ME, keys[50], now=T)
+    assert [held.before for key in keys if (held := gate.why(ME, key)) is not None] == list(range(99))
 
 
 def test_one_account_does_not_hold_up_another() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.counted_text import CountedText
 from triologue.supervision.residency import Effect, Evict, Grant, Residency
 from triologue.supervision.waits import ResidencyStatistics, Wait
 
@@ -26,6 +27,18 @@ def test_whoever_finds_a_free_place_has_it_at_once_and_the_next_waits_for_one() 
     assert residency.why("c") is None
     assert str(residency.why("d")) == "2 of 2 agents live, all busy"
     assert residency.left("b", 1, now=5) == [Grant("d", 1)]
+
+
+def test_who_asks_for_the_places_of_all_goes_through_the_line_once() -> None:
+    residency, keys = two(), [CountedText(number) for number in range(100)]
+    for key in keys:
+        want(residency, key)
+    CountedText.comparisons = 0
+    waits = [residency.why(key) for key in keys]
+    assert [wait.before for wait in waits if wait is not None] == list(range(98))
+    assert CountedText.comparisons == 0
+    residency.left(keys[50], 1, now=1)
+    assert [wait.before for key in keys if (wait := residency.why(key)) is not None] == list(range(97))
 
 
 def test_the_least_recently_used_is_asked_to_make_room_and_its_place_goes_on_when_it_has_left() -> None:
