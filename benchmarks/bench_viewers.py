@@ -18,6 +18,7 @@ import trio
 from harness import Target, bench, fresh, report, usage
 
 import triologue as tri
+from triologue.cli.serve import GC_THRESHOLDS
 
 EACH: Final = "one of each session"
 ALL: Final = "all of one session"
@@ -43,6 +44,7 @@ CELLS: Final = [Cell(case=EACH, viewers=1_000), Cell(case=ALL, viewers=1_000), C
 
 
 async def measure(cell: Cell) -> dict[str, Any]:
+    gc.set_threshold(*GC_THRESHOLDS)  # as `triologue serve` does
     case, viewers = cell["case"], cell["viewers"]
     agent = tri.Embedded(model=tri.OfflineModel(piece_delay=INTERVAL))
     limits = tri.Limits(max_live=viewers, max_starting=viewers)
