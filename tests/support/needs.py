@@ -22,11 +22,6 @@ def find_driver() -> Path | None:
     return _on_path("chromedriver")
 
 
-def find_redis() -> Path | None:
-    """A Redis server to start."""
-    return _on_path("redis-server", "valkey-server")
-
-
 def find_node() -> Path | None:
     """A Node.js that has a WebSocket of its own, from version 20 on behind a flag."""
     node = _on_path("node", "nodejs")
@@ -45,7 +40,6 @@ NEEDS: dict[str, tuple[Callable[[], Path | None], str]] = {
     "real_cli": (find_claude, "the Claude Code CLI is not installed (`pip install claude-agent-sdk` brings one)"),
     "browser": (find_browser, "Chromium and its driver are not installed"),
     "node": (find_node, "no Node.js with a WebSocket of its own is installed"),
-    "redis": (find_redis, "no Redis server is installed"),
 }
 """Marker -> where to look, and what to say when nothing is there."""
 
