@@ -10,15 +10,7 @@ from triologue.actors.conversation import (
 )
 from triologue.actors.desk import first_options as first_options
 from triologue.actors.durations import BOUNDS as BOUNDS, Durations as Durations
-from triologue.actors.inside import (
-    Home as Home,
-    WaitFor as WaitFor,
-    Waiting as Waiting,
-    current_home as current_home,
-    waiting_for as waiting_for,
-)
-from triologue.actors.journal import Journal as Journal
-from triologue.actors.kept import (
+from triologue.actors.heads import (
     check_fits as check_fits,
     described as described,
     is_another as is_another,
@@ -27,6 +19,14 @@ from triologue.actors.kept import (
     restore as restore,
     take_over as take_over,
 )
+from triologue.actors.inside import (
+    Home as Home,
+    WaitFor as WaitFor,
+    Waiting as Waiting,
+    current_home as current_home,
+    waiting_for as waiting_for,
+)
+from triologue.actors.journal import Journal as Journal
 from triologue.actors.log import Cursor as Cursor, Listener as Listener, Log as Log
 from triologue.actors.log_extra import log_extra as log_extra
 from triologue.actors.loops import refuse_elsewhere as refuse_elsewhere
