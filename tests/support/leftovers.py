@@ -22,7 +22,7 @@ STAFF_OF_ROOT = {
     "triologue.agents.pump.Pump.run",
     "triologue.agents.pump.TaskPerPipe._serve",
     "triologue.agents.warden.WardenLink.run",
-    "triologue.apart._hold",
+    "triologue.loops._hold",
     "triologue.manager.draining.Draining.run",
     "triologue.manager.status.StatusSocket.serve",
     "triologue.supervision.shelf.Shelf.keep",

@@ -7,9 +7,9 @@ import trio
 
 from triologue.actors.inside import Home, WaitFor, current_home, waiting_for
 from triologue.actors.log import Cursor, Log
-from triologue.actors.loops import refuse_elsewhere
 from triologue.actors.records import Batch, Records
 from triologue.actors.replies import Reply
+from triologue.loops import refuse_elsewhere
 from triologue.messages import (
     CallbackFailed,
     Message,

@@ -19,8 +19,8 @@ from triologue.agents.pump import HAS_PUMP, start_watcher
 from triologue.agents.spawner import Child, Spawner
 from triologue.agents.stderr import ErrorOutput
 from triologue.agents.warden import Warden
-from triologue.apart import open_apart
 from triologue.errors import AgentProtocolError, AgentStartError
+from triologue.loops import open_apart
 from triologue.messages import Message
 from triologue.ports import Command, Exit, Sink
 from triologue.wire import DEFAULT_MAX_MESSAGE_BYTES, Reader, encode

@@ -8,8 +8,9 @@ from typing import final
 import trio
 from msgspec import Struct
 
-from triologue.actors import Conversation, World, check_fits, is_another, refuse_elsewhere, restore
+from triologue.actors import Conversation, World, check_fits, is_another, restore
 from triologue.errors import InvalidOption, ManagerClosed, brief
+from triologue.loops import refuse_elsewhere
 from triologue.manager.checks import OptionsFor, check_for, group_of, refuse_identity
 from triologue.messages import SessionState
 from triologue.options import IDENTITY, Options, Overlap, check_kinds

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from triologue.actors import Actor, Permission, Permissions, Timers, World, first_options
 from triologue.agents import AGENTS, DEFAULT_AGENT, open_carrier
-from triologue.apart import open_apart
 from triologue.errors import InvalidOption, brief
+from triologue.loops import open_apart, refuse_outside
 from triologue.manager.checks import OptionsFor, check_defaults
 from triologue.manager.directory import Directory
 from triologue.manager.draining import Draining, but_closed, check_signals, listen
@@ -150,8 +150,7 @@ async def _open(terms: Terms) -> AsyncGenerator[SessionManager]:
 
 def _check(terms: Terms) -> None:
     """Refuse what cannot be, before anything starts."""
-    if not trio.lowlevel.in_trio_run():
-        raise RuntimeError("triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)")
+    refuse_outside()
     check_limits(terms.limits, terms.deadlines)
     check_restart(terms.restart)
     check_overlap(terms.overlap)

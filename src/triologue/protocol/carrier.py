@@ -17,7 +17,7 @@ import trio_websocket
 from trio_websocket import WebSocketConnection
 from wsproto.utilities import ProtocolError
 
-from triologue.apart import open_apart
+from triologue.loops import open_apart
 from triologue.protocol.framing import Fragment, framed
 from triologue.protocol.peeked import Peeked
 

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import trio
 
 from triologue.errors import InvalidOption, ManagerClosed, brief
+from triologue.loops import refuse_outside
 from triologue.messages.loose import is_text
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ async def open_remote(
         GatewayRefused: the gateway does not want this client, or there is no gateway.
         RuntimeError: this is not called inside `trio.run`.
     """
-    if not trio.lowlevel.in_trio_run():
-        raise RuntimeError("triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)")
+    refuse_outside()
     if find_spec("trio_websocket") is None:
         raise InvalidOption("open_remote needs the library trio_websocket: pip install 'triologue[gateway]'")
     parts = _checked(url, token, tls, insecure=insecure)

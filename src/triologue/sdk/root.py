@@ -21,6 +21,7 @@ import trio
 from triologue.actors import log_extra
 from triologue.agents import Embedded
 from triologue.errors import ManagerClosed, SessionIdInUse, StoreError, TriologueError
+from triologue.loops import refuse_outside
 from triologue.manager import Session, SessionManager, open_manager
 from triologue.options import Deadlines, Limits, Options
 from triologue.ports import Agent, SessionStore
@@ -98,15 +99,12 @@ class Root:
 
     @staticmethod
     def _all() -> "dict[Hashable, Root]":
+        refuse_outside()
         try:
             return _roots.get()
         except LookupError:
             _roots.set({})
             return _roots.get()
-        except RuntimeError:
-            raise RuntimeError(
-                "triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)"
-            ) from None
 
     async def _run(self) -> None:
         try:

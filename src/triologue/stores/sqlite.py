@@ -11,6 +11,7 @@ import trio
 from msgspec import UNSET, Struct, UnsetType
 
 from triologue.errors import StoreError
+from triologue.loops import refuse_outside
 from triologue.ports import Append, Lease, Record, StoredSession, TranscriptEntry
 from triologue.stores.grouping import Group, in_thread
 from triologue.stores.reading import Reader
@@ -76,10 +77,7 @@ class SqliteStore:
     async def __aenter__(self) -> Self:
         if self._open is not None:
             raise RuntimeError(f"{self!r} is open already; a second one may be opened on the same path")
-        if not trio.lowlevel.in_trio_run():
-            raise RuntimeError(
-                "triologue runs on trio, and no trio loop is running here; call this inside trio.run(main)"
-            )
+        refuse_outside()
         with trio.CancelScope(shield=True):  # what was opened must not be lost
             self._open = await in_thread("opened", lambda: _Open(self.path, self._now))
         return self
