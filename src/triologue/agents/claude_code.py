@@ -21,7 +21,6 @@ from triologue.agents.restoring import ProgramHistories, claude_histories
 from triologue.agents.settings import read_settings
 from triologue.agents.skills import listed_skills
 from triologue.engine.histories import CLAUDE as CLAUDE_FOLDERS
-from triologue.engine.histories.folders import home_folder
 from triologue.errors import TriologueError
 from triologue.hosting import wire_hooks
 from triologue.messages import (
@@ -160,12 +159,11 @@ class ClaudeCode:
         diagnose, and the caller, who knows what was closed, does not ask.
         """
         env = environment(options, self._base(), "")
-        config_dir = env.get("CLAUDE_CONFIG_DIR") or str(home_folder(env) / ".claude")
         started = options.copy()
         if options.cwd is None:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 started.cwd = Path.cwd()
-        return claude_faults.diagnose(exit, refusal, started, config_dir=config_dir)
+        return claude_faults.diagnose(exit, refusal, started, config_dir=str(CLAUDE_FOLDERS.config(env)))
 
     def mirrored(self, options: Options) -> Options:
         """The options with which it tells what it writes into its history."""

@@ -33,7 +33,6 @@ from triologue.agents.restoring import ProgramHistories, qoder_histories
 from triologue.agents.settings import read_settings
 from triologue.agents.skills import listed_skills
 from triologue.engine.histories import QODER as QODER_FOLDERS
-from triologue.engine.histories.folders import home_folder
 from triologue.errors import InvalidOption, TriologueError
 from triologue.hosting import local_servers, wire_hooks
 from triologue.messages import (
@@ -213,8 +212,7 @@ class Qoder:
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
         """Why a connection ended by itself; see `Agent.diagnose`."""
         env = environment(options, self._base(), "")
-        config_dir = env.get("QODER_CONFIG_DIR") or str(home_folder(env) / ".qoder")
-        return qoder_faults.diagnose(exit, refusal, options, config_dir=config_dir)
+        return qoder_faults.diagnose(exit, refusal, options, config_dir=str(QODER_FOLDERS.config(env)))
 
     def mirrored(self, options: Options) -> Options:
         """The options with which it tells what it writes into its history."""
