@@ -60,7 +60,6 @@ class Intake:
             return await self._submit(
                 conversation, prompt, policy, id, meta or {}, is_read=is_read, is_command=is_command
             )
-        raise AssertionError("this swallows no exception")
 
     async def _submit(
         self,

@@ -98,4 +98,3 @@ class Reading:
             if self._directory.recall is not None:
                 await self._directory.recall(conversation, id)
             return conversation.turn(id)
-        raise AssertionError("this swallows no exception")

@@ -153,7 +153,6 @@ class RemoteSession:
                     turn.withdraw()
                     raise
                 return turn
-        raise AssertionError("this swallows no exception")
 
     async def find(self, id: str) -> RemoteTurn | None:
         """The turn of this id; None: there is none, or it is forgotten. See `Session.find`.
@@ -173,7 +172,6 @@ class RemoteSession:
                     return turn
         except NotFound:
             return None
-        raise AssertionError("this swallows no other exception")
 
     async def command(self, command: str) -> ResultMessage:
         """See `Session.command`."""

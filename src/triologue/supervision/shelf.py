@@ -178,7 +178,6 @@ class Shelf:
                 owner = told_owner(error.owner)
                 logger.info("the session %r is taken over from %s, which is dead", key, owner, extra=told)
                 return await self.store.acquire(key, owner=self.owner, ttl=self._ttl, replaces=error.owner)
-        raise AssertionError("this scope is never cancelled")
 
     async def let_go(self, conversation: Conversation) -> bool:
         """Give the lease back, if nobody uses the session any more; False: somebody does."""
