@@ -11,6 +11,7 @@ from triologue.messages.loose import is_text
 from triologue.ports import Record, StoredSession, TranscriptEntry
 from triologue.stores.checksums import is_whole
 from triologue.stores.faults import Damage, store_error
+from triologue.stores.schema import refuse_newer
 
 T = TypeVar("T")
 
@@ -71,6 +72,7 @@ class Reader:
         try:
             self._db.execute("BEGIN")
             try:
+                refuse_newer(self._db, self._path)
                 return query(self)
             finally:
                 if not self._db.get_autocommit():

@@ -197,15 +197,28 @@ def _check(db: apsw.Connection, path: str) -> None:
         "FROM pragma_application_id, pragma_user_version"
     ).get
     if application == APPLICATION_ID:
-        if version > len(MIGRATIONS):
-            raise StoreError(
-                f"the session store {path!r} has version {version}, and this triologue knows {len(MIGRATIONS)}: it was "
-                "made by a newer one; use that, or name another path"
-            )
+        _refuse_above(version, path)
     elif application or version or tables:
         raise StoreError(
             f"{path!r} is the database of another program (application_id {application}); it was left as it is: name "
             "another path"
+        )
+
+
+def refuse_newer(db: apsw.Connection, path: str) -> None:
+    """To be asked within each transaction: another process may bring the file up to date while this one has it open.
+
+    Raises:
+        StoreError: a newer triologue has done so. What this one wrote would be damage to that, and the other way round.
+    """
+    _refuse_above(db.execute("PRAGMA user_version").get, path)
+
+
+def _refuse_above(version: int, path: str) -> None:
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"the session store {path!r} has version {version}, and this triologue knows {len(MIGRATIONS)}: it was made "
+            "by a newer one, or brought up to date by it; use that, or name another path"
         )
 
 

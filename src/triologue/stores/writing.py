@@ -18,7 +18,7 @@ from triologue.stores.faults import Damage, is_damage, is_of_one, store_error
 from triologue.stores.grouping import Request
 from triologue.stores.reading import read_end, read_head
 from triologue.stores.rules import bare, check_free, check_terms, lease_lost, new_records, no_session
-from triologue.stores.schema import BEGINS, MARK, MARK_EVERY, leave_alone
+from triologue.stores.schema import BEGINS, MARK, MARK_EVERY, leave_alone, refuse_newer
 
 Work: TypeAlias = "Append | Callable[[Writer], Any]"
 """An append, or anything else. It looks first, and raises a `StoreError` before it writes anything, so that it harms no
@@ -74,6 +74,9 @@ class Writer:
         """Make the writes in one transaction. If SQLite fails at one of them, each is made in a transaction of its own."""
         try:
             self._transact(requests)
+        except StoreError as error:  # the file is not ours any more
+            for request in requests:
+                request.error = StoreError(*error.args)
         except Exception as error:  # noqa: BLE001 - it is given to whom it concerns
             if len(requests) > 1 and is_of_one(error):
                 for request in requests:
@@ -112,10 +115,11 @@ class Writer:
             raise
 
     def _see_others(self) -> None:
-        """Forget what was known of the file if another connection has written to it."""
+        """Forget what was known of the file if another connection has written to it. Raises `StoreError`."""
         version = self._db.execute("PRAGMA data_version").get
         if version != self._data_version or len(self._ends) > MAX_KNOWN:
             self._forget()
+            refuse_newer(self._db, self._path)
             self._last_position = self._db.execute("SELECT coalesce(max(position), 0) FROM log").get
             self._data_version = version
 

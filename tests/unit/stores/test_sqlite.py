@@ -253,6 +253,22 @@ async def test_a_file_of_an_older_version_is_brought_up_to_date(path: Path, monk
     db.close()
 
 
+async def test_one_that_a_newer_triologue_has_brought_up_to_date_meanwhile_is_not_written_to(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        scribe = await Scribe.of(store, "k")
+        await scribe.write(ROW)
+        with apsw.Connection(str(path)) as newer:
+            newer.pragma("user_version", 99)
+        newer.close()
+        before = files(path)
+        for refused in (scribe.write(ROW), Scribe.of(store, "other"), store.read("k"), store.list_sessions()):
+            with pytest.raises(
+                StoreError, match="has version 99, and this triologue knows 2: it was made by a newer one, or"
+            ):
+                await refused
+        assert {**files(path), f"{path.name}-shm": b""} == {**before, f"{path.name}-shm": b""}
+
+
 async def test_the_database_of_another_program(path: Path) -> None:
     path.parent.mkdir()
     with apsw.Connection(str(path)) as db:
