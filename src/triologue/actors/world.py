@@ -83,6 +83,11 @@ class Oversight(Protocol):
         """The conversation of that key is not known any more."""
         ...
 
+    @property
+    def starts_waiting(self) -> int:
+        """How many wait in `enter` and `queue_to_start`."""
+        ...
+
     def held_up_by(self, conversation: "Conversation") -> str | None:
         """What holds its turns up besides its agent, in words: no room, a usage limit, no money; None for nothing."""
         ...

@@ -68,7 +68,7 @@ def _of_sessions(said: ManagerStatistics) -> Iterator[Metric]:
 def _of_agents(said: ManagerStatistics) -> Iterator[Metric]:
     yield _gauge("triologue_agents_live", "Sessions whose agent is there.", said.live)
     yield _gauge("triologue_agents_starting", "Starts under way.", said.starting)
-    yield _gauge("triologue_agents_waiting", "Starts in line behind the limit.", said.starts_waiting)
+    yield _gauge("triologue_agents_waiting", "Starts in line, for room or behind others.", said.starts_waiting)
     yield _counter("triologue_agent_restarts", "Agents started after one had gone away by itself.", said.restarts)
     yield _gauge("triologue_draining", "1 once the end was asked for.", said.is_draining)
 

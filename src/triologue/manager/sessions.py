@@ -37,7 +37,7 @@ class ManagerStatistics(Struct, frozen=True, kw_only=True):
     turns: dict[OutcomeKind, int]
     """Turns that have ended, by how; those of forgotten conversations too."""
     running: int
-    """Turns that are with an agent, or on their way to one."""
+    """Turns that are with an agent, or on their way to one: also those whose session waits in line to start."""
     waiting: int
     """Turns in line behind others of their session."""
     live: int
@@ -45,7 +45,7 @@ class ManagerStatistics(Struct, frozen=True, kw_only=True):
     starting: int
     """Starts under way."""
     starts_waiting: int
-    """Starts in line behind `Limits.max_starting`."""
+    """Starts in line: for room (`Limits.max_live` and its like), or behind others that start."""
     timers: int
     """Deadlines that run, of all conversations."""
     permissions: int = 0
@@ -251,7 +251,7 @@ class SessionManager:
             waiting=waiting,
             live=self._registry.live_count(),
             starting=starting.borrowed_tokens,
-            starts_waiting=starting.tasks_waiting,
+            starts_waiting=starting.tasks_waiting + self._world.oversight.starts_waiting,
             timers=sum(len(actor.clock) for actor in self._registry.all_awake()),
             permissions=len(self._world.permissions),
             restarts=self._world.tally.restarts,

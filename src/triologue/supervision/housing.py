@@ -93,9 +93,9 @@ class Housing:
         return now.waiting == 0 and now.live[kind] < self._bounds[kind] and (most is None or now.rss_bytes <= most)
 
     @property
-    def is_waited_for(self) -> bool:
-        """Does anybody wait for a place?"""
-        return self.residency.statistics().waiting > 0
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return len(self.residency.line)
 
     def why(self, key: str) -> Wait | None:
         """Why this key waits for a place; None where it does not."""

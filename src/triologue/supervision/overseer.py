@@ -143,6 +143,11 @@ class Overseer:
         warnings = (each for each in crossings if isinstance(each, Warn) and each.key is not None)
         return [CostWarning(cost_usd=each.cost_usd, limit_usd=each.limit_usd) for each in warnings]
 
+    @property
+    def starts_waiting(self) -> int:
+        """How many wait for room, or for others that have the same log-in."""
+        return self.housing.waiting + self.staggering.waiting
+
     def held_up_by(self, conversation: Conversation) -> str | None:
         """What holds its turns up besides its agent, in words: no room, a usage limit, no money; None for nothing."""
         if (wait := self.housing.why(conversation.key)) is not None:

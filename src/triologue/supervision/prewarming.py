@@ -135,7 +135,7 @@ class Prewarming:
         Not where others wait, since it would come before them.
         """
         fits = conversation.agent == self._agent and options == self._options
-        if not self._ready or not fits or self._housing.is_waited_for:
+        if not self._ready or not fits or self._housing.waiting:
             return False
         warm, to = self._ready[0], (conversation.key, generation)
         if not self._housing.hand_over(warm.key, 0, to=to, group=conversation.group, evict=evict):

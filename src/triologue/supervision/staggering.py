@@ -45,6 +45,11 @@ class Staggering:
         if start in self._under_way:
             self._under_way.pop(start)[1].end()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._waiting)
+
     def is_waiting(self, key: str) -> bool:
         """Does a start of this session wait for its turn?"""
         return any(waiting == key for waiting, _ in self._waiting)

@@ -124,6 +124,8 @@ async def test_one_that_was_not_let_in_yet(autojump_clock: MockClock) -> None:
         assert str(manager.explain("behind")).splitlines()[0] == (
             "behind: starting, waits for room for one more live agent: 1 of 1 agents live, all busy; 1 waits before it"
         )
+        now = manager.statistics()
+        assert (now.running, now.waiting, now.live, now.starts_waiting) == (3, 0, 1, 2)
 
 
 async def test_one_that_waits_for_a_usage_limit_says_until_when(autojump_clock: MockClock) -> None:
