@@ -26,6 +26,7 @@ _HEAD: Final = """
     SELECT key, session_id, unfinished, head, crc, title, tags, label_crc, id, last_seq, position, last_active
     FROM sessions LEFT JOIN ends ON ends.session = sessions.id
 """
+_FOUND: Final = "SELECT id FROM sessions LEFT JOIN ends ON ends.session = sessions.id "
 _END: Final = "SELECT id, last_seq, position FROM sessions LEFT JOIN ends ON ends.session = sessions.id WHERE key = ?"
 _NEWEST: Final = "SELECT session, seq, turn_id FROM log WHERE position = ?"
 
@@ -98,10 +99,12 @@ class Reader:
     def heads(self, *, prefix: str, limit: int, unfinished: bool, before: float | None) -> list[StoredSession]:
         """As `SessionStore.list_sessions`."""
         where = "WHERE substr(key, 1, ?1) = ?2 AND last_active < ?3 "
-        order = "ORDER BY last_active DESC, id DESC LIMIT ?4"
+        order = "ORDER BY last_active DESC, id DESC "
         before, limit = float("inf") if before is None else before, min(max(limit, 0), _MAX_LIMIT)
         bindings = (len(prefix), _sought(prefix), before, limit)
-        rows = self._db.execute(_HEAD + where + ("AND unfinished > 0 " if unfinished else "") + order, bindings)
+        # To find out which, no head is read: that of each session would be.
+        found = _FOUND + where + ("AND unfinished > 0 " if unfinished else "") + order + "LIMIT ?4"
+        rows = self._db.execute(f"{_HEAD} WHERE id IN ({found}) {order}", bindings)
         return [_head(self._db, row) for row in rows.fetchall()]
 
     def records(self, key: str, *, after: int, limit: int, turn_id: str | None) -> list[Record]:

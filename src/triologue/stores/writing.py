@@ -295,7 +295,8 @@ class Writer:
         db.execute(
             "DELETE FROM transcripts WHERE session_id IN "
             "(SELECT ?2 UNION SELECT session_id FROM transcripts WHERE session = ?1) "
-            "AND session_id NOT IN (SELECT session_id FROM sessions WHERE session_id IS NOT NULL)",
+            # Not `NOT IN`, for which SQLite reads the ids of all sessions first.
+            "AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.session_id = transcripts.session_id)",
             (id, session_id),
         )
         return True

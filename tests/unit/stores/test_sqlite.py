@@ -156,6 +156,60 @@ async def test_a_transcript_that_stayed_belongs_to_no_later_session(path: Path) 
         assert await store.read_transcript("shared") == [entry]
 
 
+async def test_to_delete_a_session_takes_no_more_where_many_others_are_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections: list[apsw.Connection] = []
+    monkeypatch.setattr(apsw, "connection_hooks", [connections.append])
+    async with SqliteStore(path) as store:
+
+        async def keep(key: str) -> None:
+            scribe = await Scribe.of(store, key)
+            entry = TranscriptEntry(session_id=key, path="f", id="1", line=b"x")
+            await scribe.write("one", "two", session_id=key, transcript=[entry])
+            await store.release(scribe.lease)
+
+        async def steps_to_delete(key: str) -> int:
+            steps = 0
+
+            def step() -> bool:
+                nonlocal steps
+                steps += 1
+                return False
+
+            await keep(key)
+            connections[0].set_progress_handler(step, 1)
+            await store.delete(key)
+            connections[0].set_progress_handler(None)
+            return steps
+
+        await keep("other")
+        among_few = await steps_to_delete("few")
+        for number in range(100):
+            await keep(f"other {number}")
+        assert await steps_to_delete("many") == among_few
+
+
+async def test_to_list_some_no_heads_of_others_are_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connections: list[apsw.Connection] = []
+    monkeypatch.setattr(apsw, "connection_hooks", [connections.append])
+    async with SqliteStore(path) as store:
+
+        def pages_read() -> int:
+            kinds = apsw.SQLITE_DBSTATUS_CACHE_HIT, apsw.SQLITE_DBSTATUS_CACHE_MISS
+            return sum(connections[1].status(kind)[0] for kind in kinds)
+
+        read = []
+        for number in range(61):
+            scribe = await Scribe.of(store, f"k{number:02}")
+            await scribe.write("x", settings={"large": 8000 * "x"}, last_active=float(number))
+            if number % 30 == 0:
+                before = pages_read()
+                assert [head.key for head in await store.list_sessions(limit=1)] == [f"k{number:02}"]
+                read.append(pages_read() - before)
+        assert read[2] - read[1] <= 2 * 30  # where each is found, and when it was active last
+
+
 # -- Trouble ----------------------------------------------------------------------------------------------------------
 
 
