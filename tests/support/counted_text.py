@@ -1,14 +1,16 @@
-"""A text that counts how often it is compared with others."""
+"""A text that counts how often it is looked at: whoever goes through many is seen by that."""
 
 
 class CountedText(str):
-    """A key of a line that is gone through: whoever looks for one compares it with those before it."""
+    """A key, or an id."""
 
     __slots__ = ()
-    comparisons = 0
+    comparisons = hashes = 0
 
     def __eq__(self, other: object) -> bool:
         CountedText.comparisons += 1
         return str.__eq__(self, other)
 
-    __hash__ = str.__hash__
+    def __hash__(self) -> int:
+        CountedText.hashes += 1
+        return str.__hash__(self)

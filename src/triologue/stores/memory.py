@@ -28,6 +28,7 @@ class MemoryStore:
         self._last_token = 0
         self._leases: dict[str, Lease] = {}
         self._heads: dict[str, StoredSession] = {}
+        self._keys: dict[str, dict[str, None]] = {}  # by session id, or each look for one would go through all heads
         self._logs: dict[str, list[Record]] = {}
         self._transcripts: dict[str, _Transcript] = {}
         self._mirrored: dict[str, set[str]] = {}  # the session ids under which a key's agents told their histories
@@ -88,6 +89,7 @@ class MemoryStore:
             return
         before = self._heads.get(key)
         title, tags = (before.title, before.tags) if before is not None else (None, ())
+        self._name(key, before, write.session)
         self._heads[key] = replace(write.session, title=title, tags=tags)
         self._logs[key] = log
         log.extend(records)
@@ -100,8 +102,7 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         if key_or_id in self._heads:
             return self._heads[key_or_id]
-        same = [head for head in self._heads.values() if head.session_id == key_or_id]
-        return max(same, key=_last_active, default=None)
+        return max(map(self._heads.__getitem__, self._keys.get(key_or_id, ())), key=_last_active, default=None)
 
     async def list_sessions(
         self, *, prefix: str = "", limit: int = 100, unfinished: bool = False, before: float | None = None
@@ -152,11 +153,23 @@ class MemoryStore:
         head = self._heads.pop(key, None)
         if head is None:
             return False
-        still_had = {other.session_id for other in self._heads.values()}
-        for session_id in {head.session_id, *self._mirrored.pop(key, ())} - still_had:
-            if session_id is not None:
+        self._name(key, head, None)
+        for session_id in {head.session_id, *self._mirrored.pop(key, ())}:
+            if session_id is not None and session_id not in self._keys:
                 self._transcripts.pop(session_id, None)
         return True
+
+    def _name(self, key: str, before: StoredSession | None, now: StoredSession | None) -> None:
+        """The head of this key has another session id, perhaps."""
+        old, new = (head.session_id if head is not None else None for head in (before, now))
+        if old == new:
+            return
+        if old is not None:
+            del self._keys[old][key]
+            if not self._keys[old]:
+                del self._keys[old]
+        if new is not None:
+            self._keys.setdefault(new, {})[key] = None
 
 
 @final
