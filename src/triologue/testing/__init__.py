@@ -33,6 +33,7 @@ from triologue.testing.machine import (
     SessionMachine as SessionMachine,
     invariant as invariant,
     operation as operation,
+    own as own,
 )
 from triologue.testing.operations import (
     AnswerPermission as AnswerPermission,

@@ -22,6 +22,7 @@ from triologue.messages import (
 )
 from triologue.options import Deadlines, Limits
 from triologue.testing.agent_state import AgentState
+from triologue.testing.tasks import place_of
 
 CALL = "call"
 """The key in a turn's `meta` that has the number of the call which sent it."""
@@ -65,6 +66,11 @@ class Call(Struct, kw_only=True):
     def describe(self) -> str:
         """What it gave, or raised, in one line."""
         return f"raised {self.error!r}" if self.error is not None else f"gave {brief(self.value)}"
+
+    def blame(self) -> str:
+        """What it raised, and where."""
+        place = place_of(self.error) if self.error is not None else ""
+        return f"call {self.number} {self.operation!r} {self.describe()}" + (f" at {place}" if place else "")
 
 
 class Seen(Struct, frozen=True, kw_only=True):

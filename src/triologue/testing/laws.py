@@ -183,7 +183,7 @@ def typed_errors(history: History) -> Iterator[str]:
     for call in history.calls:
         # An assertion is a finding of its own.
         if isinstance(call.error, Exception) and not isinstance(call.error, TriologueError | AssertionError):
-            yield f"call {call.number} {call.operation!r} {call.describe()}"
+            yield call.blame()
 
 
 def endings_have_reasons(history: History) -> Iterator[str]:

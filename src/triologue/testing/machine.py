@@ -15,6 +15,7 @@ from triologue.testing.operations import Operation
 from triologue.testing.programs import Program, run_program
 from triologue.testing.scripted_agent import ScriptedAgent
 from triologue.testing.stage import Stage
+from triologue.testing.tasks import place_of
 
 if TYPE_CHECKING:
     from hypothesis import settings as Settings  # noqa: N812 - a class, whatever its name
@@ -47,18 +48,20 @@ def invariant(method: F) -> F:
     It is called after each of the machine's own operations, and when the program is over. It raises an
     `AssertionError` where something is wrong.
     """
+    if inspect.iscoroutinefunction(method):
+        raise TypeError(f"@invariant is for a plain `def`, which only looks, and {method.__qualname__} is none")
     setattr(method, _IS_INVARIANT, True)
     return method
 
 
 class OwnOperation(Operation, frozen=True):
-    """A call of a machine's own operation."""
+    """A call of a machine's own operation: see `own`."""
 
     name: str
     arguments: tuple[tuple[str, Any], ...] = ()
 
     def __repr__(self) -> str:
-        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.arguments)})"
+        return f"own({', '.join([repr(self.name), *(f'{name}={value!r}' for name, value in self.arguments)])})"
 
     async def run(self, stage: Stage) -> Any:
         """Gives what the method gives."""
@@ -66,6 +69,16 @@ class OwnOperation(Operation, frozen=True):
         if isinstance(stage.model, SessionMachine):
             stage.model.check_invariants()
         return value
+
+
+def own(name: str, /, **arguments: Any) -> OwnOperation:
+    """A call of a machine's own operation, for a program that is written down, as failures show it.
+
+    Args:
+        name: of the method.
+        arguments: its arguments.
+    """
+    return OwnOperation(name, tuple(arguments.items()))
 
 
 class SessionMachine:
@@ -105,7 +118,7 @@ class SessionMachine:
 
         from triologue.testing.strategies import programs
 
-        own = [
+        calls = [
             st.builds(
                 OwnOperation,
                 st.just(name),
@@ -113,7 +126,7 @@ class SessionMachine:
             )
             for name in _marked(cls, _STRATEGIES)
         ]
-        return programs(cls.sessions, cls.max_operations, more=st.one_of(own) if own else None)
+        return programs(cls.sessions, cls.max_operations, more=st.one_of(calls) if calls else None)
 
     @classmethod
     def run(cls, program: Program) -> History:
@@ -133,8 +146,8 @@ class SessionMachine:
         check_history(history, (*cls.laws, own_operations_pass))
         try:
             machine.check_invariants()
-        except AssertionError as error:
-            raise LawBroken([Complaint("invariant", str(error) or repr(error))], history) from error
+        except Exception as error:
+            raise LawBroken([Complaint("invariant", f"{error!r} at {place_of(error)}")], history) from error
         return history
 
     @classmethod
@@ -159,7 +172,7 @@ def own_operations_pass(history: History) -> Iterator[str]:
     """No operation of the machine's own raises an `AssertionError`."""
     for call in history.calls:
         if isinstance(call.operation.inner, OwnOperation) and isinstance(call.error, AssertionError):
-            yield f"call {call.number} {call.operation!r} {call.describe()}"
+            yield call.blame()
 
 
 def _marked(cls: type[SessionMachine], mark: str) -> list[str]:

@@ -1,5 +1,6 @@
-"""Tasks from outside: what each waits for, and an error thrown at one that waits."""
+"""Tasks from outside: what each waits for, where an error came from, and an error thrown at a task that waits."""
 
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -7,6 +8,7 @@ from typing import NoReturn
 import trio
 
 _TRIO = str(Path(trio.__file__).parent)
+_KIT = str(Path(__file__).parent)
 _SHOWN_FRAMES = 3
 
 
@@ -43,6 +45,22 @@ def _place(task: trio.lowlevel.Task) -> str:
             places.append(f"{Path(code.co_filename).name}:{line} {code.co_name}")
             primitive = ""
     return " > ".join([*places[-_SHOWN_FRAMES:], *([primitive] if primitive else [])]) or "not begun"
+
+
+def place_of(error: BaseException) -> str:
+    """Where an error was raised, below what of this kit called it; of a group its first one."""
+    places: list[str] = []
+    part: BaseException | None = error
+    while part is not None:
+        frames = [each for each in traceback.extract_tb(part.__traceback__) if not _is_between(each.filename)]
+        places += [f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in frames]
+        part = part.exceptions[0] if isinstance(part, BaseExceptionGroup) else None
+    shown = [places[0], "...", *places[-_SHOWN_FRAMES:]] if len(places) > _SHOWN_FRAMES + 1 else places
+    return " > ".join(shown)
+
+
+def _is_between(filename: str) -> bool:
+    return filename.startswith((_TRIO, _KIT)) or Path(filename).name == "contextlib.py"
 
 
 def throw(task: trio.lowlevel.Task, error: BaseException) -> bool:

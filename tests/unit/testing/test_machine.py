@@ -9,13 +9,16 @@ import trio
 from hypothesis import Phase, settings, strategies as st
 
 import triologue as tri
-from triologue.testing import LawBroken, Program, Say, SessionMachine, invariant, operation
-from triologue.testing.machine import OwnOperation
+from triologue.testing import LawBroken, Program, Say, SessionMachine, invariant, operation, own
 
 # Without hypothesis' explanations, which take long; the same way each time, because shrinking sometimes stops one step early.
 FINDS = settings(
     max_examples=200, deadline=None, database=None, derandomize=True, phases=[Phase.generate, Phase.shrink]
 )
+
+
+def seat_of(name: str) -> int:
+    return {"ada": 7}[name]
 
 
 class Desk(SessionMachine):
@@ -42,6 +45,17 @@ class Desk(SessionMachine):
     @operation()
     async def wait_long(self) -> None:
         await trio.sleep(1000)
+
+    @operation(names=st.just(("ada",)))
+    async def look_up(self, names: tuple[str, ...]) -> None:
+        errors: list[Exception] = []
+        for name in names:
+            try:
+                seat_of(name)
+            except KeyError as error:
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("all", errors)
 
     @invariant
     def nobody_is_greeted_unasked(self) -> None:
@@ -75,10 +89,13 @@ def test_a_failure_shrinks_to_the_operation_that_matters() -> None:
         WithBug.check(settings=FINDS)
     program = raised.value.history.program
     assert isinstance(program, Program)
-    assert [repr(operation) for operation in program.operations] == ["greet(chat='bob', patience=0.0)"]
+    assert [repr(operation) for operation in program.operations] == ["own('greet', chat='bob', patience=0.0)"]
     assert [each.law for each in raised.value.complaints] == ["own operations pass"]
-    assert "greet(chat='bob', patience=0.0)" in str(raised.value)
-    assert "bob was greeted" in str(raised.value)
+    called = (
+        "call 0 own('greet', chat='bob', patience=0.0) raised AssertionError('bob was greeted') at test_machine.py:"
+    )
+    assert called in str(raised.value)
+    assert eval(repr(program)) == program  # it can be run again as it is shown
 
 
 def test_an_invariant_is_checked_after_each_operation() -> None:
@@ -88,8 +105,19 @@ def test_an_invariant_is_checked_after_each_operation() -> None:
 
 
 def test_one_program_is_run_again() -> None:
-    history = Desk.run(Program(operations=(OwnOperation("greet", (("chat", "ada"), ("patience", 5.0))),)))
+    history = Desk.run(Program(operations=(own("greet", chat="ada", patience=5.0),)))
     assert [call.error for call in history.calls] == [None]
+
+
+def test_an_error_that_is_none_of_triologues_is_told_with_its_place() -> None:
+    with pytest.raises(LawBroken) as raised:
+        Desk.run(Program(operations=(own("look_up", names=("ada", "bob")),)))
+    (complaint,) = raised.value.complaints
+    told, _, place = complaint.what.partition(" at ")
+    assert told == "call 0 own('look_up', names=('ada', 'bob')) raised " + repr(
+        ExceptionGroup("all", [KeyError("bob")])
+    )
+    assert [each.rpartition(" ")[2] for each in place.split(" > ")] == ["look_up", "look_up", "seat_of"]
 
 
 def test_an_operation_is_async() -> None:
@@ -97,6 +125,14 @@ def test_an_operation_is_async() -> None:
 
         @operation()
         def greet() -> None:
+            raise AssertionError
+
+
+def test_an_invariant_is_not() -> None:
+    with pytest.raises(TypeError, match="look is none"):
+
+        @invariant
+        async def look() -> None:
             raise AssertionError
 
 
