@@ -12,7 +12,7 @@ from triologue.manager import SessionManager
 from triologue.testing.history import Complaint, History, LawBroken
 from triologue.testing.laws import LAWS, Law, check_history
 from triologue.testing.operations import Operation
-from triologue.testing.programs import Program, run_program
+from triologue.testing.programs import PASSES, Program, run_program
 from triologue.testing.scripted_agent import ScriptedAgent
 from triologue.testing.stage import Stage
 from triologue.testing.tasks import place_of
@@ -92,6 +92,8 @@ class SessionMachine:
     sessions: ClassVar[int] = 2
     """How many of the kit's sessions there are; with 0 none of its operations is done."""
     max_operations: ClassVar[int] = 12
+    max_passes: ClassVar[int] = PASSES
+    """How often the scheduler may go round in one program."""
     laws: ClassVar[Sequence[Law]] = LAWS
     manager_options: ClassVar[dict[str, Any]] = {}
     """For `open_manager`."""
@@ -142,7 +144,7 @@ class SessionMachine:
             stage.model = machine
             machine.start()
 
-        history = run_program(program, setup=begin, **cls.manager_options)
+        history = run_program(program, setup=begin, max_passes=cls.max_passes, **cls.manager_options)
         check_history(history, (*cls.laws, own_operations_pass))
         try:
             machine.check_invariants()

@@ -31,6 +31,10 @@ DEADLINES = Deadlines(
 """Of a program's manager, if no others are given: so short that programs meet them."""
 
 
+PASSES = 50_000
+"""How often the scheduler may go round in a program: some hundred times as often as those do that end."""
+
+
 class Program(Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     """What is done, in order, on `sessions` sessions of one manager."""
 
@@ -65,6 +69,7 @@ def run_program(
     faults: Sequence[Fault] = (),
     instruments: Sequence[trio.abc.Instrument] = (),
     setup: Setup | None = None,
+    max_passes: int = PASSES,
     **manager_options: Any,
 ) -> History:
     """Run a program on a real manager, on a virtual clock, in the order that its seed decides.
@@ -75,6 +80,7 @@ def run_program(
         faults: what goes wrong with the agent.
         instruments: of trio; a `CrashTask`, say.
         setup: is called with the stage before the first operation.
+        max_passes: how often the scheduler may go round; what tries again for ever ends here.
         manager_options: for `open_manager`, beside the program's own: `limits=Limits(max_live=2)`.
 
     Raises:
@@ -91,10 +97,10 @@ def run_program(
     history = History(program, program.seed, agent, options["deadlines"], options["limits"])
     run = _Run(program, history, agent, faults, setup)
     try:
-        run_virtual(run.main, options, seed=program.seed, instruments=instruments)
+        run_virtual(run.main, options, seed=program.seed, max_passes=max_passes, instruments=instruments)
     except Hung as hung:
         stuck = [f"; call {each.number} {each.operation!r} waits" for each in history.calls if each.was_ended]
-        complaint = Complaint("everything ends", f"the program did not{''.join(stuck)}")
+        complaint = Complaint("everything ends", f"{hung.why}{''.join(stuck)}")
         raise LawBroken([complaint], history, hung.tasks) from None
     except Exception as error:
         raise LawBroken([Complaint("nothing else raises", repr(error))], history) from error

@@ -30,10 +30,12 @@ class Hung(AssertionError):
     """What ran on a virtual clock did not end; the text tells what each task waited for.
 
     Attributes:
+        why: how long it had.
         tasks: what each task waited for, one task a line.
     """
 
     def __init__(self, why: str, tasks: str) -> None:
+        self.why = why
         self.tasks = tasks
         super().__init__(f"{why}. What each task waited for:\n{tasks}")
 

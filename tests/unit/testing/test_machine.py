@@ -71,6 +71,15 @@ class WithoutTheKit(Desk):
     sessions = 0
 
 
+class Stubborn(Desk):
+    max_passes = 1000
+
+    @operation()
+    async def try_again(self) -> None:
+        while True:
+            await trio.sleep(1)
+
+
 class Impatient(Desk):
     sessions = 0
 
@@ -118,6 +127,11 @@ def test_an_error_that_is_none_of_triologues_is_told_with_its_place() -> None:
         ExceptionGroup("all", [KeyError("bob")])
     )
     assert [each.rpartition(" ")[2] for each in place.split(" > ")] == ["look_up", "look_up", "seat_of"]
+
+
+def test_what_tries_again_for_ever_is_told_soon() -> None:
+    with pytest.raises(LawBroken, match=r"it did not end within 1000 passes of the scheduler, at .* s; call 0 own"):
+        Stubborn.run(Program(operations=(own("try_again"),)))
 
 
 def test_an_operation_is_async() -> None:
