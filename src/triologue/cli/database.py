@@ -10,7 +10,7 @@ from platformdirs import user_data_path
 
 from triologue.errors import SessionNotFound, StoreError
 from triologue.ports import SessionStore, StoredSession
-from triologue.stores import SqliteStore
+from triologue.stores import MemoryStore, SqliteStore
 
 VARIABLE = "TRIOLOGUE_HOME"
 FILE = "sessions.db"
@@ -63,8 +63,8 @@ async def open_database() -> AsyncGenerator[SqliteStore]:
 
 
 @asynccontextmanager
-async def existing_database() -> AsyncGenerator[SqliteStore | None]:
-    """The same for who only looks; None where nothing was kept yet.
+async def existing_database() -> AsyncGenerator[SessionStore]:
+    """The same for who only looks; an empty store, and no file, where nothing was kept yet.
 
     Raises:
         StoreError: it cannot be opened, or must be refused.
@@ -73,7 +73,7 @@ async def existing_database() -> AsyncGenerator[SqliteStore | None]:
     try:
         path.stat()
     except FileNotFoundError:
-        yield None
+        yield MemoryStore()
         return
     except OSError as error:
         raise StoreError(f"cannot open the session store {str(path)!r}: {error.strerror}") from error
@@ -81,13 +81,13 @@ async def existing_database() -> AsyncGenerator[SqliteStore | None]:
         yield store
 
 
-async def find(store: SessionStore | None, key_or_id: str) -> StoredSession:
+async def find(store: SessionStore, key_or_id: str) -> StoredSession:
     """The head of a session.
 
     Raises:
         NotKept: there is none.
     """
-    head = await store.get_session(key_or_id) if store is not None else None
+    head = await store.get_session(key_or_id)
     if head is None:
         raise NotKept(key_or_id)
     return head

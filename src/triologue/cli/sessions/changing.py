@@ -18,7 +18,6 @@ async def rename_kept(key: str, title: str) -> ExitCode:
     """
     async with existing_database() as store:
         head = await find(store, key)
-        assert store is not None, "it has the session"
         await KeptSessions(store).rename(head.key, title)
     return ExitCode.OK
 
@@ -31,7 +30,6 @@ async def tag_kept(key: str, added: Sequence[str], removed: Sequence[str]) -> Ex
     """
     async with existing_database() as store:
         head = await find(store, key)
-        assert store is not None, "it has the session"
         tags = await KeptSessions(store).tag(head.key, add=added, remove=removed)
     for tag in tags:
         sys.stdout.write(f"{tag}\n")

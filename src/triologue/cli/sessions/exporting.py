@@ -38,7 +38,6 @@ async def export_kept(request: ExportRequest) -> ExitCode:
     """
     async with existing_database() as store:
         head = await find(store, request.key)
-        assert store is not None, "it has the session"
         if request.form == "claude":
             await _export_files(store, head, request.output or Path())
         elif request.output is not None:

@@ -66,11 +66,11 @@ class ShowRequest(Struct, frozen=True, kw_only=True):
 async def list_kept(request: ListRequest, console: Console) -> ExitCode:
     """Print the sessions that are kept."""
     async with existing_database() as store:
-        heads = await request.selection.read(store) if store is not None else []
-        holders = await holders_of(store, heads) if store is not None else {}
+        heads = await request.selection.read(store)
+        holders = await holders_of(store, heads)
         if request.json:
             print_json([builtins_of(head, holders.get(head.key)) for head in heads])
-        elif not heads or store is None:
+        elif not heads:
             is_all = not request.selection.prefix and request.selection.tag is None
             console.print("No session is kept." if is_all else "No such session is kept.")
         else:
@@ -87,7 +87,6 @@ async def show_kept(request: ShowRequest, console: Console) -> ExitCode:
     """
     async with existing_database() as store:
         head = await find(store, request.key)
-        assert store is not None, "it has the session"
         held_by = (await holders_of(store, [head])).get(head.key)
         if request.json:
             print_json(builtins_of(head, held_by))

@@ -24,7 +24,6 @@ async def delete_kept(keys: Sequence[str], console: Console, *, is_sure: bool) -
     """
     async with existing_database() as store:
         heads = {head.key: head for head in [await find(store, key) for key in keys]}
-        assert store is not None, "it has the sessions"
         return await _delete(store, list(heads.values()), console, is_sure=is_sure)
 
 
@@ -36,8 +35,8 @@ async def prune_kept(older_than: float, selection: Selection, console: Console, 
     """
     async with existing_database() as store:
         old = Selection(prefix=selection.prefix, tag=selection.tag, before=time.time() - older_than)
-        heads = await old.read(store) if store is not None else []
-        if not heads or store is None:
+        heads = await old.read(store)
+        if not heads:
             console.print("No session is that old.")
             return ExitCode.OK
         return await _delete(store, heads, console, is_sure=is_sure, before=old.before)

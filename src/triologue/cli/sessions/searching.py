@@ -41,9 +41,8 @@ async def search_kept(request: SearchRequest, console: Console) -> ExitCode:
         if request.key is not None:
             heads = [await find(store, request.key)]
         else:
-            heads = await request.selection.read(store) if store is not None else []
+            heads = await request.selection.read(store)
         for head in heads:
-            assert store is not None, "it has the sessions"
             try:
                 await _search(store, head, request, hits)
             except StoreError as error:
