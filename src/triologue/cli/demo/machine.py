@@ -10,6 +10,8 @@ from typing import Self
 import trio
 from msgspec import Struct
 
+from triologue.agents import measure_trees
+
 PROC = Path("/proc")
 HAS_PROC = (PROC / "self" / "statm").exists()
 
@@ -24,9 +26,8 @@ def own_memory() -> int:
 
 def agents_memory(pids: Iterable[int]) -> int | None:
     """Bytes of agents' processes and what they started, shared pages counted in parts (PSS); None without /proc."""
-    if not HAS_PROC:
-        return None
-    return sum(_pss(pid) for root in pids for pid in (root, *_descendants(root)))
+    sizes = measure_trees(pids)
+    return sum(sizes.values()) if sizes is not None else None
 
 
 class Belongings(Struct, frozen=True):
@@ -84,13 +85,6 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return False  # the number belongs to somebody else's process by now
     return True
-
-
-def _pss(pid: int) -> int:
-    for line in (_read(PROC / str(pid) / "smaps_rollup") or "").splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 def _read(path: Path) -> str | None:
