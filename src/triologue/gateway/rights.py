@@ -184,6 +184,7 @@ class Rights:
 
     def enforce(self) -> None:
         """A token may be gone: see to it that nothing runs for it."""
+        self._expiring = {id: grant for id, grant in self._expiring.items() if self.is_valid(grant)}
         for turn in self._manager.turns():
             if turn.state == "waiting" and not self.may_run(turn.home.key, turn.meta):
                 turn.withdraw()

@@ -1,5 +1,6 @@
 """Who may do what: rights, prefixes, answers to permission requests, and what becomes of a token's work when it is gone."""
 
+import gc
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -289,6 +290,17 @@ async def test_a_token_that_expires_is_as_one_that_is_revoked(autojump_clock: Mo
         assert turns["waiting"].outcome is not None
         assert turns["waiting"].outcome.kind == "cancelled"
         assert turns["running"].state == "running"
+
+
+async def test_of_tokens_that_were_revoked_before_they_expired_nothing_is_kept(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, _, tokens):
+        for _ in range(10):
+            token = tokens.add("ann", expires=1e12)
+            await gateway.client(token)
+            assert tokens.revoke(token)
+        await trio.sleep(60)  # the last connection is gone
+        gc.collect()
+        assert [each for each in gc.get_objects() if type(each) is Grant and each.expires == 1e12] == []
 
 
 async def test_who_is_connected_when_its_token_expires_is_closed_then(autojump_clock: MockClock) -> None:
