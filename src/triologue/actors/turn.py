@@ -189,9 +189,8 @@ class Turn:
 
     def without_messages(self) -> "Turn":
         """The same turn, ended, for who only remembers it: its messages are kept no longer than others hold it."""
-        twin = Turn(
-            self._id, self._meta, self._log, None, home=self._home, withdraw=self._withdraw, position=self._position
-        )
+        # Without its ways to the session too: they lead to the handle that it was sent with, one for each message perhaps.
+        twin = Turn(self._id, self._meta, self._log, None, home=self._home, withdraw=_ended, position=_ended)
         twin._begin, twin._known_from = self._begin, self._known_from
         twin._into, twin._accepted_at = self._into, self._accepted_at
         if self._outcome is not None:
@@ -215,6 +214,10 @@ class Turn:
 
     def _open(self) -> Cursor:
         return self._log.open(self._known_from, turn_id=self._id, held=self.held)
+
+
+def _ended(turn_id: str) -> None:
+    """What has its outcome cannot be withdrawn, and stands in no line."""
 
 
 @final

@@ -1,5 +1,7 @@
 """A turn as its callers hold it."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -101,6 +103,18 @@ async def test_a_turn_ends_for_its_reader_whether_it_is_kept_or_not(is_held: boo
     assert [message async for message in stage.turn] == ([assistant("hi")] if is_held else gone)
     twin = stage.turn.without_messages()
     assert (await twin.wait(), [message async for message in twin]) == (ANSWERED, gone)
+
+
+async def test_a_turn_that_is_only_remembered_does_not_hold_the_handle_that_it_was_sent_with() -> None:
+    stage = Stage()
+    stage.begin()
+    stage.end()
+    twin = stage.turn.without_messages()
+    twin.withdraw()
+    handle = weakref.ref(stage)
+    del stage
+    gc.collect()
+    assert (handle(), twin.state, twin.position, await twin.cancel()) == (None, "ended", None, ANSWERED)
 
 
 async def test_a_reserved_reader_misses_no_partial() -> None:
