@@ -1,5 +1,8 @@
 """What is asked of trio's loop: that it runs, that it is the right one, and tasks that a cancelled block leaves alone."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 import trio
 
 
@@ -26,16 +29,32 @@ def refuse_elsewhere(loop: trio.lowlevel.TrioToken) -> None:
         )
 
 
-async def open_apart(frame: trio.Nursery) -> trio.Nursery:
-    """A nursery within `frame` that only its own scope cancels, and that is open until then."""
-    with trio.CancelScope(shield=True):  # cancelled half-way, `start` would wait for what is shielded, for ever
-        nursery: trio.Nursery = await frame.start(_hold)
-        return nursery
-    raise AssertionError("this scope is never cancelled")
+@asynccontextmanager
+async def open_apart() -> AsyncGenerator[trio.Nursery]:
+    """A nursery that goes on where the block is cancelled, until the block was left.
+
+    What the block raises comes out as it is, and not in a group.
+    """
+    error: BaseException | None = None
+    scope = trio.CancelScope(shield=True)
+    ours, theirs = trio.open_memory_channel[trio.Nursery](1)
+    async with trio.open_nursery() as frame:
+        # Not by `start`, which would wait for what is shielded, for ever, where it is cancelled or Ctrl-C comes.
+        frame.start_soon(_hold, scope, ours)
+        try:
+            yield await theirs.receive()
+        except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
+            error = caught
+        scope.cancel()
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error
 
 
-async def _hold(task_status: trio.TaskStatus[trio.Nursery]) -> None:
-    with trio.CancelScope(shield=True):
+async def _hold(scope: trio.CancelScope, opened: trio.MemorySendChannel[trio.Nursery]) -> None:
+    with scope:
         async with trio.open_nursery() as nursery:
-            task_status.started(nursery)
+            opened.send_nowait(nursery)
             await trio.sleep_forever()

@@ -53,28 +53,16 @@ async def open_carrier(
         shared_reader: one task reads what all agents say; or else each pipe has its own, for systems without epoll.
             They differ in what they cost, and in nothing else.
     """
-    error: Exception | None = None
     leftovers = await reap_leftovers()
-    async with trio.open_nursery() as nursery:
-        # Where the block is cancelled the agents are closed with all their time too, and need what serves them so long.
-        services = await open_apart(nursery)
+    # Where the block is cancelled the agents are closed with all their time too, and need what serves them so long.
+    async with open_apart() as services:
         watcher = start_watcher(services, is_shared=shared_reader)
         spawner: Spawner = DirectSpawner(services) if direct else Warden(services)
         carrier = ProcessCarrier(spawner, Terms(watcher, services, grace, max_message_bytes), leftovers)
         try:
             yield carrier
-        except Exception as caught:  # noqa: BLE001 - raised below, as it is instead of in a group
-            error = caught
         finally:
-            try:
-                await carrier.aclose()
-            finally:  # Ctrl-C ends the wait; what is served here is shielded, and would go on for ever
-                services.cancel_scope.cancel()
-    if error is not None:
-        try:
-            raise error
-        finally:
-            del error
+            await carrier.aclose()
 
 
 class Terms(NamedTuple):

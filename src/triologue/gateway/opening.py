@@ -139,12 +139,12 @@ class Door(NamedTuple):
 async def _open(manager: SessionManager, limits: GatewayLimits, rights: Rights, door: Door) -> AsyncGenerator[Hall]:
     error: BaseException | None = None
     leave = trio.Event()
+    ours, theirs = trio.open_memory_channel[Hall](1)
     async with trio.open_nursery() as frame:
-        frame.cancel_scope.shield = True  # cancelled half-way, `start` would wait for what is shielded, for ever
-        hall: Hall = await frame.start(_keep, manager, limits, rights, door, leave)
-        frame.cancel_scope.shield = False
+        # Not by `start`, which would wait for what is shielded, for ever, where it is cancelled or Ctrl-C comes.
+        frame.start_soon(_keep, manager, limits, rights, door, leave, ours)
         try:
-            yield hall
+            yield await theirs.receive()
         except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
             error = caught
         leave.set()
@@ -158,7 +158,7 @@ async def _keep(
     rights: Rights,
     door: Door,
     leave: trio.Event,
-    task_status: trio.TaskStatus[Hall],
+    opened: trio.MemorySendChannel[Hall],
 ) -> None:
     """Serve until the block is left, apart from what cancels the block: clients are to hear of the end in any case."""
     with trio.CancelScope(shield=True):
@@ -168,7 +168,7 @@ async def _keep(
             try:
                 async with trio.open_nursery() as connections:
                     async with _taking(door, hall, connections):
-                        task_status.started(hall)
+                        opened.send_nowait(hall)
                         await leave.wait()
                     hall.end(CLOSE_GOING_AWAY, "the gateway ends; come again")
                     connections.cancel_scope.deadline = trio.current_time() + LEAVING_SECONDS

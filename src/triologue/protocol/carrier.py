@@ -337,14 +337,6 @@ class _Reader:
 
 @asynccontextmanager
 async def _open_reader() -> AsyncGenerator[_Reader]:
-    error: BaseException | None = None
-    async with trio.open_nursery() as frame:
-        # The library has to read on when all is cancelled: it hears the answer to a close.
-        nursery = await open_apart(frame)
-        try:
-            yield _Reader(nursery)
-        except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
-            error = caught
-        nursery.cancel_scope.cancel()
-    if error is not None:
-        raise error
+    # The library has to read on when all is cancelled: it hears the answer to a close.
+    async with open_apart() as nursery:
+        yield _Reader(nursery)

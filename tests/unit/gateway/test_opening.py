@@ -1,5 +1,6 @@
 """A gateway on real sockets: who it listens for, and how it is left."""
 
+import signal
 import socket
 import ssl
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.support.slow_store import SlowStore
 from triologue.gateway import opening
 from triologue.protocol import asked, told
 from triologue.protocol.carrier import ClientCarrier, Closed, Refused, connect
-from triologue.testing import ScriptedAgent
+from triologue.testing import ScriptedAgent, run_virtual
 
 
 async def ask(carrier: ClientCarrier, request: Any) -> told.Told:
@@ -56,6 +57,31 @@ async def test_what_the_block_raises_is_raised() -> None:
         with pytest.raises(ZeroDivisionError):
             async with tri.open_gateway(manager, port=0):
                 raise ZeroDivisionError
+
+
+class Press(trio.abc.Instrument):
+    """Ctrl-C at the n-th step of any task from now on."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._left -= 1
+        if not self._left:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("at", range(1, 8))
+def test_ctrl_c_while_it_is_opened_ends_it(at: int) -> None:
+    async def story() -> None:
+        async with tri.open_manager(ScriptedAgent()) as manager:
+            trio.lowlevel.add_instrument(Press(at))
+            async with tri.open_gateway(manager, port=0):
+                await trio.sleep_forever()
+
+    with pytest.raises(BaseException) as stopped:
+        run_virtual(story)
+    assert BaseExceptionGroup("", [stopped.value]).split(KeyboardInterrupt)[1] is None
 
 
 async def test_who_is_connected_to_a_gateway_that_is_cancelled_hears_that_it_ends() -> None:

@@ -173,6 +173,29 @@ def test_ctrl_c_interrupts_what_the_drain_waits_for_and_again_it_waits_for_nothi
     assert ends == [(seconds, kind)]
 
 
+class Press(trio.abc.Instrument):
+    """Ctrl-C at the n-th step of any task."""
+
+    def __init__(self, at: int) -> None:
+        self._left = at
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._left -= 1
+        if not self._left:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("at", range(1, 12))
+def test_ctrl_c_while_it_is_opened_ends_it(at: int) -> None:
+    async def story() -> None:
+        async with open_manager(Embedded()):
+            await trio.sleep_forever()
+
+    with pytest.raises(BaseException) as stopped:
+        run_virtual(story, instruments=[Press(at)])
+    assert BaseExceptionGroup("", [stopped.value]).split(KeyboardInterrupt)[1] is None
+
+
 def test_ctrl_c_does_not_hide_the_error_that_the_block_is_left_by() -> None:
     async def press() -> None:
         await trio.sleep(1)
