@@ -74,8 +74,8 @@ class Reading:
         check_seq(after)
         if not isinstance(limit, int) or limit < 1:
             raise InvalidOption(f"limit={brief(limit)} is no whole number of 1 or more")
+        await trio.lowlevel.checkpoint()  # not when the key is entered, as who is cancelled does not leave it
         conversation, store = await self._directory.known(self._conversation), self._directory.world.store
-        await trio.lowlevel.checkpoint()
         batches = conversation.log.page(after, limit)
         self._directory.leave(conversation)
         if store is not None and batches and isinstance(batches[0].messages[0], Gap):

@@ -103,7 +103,11 @@ class Session(Controls):
 
     def statistics(self) -> SessionStatistics:
         """A snapshot."""
-        return self._directory.statistics_of(self._conversation())
+        conversation = self._conversation()
+        try:
+            return self._directory.statistics_of(conversation)
+        finally:
+            self._directory.leave(conversation)
 
     async def ask(
         self,

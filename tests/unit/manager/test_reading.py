@@ -160,6 +160,10 @@ async def test_looking_at_a_key_leaves_nothing_behind(autojump_clock: MockClock)
         async with session.subscribe(), session.subscribe():
             assert [each.key for each in manager.sessions()] == ["k"]
         assert await session.read() == []
+        assert session.statistics().state == "new"
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await session.read()
         assert manager.sessions() == []
         async with session.subscribe():
             await session.set_model("big")
