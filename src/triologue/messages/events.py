@@ -41,7 +41,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
             TurnError: any other outcome; its subclass tells which.
         """
         if self.error is not None:
-            raise self.error
+            raise self.error.with_traceback(None)  # which would grow with each call
         if self.result is None:
             raise LookupError(f"a {self.kind} turn without a result")
         return self.result

@@ -88,7 +88,7 @@ class Machine:
             GatewayError, ManagerClosed: it is over.
         """
         if self.failure is not None:
-            raise self.failure
+            raise self.failure.with_traceback(None)  # which would grow with each that asks
         if len(self._pending) >= self._max_waiting:
             raise LimitError(f"{len(self._pending)} requests wait for the gateway; max_waiting allows no more")
         if isinstance(request, asked.Interrupt) and not self.is_open:

@@ -255,7 +255,7 @@ class RemoteSession:
     def _used(self) -> Generator[Attachment]:
         """The session is told of in this block, once it was attached, and behind it as long as a turn is followed."""
         if self._link.machine.failure is not None:
-            raise self._link.machine.failure
+            raise self._link.machine.failure.with_traceback(None)
         attachment = self._attachments.use(self._key)
         try:
             yield attachment

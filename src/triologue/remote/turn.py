@@ -101,7 +101,8 @@ class RemoteTurn:
         """
         await self._over.wait()
         if self._outcome is None:
-            raise self._failure or AssertionError("a turn is over without an outcome")
+            failure = self._failure or AssertionError("a turn is over without an outcome")
+            raise failure.with_traceback(None)
         return self._outcome
 
     async def cancel(self) -> Outcome:
@@ -221,7 +222,7 @@ class _Messages:
         if cursor.is_drained and (self._turn.is_complete or self._turn.failure is not None):
             self._close()
             if self._turn.failure is not None:
-                raise self._turn.failure
+                raise self._turn.failure.with_traceback(None)
             return
         batches = await cursor.receive()
         messages = [message for batch in batches for message in batch.messages]

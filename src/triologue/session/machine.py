@@ -322,7 +322,7 @@ class Session(Ground):
 
     def _submit(self, event: on.Submit) -> None:
         if self.refuses is not None and not event.is_recovered:
-            raise self.refuses
+            raise self.refuses.with_traceback(None)  # which would grow with each that is refused
         if event.overlap == "reject" and (self.run is not None or len(self.mailbox) > 0 or len(self.steering) > 0):
             raise self.mailbox.busy()
         self.mailbox.put(Waiting(event.turn_id, event.prompt, event.overlap), is_bounded=not event.is_recovered)

@@ -48,6 +48,21 @@ async def test_a_session_is_warned_and_what_waits_when_the_money_is_spent_ends_w
             await session.ask("more")
 
 
+async def test_an_error_that_is_raised_again_and_again_does_not_grow(autojump_clock: MockClock) -> None:
+    async with paid(Limits(max_cost_usd_per_session=1.0), answers=2, cost_usd=0.6) as manager:
+        session = manager.session("k")
+        turns = [await session.send("go on") for _ in range(3)]
+        ended = [await turn.wait() for turn in turns][-1]
+        shown = list[int]()
+        for _ in range(3):
+            with pytest.raises(tri.BudgetExceeded) as refused:
+                await session.ask("more")
+            with pytest.raises(tri.BudgetExceeded) as cancelled:
+                ended.unwrap()
+            shown += [len(refused.traceback), len(cancelled.traceback)]
+        assert shown == shown[:2] * 3
+
+
 async def test_a_warning_has_its_place_in_the_stored_log_too(autojump_clock: MockClock) -> None:
     store = MemoryStore()
     async with paid(Limits(max_cost_usd_per_session=1.0), answers=2, cost_usd=0.4, store=store) as manager:
