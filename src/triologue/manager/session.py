@@ -171,6 +171,7 @@ class Session(Controls):
             InvalidOption: no prompt; an id that another prompt has; an `overlap` that there is not.
             ManagerClosed: the manager's block is being left.
             SessionElsewhere: another host has it, where there is a store.
+            SessionIdInUse: it begins with a `session_id` under which the store has another conversation.
             StoreError: it could not be kept; or another program has deleted the session while it slept: send it again.
         """
         return await self._intake.send(user_frame(prompt), overlap=overlap, id=id, meta=meta)

@@ -23,7 +23,15 @@ from triologue.actors import (
     take_over,
 )
 from triologue.agents import is_dead
-from triologue.errors import LeaseLost, SessionElsewhere, SessionExists, StoreError, brief, told_owner
+from triologue.errors import (
+    LeaseLost,
+    SessionElsewhere,
+    SessionExists,
+    SessionIdInUse,
+    StoreError,
+    brief,
+    told_owner,
+)
 from triologue.ports import Append, Lease, SessionStore, StoredSession
 from triologue.session import settings_changed
 
@@ -113,6 +121,7 @@ class Shelf:
         Raises, on entering:
             SessionElsewhere: another host writes to it.
             SessionExists: it was to be new.
+            SessionIdInUse: it is new, and was to have the id of another one.
             InvalidOption: it is with another agent, or the options would begin another conversation in its place.
             StoreError: the store cannot be read.
         """
@@ -144,6 +153,8 @@ class Shelf:
                 if is_new:
                     raise SessionExists(f"the key {key!r} has a conversation already; use another key")
                 check_fits(conversation, head)
+            else:
+                await self._check_id(conversation)
             begin = await self._resume(conversation, head) if head is not None and head.unfinished else None
         except BaseException:
             await self._give_back(lease)
@@ -165,6 +176,14 @@ class Shelf:
             conversation.tell(settings_changed(conversation.settings))
         if begin is not None:
             begin()
+
+    async def _check_id(self, conversation: Conversation) -> None:
+        """Its agent may know nothing of the other one, whose history would go on with this one's."""
+        session_id = conversation.options.session_id
+        kept = await self.store.get_session(session_id) if session_id is not None else None
+        if kept is not None and kept.session_id == session_id:
+            self._sleepers.forget(conversation)
+            raise SessionIdInUse(f"a conversation {session_id} is kept already; resume it, or choose another id")
 
     async def _acquire(self, key: str) -> tuple[Lease, StoredSession | None]:
         # Cancelled half-way, it would leave a lease that nobody uses and that keeps others away.

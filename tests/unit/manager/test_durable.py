@@ -345,3 +345,17 @@ async def test_a_key_is_not_begun_twice(autojump_clock: MockClock) -> None:
         with pytest.raises(tri.InvalidOption, match="has a conversation with 'scripted', and not with 'other'"):
             await manager.session("k").ask("two")
     assert [prompt.text for prompt in agent.prompts] == ["one"]
+
+
+async def test_an_id_is_not_begun_twice_either(autojump_clock: MockClock) -> None:
+    store, again = MemoryStore(), tri.Options(session_id="5f0c3c3e-0000-4000-8000-000000000000")
+    async with tri.open_manager(new_agent(), store=store) as manager:
+        await manager.session("k", options=again).ask("one")
+    agent = new_agent()  # of another machine: it knows nothing of that
+    async with tri.open_manager(agent, store=store) as manager:
+        with pytest.raises(tri.SessionIdInUse, match="5f0c3c3e-0000-4000-8000-000000000000 is kept already; resume it"):
+            await manager.session("other", options=again).ask("two")
+        assert [head.key for head in await store.list_sessions()] == ["k"]
+        await manager.delete("k")
+        await manager.session("other", options=again).ask("two")
+    assert [prompt.text for prompt in agent.prompts] == ["two"]
