@@ -12,7 +12,7 @@
     │   ├── SessionExists              the key has a conversation already
     │   ├── SessionIdInUse             another conversation has this id
     │   ├── Forbidden                  the token lacks the right (behind a gateway)
-    │   ├── NotFound                   no such turn or permission request (behind a gateway)
+    │   ├── NotFound                   no such session, turn or permission request (behind a gateway)
     │   └── ManagerClosed              the manager's block was left
     ├── AgentError                     look at the agent
     │   ├── AgentNotFound              its program is not installed
@@ -141,7 +141,7 @@ class Forbidden(CallerError):
 
 
 class NotFound(CallerError):
-    """The gateway has no such turn or permission request, or not for this token."""
+    """The gateway has no such session, turn or permission request, or not for this token."""
 
 
 class ManagerClosed(CallerError):

@@ -75,7 +75,7 @@ _BLANK: Final[dict[type[TriologueError], dict[str, Any]]] = {
 FORBIDDEN: Final = "forbidden"
 """The token lacks the right; `data.right` names it."""
 NOT_FOUND: Final = "not_found"
-"""There is no such turn or permission request, or not for this token."""
+"""There is no such session, turn or permission request, or not for this token."""
 TOO_MANY: Final = "too_many"
 """More at once, or a second, than this connection or token may; `data.limit` names the bound."""
 INTERNAL: Final = "internal"
