@@ -9,6 +9,10 @@ from msgspec import Struct
 from triologue.session.usage_limits import LimitReached
 from triologue.supervision.gate import Gate
 
+FORGOTTEN_AFTER = 86_400.0
+"""Seconds after which a gate that could be tried again is forgotten, if nobody wanted to: an account whose token is renewed
+is another one each time."""
+
 
 class Admit(Struct, frozen=True):
     """This key's turn may begin."""
@@ -77,6 +81,7 @@ class QuotaGate:
         """This key's turn hit the limit."""
         gate = self._gates.get(credential)
         if gate is None:
+            self._gates = {each: gate for each, gate in self._gates.items() if not _is_forgotten(gate, now)}
             gate = self._gates[credential] = Gate()
         gate.close(limit, now)
         return []
@@ -118,3 +123,7 @@ class QuotaGate:
         if gate.is_open:
             del self._gates[credential]
         return [Admit(credential, key) for key in admitted]
+
+
+def _is_forgotten(gate: Gate, now: float) -> bool:
+    return not gate.waiting and now > gate.due + FORGOTTEN_AFTER

@@ -58,6 +58,17 @@ def test_who_asks_for_the_places_of_all_goes_through_the_line_once() -> None:
     assert [held.before for key in keys if (held := gate.why(ME, key)) is not None] == list(range(99))
 
 
+def test_a_gate_that_nobody_comes_to_any_more_is_forgotten_a_day_after_it_could_be_tried() -> None:
+    gate, names = QuotaGate(), [f"token {number}" for number in range(10)]
+    gate.limited(ME, "first", UNTIL_NOON, now=T)
+    gate.ask(ME, "waits", now=T)
+    for number, name in enumerate(names):
+        gate.limited(name, "k", NO_TIME, now=T + number * 50_000)
+    assert [name for name in names if gate.is_closed(name)] == names[-2:]
+    assert gate.why(ME, "waits") is not None
+    assert gate.ask(names[0], "k", now=T + 500_000) == [Admit(names[0], "k")]
+
+
 def test_one_account_does_not_hold_up_another() -> None:
     gate = closed(UNTIL_NOON, "a")
     assert gate.ask("other", "b", now=T) == [Admit("other", "b")]
