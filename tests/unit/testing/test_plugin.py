@@ -38,8 +38,32 @@ def test_nobody_gets_its_fixtures_unasked() -> None:
     assert [each.value for each in entry_points(group="pytest11") if "triologue" in each.value] == []
 
 
-def run_tests(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    (folder / "test_mine.py").write_text(TESTS, "utf-8")
+STORE_TESTS = """
+from contextlib import asynccontextmanager
+from triologue import MemoryStore
+from triologue.testing import SessionStoreContract
+
+class Forgetful:
+    def __init__(self):
+        self.store = MemoryStore()
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+    async def holders(self, keys):
+        return {}
+
+class TestForgetful(SessionStoreContract):
+    is_durable = False
+
+    @asynccontextmanager
+    async def open_store(self, place):
+        yield Forgetful()
+"""
+
+
+def run_tests(folder: Path, *more: str, tests: str = TESTS) -> subprocess.CompletedProcess[str]:
+    (folder / "test_mine.py").write_text(tests, "utf-8")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", folder, *more, folder],
         cwd=folder,
@@ -58,6 +82,11 @@ def test_what_runs_them_is_named_where_it_is_missing(tmp_path: Path) -> None:
     done = run_tests(tmp_path, "-p", "no:trio")
     told = "test_mine.py::test_hours_pass asks for virtual_manager, which needs pytest-trio: pip install 'triologue[testing]'"
     assert (done.returncode, done.stderr.strip()) == (pytest.ExitCode.USAGE_ERROR, f"ERROR: {told}")
+
+
+def test_the_contract_of_stores_shows_what_a_store_gave(tmp_path: Path) -> None:
+    done = run_tests(tmp_path, "-o", "trio_mode=true", "-k", "one_at_a_time", tests=STORE_TESTS)
+    assert "AssertionError: assert {} == {'k': 'me', 'another': 'you'}" in done.stdout, done.stdout
 
 
 @pytest.fixture

@@ -42,10 +42,10 @@ def store_calls() -> st.SearchStrategy[Call]:
     )
 
 
-def store_programs() -> st.SearchStrategy[list[Call]]:
+@st.composite
+def store_programs(draw: st.DrawFn) -> list[Call]:
     """A program that begins with a session that is held."""
-    first: Call = Acquire(key="a", owner="me", is_held=True)
-    return st.lists(store_calls(), min_size=1, max_size=25).map(lambda calls: [first, *calls])
+    return [Acquire(key="a", owner="me", is_held=True), *draw(st.lists(store_calls(), min_size=1, max_size=25))]
 
 
 def check_programs(open_store: Callable[[str], AbstractAsyncContextManager[SessionStore]], examples: int) -> None:
