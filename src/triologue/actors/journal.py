@@ -104,9 +104,17 @@ class Journal:
             case TurnAccepted():
                 return turn_id in self._unfinished
             case TurnEnded(outcome=Outcome(kind="cancelled", error=ManagerClosed())):
+                self._wait_again(turn_id)
                 return True
             case _:
                 return False
+
+    def _wait_again(self, turn_id: str | None) -> None:
+        """It never ran, even if an agent had it: it drops what was to be folded into a turn that was stopped."""
+        turn = self._unfinished.get(turn_id or "")
+        if turn is not None and turn.is_started:
+            self._unfinished[turn.id] = replace(turn, is_started=False)
+            self.touch()
 
     # Adding.
 

@@ -177,7 +177,7 @@ class Recovery:
 
     def _submit(self, conversation: Conversation, unfinished: UnfinishedTurn, accepted: TurnAccepted) -> Reply:
         prompt = accepted.prompt
-        if unfinished.is_started:  # under its old uuid, an agent may take it for done
+        if unfinished.attempts:  # under its old uuid, an agent may take it for done
             prompt = replace(prompt, uuid=str(uuid4()), line=b"")
         if accepted.is_command:
             conversation.commands += (unfinished.id,)

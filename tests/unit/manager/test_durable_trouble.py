@@ -17,7 +17,7 @@ from triologue.manager import latest_of
 from triologue.messages import Event, Gap
 from triologue.ports import Append
 from triologue.stores import MemoryStore
-from triologue.testing import ScriptedAgent, Wait
+from triologue.testing import ScriptedAgent, UseTool, Wait
 
 
 def new_agent(name: str = "scripted") -> ScriptedAgent:
@@ -118,6 +118,24 @@ async def test_prompts_that_were_to_be_merged_are_turns_of_their_own_on_another_
     async with tri.open_manager(agent, store=store) as manager:
         assert [(await each.turn.wait()).kind for each in await manager.recover()] == ["answered"] * 2
     assert [prompt.text for prompt in agent.prompts] == ["long", "A", "B"]
+
+
+async def test_a_prompt_that_steers_and_was_dropped_waits_for_the_next_host(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    agent.on("busy", UseTool("Bash", seconds=100))
+    async with tri.open_manager(agent, store=store, deadlines=tri.Deadlines(drain=0)) as manager:
+        await manager.session("k").send("busy")
+        await wait_all_tasks_blocked()
+        turn = await manager.session("k").send("look here", overlap="steer")
+        await wait_all_tasks_blocked()
+        assert [prompt.text for prompt in agent.prompts] == ["busy", "look here"]
+    assert isinstance((await turn.wait()).error, tri.ManagerClosed)
+    async with tri.open_manager(agent, store=store) as manager:
+        (recovered,) = await manager.recover()
+        assert (recovered.turn.id, (await recovered.turn.wait()).kind) == (turn.id, "answered")
+    assert [prompt.text for prompt in agent.prompts] == ["busy", "look here", "look here"]
+    assert len({prompt.uuid for prompt in agent.prompts}) == 3
+    assert (await head_of(store)).unfinished == ()
 
 
 async def test_a_reset_that_a_crash_has_cut_off_is_done_again(autojump_clock: MockClock) -> None:
