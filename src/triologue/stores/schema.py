@@ -118,8 +118,8 @@ def open_database(path: Path) -> apsw.Connection:
         raise StoreError(
             f"cannot open the session store {str(path)!r}: {reason}; name a file that can be written"
         ) from error
-    is_left_open = _size(path.with_name(path.name + "-wal")) > 0
-    if is_left_open and not _size(path):
+    is_left_open = size_of(path.with_name(path.name + "-wal")) > 0
+    if is_left_open and not size_of(path):
         # SQLite would throw the log away, and with it all that is left.
         raise StoreError(f"the session store {str(path)!r} is empty, but its -wal is not: put a backup in its place")
     db = connect(path)
@@ -157,7 +157,8 @@ def leave_alone(db: apsw.Connection, *, is_wanted: bool = True) -> None:
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(is_wanted))
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 where there is none."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

@@ -19,6 +19,7 @@ from triologue.stores.grouping import Request
 from triologue.stores.reading import read_end, read_head
 from triologue.stores.rules import bare, check_free, check_terms, lease_lost, new_records, no_session
 from triologue.stores.schema import BEGINS, MARK, MARK_EVERY, leave_alone, refuse_newer
+from triologue.stores.trimming import Trimming
 
 Work: TypeAlias = "Append | Callable[[Writer], Any]"
 """An append, or anything else. It looks first, and raises a `StoreError` before it writes anything, so that it harms no
@@ -69,6 +70,7 @@ class Writer:
         self._new_log: list[Any] = []
         self._new_ends: dict[str, tuple[Any, ...]] = {}
         self._damage: apsw.Error | None = None
+        self._trimming: Final = Trimming(db, path)
 
     def commit(self, requests: Sequence[Request[Work]]) -> None:
         """Make the writes in one transaction. If SQLite fails at one of them, each is made in a transaction of its own."""
@@ -113,6 +115,7 @@ class Writer:
             if not db.get_autocommit():
                 db.execute("ROLLBACK")
             raise
+        self._trimming.look()
 
     def _see_others(self) -> None:
         """Forget what was known of the file if another connection has written to it. Raises `StoreError`."""

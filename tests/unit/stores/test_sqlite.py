@@ -15,7 +15,7 @@ import trio
 
 from triologue.errors import LeaseLost, SessionElsewhere, StoreError
 from triologue.ports import Append, TranscriptEntry
-from triologue.stores import SqliteStore, schema
+from triologue.stores import SqliteStore, schema, trimming
 from triologue.testing.scribe import Scribe, everything, record
 
 ROW = 200 * "x"
@@ -208,6 +208,28 @@ async def test_to_list_some_no_heads_of_others_are_read(path: Path, monkeypatch:
                 assert [head.key for head in await store.list_sessions(limit=1)] == [f"k{number:02}"]
                 read.append(pages_read() - before)
         assert read[2] - read[1] <= 2 * 30  # where each is found, and when it was active last
+
+
+async def test_the_log_beside_the_file_is_short_again_when_those_who_read_have_done(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trimming, "LONGEST", 200_000)
+    monkeypatch.setattr(trimming, "PATIENCE", 0.01)
+    log = path.with_name(f"{path.name}-wal")
+    async with SqliteStore(path) as store:
+        scribe = await Scribe.of(store, "k")
+        await scribe.write("x")
+        reading = apsw.Connection(str(path))
+        reading.execute("BEGIN")
+        assert reading.execute("SELECT count(*) FROM log").get == 1
+        for _ in range(20):
+            await scribe.write(50_000 * "x")
+        assert log.stat().st_size > 1_000_000  # for whoever reads what was there before
+        reading.execute("COMMIT")
+        for _ in range(20):
+            await scribe.write(50_000 * "x")
+        assert log.stat().st_size < 300_000
+        reading.close()
 
 
 # -- Trouble ----------------------------------------------------------------------------------------------------------
