@@ -72,9 +72,13 @@ class Ledger:
 
     def close(self, *, is_clean: bool) -> None:
         """End it; it stays, for a later run, where something was left behind."""
-        if is_clean:
-            self._path.unlink(missing_ok=True)
-        os.close(self._fd)
+        try:
+            if is_clean:
+                self._path.unlink(missing_ok=True)
+        except OSError as error:  # a disk that is read-only by now, say
+            logger.warning("the ledger %s stays, and the next run looks at it: %s", self._path, error)
+        finally:
+            os.close(self._fd)
 
 
 def _write(path: Path, content: bytes) -> int:

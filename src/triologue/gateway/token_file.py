@@ -7,7 +7,7 @@ import secrets
 import shlex
 import stat
 from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal, final
 
@@ -193,7 +193,8 @@ class TokenFile:
                 self._seen = _mark_of(os.fstat(file.fileno()))
             draft.rename(self._path)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             raise StoreError(f"cannot write the token file {str(self._path)!r}: {error.strerror}") from error
 
 

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias, final
 
@@ -131,7 +132,7 @@ class StatusSocket:
             await trio.serve_listeners(self._receive, [Entrance(listener, logger, "who asks for the status")])
         finally:
             self._socket.close()
-            self._path.unlink(missing_ok=True)
+            _remove(self._path)
 
     async def _receive(self, stream: trio.SocketStream) -> None:
         self._clients += 1
@@ -262,8 +263,14 @@ def remove_if_stale(path: Path) -> bool:
         knocking.setblocking(False)  # where its line is full, somebody listens
         if knocking.connect_ex(os.fspath(path)) != errno.ECONNREFUSED:
             return False
-    path.unlink(missing_ok=True)
+    _remove(path)
     return True
+
+
+def _remove(path: Path) -> None:
+    """Where it has to stay, as on a disk that is read-only by now, whoever looks finds nobody behind it."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _is_there(pid: int) -> bool:

@@ -241,3 +241,14 @@ def test_a_ledger_says_what_a_later_run_needs(own_runtime_folder: Path) -> None:
     assert again is not None
     again.close(is_clean=True)
     assert not path.exists()
+
+
+def test_a_ledger_that_cannot_be_removed_stays(own_runtime_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As on a disk that became read-only; a folder cannot be unlinked either."""
+    ledger = Ledger.open("token", None)
+    assert ledger is not None
+    [path] = own_runtime_folder.iterdir()
+    path.unlink()
+    path.mkdir()
+    ledger.close(is_clean=True)
+    assert f"the ledger {path} stays, and the next run looks at it: " in caplog.text

@@ -1,8 +1,10 @@
 """The token file: written whole or not at all, this user's alone, and read again when it changes."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -45,6 +47,23 @@ def test_a_change_that_is_refused_changes_nothing(path: Path) -> None:
     with pytest.raises(InvalidOption):
         file.add("")
     assert path.read_bytes() == before
+
+
+def test_a_disk_that_is_read_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def refuse(name: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.fspath(name))
+
+    def open_read_only(name: Any, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT:
+            refuse(name)
+        return opened(name, flags, mode)
+
+    monkeypatch.setattr(os, "open", open_read_only)
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(StoreError, match=r"cannot write the token file .*: Read-only file system"):
+        TokenFile(path, create=True).add("phone")
 
 
 def test_a_file_that_is_not_there(path: Path) -> None:

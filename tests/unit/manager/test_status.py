@@ -14,8 +14,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.support.scripted_agent import ScriptedAgent
 from tests.unit.manager.stage import scripted
+from triologue.cli.running import ask_all
 from triologue.manager import open_manager, status as status_module
-from triologue.manager.status import MAX_CLIENTS, MAX_REQUEST_BYTES
+from triologue.manager.status import MAX_CLIENTS, MAX_REQUEST_BYTES, AskSessions
 
 
 def the_socket(folder: Path) -> Path:
@@ -140,6 +141,17 @@ async def test_an_error_while_answering_stays_there(
 async def test_it_can_be_left_out(own_runtime_folder: Path) -> None:
     async with open_manager(ScriptedAgent(), status=False):
         assert not own_runtime_folder.exists()
+
+
+async def test_one_that_cannot_be_removed_any_more_stays(own_runtime_folder: Path) -> None:
+    """As on a disk that became read-only; a folder cannot be unlinked either, and takes no call."""
+    async with scripted() as (session, _, _):
+        path = the_socket(own_runtime_folder)
+        path.unlink()
+        path.mkdir()
+        await session.ask("one")
+    assert path.is_dir()
+    assert await ask_all(AskSessions()) == ([], [])
 
 
 async def test_sockets_of_hosts_that_are_gone_are_removed(own_runtime_folder: Path) -> None:
