@@ -99,17 +99,19 @@ class HookContext(Struct, kw_only=True):
         return self.signal if name == "signal" else otherwise
 
 
-CanUseToolCallback: TypeAlias = Callable[[str, dict[str, Any], ToolPermissionContext], Awaitable[PermissionResult]]
-"""`await can_use_tool(tool_name, input, context)`."""
+CanUseToolCallback: TypeAlias = Callable[
+    [str, dict[str, Any], ToolPermissionContext], Awaitable[PermissionResult] | PermissionResult
+]
+"""`can_use_tool(tool_name, input, context)`: an `async def`, or a plain one, which runs in a worker thread."""
 
-HookCallback: TypeAlias = Callable[[Any, str | None, HookContext], Awaitable[dict[str, Any]]]
-"""`await hook(input, tool_use_id, context)`; gives the hook's output, `{}` for none. `async_` and `continue_` stand for
+HookCallback: TypeAlias = Callable[[Any, str | None, HookContext], Awaitable[dict[str, Any]] | dict[str, Any]]
+"""`hook(input, tool_use_id, context)`, async or not; gives the hook's output, `{}` for none. `async_` and `continue_` stand for
 the two keys that Python has as keywords."""
 
-OnElicitation: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any] | None]]
+OnElicitation: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any] | None] | dict[str, Any] | None]
 """Takes the request's fields; gives `{"action": "accept" | "decline" | "cancel", "content": ...}`; None cancels."""
 
-OnMcpOauthRequired: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any] | None]]
+OnMcpOauthRequired: TypeAlias = Callable[[dict[str, Any]], Awaitable[dict[str, Any] | None] | dict[str, Any] | None]
 """Takes `server_name`, `auth_url` ...; gives `{"token": ...}`, `{"callbackUrl": ...}` or `{"code": ...}`; None fails it."""
 
 OnMcpStatusChange: TypeAlias = Callable[[Any], Any]

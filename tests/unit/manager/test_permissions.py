@@ -97,6 +97,14 @@ async def test_a_turn_gives_what_the_agent_said_and_no_permissions(autojump_cloc
         assert [type(each) for each in [each async for each in turn]][-2:] == [AssistantMessage, ResultMessage]
 
 
+async def test_can_use_tool_may_be_a_plain_function() -> None:
+    def allow(tool: str, given: dict[str, Any], context: ToolPermissionContext) -> PermissionResult:
+        return PermissionResultAllow()
+
+    async with scripted(options=Options(can_use_tool=allow)) as (session, _, _):  # typed so, too
+        assert await answer(session, "use Bash") == ALLOWED
+
+
 async def test_a_callback_may_be_sync_or_async_and_answer_at_once(autojump_clock: MockClock) -> None:
     async def deny(request: PermissionRequest) -> None:
         await request.deny("not here")
