@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from triologue.messages import Request
 from triologue.options import Options
 from triologue.testing import speech
-from triologue.testing.script import Script, Step
+from triologue.testing.script import Script, Step, check_steps
 
 
 class HeardPrompt(Struct, frozen=True, kw_only=True):
@@ -132,7 +132,11 @@ class AgentState:
             words: a part of the prompt.
             steps: what to do; without an end of their own they end in a result, whose text is what was said last.
             times: for so many prompts; None: for all.
+
+        Raises:
+            TypeError: something among the steps is none.
         """
+        check_steps(steps)
         self._scripts.append((words, steps, None if times is None else [None] * times))
 
     # Its connections' side.

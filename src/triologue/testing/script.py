@@ -124,6 +124,17 @@ Step: TypeAlias = (
 Script: TypeAlias = Sequence[Step]
 
 
+def check_steps(steps: Sequence[object]) -> None:
+    """Refuse what an agent could not do.
+
+    Raises:
+        TypeError: something is neither a step nor a function.
+    """
+    for step in steps:
+        if not isinstance(step, Struct) and (isinstance(step, type) or not callable(step)):
+            raise TypeError(f"{step!r} is no step of a script; give Say('...'), another step, or an async function")
+
+
 def echo(prompt: str) -> Script:
     """Say what was said."""
     return (Say(prompt),)

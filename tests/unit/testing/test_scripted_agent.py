@@ -77,6 +77,12 @@ async def test_what_was_told_last_counts_and_times_are_counted(autojump_clock: M
         assert [(await session.ask("please deploy it")).result for _ in range(3)] == ["once", "always", "always"]
 
 
+@pytest.mark.parametrize("wrong", ["text", None, Say, (Say("a"), Say("b"))])
+def test_what_is_no_step_is_refused_where_it_is_said(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="is no step of a script; give Say"):
+        ScriptedAgent().on("hello", Say("good day"), wrong)
+
+
 async def test_words_come_in_their_time(autojump_clock: MockClock) -> None:
     agent = ScriptedAgent(lambda prompt: (Say("one two three", every=0.5), Wait(2), UseTool("Bash", seconds=7)))
     async with opened(agent, options=tri.Options(include_partial_messages=True)) as session:
