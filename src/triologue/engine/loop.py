@@ -13,8 +13,8 @@ from triologue.engine.stream import ReplyStream
 from triologue.engine.structured import MAX_ATTEMPTS, NUDGE
 from triologue.engine.thread import Thread
 from triologue.engine.toolbox import STRUCTURED_OUTPUT, ToolOutcome
-from triologue.errors import ModelError
-from triologue.messages import ToolResultBlock, ToolUseBlock, text
+from triologue.errors import ModelError, brief
+from triologue.messages import ContentBlock, ToolResultBlock, ToolUseBlock, text
 from triologue.ports import ModelReply, ModelRequest
 
 INTERRUPTED = "[Request interrupted by user]"
@@ -113,6 +113,7 @@ class Loop:
             reply = await conversation.setup.model.reply(request, self._stream.piece)
         finally:
             self._tally.api_seconds += trio.current_time() - asked
+        _check_reply(reply)
         reply = thread.with_own_ids(reply)
         uuids = self._stream.finish(reply)
         thread.add_reply(reply, uuids, self._stream.message_id)
@@ -275,3 +276,14 @@ class Loop:
     def _answer_rest(self, content: str, *, is_told: bool) -> None:
         for use in list(self._open_uses):
             self._answer(use, ToolOutcome(content=content, is_error=True), is_told=is_told)
+
+
+def _check_reply(reply: object) -> None:
+    """Refuse what a model of somebody's own should not give; a dict in place of a block would be passed over unseen.
+
+    Raises:
+        ModelError: it is no reply.
+    """
+    content = reply.content if isinstance(reply, ModelReply) else None
+    if not isinstance(content, list) or not all(isinstance(block, ContentBlock) for block in content):
+        raise ModelError(f"the model gave {brief(reply)}, and a ModelReply with a list of content blocks is needed")

@@ -1,11 +1,15 @@
 """What a turn of the built-in agent says, frame by frame."""
 
+from typing import Any
+
+import msgspec
+import pytest
 import trio
 from trio.testing import MockClock
 
 from tests.unit.engine.stage import Scripted, ids, open_engine, said, talk
 from triologue.engine import OfflineModel, Transcripts
-from triologue.errors import ModelError
+from triologue.errors import ModelError, brief
 from triologue.messages import (
     AssistantBody,
     AssistantMessage,
@@ -408,6 +412,19 @@ async def test_the_budget_ends_the_turn_before_the_tool_and_every_later_one_at_o
     assert [r.num_turns for r in host.results] == [1, 1]
     assert len(model.requests) == 1
     assert host.exit == Exit(code=1)
+
+
+@pytest.mark.parametrize("wrong", [None, "hello", {"content": []}, said("hello").content])
+async def test_what_is_no_reply_is_told_as_such(wrong: Any) -> None:
+    host = await talk("hello", model=Scripted(wrong))
+    told = f"API Error: the model gave {brief(wrong)}, and a ModelReply with a list of content blocks is needed"
+    assert host.story[-1] == f"result: success api_error {told}"
+
+
+async def test_a_dict_is_no_content_block() -> None:
+    reply = msgspec.structs.replace(said(), content=[{"type": "text", "text": "hello"}])
+    host = await talk("hello", model=Scripted(reply))
+    assert host.story[-1].startswith("result: success api_error API Error: the model gave ModelReply(content=[{")
 
 
 async def test_a_model_error_is_a_success_that_is_an_error() -> None:
