@@ -231,15 +231,16 @@ class Shelf:
         async with self._lock(key):  # a lease that is taken in between would be this host's own
             kept = await self.store.get_session(key)
             if kept is not None and kept.key == key:
-                return  # a host died before it could begin anew, or its caller was cancelled
+                return  # a host died before it could begin anew
             lease, _ = await self._acquire(key)
             try:
                 settings = {name: value for name, value in head.settings.items() if name != "spent_usd"}  # by the key
                 aside = replace(
                     head, key=key, settings=settings, parent=head.key, forked_at=None, last_seq=0, unfinished=()
                 )
-                await self.store.append(Append(lease=lease, session=aside))
-                await self.store.label(key, title=head.title, tags=head.tags)
+                with _seen_through("keep", key):  # else two heads would have the conversation, which goes on here
+                    await self.store.append(Append(lease=lease, session=aside))
+                    await self.store.label(key, title=head.title, tags=head.tags)
             finally:
                 await self._give_back(lease)
 

@@ -17,7 +17,7 @@ from triologue.manager import latest_of
 from triologue.messages import Event, Gap
 from triologue.ports import Append
 from triologue.stores import MemoryStore
-from triologue.testing import ScriptedAgent, UseTool, Wait
+from triologue.testing import CancelAt, ScriptedAgent, UseTool, Wait
 
 
 def new_agent(name: str = "scripted") -> ScriptedAgent:
@@ -136,6 +136,21 @@ async def test_a_prompt_that_steers_and_was_dropped_waits_for_the_next_host(auto
     assert [prompt.text for prompt in agent.prompts] == ["busy", "look here", "look here"]
     assert len({prompt.uuid for prompt in agent.prompts}) == 3
     assert (await head_of(store)).unfinished == ()
+
+
+@pytest.mark.parametrize("at", range(1, 13))
+async def test_a_reset_that_is_cancelled_is_done_or_is_not(at: int, autojump_clock: MockClock) -> None:
+    store = MemoryStore()
+    async with tri.open_manager(new_agent(), store=store) as manager:
+        session = manager.session("k")
+        await session.ask("one")
+        with trio.CancelScope() as scope:
+            trio.lowlevel.add_instrument(CancelAt(scope, at))
+            await session.reset()
+        await session.ask("two")
+        heads = await store.list_sessions()
+        assert len({head.session_id for head in heads}) == len(heads)
+        assert sum(head.turns for head in heads) == 2
 
 
 async def test_a_reset_that_a_crash_has_cut_off_is_done_again(autojump_clock: MockClock) -> None:
