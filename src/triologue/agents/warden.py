@@ -123,13 +123,18 @@ class WardenLink:
                 await self._read()
         finally:
             self.is_gone = True
-            with trio.CancelScope(shield=True):
-                await self._clean_up()
-            for answer in self._answers.values():
-                answer({"gone": True})
-            for on_exit in list(self._on_exit.values()):
-                on_exit(-signal.SIGKILL)
-            self._ended.set()
+            is_clean = False
+            try:
+                with trio.CancelScope(shield=True):
+                    is_clean = await self._clean_up()
+            finally:  # whatever went wrong, whoever waits for the end waits no longer
+                for answer in self._answers.values():
+                    answer({"gone": True})
+                for on_exit in list(self._on_exit.values()):
+                    on_exit(-signal.SIGKILL)
+                if self._ledger is not None:
+                    self._ledger.close(is_clean=is_clean)
+                self._ended.set()
 
     async def aclose(self) -> None:
         """End the warden, and everything below it."""
@@ -229,8 +234,11 @@ class WardenLink:
         elif message["id"] in self._answers:
             self._answers[message["id"]](message)
 
-    async def _clean_up(self) -> None:
-        """The warden ends when its channel does; one that does not, or did not end well, is not believed."""
+    async def _clean_up(self) -> bool:
+        """The warden ends when its channel does; one that does not, or did not end well, is not believed.
+
+        Tells whether nothing is left.
+        """
         self._channel.close()
         with trio.move_on_after(END_PATIENCE):
             await self._process.wait()
@@ -240,12 +248,11 @@ class WardenLink:
                 await self._process.wait()
         left: list[int] = []
         if self._process.returncode != 0 or not self._is_closing:
-            logger.error("the process that starts agents died: %s; its agents are killed", self._why())
             left = await trio.to_thread.run_sync(sweep_by_cookie, f"{self._token}:", SWEEP_PATIENCE)
+            logger.error("the process that starts agents died: %s; its agents are killed", self._why())
             if left:
                 logger.error("cannot kill what agents left behind: pids %s", left)
-        if self._ledger is not None:
-            self._ledger.close(is_clean=not left)
+        return not left
 
     def _why(self) -> str:
         return self._last_words or f"exit code {self._process.returncode}"

@@ -1,5 +1,6 @@
 """The warden: what becomes of agents when their host, or it itself, is killed."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import final
 
 import pytest
 import trio
@@ -129,6 +131,25 @@ async def test_a_warden_that_fails_says_why(caplog: pytest.LogCaptureFixture) ->
                 await link.ask("nonsense")
             assert (await connection.wait_exit()).code == -signal.SIGKILL
     assert "KeyError: 'nonsense'" in caplog.records[0].message
+
+
+@final
+class BrokenHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError("nobody can be told")
+
+
+async def test_an_error_while_its_end_is_dealt_with_comes_out_and_is_not_waited_for() -> None:
+    handler = BrokenHandler()
+    with pytest.raises(ExceptionGroup) as caught, trio.fail_after(PATIENCE):
+        async with open_carrier() as carrier, carrier.spawn(CAT, sink=Ear()) as connection:
+            logging.getLogger("triologue.agents").addHandler(handler)
+            try:
+                os.kill(find_warden(), signal.SIGKILL)
+                assert (await connection.wait_exit()).code == -signal.SIGKILL
+            finally:
+                logging.getLogger("triologue.agents").removeHandler(handler)
+    assert "nobody can be told" in repr(caught.value)
 
 
 async def test_a_warden_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
