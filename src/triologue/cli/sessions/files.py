@@ -9,7 +9,7 @@ from triologue.errors import InvalidOption, StoreError
 
 
 def write_new(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file for this user alone, and the folders above it.
+    """Write a file for this user alone, and the folders above it. One that cannot be written whole does not stay.
 
     Raises:
         InvalidOption: it is there already.
@@ -21,8 +21,12 @@ def write_new(path: Path, chunks: Iterable[bytes]) -> None:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise InvalidOption(f"{str(path)!r} is there already, and was left as it is; name another place") from None
-        with os.fdopen(fd, "wb") as file:
-            file.writelines(chunks)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.writelines(chunks)
+        except BaseException:  # the next attempt would find it, and be refused
+            path.unlink()
+            raise
 
 
 @contextmanager

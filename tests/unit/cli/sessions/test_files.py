@@ -1,5 +1,8 @@
 """Lines of a history become files again, and are known again when they come once more."""
 
+import errno
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,4 +53,16 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         write_new(path, [b"3"])
     with pytest.raises(StoreError, match="cannot be written: File exists"):
         write_new(path / "c", [])
+    assert path.read_bytes() == b"12"
+
+
+def test_what_was_not_written_whole_does_not_stay(tmp_path: Path) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"1"
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "a"
+    with pytest.raises(StoreError, match="cannot be written: No space left on device"):
+        write_new(path, chunks())
+    write_new(path, [b"1", b"2"])
     assert path.read_bytes() == b"12"
