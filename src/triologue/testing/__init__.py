@@ -82,6 +82,7 @@ from triologue.testing.script import (
 from triologue.testing.scripted_agent import ScriptedAgent as ScriptedAgent
 from triologue.testing.scripted_connection import ScriptedConnection as ScriptedConnection
 from triologue.testing.stage import Stage as Stage
+from triologue.testing.store_faults import StoreFails as StoreFails, with_store_faults as with_store_faults
 from triologue.testing.stores import SessionStoreContract as SessionStoreContract
 from triologue.testing.turn import AgentTurn as AgentTurn
 from triologue.testing.virtual import Hung as Hung, run_virtual as run_virtual

@@ -5,6 +5,7 @@ from typing import final
 import trio
 
 from triologue.actors import Turn
+from triologue.errors import StoreError
 from triologue.manager import PermissionRequest, Session, SessionManager
 from triologue.testing.history import CALL, Call, History, Seen
 from triologue.testing.script import Script
@@ -78,7 +79,16 @@ class Stage:
                 await self._readers.start(self._read, number, name=f"reader of {self.key(number)}")
 
     async def _read(self, number: int, task_status: trio.TaskStatus[None]) -> None:
-        async with self.session(number).subscribe(after=0) as events:
-            task_status.started()
-            async for event in events:
-                self.history.saw(Seen(time=trio.current_time(), key=self.key(number), event=event))
+        after, is_told = 0, False
+        while True:
+            try:
+                async with self.session(number).subscribe(after=after) as events:
+                    if not is_told:
+                        task_status.started()
+                        is_told = True
+                    async for event in events:
+                        after = event.seq or after
+                        self.history.saw(Seen(time=trio.current_time(), key=self.key(number), event=event))
+                return
+            except StoreError:  # of a faulty store: it goes on where it was
+                await trio.sleep(1)

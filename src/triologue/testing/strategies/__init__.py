@@ -24,4 +24,5 @@ from triologue.testing.strategies.programs import (
     operations as operations,
     programs as programs,
     scripts as scripts,
+    store_faults as store_faults,
 )

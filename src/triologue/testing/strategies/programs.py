@@ -44,6 +44,7 @@ from triologue.testing.script import (
     UseTool,
     Wait,
 )
+from triologue.testing.store_faults import StoreFails
 
 OVERLAPS: tuple[Overlap | None, ...] = (None, *get_args(Overlap))
 """The overlap policies that programs are made with; None: the manager's."""
@@ -175,3 +176,10 @@ def faults() -> st.SearchStrategy[tuple[Fault, ...]]:
         ),
         max_size=2,
     ).map(tuple)
+
+
+@cache
+def store_faults() -> st.SearchStrategy[tuple[StoreFails, ...]]:
+    """A few calls of a store that fail, early enough that they happen."""
+    call = st.sampled_from([None, "acquire", "append", "get_session", "read", "release", "renew"])
+    return st.lists(st.builds(StoreFails, st.integers(1, 12), call, st.booleans()), max_size=2).map(tuple)
