@@ -126,7 +126,8 @@ class AgentTurn:
         request_id = self.voice.new_request_id()
         self._open_requests.append(request_id)
         answer = await self.voice.ask(request_id, request)
-        self._open_requests.remove(request_id)
+        if request_id in self._open_requests:  # else an interrupt has taken it back as the answer came
+            self._open_requests.remove(request_id)
         return answer.error if isinstance(answer, ControlError) else answer.response or {}
 
     # The connection's side.
@@ -257,13 +258,13 @@ class AgentTurn:
         """The handshake with a server of the host, once a connection."""
         if server in self.voice.greeted_servers:
             return
-        self.voice.greeted_servers.add(server)
         info = {"name": "scripted", "version": "1"}
         about = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": info}
         await self._rpc(server, "initialize", about)
         await self.ask(
             McpMessage(server_name=server, message={"jsonrpc": "2.0", "method": "notifications/initialized"})
         )
+        self.voice.greeted_servers.add(server)  # not before: of one that was interrupted the server knows nothing
 
     async def _rpc(self, server: str, method: str, params: dict[str, Any]) -> Any:
         message = {"jsonrpc": "2.0", "id": self.voice.state.next_number(), "method": method, "params": params}

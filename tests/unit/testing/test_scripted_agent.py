@@ -27,6 +27,7 @@ from triologue.testing import (
     Unread,
     UseTool,
     Wait,
+    run_virtual,
 )
 
 NO_CARRIER: Any = None  # it has no process
@@ -201,6 +202,37 @@ async def test_it_calls_tools_of_the_host(autojump_clock: MockClock) -> None:
             said = [message async for message in turn if isinstance(message, tri.UserMessage)]
     assert [block.content for block in said[0].content] == ["3"]  # type: ignore[union-attr]
     assert len(results) == 1
+
+
+class WithdrawAt(trio.abc.Instrument):
+    """The n-th step of any task is the last one before a turn is withdrawn."""
+
+    def __init__(self, turn: tri.Turn, at: int) -> None:
+        self._turn, self._left = turn, at
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._left -= 1
+        if not self._left:
+            self._turn.withdraw()
+
+
+def test_a_call_that_is_interrupted_wherever_it_is_leaves_the_agent_usable(caplog: pytest.LogCaptureFixture) -> None:
+    @tri.tool("add", "Add two numbers.", {"a": int, "b": int})
+    async def add(args: dict[str, Any]) -> dict[str, Any]:
+        await trio.sleep(1)
+        return {"content": [{"type": "text", "text": str(args["a"] + args["b"])}]}
+
+    async def story(at: int) -> str | None:
+        agent = ScriptedAgent(lambda prompt: (CallHost("desk", "add", {"a": 1, "b": 2}), Say("counted")))
+        options = tri.Options(mcp_servers={"desk": tri.create_sdk_mcp_server("desk", tools=[add])})
+        async with opened(agent, options=options) as session:
+            turn = await session.send("one")
+            trio.lowlevel.add_instrument(WithdrawAt(turn, at))
+            await turn.wait()
+            return (await session.ask("two")).result
+
+    assert [run_virtual(story, at) for at in range(1, 70)] == ["counted"] * 69
+    assert caplog.text == ""
 
 
 async def test_lines_that_are_no_frames_harm_nothing(autojump_clock: MockClock) -> None:
