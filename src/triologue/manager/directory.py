@@ -9,7 +9,7 @@ import trio
 from msgspec import Struct
 
 from triologue.actors import Conversation, World, check_fits, is_another, restore
-from triologue.errors import InvalidOption, ManagerClosed, brief
+from triologue.errors import InvalidOption, ManagerClosed, SessionIdInUse, brief
 from triologue.loops import refuse_elsewhere
 from triologue.manager.checks import OptionsFor, check_for, group_of, refuse_identity
 from triologue.messages import SessionState
@@ -73,7 +73,7 @@ class Directory:
         """In this block the session may be written to, and is as the store has it; without a store it always is.
 
         Raises, on entering: `SessionElsewhere`, `SessionExists` (where it was to be new), `InvalidOption`, `StoreError`,
-        `ManagerClosed`.
+        `SessionIdInUse`, `ManagerClosed`.
         """
         shelf = self.registry.shelf
         return self._taken(shelf, conversation, is_new=is_new) if shelf is not None else nullcontext()
@@ -85,9 +85,10 @@ class Directory:
             async with shelf.taken(conversation, is_new=is_new):
                 self.refuse_if_closed()
                 yield
-        except InvalidOption:
-            # The next one may name what fits; this one was only made to find out.
-            if is_unused and conversation.journal is None and not self.registry.is_awake(conversation.key):
+        except (InvalidOption, SessionIdInUse):
+            # The next one may name what fits; this one was only made to find out. A copy is its maker's to take back.
+            is_over = conversation.journal is None and not self.registry.is_awake(conversation.key)
+            if is_unused and is_over and not is_new:
                 self.registry.remove(conversation.key)
             raise
 

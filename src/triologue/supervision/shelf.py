@@ -182,7 +182,6 @@ class Shelf:
         session_id = conversation.options.session_id
         kept = await self.store.get_session(session_id) if session_id is not None else None
         if kept is not None and kept.session_id == session_id:
-            self._sleepers.forget(conversation)
             raise SessionIdInUse(f"a conversation {session_id} is kept already; resume it, or choose another id")
 
     async def _acquire(self, key: str) -> tuple[Lease, StoredSession | None]:

@@ -295,6 +295,8 @@ async def test_a_fork_that_fails_leaves_those_alone_who_look_at_its_key(autojump
     async with tri.open_manager(agent, store=store) as manager, tri.open_manager(agent, store=store) as elsewhere:
         await manager.session("k").ask("hello")
         async with manager.session("other").subscribe() as events:
+            with pytest.raises(tri.SessionIdInUse):
+                await manager.session("k").fork("other", session_id=manager.session("k").session_id)
             await elsewhere.session("other").ask("hello")
             with pytest.raises(tri.SessionElsewhere):
                 await manager.session("k").fork("other")
