@@ -87,8 +87,8 @@ class Directory:
                 yield
         except (InvalidOption, SessionIdInUse):
             # The next one may name what fits; this one was only made to find out. A copy is its maker's to take back.
-            is_over = conversation.journal is None and not self.registry.is_awake(conversation.key)
-            if is_unused and is_over and not is_new:
+            is_over = conversation.journal is None and not self.is_used(conversation.key)
+            if is_unused and is_over and not is_new and self.registry.get(conversation.key) is conversation:
                 self.registry.remove(conversation.key)
             raise
 

@@ -359,3 +359,23 @@ async def test_an_id_is_not_begun_twice_either(autojump_clock: MockClock) -> Non
         await manager.delete("k")
         await manager.session("other", options=again).ask("two")
     assert [prompt.text for prompt in agent.prompts] == ["two"]
+
+
+async def test_prompts_that_come_together_are_all_told_why_they_are_refused(autojump_clock: MockClock) -> None:
+    store, again = MemoryStore(), tri.Options(session_id="5f0c3c3e-0000-4000-8000-000000000000")
+    async with tri.open_manager(new_agent(), store=store) as manager:
+        await manager.session("k", options=again).ask("one")
+    told = list[type[Exception]]()
+
+    async def send(session: tri.Session) -> None:
+        with pytest.raises(tri.CallerError) as refused:
+            await session.send("two")
+        told.append(refused.type)
+
+    async with tri.open_manager(ScriptedAgent(name="other"), store=store) as manager:
+        for session in (manager.session("k"), manager.session("new", options=again)):
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(send, session)
+        assert manager.sessions() == []
+    assert told == [tri.InvalidOption] * 3 + [tri.SessionIdInUse] * 3
