@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from operator import attrgetter
 from typing import Any, TypeAlias, cast, final
 
 import trio
@@ -46,26 +47,29 @@ EXIT_CODE = -9
 
 def with_faults(agent: Agent, *faults: Fault) -> Agent:
     """The same agent, for which these things go wrong."""
-    # All else that the agent has is its class's too: only there is it looked for, when it is asked what an agent can do.
+    # All else that the agent has is its class's too: from 3.12 on Python looks only there for what an agent can do.
     others = [name for name in dir(agent) if not name.startswith("_") and not hasattr(_FaultyAgent, name)]
     kind = type("FaultyAgent", (_FaultyAgent,), {name: _passed_on(name) for name in others})
     return cast("Agent", kind(agent, faults))
 
 
 def _passed_on(name: str) -> property:
-    return property(lambda self: getattr(self.agent, name))
+    return property(attrgetter(f"_agent.{name}"))
 
 
 class _FaultyAgent:
     """Counts, and lets fail what a fault names."""
 
     def __init__(self, agent: Agent, faults: Sequence[Fault]) -> None:
-        self.agent = agent
+        self._agent = agent
         self._faults = frozenset(faults)
         self._counts = {StartFails: 0, WriteFails: 0, ReadFails: 0}
 
     def __repr__(self) -> str:
-        return f"<{self.agent!r} with {sorted(map(repr, self._faults))}>"
+        return f"<{self._agent!r} with {sorted(map(repr, self._faults))}>"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._agent, name)
 
     def is_due(self, kind: type[Any]) -> bool:
         """Count one more of these; is it the one that fails?"""
@@ -83,7 +87,7 @@ class _FaultyAgent:
         if fails:
             raise AgentStartError(f"start {number} failed, as the fault wants it")
         faulty = _FaultyConnection(self, sink, is_deaf=StartHangs(number) in self._faults)
-        async with self.agent.connect(options, sink=faulty.sink, carrier=carrier) as connection:
+        async with self._agent.connect(options, sink=faulty.sink, carrier=carrier) as connection:
             faulty.begin(connection)
             yield faulty
 

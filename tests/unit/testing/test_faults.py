@@ -1,6 +1,7 @@
 """Faults strike where they were told to, and the session lives on."""
 
 import inspect
+from typing import Any, cast
 
 import pytest
 import trio
@@ -8,6 +9,7 @@ from trio.testing import MockClock
 
 import triologue as tri
 from triologue.ports import (
+    Agent,
     ConcludesSessions,
     KeepsLogins,
     LivesInside,
@@ -70,6 +72,19 @@ def test_an_agent_with_faults_can_what_it_can_without() -> None:
 
 async def test_faults_compose(autojump_clock: MockClock) -> None:
     assert await ask_twice(StartFails(1), StartFails(2)) == (["failed by AgentStartError"] * 2, 0)
+
+
+async def test_faults_are_for_any_agent_also_for_one_that_has_some_or_that_passes_on_what_it_lacks() -> None:
+    class Wrapped:
+        inner = ScriptedAgent()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+    agent = with_faults(with_faults(cast("Agent", Wrapped()), StartFails(1)), StartFails(1))
+    async with tri.open_manager(agent) as manager:
+        outcomes = [await (await manager.session("s").send("hello")).wait() for _ in range(3)]
+    assert [outcome.kind for outcome in outcomes] == ["failed", "failed", "answered"]
 
 
 def test_a_task_crashes_at_its_nth_checkpoint() -> None:
