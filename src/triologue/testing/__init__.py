@@ -4,7 +4,7 @@ Importing this imports neither pytest nor hypothesis. What is drawn by hypothesi
 fixtures are in `triologue.testing.plugin`; both need the extra `testing`.
 """
 
-from triologue.testing import asserts as _asserts  # noqa: F401 - before what it is about
+from triologue.testing import asserts as _asserts  # noqa: F401 - before what it is about  # pyright: ignore[reportUnusedImport]
 from triologue.testing.agent_state import (
     AgentStart as AgentStart,
     AgentStop as AgentStop,
