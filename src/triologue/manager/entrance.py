@@ -9,7 +9,7 @@ import trio
 
 _ADVICE: Final = {
     errno.EMFILE: "; raise the limit of this program (`ulimit -n`, LimitNOFILE=), or let fewer in at once",
-    errno.ENFILE: ", in the whole system",
+    errno.ENFILE: "",  # which says that it is in the whole system
     errno.ENOMEM: "",
     errno.ENOBUFS: "",
 }

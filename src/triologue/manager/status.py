@@ -129,7 +129,7 @@ class StatusSocket:
         """Answer until cancelled. Nothing that happens here stops the manager."""
         try:
             listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._socket))
-            await trio.serve_listeners(self._receive, [Entrance(listener, logger, "who asks for the status")])
+            await trio.serve_listeners(self._receive, [Entrance(listener, logger, "those who ask for the status")])
         finally:
             self._socket.close()
             _remove(self._path)

@@ -52,6 +52,14 @@ async def test_they_wait_and_that_is_told_once_a_minute(
     assert said == [("triologue.gateway", "ERROR", told, None)] * 2
 
 
+async def test_where_the_whole_system_is_full_it_says_so_once(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    entrance = Entrance(FullSystem(errno.ENFILE), logger, "clients of the gateway")
+    await (await entrance.accept()).aclose()
+    assert caplog.messages == [f"clients of the gateway have to wait outside: {os.strerror(errno.ENFILE)}"]
+
+
 async def test_what_else_goes_wrong_is_not_hidden() -> None:
     with pytest.raises(OSError, match="Invalid argument"):
         await Entrance(FullSystem(errno.EINVAL), logger, "clients").accept()
