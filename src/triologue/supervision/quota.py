@@ -99,9 +99,9 @@ class QuotaGate:
 
     def tick(self, *, now: float) -> list[Effect]:
         """The time has come that `next_time` named."""
-        return [
-            effect for credential, gate in list(self._gates.items()) for effect in self._advance(credential, gate, now)
-        ]
+        # Only where somebody waits: to try one that nobody wants would put off that it is forgotten, for ever.
+        wanted = [each for each in self._gates.items() if each[1].waiting]
+        return [effect for credential, gate in wanted for effect in self._advance(credential, gate, now)]
 
     def is_closed(self, credential: Hashable) -> bool:
         """Is there a gate, so that a turn has to ask?"""

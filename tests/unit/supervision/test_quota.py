@@ -69,6 +69,16 @@ def test_a_gate_that_nobody_comes_to_any_more_is_forgotten_a_day_after_it_could_
     assert gate.ask(names[0], "k", now=T + 500_000) == [Admit(names[0], "k")]
 
 
+def test_a_gate_is_forgotten_also_where_others_are_tried_all_the_time() -> None:
+    gate, names = QuotaGate(), [f"token {number}" for number in range(10)]
+    for number, name in enumerate(names):
+        now = T + number * 50_000
+        gate.limited(name, "k", NO_TIME, now=now)
+        gate.ask(name, "waits", now=now)
+        assert gate.tick(now=now + 60) == [Admit(name, "waits")]
+    assert [name for name in names if gate.is_closed(name)] == names[-2:]
+
+
 def test_one_account_does_not_hold_up_another() -> None:
     gate = closed(UNTIL_NOON, "a")
     assert gate.ask("other", "b", now=T) == [Admit("other", "b")]
