@@ -26,5 +26,5 @@ class Reply:
         """Wait for the answer: return its value, or raise its error."""
         await self._settled.wait()
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)  # others may have the same, and it would grow with each
         return self._value

@@ -43,7 +43,7 @@ class RemoteSubscription:
                 batches = await self._cursor.receive()
             except trio.EndOfChannel:
                 if self._failure is not None:
-                    raise self._failure from None
+                    raise self._failure.with_traceback(None) from None  # which would grow with each that reads
                 raise StopAsyncIteration from None
             for batch in batches:
                 self._ready.extend(batch.events())

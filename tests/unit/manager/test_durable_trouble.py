@@ -393,6 +393,26 @@ async def test_who_reads_a_turn_when_its_session_cannot_be_kept_any_more_hears_t
         assert sorted(kinds_of_end) == ["cancelled", "failed"]
 
 
+async def test_an_error_that_many_are_told_of_shows_each_only_where_it_is_itself(autojump_clock: MockClock) -> None:
+    store, shown = SlowStore(), list[int]()
+
+    async def send(session: tri.Session) -> None:
+        with pytest.raises(tri.StoreError, match="the disk is full") as refused:
+            await session.send("one")
+        shown.append(len(refused.traceback))
+
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager:
+        await manager.session("k").send("long")
+        store.hold()
+        store.is_full = True
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(send, manager.session("k"))
+            await wait_all_tasks_blocked()
+            store.go_on()
+    assert shown == shown[:1] * 3
+
+
 async def test_whoever_waits_for_the_disk_when_the_manager_is_left_hears_of_it(autojump_clock: MockClock) -> None:
     store = SlowStore()
     errors: list[Exception] = []
