@@ -30,14 +30,14 @@ class Trimming:
 
     def look(self) -> None:
         """After a commit: begin it anew where it is too long. Where somebody reads for long, it may be twice as long next time."""
-        size = schema.size_of(self._log)
-        if size > self._longest:
-            self._longest = LONGEST if self._begin_anew() else 2 * size
+        with suppress(OSError):  # its folder may be another by now, and what was committed is there in any case
+            size = schema.size_of(self._log)
+            if size > self._longest:
+                self._longest = LONGEST if self._begin_anew() else 2 * size
 
     def _begin_anew(self) -> bool:
         self._db.set_busy_timeout(round(PATIENCE * 1000))
         try:
-            # What was committed is there in any case.
             with suppress(apsw.Error):
                 is_busy: Any = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 return is_busy is not None and not is_busy[0]

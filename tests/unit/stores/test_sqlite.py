@@ -232,6 +232,16 @@ async def test_the_log_beside_the_file_is_short_again_when_those_who_read_have_d
         reading.close()
 
 
+async def test_a_write_is_done_also_where_nobody_can_see_how_long_the_log_is(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        moved = path.parent.rename(path.parent.with_name("moved"))
+        path.parent.touch()
+        await Scribe.of(store, "k")
+        path.parent.unlink()
+        moved.rename(path.parent)
+        assert list(await store.holders(["k"])) == ["k"]
+
+
 # -- Trouble ----------------------------------------------------------------------------------------------------------
 
 
