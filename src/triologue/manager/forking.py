@@ -25,7 +25,7 @@ async def begin_copy(
     Raises:
         SessionExists: the key has a conversation.
         InvalidOption: a key that cannot be, or there is nothing to copy yet, or no such message.
-        SessionElsewhere, StoreError: see `Directory.taken`.
+        SessionIdInUse, SessionElsewhere, StoreError: see `Directory.taken`.
     """
     if at is not None:
         await check_cut(conversation, at, directory.world.store)

@@ -228,6 +228,7 @@ class Session(Controls):
 
         Raises:
             SessionExists: the key has a conversation.
+            SessionIdInUse: the store has a conversation under this `session_id`.
             InvalidOption: this one has nothing to copy yet, or no such message as far as can be known; what only its
                 agent knows, that refuses, at the copy's first prompt.
         """
