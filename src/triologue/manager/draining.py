@@ -9,7 +9,7 @@ from typing import final
 
 import trio
 
-from triologue.actors import Conversation, Turn, log_extra
+from triologue.actors import Conversation, Turn, log_extra, log_safely
 from triologue.errors import InvalidOption, ManagerClosed, TriologueError, brief
 from triologue.manager.directory import Directory
 from triologue.session import inputs as on
@@ -106,7 +106,8 @@ class Draining:
             await self._registry.wait_asleep(conversation.key)  # until the store has its last words
         except TriologueError as error:  # it broke, which harms only itself
             told = log_extra(conversation.key)
-            logger.warning("the session %r broke while it was closed: %s", conversation.key, error, extra=told)
+            text = "the session %r broke while it was closed: %s"
+            log_safely(logger, logging.WARNING, text, conversation.key, error, extra=told)
 
     async def _wait(self, turn: Turn) -> None:
         with trio.move_on_after(self._patience) as wait:
@@ -149,6 +150,6 @@ async def listen(signals: Collection[int], act: Callable[[], None], task_status:
         task_status.started()
         what = "the manager begins to drain"
         async for number in received:
-            logger.info("%s: %s", signal.Signals(number).name, what)
+            log_safely(logger, logging.INFO, "%s: %s", signal.Signals(number).name, what)
             act()
             what = "what still runs is interrupted"

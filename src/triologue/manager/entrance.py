@@ -7,6 +7,8 @@ from typing import Final, final
 
 import trio
 
+from triologue.actors import log_safely
+
 _ADVICE: Final = {
     errno.EMFILE: "; raise the limit of this program (`ulimit -n`, LimitNOFILE=), or let fewer in at once",
     errno.ENFILE: "",  # which says that it is in the whole system
@@ -58,4 +60,5 @@ class Entrance(trio.abc.Listener[trio.SocketStream]):
     def _tell(self, number: int) -> None:
         if trio.current_time() >= self._silent_until:
             self._silent_until = trio.current_time() + SILENCE
-            self._logger.error("%s have to wait outside: %s%s", self._who, os.strerror(number), _ADVICE[number])
+            text, why = "%s have to wait outside: %s%s", os.strerror(number)
+            log_safely(self._logger, logging.ERROR, text, self._who, why, _ADVICE[number])

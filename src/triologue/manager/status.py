@@ -20,7 +20,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from triologue.actors import Conversation
+from triologue.actors import Conversation, log_safely
 from triologue.agents import make_runtime_folder, measure_trees, program_name, told_there
 from triologue.errors import CallerError
 from triologue.manager.directory import Directory
@@ -142,8 +142,8 @@ class StatusSocket:
                     await self._converse(stream)
         except (OSError, trio.BrokenResourceError):
             pass  # it has left
-        except Exception:
-            logger.exception("a question on the status socket was not answered")
+        except Exception:  # noqa: BLE001 - a bug in an answer
+            log_safely(logger, logging.ERROR, "a question on the status socket was not answered", exc_info=True)
         finally:
             self._clients -= 1
 

@@ -9,7 +9,7 @@ from typing import final
 
 import trio
 
-from triologue.actors import Conversation, Place, pinned
+from triologue.actors import Conversation, Place, log_safely, pinned
 from triologue.errors import TriologueError
 from triologue.messages import Message
 from triologue.options import Options
@@ -227,7 +227,7 @@ class Prewarming:
     def _tell(self, error: Exception) -> None:
         level = logging.DEBUG if self._has_warned else logging.WARNING  # it is tried again and again
         trace = None if isinstance(error, TriologueError) else error
-        logger.log(level, "an agent that was to be started ahead did not start: %s", error, exc_info=trace)
+        log_safely(logger, level, "an agent that was to be started ahead did not start: %s", error, exc_info=trace)
         self._has_warned = True
 
     def _let_go(self, warm: Warm) -> None:

@@ -1,13 +1,12 @@
 """The registry: every conversation of a manager by its key, and the supervised task of each that is awake."""
 
 import logging
-import traceback
 from collections.abc import Callable, Iterator
-from typing import Any, final
+from typing import final
 
 import trio
 
-from triologue.actors import Actor, Conversation, Reply, World, log_extra
+from triologue.actors import Actor, Conversation, Reply, World, log_extra, log_safely
 from triologue.errors import AgentCrashed, ManagerClosed, StoreError, TriologueError
 from triologue.session import inputs as on
 from triologue.supervision.shelf import Shelf
@@ -159,21 +158,12 @@ class Registry:
         key = actor.conversation.key
         told = log_extra(key, actor.turn_id)
         if isinstance(error, StoreError):
-            _log_error("the session %r cannot be kept: %s", key, error, extra=told)
+            log_safely(logger, logging.ERROR, "the session %r cannot be kept: %s", key, error, extra=told)
             return error
-        _log_error("the session %r broke", key, exc_info=error, extra=told)
+        log_safely(logger, logging.ERROR, "the session %r broke", key, exc_info=error, extra=told)
         cause = AgentCrashed(f"the session {key!r} broke: {error!r}")
         cause.__cause__ = error
         return cause
-
-
-def _log_error(text: str, *values: object, **more: Any) -> None:
-    """Log it, also where a handler or a filter raises, which may have been what broke the session."""
-    try:
-        logger.error(text, *values, **more)
-    except Exception:  # noqa: BLE001 - it would break the manager, and with it all other sessions
-        if logging.raiseExceptions:  # as `logging` itself tells of what its handlers cannot write
-            traceback.print_exc()
 
 
 def _alone(error: Exception) -> Exception:

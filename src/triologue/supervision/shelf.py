@@ -18,6 +18,7 @@ from triologue.actors import (
     described,
     is_another,
     log_extra,
+    log_safely,
     new_head,
     pinned,
     take_over,
@@ -279,8 +280,13 @@ class Shelf:
                 await self.store.release(lease)
             except Exception as error:  # noqa: BLE001 - a bug of the store's too
                 told = log_extra(lease.key)
-                logger.log(
-                    level, "the lease of the session %r could not be given back: %s", lease.key, error, extra=told
+                log_safely(
+                    logger,
+                    level,
+                    "the lease of the session %r could not be given back: %s",
+                    lease.key,
+                    error,
+                    extra=told,
                 )
 
     async def keep(self) -> None:
@@ -294,7 +300,7 @@ class Shelf:
                 with trio.fail_after(PATIENCE):
                     kept = await self.store.renew([each.lease for each in journals.values()], ttl=self._ttl)
             except Exception as error:  # noqa: BLE001 - a bug of the store's too; the store itself refuses who is late
-                logger.warning("%d leases could not be renewed: %r", len(journals), error)
+                log_safely(logger, logging.WARNING, "%d leases could not be renewed: %r", len(journals), error)
                 continue
             self._renewed(journals, {lease.key: lease for lease in kept})
 

@@ -17,7 +17,7 @@ from triologue.manager import latest_of
 from triologue.messages import Event, Gap
 from triologue.ports import Append
 from triologue.stores import MemoryStore
-from triologue.testing import CancelAt, ScriptedAgent, UseTool, Wait
+from triologue.testing import CancelAt, ScriptedAgent, StoreFails, UseTool, Wait, with_store_faults
 
 
 def new_agent(name: str = "scripted") -> ScriptedAgent:
@@ -391,6 +391,24 @@ async def test_who_reads_a_turn_when_its_session_cannot_be_kept_any_more_hears_t
             await turns[0].wait()
             await wait_all_tasks_blocked()
         assert sorted(kinds_of_end) == ["cancelled", "failed"]
+
+
+class BrokenHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError("nobody can be told")
+
+
+async def test_leases_that_cannot_be_renewed_break_no_manager_whose_log_cannot_be_told(
+    autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler, store = BrokenHandler(), with_store_faults(MemoryStore(), StoreFails(1, "renew"))
+    logging.getLogger("triologue").addHandler(handler)
+    try:
+        async with tri.open_manager(new_agent(), store=store) as manager:
+            assert not (await manager.session("k").ask("long")).is_error
+    finally:
+        logging.getLogger("triologue").removeHandler(handler)
+    assert "RuntimeError: nobody can be told" in capsys.readouterr().err
 
 
 async def test_an_error_that_many_are_told_of_shows_each_only_where_it_is_itself(autojump_clock: MockClock) -> None:
