@@ -1,6 +1,7 @@
 """Lines from standard input, read without stopping the loop, and without a thread that nobody could end."""
 
 import os
+import select
 from typing import final
 
 import trio
@@ -25,6 +26,8 @@ class LineReader:
         """The next line without its end; None when there is no more."""
         while b"\n" not in self._rest and not self._is_over:
             await self._wait()
+            if not select.select([self._fd], [], [], 0)[0]:
+                continue  # a Ctrl-C has emptied the terminal's line meanwhile: to read would stop the loop
             chunk = os.read(self._fd, CHUNK)
             self._rest += chunk
             self._is_over = not chunk
