@@ -1,6 +1,7 @@
 """Everything is bounded, and says what happens at the bound."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 import trio
@@ -141,6 +142,28 @@ async def test_it_gives_up_when_it_is_told_to(autojump_clock: MockClock) -> None
         with pytest.raises(tri.GatewayLost, match="nobody listens"):
             await turn.wait()
         assert 90 <= trio.current_time() - began <= 120
+
+
+async def test_an_error_that_is_raised_again_and_again_does_not_grow(autojump_clock: MockClock) -> None:
+    gateway = ModelGateway()
+    async with open_model(gateway, give_up=1) as far:
+        session = far.session("k")
+        turn = await session.send("hello")
+        gateway.is_down = True
+        gateway.cut()
+        await trio.sleep(60)
+
+        async def read() -> None:
+            async for _ in turn:
+                pass
+
+        for ask in (turn.wait, read, partial(session.ask, "more"), far.overview):
+            shown = list[int]()
+            for _ in range(3):
+                with pytest.raises(tri.GatewayLost) as lost:
+                    await ask()
+                shown.append(len(lost.traceback))
+            assert shown == shown[:1] * 3
 
 
 async def test_a_gateway_with_too_many_clients_is_asked_some_times(autojump_clock: MockClock) -> None:
