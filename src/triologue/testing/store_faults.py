@@ -45,7 +45,7 @@ class _FaultyStore:
     def __repr__(self) -> str:
         return f"<{self._store!r} with {list(self._faults)}>"
 
-    async def _call(self, name: str, *given: Any, **named: Any) -> Any:
+    async def count(self, name: str, *given: Any, **named: Any) -> Any:
         self._counts.update((name, None))
         due = [each for each in self._faults if each.call in (name, None) and each.at == self._counts[each.call]]
         if due and not any(each.has_effect for each in due):
@@ -58,7 +58,7 @@ class _FaultyStore:
 
 def _counted(name: str) -> Callable[..., Any]:
     async def call(self: _FaultyStore, *given: Any, **named: Any) -> Any:
-        return await self._call(name, *given, **named)
+        return await self.count(name, *given, **named)
 
     return call
 
