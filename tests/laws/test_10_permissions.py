@@ -39,6 +39,9 @@ from triologue.testing import (
 )
 from triologue.testing.laws import GRACE
 
+ROUNDING = 1e-9
+"""Seconds that the difference of two times may be off."""
+
 LAW = Law(
     10,
     "A permission request is answered once; late answers are refused and reported; expiry denies with a reason.",
@@ -116,7 +119,7 @@ def expiry_denies(history: History) -> Iterator[str]:
             elif isinstance(message, PermissionAnswered):
                 since, tool_use_id = asked[message.id]
                 is_expired, waited = message.answer == "expired", seen.time - since
-                if is_expired and (waited < seconds or message.reason != EXPIRED or tool_use_id in ran):
+                if is_expired and (waited < seconds - ROUNDING or message.reason != EXPIRED or tool_use_id in ran):
                     ends = "its tool ran" if tool_use_id in ran else f"the reason is {message.reason!r}"
                     yield f"{key}: the permission {message.id} expired after {waited} s, and {ends}"
                 elif waited > seconds + GRACE:
