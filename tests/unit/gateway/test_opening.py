@@ -1,6 +1,5 @@
 """A gateway on real sockets: who it listens for, and how it is left."""
 
-import signal
 import socket
 import ssl
 from pathlib import Path
@@ -12,6 +11,7 @@ import trio
 
 import triologue as tri
 from tests.support.certificates import contexts
+from tests.support.ctrl_c import Press
 from tests.support.slow_store import SlowStore
 from triologue.gateway import opening
 from triologue.protocol import asked, told
@@ -57,18 +57,6 @@ async def test_what_the_block_raises_is_raised() -> None:
         with pytest.raises(ZeroDivisionError):
             async with tri.open_gateway(manager, port=0):
                 raise ZeroDivisionError
-
-
-class Press(trio.abc.Instrument):
-    """Ctrl-C at the n-th step of any task from now on."""
-
-    def __init__(self, at: int) -> None:
-        self._left = at
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        self._left -= 1
-        if not self._left:
-            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("at", range(1, 8))

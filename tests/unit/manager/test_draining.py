@@ -11,6 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.support.ctrl_c import Press
 from tests.support.scripted_agent import ScriptedAgent
 from tests.support.slow_store import SlowStore, kinds
 from tests.unit.manager.stage import scripted
@@ -171,18 +172,6 @@ def test_ctrl_c_interrupts_what_the_drain_waits_for_and_again_it_waits_for_nothi
     with pytest.raises(KeyboardInterrupt):
         run_virtual(story)
     assert ends == [(seconds, kind)]
-
-
-class Press(trio.abc.Instrument):
-    """Ctrl-C at the n-th step of any task."""
-
-    def __init__(self, at: int) -> None:
-        self._left = at
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        self._left -= 1
-        if not self._left:
-            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("at", range(1, 12))

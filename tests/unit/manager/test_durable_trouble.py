@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from tests.support.broken_log import BrokenHandler
 from tests.support.scripted_agent import ScriptedAgent as LinkedAgent
 from tests.support.slow_store import SlowStore, kinds
 from triologue.manager import latest_of
@@ -391,11 +392,6 @@ async def test_who_reads_a_turn_when_its_session_cannot_be_kept_any_more_hears_t
             await turns[0].wait()
             await wait_all_tasks_blocked()
         assert sorted(kinds_of_end) == ["cancelled", "failed"]
-
-
-class BrokenHandler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        raise RuntimeError("nobody can be told")
 
 
 async def test_leases_that_cannot_be_renewed_break_no_manager_whose_log_cannot_be_told(

@@ -4,12 +4,13 @@ import gc
 import logging
 import weakref
 from contextlib import suppress
-from typing import Any, final
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.support.broken_log import BrokenHandler
 from tests.unit.manager.stage import answer, scripted
 from triologue.errors import (
     AgentCrashed,
@@ -123,12 +124,6 @@ async def test_a_bug_in_an_agent_harms_only_its_own_session(autojump_clock: Mock
         agent.connecting = None
         assert await answer(other, "two") == "2. two"
         assert await answer(session, "three") == "1. three"
-
-
-@final
-class BrokenHandler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        raise RuntimeError("nobody can be told")
 
 
 async def test_a_log_handler_that_raises_harms_no_other_session(
