@@ -8,7 +8,7 @@ import logging
 import select
 import selectors
 import sys
-from typing import final
+from typing import NamedTuple, final
 
 import trio
 
@@ -22,11 +22,14 @@ BYTES = 256 * 1024
 """What is read before who reads the messages has a turn, while they are still in the cache ..."""
 PIPES = 64
 """... and from how many pipes, where each has little."""
-PAUSE = 0.005
-"""Seconds from one round to the next where many agents speak at a time: each round costs as much as serving ten pipes,
-and what it may wait for is not seen by people, who get sixty pictures a second."""
-CROWD = 16
-"""So many agents that spoke within a `PAUSE` are many."""
+READS_A_SECOND = 4_000
+"""Reads of little, of all pipes together: with all that follows from it each costs as much as ten tokens of text ..."""
+LONGEST_REST = 0.1
+"""... but no pipe rests longer: people take for immediate what comes within a tenth of a second (Nielsen, 1993)."""
+LITTLE = 16 * 1024
+"""A read of fewer bytes could as well have waited for more; after one of more there may be more already."""
+ROUND = 0.005
+"""Seconds between two looks at who has rested, so that one look finds many."""
 
 
 def start_watcher(services: trio.Nursery, *, is_shared: bool) -> Watcher:
@@ -43,65 +46,112 @@ def start_watcher(services: trio.Nursery, *, is_shared: bool) -> Watcher:
     return pump
 
 
+class _Watched(NamedTuple):
+    """A pipe."""
+
+    event: int
+    on_ready: OnReady
+
+
 @final
 class Pump:
-    """Watches pipes by one task. `run` must be running."""
+    """Watches pipes by one task. `run` must be running.
+
+    Where many agents speak, a pipe that gave little rests: the epoll does not tell of it any more but for its end, and
+    after a while it is read without being asked. So it gives several tokens at a time, and the loop keeps up. What comes
+    from a pipe that was silent is read at once.
+    """
 
     def __init__(self) -> None:
         # A selector of the standard library makes three calls and a tuple for each that is ready.
         self._epoll = select.epoll()
-        self._served: dict[int, OnReady] = {}
-        self._crowd = Crowd()
+        self._watched: dict[int, _Watched] = {}
+        self._resting: dict[int, float] = {}
+        """When these have rested, about in order."""
+        self._speakers = Speakers()
 
     def watch(self, fd: int, event: int, on_ready: OnReady) -> None:
         """See `Watcher.watch`."""
-        self._epoll.register(fd, select.EPOLLIN if event == selectors.EVENT_READ else select.EPOLLOUT)
-        self._served[fd] = on_ready
+        watched = _Watched(select.EPOLLIN if event == selectors.EVENT_READ else select.EPOLLOUT, on_ready)
+        self._epoll.register(fd, watched.event)
+        self._watched[fd] = watched
 
     def forget(self, fd: int) -> None:
         """See `Watcher.forget`."""
         self._epoll.unregister(fd)
-        del self._served[fd]
+        del self._watched[fd]
+        self._resting.pop(fd, None)
 
     async def run(self) -> None:
         """Serve until cancelled; nothing can be watched afterwards."""
         with self._epoll as epoll:
             while True:
-                # Ready or not, this gives the other tasks their turn: one checkpoint a round.
-                await trio.lowlevel.wait_readable(epoll.fileno())
+                if not self._resting:
+                    # Ready or not, this gives the other tasks their turn: one checkpoint a round.
+                    await trio.lowlevel.wait_readable(epoll.fileno())
                 began = trio.current_time()
                 ready = [fd for fd, _ in epoll.poll(0)]
-                self._crowd.add(began, ready)
-                await self._serve([self._served[fd] for fd in ready])
-                if self._crowd.is_here:
-                    await trio.sleep_until(began + PAUSE)
+                ready += self._rested(began)
+                self._speakers.note(began, ready)
+                await self._serve(ready, rested=began + self._speakers.rest)
+                if self._resting:
+                    await trio.sleep_until(began + ROUND)
 
-    async def _serve(self, ready: list[OnReady]) -> None:
+    def _rested(self, now: float) -> list[int]:
+        rested: list[int] = []
+        for fd, due in self._resting.items():
+            if due > now:
+                break
+            rested.append(fd)
+        return rested
+
+    async def _serve(self, ready: list[int], *, rested: float) -> None:
         moved = served = 0
-        for on_ready in ready:
-            moved += _call(on_ready)
+        may_rest = self._speakers.rest > ROUND
+        for fd in ready:
+            watched = self._watched.get(fd)
+            if watched is None:  # forgotten in this round
+                continue
+            size = _call(watched.on_ready)
+            if (may_rest or self._resting) and watched.event == select.EPOLLIN and self._watched.get(fd) is watched:
+                self._let_rest(fd, rested if may_rest and 0 < size < LITTLE else None)
+            moved += size
             served += 1
             if moved >= BYTES or served >= PIPES:
                 moved = served = 0
                 await trio.lowlevel.checkpoint()
 
+    def _let_rest(self, fd: int, until: float | None) -> None:
+        was_resting = self._resting.pop(fd, None) is not None
+        if until is not None:
+            self._resting[fd] = until
+        if was_resting != (until is not None):
+            self._epoll.modify(fd, select.EPOLLIN if was_resting else 0)
+
 
 @final
-class Crowd:
-    """Tells whether many pipes were ready lately; a few that are ready again and again are not many."""
+class Speakers:
+    """How many pipes have given something lately.
+
+    Attributes:
+        rest: seconds that each of them should rest.
+    """
 
     def __init__(self) -> None:
         self._since = 0.0
-        self._seen: set[int] = set()
-        self.is_here = False
+        self._before = 0
+        self._now: set[int] = set()
+        self.rest = 0.0
 
-    def add(self, now: float, fds: list[int]) -> None:
+    def note(self, now: float, fds: list[int]) -> None:
         """These were ready."""
-        if now - self._since >= PAUSE:
-            self.is_here = len(self._seen) >= CROWD
-            self._seen.clear()
+        age = now - self._since
+        if age >= LONGEST_REST:
+            self._before = len(self._now) if age < 2 * LONGEST_REST else 0
+            self._now.clear()
             self._since = now
-        self._seen.update(fds)
+        self._now.update(fds)
+        self.rest = min(max(self._before, len(self._now)) / READS_A_SECOND, LONGEST_REST)
 
 
 @final

@@ -1,7 +1,8 @@
 """The pipes, and who watches them: the pump, or a task for each. Without any process."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ from trio.testing import MockClock
 
 from tests.unit.agents.programs import PATIENCE, wait_until
 from triologue.agents.pipes import PipeReader, PipeWriter, Watcher
-from triologue.agents.pump import CROWD, HAS_PUMP, PAUSE, Crowd, start_watcher
+from triologue.agents.pump import HAS_PUMP, LITTLE, LONGEST_REST, READS_A_SECOND, ROUND, Speakers, start_watcher
 
 PIPE = 64 * 1024
 """Bytes that a pipe holds, where it was not made larger."""
@@ -35,6 +36,12 @@ class Received:
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
         self.ends = 0
+        self.then: Callable[[], None] = nothing
+        """What is done about it."""
+
+    def hear(self, chunk: bytes) -> None:
+        self.chunks.append(chunk)
+        self.then()
 
     def end(self) -> None:
         self.ends += 1
@@ -203,37 +210,158 @@ async def test_the_number_of_a_closed_pipe_may_be_the_next_ones_at_once(watcher:
     assert (b"".join(received.chunks), received.ends) == (b"newmore", 1)
 
 
-@pytest.mark.skipif(not HAS_PUMP, reason="needs an epoll")
-@pytest.mark.parametrize(("agents", "waits"), [(CROWD - 1, False), (CROWD, True)], ids=["a few", "many"])
-async def test_where_many_speak_they_are_heard_together(mock_clock: MockClock, agents: int, waits: bool) -> None:
-    """A round begins no sooner than a pause after the last one; where a few speak it begins at once."""
-    pipes = [os.pipe() for _ in range(agents)]
-    heard: list[bytes] = []
-    async with trio.open_nursery() as nursery:
-        watcher = start_watcher(nursery, is_shared=True)
-        readers = [PipeReader(watcher, theirs, heard.append, nothing) for theirs, _ in pipes]
-        for said in (b"1", b"2"):
-            mock_clock.jump(PAUSE)
-            for _, ours in pipes:
-                os.write(ours, said)
-            await trio.testing.wait_all_tasks_blocked(0.01)
-        os.write(pipes[0][1], b"3")
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        at_once = heard.count(b"3")
-        mock_clock.jump(PAUSE)
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        assert (at_once, heard.count(b"3")) == (0 if waits else 1, 1)
-        for reader, (_, ours) in zip(readers, pipes, strict=True):
+needs_pump = pytest.mark.skipif(not HAS_PUMP, reason="needs an epoll")
+
+MANY = 40
+"""Pipes that speak at a time, so that each of them rests for as long as two rounds."""
+REST = MANY / READS_A_SECOND
+
+
+class Agents:
+    """The agents' ends of many pipes, and what was read of each."""
+
+    def __init__(self, watcher: Watcher, number: int) -> None:
+        pipes = [os.pipe() for _ in range(number)]
+        self.ours = [ours for _, ours in pipes]
+        self.received = [Received() for _ in pipes]
+        self.readers = [
+            PipeReader(watcher, theirs, received.hear, received.end)
+            for (theirs, _), received in zip(pipes, self.received, strict=True)
+        ]
+
+    async def say(self, data: bytes, *, who: Sequence[int] | None = None) -> None:
+        """Let these say it, or all, and wait until nobody reads any more."""
+        for ours in self.ours if who is None else [self.ours[each] for each in who]:
+            os.write(ours, data)
+        await settled()
+
+    def heard(self) -> list[list[bytes]]:
+        """What was read since the last call."""
+        heard = [received.chunks.copy() for received in self.received]
+        for received in self.received:
+            received.chunks.clear()
+        return heard
+
+    def close(self) -> None:
+        for reader in self.readers:
             reader.close()
+        for ours in self.ours:
             os.close(ours)
+
+
+async def settled() -> None:
+    await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+@asynccontextmanager
+async def agents_that_spoke(number: int) -> AsyncGenerator[Agents]:
+    """So many have just said something, and were heard."""
+    async with trio.open_nursery() as nursery:
+        agents = Agents(start_watcher(nursery, is_shared=True), number)
+        await agents.say(b"first")
+        assert agents.heard() == [[b"first"]] * number
+        yield agents
+        agents.close()
         nursery.cancel_scope.cancel()
 
 
-def test_a_few_that_speak_all_the_time_are_no_crowd() -> None:
-    crowd = Crowd()
-    story = [(0, CROWD - 1), (0.5, CROWD - 1), (2, CROWD), (4, 1), (4.5, 1), (6, 0)]
-    shown = []
-    for pauses, ready in story:
-        crowd.add(pauses * PAUSE, list(range(ready)))
-        shown.append(crowd.is_here)
-    assert shown == [False, False, False, True, True, False]
+@needs_pump
+async def test_where_a_few_speak_each_is_heard_at_once(mock_clock: MockClock) -> None:
+    few = int(READS_A_SECOND * ROUND)
+    async with agents_that_spoke(few) as agents:
+        await agents.say(b"second")
+        assert agents.heard() == [[b"second"]] * few
+
+
+@needs_pump
+async def test_where_many_speak_each_rests_and_then_gives_all_that_it_said_meanwhile(mock_clock: MockClock) -> None:
+    async with agents_that_spoke(MANY) as agents:
+        await agents.say(b"second")
+        mock_clock.jump(REST - ROUND)
+        await settled()
+        await agents.say(b"third")
+        assert agents.heard() == [[]] * MANY
+        mock_clock.jump(ROUND)
+        await settled()
+        assert agents.heard() == [[b"secondthird"]] * MANY
+
+
+@needs_pump
+async def test_who_was_silent_is_heard_at_once_while_many_speak(mock_clock: MockClock) -> None:
+    async with agents_that_spoke(MANY) as agents:
+        mock_clock.jump(REST)
+        await settled()  # none of them has said more
+        await agents.say(b"again", who=range(1, MANY))
+        await agents.say(b"now I", who=[0])
+        mock_clock.jump(ROUND)
+        await settled()
+        assert agents.heard() == [[b"now I"]] + [[b"again"]] * (MANY - 1)
+
+
+@needs_pump
+async def test_who_gives_much_does_not_rest(mock_clock: MockClock) -> None:
+    async with agents_that_spoke(MANY) as agents:
+        much = b"x" * LITTLE
+        mock_clock.jump(REST)
+        await settled()
+        for _ in range(3):  # nothing waits for a time, so that no time passes
+            await agents.say(much, who=[0])
+            assert agents.heard() == [[much]] + [[]] * (MANY - 1)
+
+
+@needs_pump
+async def test_who_rests_and_ends_is_heard_in_the_next_round(mock_clock: MockClock) -> None:
+    async with agents_that_spoke(MANY) as agents:
+        os.write(agents.ours[0], b"last")
+        os.close(agents.ours[0])
+        mock_clock.jump(ROUND)
+        await settled()
+        mock_clock.jump(ROUND)
+        await settled()
+        assert (agents.heard()[0], agents.received[0].ends) == ([b"last"], 1)
+        agents.ours[0] = os.open(os.devnull, os.O_WRONLY)
+
+
+@needs_pump
+async def test_who_rests_can_be_closed_and_its_number_used_again(mock_clock: MockClock) -> None:
+    async with agents_that_spoke(MANY) as agents:
+        os.write(agents.ours[0], b"last")
+        agents.readers[0].close()
+        assert (agents.heard()[0], agents.received[0].ends) == ([b"last"], 1)
+        mock_clock.jump(REST)
+        await settled()
+        assert trio.lowlevel.current_statistics().seconds_to_next_deadline == float("inf")  # nobody rests for ever
+        await agents.say(b"second", who=range(1, MANY))
+        assert agents.heard() == [[]] + [[b"second"]] * (MANY - 1)
+
+
+@needs_pump
+async def test_who_is_closed_because_of_what_it_said_while_many_speak(mock_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        agents = Agents(start_watcher(nursery, is_shared=True), MANY)
+        for received, reader in zip(agents.received, agents.readers, strict=True):
+            received.then = reader.close
+        await agents.say(b"the last word")
+        assert agents.heard() == [[b"the last word"]] * MANY
+        assert [received.ends for received in agents.received] == [1] * MANY
+        agents.close()
+        nursery.cancel_scope.cancel()
+
+
+def test_who_spoke_within_a_tenth_of_a_second_or_in_the_one_before_it_speaks() -> None:
+    speakers, crowd = Speakers(), int(READS_A_SECOND * LONGEST_REST)
+    story = [(0, crowd), (0.5, 1), (1, 3), (1.5, 5), (2, 2), (4, 7), (4.5, 10 * crowd), (9, 0)]
+    rests = []
+    for times, pipes in story:
+        speakers.note(times * LONGEST_REST, list(range(pipes)))
+        rests.append(speakers.rest)
+    assert rests == [
+        LONGEST_REST,
+        LONGEST_REST,
+        LONGEST_REST,
+        LONGEST_REST,
+        5 / READS_A_SECOND,
+        7 / READS_A_SECOND,
+        LONGEST_REST,
+        0,
+    ]
