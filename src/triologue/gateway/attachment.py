@@ -57,7 +57,7 @@ class Attachment:
         way: where they go.
         after: the `seq` of the last record that the client has.
         partials: it wants text while it is made, too.
-        coalesce: seconds that partial text may wait for more.
+        coalesce: seconds from what was sent last, within which partial text waits for more.
     """
 
     __slots__ = (
@@ -66,6 +66,7 @@ class Attachment:
         "_emptied",
         "_last",
         "_line",
+        "_paced",
         "_page",
         "_partials",
         "_taken",
@@ -81,6 +82,8 @@ class Attachment:
         self._way = way
         self._partials = partials
         self._coalesce = coalesce
+        self._paced = 0.0
+        """When partial text may be sent again, on trio's clock."""
         self._line: deque[Item] = deque()
         self._page = 1
         """Events that are read next from the log: about as many as make a chunk."""
@@ -135,7 +138,7 @@ class Attachment:
             if not can_wait:
                 self.due = 0.0
             elif was_empty:
-                self.due = trio.current_time() + self._coalesce
+                self.due = self._paced if self._paced > trio.current_time() else 0.0
             if was_empty or self.due < was_due:
                 self._way.tell(self)
 
@@ -165,8 +168,10 @@ class Attachment:
 
     def take(self, room: int) -> tuple[list[bytes], int]:
         """What is to be sent now, and its size: at least one event, if any waits, and not much more than so many bytes."""
-        if self._coalesce and len(self._line) > 1:
-            self._join()
+        if self._coalesce:
+            self._paced = trio.current_time() + self._coalesce
+            if len(self._line) > 1:
+                self._join()
         taken: list[bytes] = []
         size = 0
         while self._line and (not taken or room >= size + self._line[0].size):

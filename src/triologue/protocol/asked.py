@@ -41,7 +41,7 @@ class Attach(Asked, frozen=True, kw_only=True, tag="attach"):
     partials: bool = True
     """Text while it is made, too."""
     coalesce_ms: Annotated[int, Meta(ge=0, le=1000)] = 0
-    """Events may wait so long for others, and text that came meanwhile is one; at most 1000."""
+    """Text waits until what was sent last is so old, and what came meanwhile is one event; at most 1000."""
 
 
 class Detach(Asked, frozen=True, kw_only=True, tag="detach"):

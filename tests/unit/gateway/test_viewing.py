@@ -163,6 +163,20 @@ async def test_text_that_came_meanwhile_is_one_event_for_who_can_wait(autojump_c
         assert said(patient.events["k"]) == said(eager.events["k"])
 
 
+async def test_text_that_comes_seldom_is_sent_at_once_to_who_can_wait_too(autojump_clock: MockClock) -> None:
+    async with stage() as (gateway, manager):
+        patient = await gateway.client()
+        await patient.ask(asked.Attach, key="k", coalesce_ms=400)
+        await manager.session("k").send("story")  # a word a second
+        await trio.sleep(0.2)
+        shown = []
+        for _ in range(3):
+            await trio.sleep(1)
+            await wait_all_tasks_blocked()
+            shown.append("".join(texts(patient.events["k"])).split())
+        assert shown == [["once", "upon"], ["once", "upon", "a"], ["once", "upon", "a", "time"]]
+
+
 async def test_a_ping_is_answered_in_the_middle_of_a_catch_up(autojump_clock: MockClock) -> None:
     async with stage(store=MemoryStore(), log_bytes=1_000) as (gateway, manager):
         session = manager.session("k")
