@@ -90,6 +90,7 @@ def clients_command(cell: Cell, url: str, hello: list[dict[str, Any]], answers: 
         "clients": cell["sessions"],
         "hello": list(map(json.dumps, hello)),
         "answers": answers,
+        "turns": 1,
         "stuck": 0,
     }
     return [sys.executable, str(Path(__file__).with_name("viewers.py")), json.dumps(job)]

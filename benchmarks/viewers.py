@@ -30,6 +30,8 @@ class Job(TypedDict):
     """What each says when it is connected; `{n}` is its number."""
     answers: int
     """Frames that come back for it."""
+    turns: int
+    """Results that each waits for."""
     stuck: int
     """So many more say the same, and never read."""
 
@@ -66,7 +68,7 @@ async def client(job: Job, number: int, seen: Seen, connecting: asyncio.Semaphor
     seen.connected += 1
     if seen.connected == job["clients"]:
         seen.all_connected.set()
-    is_watched = number % WATCHED == 0
+    is_watched, turns = number % WATCHED == 0, job["turns"]
     async for text in socket:
         seen.frames += 1
         seen.bytes += len(text)
@@ -77,7 +79,8 @@ async def client(job: Job, number: int, seen: Seen, connecting: asyncio.Semaphor
                 for stamp in STAMP.findall(text)  # type: ignore[arg-type]
                 if 0 <= (delay := now - int(stamp, 16)) < LATEST_US
             ]
-        if RESULT in text:  # type: ignore[operator]
+        turns -= RESULT in text  # type: ignore[operator]
+        if not turns:
             break
     seen.done += 1
     if seen.done == job["clients"]:
