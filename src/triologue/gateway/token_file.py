@@ -129,7 +129,7 @@ class TokenFile:
     def _read(self) -> None:
         """Raises `FileNotFoundError`, and `StoreError` for whatever else is wrong."""
         try:
-            with self._path.open("rb") as file:
+            with open(self._path, "rb", opener=_open_at_once) as file:
                 found = os.fstat(file.fileno())
                 self._refuse_foreign(found)
                 contents = file.read(MAX_BYTES + 1)
@@ -196,6 +196,11 @@ class TokenFile:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
             raise StoreError(f"cannot write the token file {str(self._path)!r}: {error.strerror}") from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open what may be a FIFO, which to open would wait for a writer; what it is, is looked at then."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _mark_of(found: os.stat_result) -> tuple[int, ...]:

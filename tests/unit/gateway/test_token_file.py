@@ -125,6 +125,12 @@ def test_what_is_no_file(path: Path) -> None:
         TokenFile(path)
 
 
+def test_a_fifo_is_refused_at_once_and_not_waited_for(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+    with pytest.raises(StoreError, match=r"the token file '.*tokens.json' is no regular file"):
+        TokenFile(path)
+
+
 def test_a_change_on_disk_is_heard_of(path: Path) -> None:
     command = TokenFile(path, create=True)
     token = command.add("phone")
