@@ -63,14 +63,16 @@ def _run(argv: list[str]) -> int:
 
 def _tell(error: BaseException) -> int:
     """Say in one line what went wrong; return the exit code."""
-    from triologue.cli.endings import ExitCode, exit_code_of, one_line, sole_error
+    from triologue.cli.endings import ExitCode, exit_code_of, one_line
 
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
     code = exit_code_of(error)
     if code not in (ExitCode.BROKEN_PIPE, ExitCode.INTERRUPTED):
         sys.stderr.write(f"triologue: {one_line(error)}\n")
-    if isinstance(sole_error(error), OSError):  # the output may be what is broken
+    try:
+        sys.stdout.flush()
+    except OSError:  # it is what is broken, and Python would say so at its exit
         _drop_stdout()
     return code
 

@@ -1,5 +1,6 @@
 """`triologue tokens`: who may use a gateway."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -25,7 +26,7 @@ def tokens_path() -> Path:
 
 
 def add_token(path: Path | None, name: str, *, rights: tuple[Right, ...], prefix: str, span: float | None) -> ExitCode:
-    """Make a token, and print it, this once.
+    """Make a token, and print it, this once; one that cannot be printed is not kept.
 
     Args:
         path: of the file; None: the usual one.
@@ -35,13 +36,20 @@ def add_token(path: Path | None, name: str, *, rights: tuple[Right, ...], prefix
         span: seconds until it expires; None: never.
 
     Raises:
-        TriologueError: a value that cannot be, or a file that cannot be changed.
+        TriologueError: a value that cannot be, a file that cannot be changed, or an output that nobody sees.
     """
     if span is not None and span <= 0:
         raise InvalidOption("a token that has expired already is good for nothing; give --expires more than 0")
+    if _is_output_unseen():
+        raise InvalidOption("no token was made: the output is closed, or /dev/null, and nobody would see it")
     file = _open(path, create=True)
     token = file.add(name, rights=rights, prefix=prefix, expires=time.time() + span if span is not None else None)
-    sys.stdout.write(f"{token}\n")
+    try:
+        sys.stdout.write(f"{token}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        file.revoke(token)
+        raise StoreError(f"no token was made, as it cannot be printed: {error.strerror}") from error
     if sys.stdout.isatty():
         sys.stderr.write("triologue: keep it; only its hash was written, and nobody can show it again\n")
     return ExitCode.OK
@@ -68,6 +76,13 @@ def revoke_token(path: Path | None, id: str) -> ExitCode:
         raise StoreError(f"there is no token with the id {shown}; `triologue tokens list` shows those that there are")
     sys.stderr.write("triologue: revoked; a gateway that runs closes its connections within a second or two\n")
     return ExitCode.OK
+
+
+def _is_output_unseen() -> bool:
+    try:
+        return os.path.samestat(os.fstat(sys.stdout.fileno()), Path(os.devnull).stat())
+    except OSError:  # it is no file
+        return False
 
 
 def _open(path: Path | None, *, create: bool = False) -> TokenFile:

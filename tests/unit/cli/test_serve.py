@@ -185,3 +185,23 @@ def test_tokens_that_cannot_be(arguments: list[str], code: int, said: str, capsy
     assert printed.out == ""
     assert printed.err.startswith(said), printed.err
     assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("{} >/dev/full", 1, "no token was made, as it cannot be printed: No space left on device"),
+        ("{} | :", 1, "no token was made, as it cannot be printed: Broken pipe"),
+        ("{} >/dev/null", 2, "no token was made: the output is closed, or /dev/null, and nobody would see it"),
+        ("{} >&-", 2, "no token was made: the output is closed, or /dev/null, and nobody would see it"),
+    ],
+)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+def test_a_token_that_nobody_sees_is_not_kept(line: str, code: int, said: str, tmp_path: Path) -> None:
+    kept = TokenFile(tmp_path / "t.json", create=True)
+    kept.add("phone")
+    add = f"'{sys.executable}' -m triologue tokens add tv --tokens '{tmp_path}/t.json'"
+    command = ["bash", "-o", "pipefail", "-c", line.format(add)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, "", f"triologue: {said}\n")
+    assert TokenFile(tmp_path / "t.json").grants() == kept.grants()
