@@ -25,6 +25,7 @@ from triologue.cli.run import Form, RunRequest, run_prompt
 from triologue.cli.serving import serve, tokens
 from triologue.cli.sessions.commands import sessions
 from triologue.cli.top import SORTS, TopRequest, watch_running
+from triologue.cli.usage import TellingGroup
 from triologue.manager import default_agent
 from triologue.options import Options
 
@@ -80,7 +81,7 @@ def package_version() -> str:
         return "unknown (not installed)"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=TellingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_version(), prog_name="triologue", message="%(prog)s %(version)s")
 def triologue() -> None:
     """Many multi-turn agent conversations in one process, and none of them lost.

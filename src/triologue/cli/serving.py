@@ -13,6 +13,7 @@ from triologue.cli.console import new_console
 from triologue.cli.serve import ServeRequest, serve_sessions
 from triologue.cli.sessions.commands import Span
 from triologue.cli.tokens import add_token, list_tokens, revoke_token
+from triologue.cli.usage import TellingCommand, TellingGroup
 from triologue.options import Options
 from triologue.protocol.told import Right
 
@@ -25,7 +26,7 @@ tokens_option = click.option(
 )
 
 
-@click.command(short_help="Lend sessions to other programs, with a page to watch them.")
+@click.command(cls=TellingCommand, short_help="Lend sessions to other programs, with a page to watch them.")
 @agent_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0: any that is free.")
@@ -80,7 +81,7 @@ def serve(**said: Any) -> int:
     return trio.run(serve_sessions, request)
 
 
-@click.group(short_help="Say who may use a gateway.")
+@click.group(cls=TellingGroup, short_help="Say who may use a gateway.")
 def tokens() -> None:
     """Say who may use a gateway.
 

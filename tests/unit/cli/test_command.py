@@ -5,11 +5,14 @@ import os
 import pwd
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 import triologue as tri
+from triologue.cli.commands import triologue
 from triologue.cli.endings import ExitCode, exit_code_of, one_line
 from triologue.cli.main import main
 from triologue.cli.serving import tokens
@@ -164,6 +167,25 @@ def test_an_error_is_one_line_and_an_exit_code(
     assert error.startswith(said)
     if arguments:
         assert error.count("\n") == 1
+
+
+def options_of(command: click.Command, path: str) -> Iterator[tuple[str, str, bool]]:
+    """Each long option of a command and of those below it: whose, how it is written, and whether it has no value."""
+    for option in command.params:
+        if isinstance(option, click.Option):
+            yield from ((path, written, option.is_flag) for written in option.opts if written.startswith("--"))
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from options_of(each, f"{path} {name}")
+
+
+@pytest.mark.parametrize(("path", "option", "is_flag"), list(options_of(triologue, "triologue")))
+def test_an_option_that_lacks_its_value_or_has_one_too_many(
+    path: str, option: str, is_flag: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*path.split()[1:], f"{option}=x" if is_flag else option]) == 2
+    wrong = "does not take a value" if is_flag else "requires an argument"
+    assert capsys.readouterr().err == f"{path}: Option '{option}' {wrong} (see `{path} --help`)\n"
 
 
 def test_a_failure_is_in_the_object_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from triologue.cli.sessions.listing import ListRequest, Selection, ShowRequest, 
 from triologue.cli.sessions.removing import delete_kept, prune_kept
 from triologue.cli.sessions.searching import SearchRequest, search_kept
 from triologue.cli.sessions.spans import seconds_of
+from triologue.cli.usage import TellingGroup
 from triologue.options import Options
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ def _run(work: Callable[[], Awaitable[ExitCode]]) -> int:
     return trio.run(until_interrupted, work)
 
 
-@click.group(short_help="Look at the conversations that are kept, go on with them, move and delete them.")
+@click.group(
+    cls=TellingGroup, short_help="Look at the conversations that are kept, go on with them, move and delete them."
+)
 def sessions() -> None:
     """Look at the conversations that are kept, go on with them, move and delete them.
 
