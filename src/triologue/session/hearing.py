@@ -1,5 +1,6 @@
 """What the agent says: whose it is, and what follows from it."""
 
+import math
 from typing import Any, ClassVar, final
 
 from triologue.errors import AgentProtocolError, NotLoggedIn, TriologueError
@@ -213,6 +214,12 @@ class Hearing:
         if total is None:
             return
         before = session.total_cost_usd
+        if not _is_cost(total):
+            message.cost_usd = since = _cost_since_last_result(message)
+            # The next total tells what this one did not.
+            session.total_cost_usd = before + since if before is not None and since is not None else before
+            session.effect(do.Note(f"the agent told a cost that cannot be: {total!r} US dollars", is_trouble=True))
+            return
         if before is None:
             message.cost_usd = _cost_since_last_result(message)
         else:
@@ -313,4 +320,9 @@ def _cost_since_last_result(message: ResultMessage) -> float | None:
     if since is None:
         return None
     costs = [usage.get("costUSD") for usage in since.values() if isinstance(usage, dict)]
-    return float(sum(cost for cost in costs if isinstance(cost, int | float)))
+    return float(sum(cost for cost in costs if isinstance(cost, int | float) and _is_cost(cost)))
+
+
+def _is_cost(dollars: float) -> bool:
+    """Can this be counted? Any other number would be in all sums from then on, and NaN is beyond no bound."""
+    return 0 <= dollars < math.inf

@@ -1,5 +1,6 @@
 """What sessions may cost: a warning, then an end for what waits, and a refusal for what comes."""
 
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -129,3 +130,19 @@ async def test_no_session_begins_a_turn_when_another_one_has_just_spent_the_last
             "answered",
             "cancelled",
         ]
+
+
+async def test_a_cost_that_cannot_be_spoils_no_bound_and_is_logged(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with scripted(limits=Limits(max_cost_usd=1.0)) as (session, agent, manager):
+        for total in (0.5, math.nan, -math.inf, 0.75):
+            turn = await session.send("silent")
+            await wait_all_tasks_blocked()
+            agent.links[0].say(result(turn.id, total_cost_usd=total))
+            assert (await turn.wait()).kind == "answered"
+        assert manager.statistics().cost_usd == 0.75
+    assert [record.getMessage() for record in caplog.records] == [
+        "the session 'k': the agent told a cost that cannot be: nan US dollars",
+        "the session 'k': the agent told a cost that cannot be: -inf US dollars",
+    ]

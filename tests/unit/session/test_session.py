@@ -1,5 +1,7 @@
 """The composed session: turns, interrupts, and what it tells, whole effect lists compared."""
 
+import math
+
 import pytest
 
 from tests.support.frames import (
@@ -436,6 +438,20 @@ def test_what_a_conversation_cost_before_it_was_resumed_is_nobodys_turn() -> Non
     first, second = result("a", total_cost_usd=5.0), result("b", total_cost_usd=5.5)
     stage.hear(first, second)
     assert [first.cost_usd, second.cost_usd] == [None, 0.5]
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf, -5.0])
+@pytest.mark.parametrize(("since", "costs"), [(None, [0.5, None, 1.5]), (0.25, [0.5, 0.25, 1.25])])
+def test_a_total_that_cannot_be_is_not_counted_and_the_next_one_tells(
+    odd: float, since: float | None, costs: list[float | None]
+) -> None:
+    stage = ready("a", "b", "c", total_cost_usd=0.0)
+    results = [result("a", total_cost_usd=0.5), result("b", total_cost_usd=odd), result("c", total_cost_usd=2.0)]
+    if since is not None:
+        results[1].model_usage_since_last_result = {"m": {"costUSD": since}, "n": {"costUSD": odd}, "o": None}
+    stage.hear(*results)
+    assert [message.cost_usd for message in results] == costs
+    assert stage.session.total_cost_usd == 2.0
 
 
 def test_a_cleared_conversation_has_another_id_and_costs_nothing_yet() -> None:
