@@ -54,6 +54,7 @@ class Reading:
             yield Subscription(cursor, Kept(store, self._key, after or 0, until) if store is not None else None)
         finally:
             log.close(cursor)
+            cursor.finish()  # or who goes on reading would wait for ever
             self._directory.leave(conversation)
 
     @asynccontextmanager

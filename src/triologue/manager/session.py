@@ -192,6 +192,8 @@ class Session(Controls):
     def subscribe(self, after: int | None = None) -> AbstractAsyncContextManager[Subscription]:
         """Read the session's log as it grows. A subscriber neither wakes a session nor keeps it awake.
 
+        What was not read yet when the block was left can be read still; then the events end.
+
         Args:
             after: None: from now on; 0: everything that is kept; else what follows that `seq`.
         """

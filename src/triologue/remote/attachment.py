@@ -73,8 +73,10 @@ class Attachment:
         return reader
 
     def close(self, reader: RemoteSubscription) -> None:
-        """Forget a reader."""
-        self._readers.pop(reader, None)
+        """Forget a reader; nothing follows for it."""
+        if reader in self._readers:  # one that has failed has been told so
+            del self._readers[reader]
+            reader.finish()
 
     def follow(self, turn: RemoteTurn) -> RemoteTurn:
         """Tell of this turn, from now on to its end; where one with its id is followed already, that is given."""

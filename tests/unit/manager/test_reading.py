@@ -78,6 +78,29 @@ async def test_a_batch_of_a_subscription_is_all_that_is_there(autojump_clock: Mo
             assert batch == []
 
 
+@pytest.mark.parametrize("is_kept", [False, True])
+async def test_a_subscription_ends_with_its_block(is_kept: bool, autojump_clock: MockClock) -> None:
+    async with (
+        tri.open_manager(new_agent(), store=MemoryStore() if is_kept else None) as manager,
+        trio.open_nursery() as nursery,
+    ):
+        session, heard = manager.session("k"), list[Event]()
+        async with session.subscribe() as events:
+            nursery.start_soon(read_all, events, heard)
+            await wait_all_tasks_blocked()
+        async with session.subscribe(0) as events:
+            await session.ask("hello")
+            said = await session.read()
+        await session.ask("more")
+        assert [event async for event in events] == said
+        assert await events.batch() == []
+    assert heard == []
+
+
+async def read_all(events: tri.Subscription, heard: list[Event]) -> None:
+    heard.extend([event async for event in events])
+
+
 async def test_a_turn_is_found_by_its_id(autojump_clock: MockClock) -> None:
     async with tri.open_manager(new_agent()) as manager:
         session = manager.session("k")

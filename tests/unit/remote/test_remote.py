@@ -277,6 +277,20 @@ async def test_a_result_tells_what_its_turn_has_cost(autojump_clock: MockClock) 
         assert (result.cost_usd, result.total_cost_usd) == (0.25, 0.75)
 
 
+async def test_a_subscription_ends_with_its_block(autojump_clock: MockClock) -> None:
+    async with (
+        tri.open_manager(new_agent()) as manager,
+        house(manager) as gateway,
+        remote(Line(gateway).connect) as far,
+    ):
+        session = far.session("k")
+        async with session.subscribe() as events:
+            await session.ask("hello")
+        await session.ask("more")
+        seen = [type(event.message) async for event in events]
+        assert seen.count(tri.TurnEnded) == 1
+
+
 async def test_a_session_that_is_deleted(autojump_clock: MockClock) -> None:
     async with (
         tri.open_manager(new_agent()) as manager,
