@@ -33,19 +33,27 @@ def refuse_elsewhere(loop: trio.lowlevel.TrioToken) -> None:
 async def open_apart() -> AsyncGenerator[trio.Nursery]:
     """A nursery that goes on where the block is cancelled, until the block was left.
 
-    What the block raises comes out as it is, and not in a group.
+    What the block raises comes out as it is; in a group only together with what a task of the nursery has raised.
     """
     error: BaseException | None = None
     scope = trio.CancelScope(shield=True)
     ours, theirs = trio.open_memory_channel[trio.Nursery](1)
-    async with trio.open_nursery() as frame:
-        # Not by `start`, which would wait for what is shielded, for ever, where it is cancelled or Ctrl-C comes.
-        frame.start_soon(_hold, scope, ours)
-        try:
-            yield await theirs.receive()
-        except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
-            error = caught
-        scope.cancel()
+    try:
+        async with trio.open_nursery() as frame:
+            # Not by `start`, which would wait for what is shielded, for ever, where it is cancelled or Ctrl-C comes.
+            frame.start_soon(_hold, scope, ours)
+            try:
+                yield await theirs.receive()
+            except BaseException as caught:
+                if frame.cancel_scope.cancel_called:
+                    raise  # a task broke, and the nursery tells what of this was only the cancellation for that
+                error = caught  # raised below, as the nursery would put it into a group
+            finally:
+                scope.cancel()
+    except BaseExceptionGroup as group:
+        if error is None:
+            raise
+        raise BaseExceptionGroup(group.message, [error, *group.exceptions]) from None
     if error is not None:
         try:
             raise error

@@ -113,35 +113,39 @@ async def open_manager(
 @asynccontextmanager
 async def _open(terms: Terms) -> AsyncGenerator[SessionManager]:
     deadlines = terms.deadlines
+    manager: SessionManager | None = None
     error: BaseException | None = None
-    async with (
-        open_carrier(grace=deadlines.close / 2, max_message_bytes=terms.limits.max_message_bytes) as carrier,
-        # Where the block is cancelled the sessions still have to interrupt what runs and to let the agents go.
-        open_apart() as nursery,
-    ):
-        timers = Timers()
-        nursery.start_soon(timers.run)
-        directory = _compose(terms, nursery, carrier, timers)
-        draining = Draining(directory)
-        nursery.start_soon(draining.run)
-        recovery = keep_sessions(terms.store, directory) if terms.store is not None else None
-        manager = SessionManager(directory, draining, carrier.leftovers, recovery)
-        if terms.status:
-            _answer_questions(nursery, directory, manager)
-        try:
-            if terms.drain_on:
-                await nursery.start(listen, terms.drain_on, manager.drain)
-            with draining.body:
-                yield manager
-        except BaseException as caught:  # noqa: BLE001 - raised below, when those who still read were told of the end
-            error = but_closed(caught) if draining.is_asked else caught
-        try:
-            await draining.finish(deadlines.drain if error is None else 0.0)
-        except BaseException as caught:  # noqa: BLE001 - Ctrl-C, which ends the wait and not what follows
-            caught.__context__, error = error, caught
-    manager.finish()
-    if error is not None:
-        raise error
+    try:
+        async with (
+            open_carrier(grace=deadlines.close / 2, max_message_bytes=terms.limits.max_message_bytes) as carrier,
+            # Where the block is cancelled the sessions still have to interrupt what runs and to let the agents go.
+            open_apart() as nursery,
+        ):
+            timers = Timers()
+            nursery.start_soon(timers.run)
+            directory = _compose(terms, nursery, carrier, timers)
+            draining = Draining(directory)
+            nursery.start_soon(draining.run)
+            recovery = keep_sessions(terms.store, directory) if terms.store is not None else None
+            manager = SessionManager(directory, draining, carrier.leftovers, recovery)
+            if terms.status:
+                _answer_questions(nursery, directory, manager)
+            try:
+                if terms.drain_on:
+                    await nursery.start(listen, terms.drain_on, manager.drain)
+                with draining.body:
+                    yield manager
+            except BaseException as caught:  # noqa: BLE001 - raised below, when nothing runs any more
+                error = but_closed(caught) if draining.is_asked else caught
+            try:
+                await draining.finish(deadlines.drain if error is None else 0.0)
+            except BaseException as caught:  # noqa: BLE001 - Ctrl-C, which ends the wait and not what follows
+                caught.__context__, error = error, caught
+            if error is not None:
+                raise error  # in here, where it meets what a task of the nursery has raised
+    finally:
+        if manager is not None:
+            manager.finish()  # those who still read are told of the end
 
 
 def _check(terms: Terms) -> None:

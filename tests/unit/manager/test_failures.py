@@ -22,7 +22,7 @@ from triologue.errors import (
 from triologue.manager import SessionManager
 from triologue.messages import StateChanged, TurnEnded
 from triologue.options import Deadlines, Options
-from triologue.testing import run_virtual
+from triologue.testing import CrashTask, InjectedCrash, run_virtual
 
 # Death.
 
@@ -188,6 +188,19 @@ async def test_what_comes_in_while_a_session_breaks_is_refused_or_answered(autoj
                     await trio.lowlevel.checkpoint()
         assert len(kinds) == 30
         assert set(kinds) <= {"failed", "refused"}
+
+
+@pytest.mark.parametrize("name", ["Timers.run", "Draining.run"])
+def test_a_service_of_the_manager_that_breaks_hides_nothing_of_its_block(name: str) -> None:
+    async def main() -> None:
+        async with scripted():
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise KeyboardInterrupt("in the block")
+
+    with pytest.RaisesGroup(InjectedCrash, KeyboardInterrupt, flatten_subgroups=True):
+        run_virtual(main, instruments=[CrashTask(name)])
 
 
 # What is left of it.
