@@ -82,10 +82,10 @@ class Front:
         head = _head_of(request)
         if not _is_upgrade(head):
             is_known = self._names.knows_host(head)
-            await _send(stream, http, await self._answer(head) if is_known else _wrong_host())
+            await _send(stream, http, await self._answer(head) if is_known else _wrong_host(), to=head.method)
         elif (refusal := self._refusal(head)) is not None:
             self._hall.counters.refused += 1
-            await _send(stream, http, refusal)
+            await _send(stream, http, refusal, to=head.method)
         else:
             handshake.deadline = hello_by + self._hall.limits.stall  # from here on the connection looks after it
             async with accept(stream, read, max_frame_bytes=self._hall.limits.frame_bytes) as carrier:
@@ -153,10 +153,11 @@ def _is_upgrade(head: Head) -> bool:
     return (head.header("upgrade") or "").lower() == "websocket"
 
 
-async def _send(stream: trio.abc.Stream, http: h11.Connection, response: Response) -> None:
+async def _send(stream: trio.abc.Stream, http: h11.Connection, response: Response, *, to: str = "") -> None:
+    """Send the answer to a request of this method: to HEAD all but the body of it."""
     headers = [*response.headers, ("content-length", str(len(response.body))), ("connection", "close")]
     said = http.send(h11.Response(status_code=response.status, reason=_phrase(response.status), headers=headers)) or b""
-    if response.body:
+    if response.body and to != "HEAD":
         said += http.send(h11.Data(data=response.body)) or b""
     await stream.send_all(said + (http.send(h11.EndOfMessage()) or b""))
     with trio.move_on_after(LINGER_SECONDS):

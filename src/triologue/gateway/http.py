@@ -18,7 +18,7 @@ class Head(NamedTuple):
 
 
 class Response(NamedTuple):
-    """The whole answer. Its `content-length`, and `connection: close`, whoever sends it adds."""
+    """The whole answer, to HEAD too. Whoever sends it adds its `content-length`, and `connection: close`."""
 
     status: int
     headers: list[tuple[str, str]]

@@ -104,14 +104,10 @@ class Site:
         self._memory = Memory(manager)
 
     async def answer(self, head: Head) -> Response:
-        """Answer one request, whatever it asks for; a query is ignored."""
+        """Answer one request, whatever it asks for, HEAD as GET; a query is ignored."""
         await trio.lowlevel.checkpoint()
         if head.method not in ("GET", "HEAD"):
             return _plain(405, "only GET and HEAD are answered here\n", ("allow", "GET, HEAD"))
-        answer = await self._get(head)
-        return answer._replace(body=b"") if head.method == "HEAD" else answer
-
-    async def _get(self, head: Head) -> Response:
         match head.target.partition("?")[0]:
             case "/healthz":
                 return _plain(200, "ok\n")

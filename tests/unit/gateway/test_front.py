@@ -87,6 +87,23 @@ async def test_an_answer_is_whole_and_ends_the_connection(autojump_clock: MockCl
         assert answer == (b"HTTP/1.1 200 OK\r\ncontent-length: 23\r\nconnection: close\r\n\r\nyou asked for /page?a=b")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        head("/page", Upgrade=None),
+        head("/page", Upgrade=None, Host="evil.example.org"),
+        head("/v2"),
+        head(Host="evil.example.org"),
+        head(Origin="http://evil.example.org"),
+    ],
+)
+async def test_head_has_the_answer_to_get_without_its_body(said: bytes, autojump_clock: MockClock) -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager, house(manager) as gateway:
+        whole, _, body = (await ask(gateway, said)).partition(b"\r\n\r\n")
+        assert await ask(gateway, b"HEAD" + said.removeprefix(b"GET")) == whole + b"\r\n\r\n"
+        assert b"content-length: %d\r\n" % len(body) in whole
+
+
 async def test_who_sends_what_nobody_reads_gets_its_answer(autojump_clock: MockClock) -> None:
     """A socket that is closed with something unread takes back what it has sent."""
     async with tri.open_manager(ScriptedAgent()) as manager, house(manager) as gateway:

@@ -70,7 +70,11 @@ async def test_other_methods_are_refused() -> None:
     for method in ("POST", "PUT", "DELETE", "OPTIONS", "get"):
         answer = await asked("/", method)
         assert (answer.status, dict(answer.headers)["allow"]) == (405, "GET, HEAD")
-    assert (await asked("/", "HEAD")).body == b""
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/none"])
+async def test_head_is_answered_as_get(path: str) -> None:
+    assert await asked(path, "HEAD") == await asked(path)
 
 
 async def test_a_query_changes_nothing() -> None:
