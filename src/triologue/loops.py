@@ -30,26 +30,20 @@ def refuse_elsewhere(loop: trio.lowlevel.TrioToken) -> None:
 
 
 @asynccontextmanager
-async def open_apart() -> AsyncGenerator[trio.Nursery]:
-    """A nursery that goes on where the block is cancelled, until the block was left.
+async def open_frame() -> AsyncGenerator[trio.Nursery]:
+    """A nursery whose tasks the block ends by itself, also where it fails.
 
-    What the block raises comes out as it is; in a group only together with what a task of the nursery has raised.
+    What the block raises comes out as it is; in a group only together with what a task has raised.
     """
     error: BaseException | None = None
-    scope = trio.CancelScope(shield=True)
-    ours, theirs = trio.open_memory_channel[trio.Nursery](1)
     try:
-        async with trio.open_nursery() as frame:
-            # Not by `start`, which would wait for what is shielded, for ever, where it is cancelled or Ctrl-C comes.
-            frame.start_soon(_hold, scope, ours)
+        async with trio.open_nursery() as nursery:
             try:
-                yield await theirs.receive()
+                yield nursery
             except BaseException as caught:
-                if frame.cancel_scope.cancel_called:
+                if nursery.cancel_scope.cancel_called:
                     raise  # a task broke, and the nursery tells what of this was only the cancellation for that
                 error = caught  # raised below, as the nursery would put it into a group
-            finally:
-                scope.cancel()
     except BaseExceptionGroup as group:
         if error is None:
             raise
@@ -59,6 +53,23 @@ async def open_apart() -> AsyncGenerator[trio.Nursery]:
             raise error
         finally:
             del error
+
+
+@asynccontextmanager
+async def open_apart() -> AsyncGenerator[trio.Nursery]:
+    """A nursery that goes on where the block is cancelled, until the block was left.
+
+    What the block raises comes out as from `open_frame`.
+    """
+    scope = trio.CancelScope(shield=True)
+    ours, theirs = trio.open_memory_channel[trio.Nursery](1)
+    async with open_frame() as frame:
+        # Not by `start`, which would wait for what is shielded, for ever, where it is cancelled or Ctrl-C comes.
+        frame.start_soon(_hold, scope, ours)
+        try:
+            yield await theirs.receive()
+        finally:
+            scope.cancel()
 
 
 async def _hold(scope: trio.CancelScope, opened: trio.MemorySendChannel[trio.Nursery]) -> None:

@@ -19,6 +19,7 @@ from triologue.gateway.rights import TOKEN_META, Rights
 from triologue.gateway.statistics import GatewayStatistics
 from triologue.gateway.token_file import TokenFile
 from triologue.gateway.tokens import Tokens
+from triologue.loops import open_frame
 from triologue.manager import SessionManager
 from triologue.manager.entrance import Entrance
 from triologue.protocol.codes import CLOSE_GOING_AWAY
@@ -137,19 +138,15 @@ class Door(NamedTuple):
 
 @asynccontextmanager
 async def _open(manager: SessionManager, limits: GatewayLimits, rights: Rights, door: Door) -> AsyncGenerator[Hall]:
-    error: BaseException | None = None
     leave = trio.Event()
     ours, theirs = trio.open_memory_channel[Hall](1)
-    async with trio.open_nursery() as frame:
+    async with open_frame() as frame:
         # Not by `start`, which would wait for what is shielded, for ever, where it is cancelled or Ctrl-C comes.
         frame.start_soon(_keep, manager, limits, rights, door, leave, ours)
         try:
             yield await theirs.receive()
-        except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
-            error = caught
-        leave.set()
-    if error is not None:
-        raise error
+        finally:
+            leave.set()
 
 
 async def _keep(

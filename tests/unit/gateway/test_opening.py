@@ -2,8 +2,9 @@
 
 import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import msgspec
 import pytest
@@ -57,6 +58,33 @@ async def test_what_the_block_raises_is_raised() -> None:
         with pytest.raises(ZeroDivisionError):
             async with tri.open_gateway(manager, port=0):
                 raise ZeroDivisionError
+
+
+@final
+class BrokenTokens:
+    """A program's own, whose database goes away."""
+
+    def check(self, token: str, now: float) -> tri.Grant | None:
+        return None
+
+    get = check
+
+    async def watch(self, on_change: Callable[[], None]) -> None:
+        await trio.sleep(1)
+        raise OSError("the database is away")
+
+
+def test_tokens_that_break_hide_nothing_of_what_the_block_raises() -> None:
+    async def story() -> None:
+        async with tri.open_manager(ScriptedAgent()) as manager:
+            async with tri.open_gateway(manager, port=0, tokens=BrokenTokens()):
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    raise KeyboardInterrupt
+
+    with pytest.RaisesGroup(OSError, KeyboardInterrupt, flatten_subgroups=True):
+        run_virtual(story)
 
 
 @pytest.mark.parametrize("at", range(1, 8))
