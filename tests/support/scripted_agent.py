@@ -83,7 +83,12 @@ class ScriptedAgent:
         """Settings that it refuses."""
         self.refusal_code: str | None = None
         """What it says with that."""
-        self.requests: Mapping[type[Request], str | None] = {McpStatus: None, SetGoal: "goal_v1"}
+        self.requests: Mapping[type[Request], str | None] = {
+            SetModel: None,
+            SetPermissionMode: None,
+            McpStatus: None,
+            SetGoal: "goal_v1",
+        }
         self.greeting: dict[str, Any] = LIFECYCLE
         """What it answers to the handshake."""
         self.concludes: tuple[Request, ...] = ()

@@ -263,6 +263,7 @@ class Session(Controls):
 
         Raises:
             AgentProtocolError: the agent refused it.
+            UnsupportedRequest: it cannot be told while it is there; `Options.model` is for its next start.
             WouldDeadlock: a tool or a callback waits for an agent for which there is no room before it returns. The
                 setting counts all the same, as soon as that agent starts.
         """
@@ -275,6 +276,7 @@ class Session(Controls):
 
         Raises:
             AgentProtocolError, InvalidOption: the agent refused it, or would.
+            UnsupportedRequest: as `set_model`.
             WouldDeadlock: as `set_model`; the setting counts all the same.
         """
         await self._asking.change("permission_mode", mode)

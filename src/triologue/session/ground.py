@@ -205,16 +205,22 @@ class Ground:
             self.publish(None, [settings_changed(settings)])
 
     def change(self, event: Change) -> None:
-        """A caller wants a setting."""
+        """A caller wants a setting. An agent that is there and cannot be told of it refuses it."""
+        change = Changing(event.ticket, event.setting, event.value)
+        is_there = self.link.state in (LinkState.STARTING, LinkState.READY)
+        is_told = is_there and type(change.request) in self.peer.requests
+        if is_there and not is_told and event.ticket is not None:
+            self.effect(do.Answer(event.ticket, error=self.unsupported(change.request, "it has no such request")))
+            return
         self.want({**self.wanted, event.setting: event.value})
         self.doubtful = {setting: before for setting, before in self.doubtful.items() if setting != event.setting}
-        change = Changing(event.ticket, event.setting, event.value)
-        if self.link.state is LinkState.READY:
+        if not is_told:  # its next start is
+            if event.ticket is not None:
+                self.effect(do.Answer(event.ticket, event.value))
+        elif self.link.state is LinkState.READY:
             self.apply(change)
-        elif self.link.state is LinkState.STARTING:
+        else:
             self.changes.append(change)
-        elif event.ticket is not None:
-            self.effect(do.Answer(event.ticket, event.value))
 
     def apply(self, change: Changing) -> None:
         """Tell the agent of a setting."""

@@ -27,6 +27,8 @@ from triologue.messages import (
     Request,
     ResultMessage,
     SetGoal,
+    SetModel,
+    SetPermissionMode,
     SettingsChanged,
     SideQuestion,
     StateChanged,
@@ -40,7 +42,13 @@ from triologue.session import Session, effects as do, inputs as on
 
 SETTINGS: dict[on.Setting, str | None] = {"model": None, "permission_mode": None}
 
-REQUESTS: dict[type[Request], str | None] = {McpStatus: None, SideQuestion: None, SetGoal: "goal_v1"}
+REQUESTS: dict[type[Request], str | None] = {
+    SetModel: None,
+    SetPermissionMode: None,
+    McpStatus: None,
+    SideQuestion: None,
+    SetGoal: "goal_v1",
+}
 
 
 class Peer(Struct, frozen=True):

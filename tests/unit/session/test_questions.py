@@ -1,7 +1,7 @@
 """Our own control requests: they wake the agent, wait for it, are gated, have a deadline, and can be taken back."""
 
 from tests.support.frames import SESSION_ID, init, refusal, result, success
-from tests.unit.session.stage import Stage, running
+from tests.unit.session.stage import SETTINGS, Peer, Stage, running
 from triologue.errors import AgentCrashed, AgentNotFound, ManagerClosed, SessionNotFound, UnsupportedRequest
 from triologue.messages import Initialize, Interrupt, McpStatus, SetGoal, SideQuestion, UnknownRequest
 from triologue.session import effects as do, inputs as on
@@ -115,6 +115,18 @@ def test_what_an_agent_does_not_have_is_refused_before_it_is_started() -> None:
     assert isinstance(error, UnsupportedRequest)
     assert str(error) == "scripted cannot do 'interrupt': it has no such request"
     assert stage.session.is_quiet
+
+
+def test_a_setting_that_an_agent_cannot_be_told_is_refused_while_it_is_there() -> None:
+    stage = Stage(peer=Peer("simple", {}))
+    stage.submit("a")
+    told = "simple cannot do 'set_model': it has no such request"
+    assert str(error_of(stage, on.Change(1, "model", "m"))) == told  # it is being started
+    stage.begin()
+    assert str(error_of(stage, on.Change(2, "model", "m"))) == told
+    assert stage.session.wanted == SETTINGS
+    # Named among options it is for the next start, as it is where none is there.
+    assert stage.receive(on.Change(None, "permission_mode", "plan")) == ["-: settings None, plan"]
 
 
 def test_what_an_agent_does_not_announce_is_refused_once_it_introduced_itself() -> None:
