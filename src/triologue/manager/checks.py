@@ -1,6 +1,6 @@
 """What is refused before anything starts: options that an agent could not have; what is no agent, key or `seq`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 import trio
@@ -68,6 +68,15 @@ def check_agent(agent: Agent) -> None:
     if missing:
         raise InvalidOption(
             f"agent={brief(agent)} is no agent: it lacks {', '.join(missing)}, see triologue.ports.Agent"
+        )
+    name: object = agent.name
+    if not isinstance(name, str) or not name:  # a store keeps it, and it is in every error
+        raise InvalidOption(f"agent={brief(agent)} is no agent: its name is {brief(name)}, and not some text")
+    requests: object = agent.requests
+    if not isinstance(requests, Mapping):
+        raise InvalidOption(
+            f"agent={brief(agent)} is no agent: its requests are {brief(requests)}, and not a mapping of types, "
+            "as in {Interrupt: None}"
         )
 
 

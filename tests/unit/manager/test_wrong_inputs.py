@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 import triologue as tri
 from triologue.engine import OfflineModel, Transcripts
 from triologue.manager import open_manager
+from triologue.messages import Interrupt
 
 
 def agent() -> tri.Embedded:
@@ -61,6 +63,23 @@ async def test_an_agent_of_ones_own_that_lacks_something_is_told_what() -> None:
 
     with pytest.raises(tri.InvalidOption, match=r"it lacks requests, permission_reply, see triologue\.ports\.Agent"):
         async with open_manager(Partly()):  # type: ignore[arg-type]
+            pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"name": ""}, "its name is '', and not some text"),
+        ({"name": lambda: "whole"}, "its name is <function .*>, and not some text"),
+        ({"requests": [Interrupt]}, r"its requests are \[<class .*Interrupt'>\], and not a mapping of types"),
+        ({"requests": dict}, "its requests are <class 'dict'>, and not a mapping of types"),
+    ],
+)
+async def test_an_agent_of_ones_own_has_a_name_and_a_table_of_requests(wrong: dict[str, object], told: str) -> None:
+    parts = dict.fromkeys(("check", "initialize", "permission_reply", "user_frame", "connect", "diagnose"))
+    whole = {"name": "whole", "requests": {Interrupt: None}, **parts}
+    with pytest.raises(tri.InvalidOption, match=f"is no agent: {told}"):
+        async with open_manager(SimpleNamespace(**{**whole, **wrong})):
             pass
 
 
