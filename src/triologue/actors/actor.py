@@ -52,6 +52,7 @@ class Actor:
         "_restarts",
         "_rests",
         "_tickets",
+        "_unheard",
         "_waits_at_gate",
         "_world",
         "clock",
@@ -102,6 +103,8 @@ class Actor:
         """The connection that there is, or that is on its way."""
         self.clock = Clock(world.timers, world.deadlines, self)
         self._desk = Desk(conversation, world, self)
+        self._unheard: list[tuple[int, list[Message]]] | None = None
+        """What an agent has said in the middle of an input, by its generation: it answers within `send`. None between them."""
         self._rests = self._waits_at_gate = False
         self._failure: Exception | None = None
         self.is_over = False
@@ -201,7 +204,16 @@ class Actor:
             self._outbox.then(letter.accepted.settle, otherwise=partial(self._refuse, letter))
 
     def apply(self, event: on.Input) -> None:
-        """Give the session an input at once, and do what follows from it."""
+        """Give the session an input at once, and do what follows from it; then what an agent has said to that at once."""
+        self._unheard = unheard = list[tuple[int, list[Message]]]()
+        try:
+            self._apply(event)
+            for generation, batch in unheard:  # it grows, where the agent has an answer to what follows from this
+                self._apply(on.Heard(generation, batch))
+        finally:
+            self._unheard = None
+
+    def _apply(self, event: on.Input) -> None:
         session, conversation = self.session, self.conversation
         self._passes = 0
         for effect in session.receive(event):
@@ -210,7 +222,7 @@ class Actor:
             for effect in session.receive(on.Refuse(self._world.oversight.refusal(conversation))):
                 self._execute(effect)
         if session.is_vetting:
-            for effect in session.receive(on.Vetted(self._refused())):
+            for effect in session.receive(on.Vetted(conversation.refused(self._world.guard.admits))):
                 self._execute(effect)
         if session.session_id != conversation.session_id and self.holding is not None:
             self._world.writers.told(conversation.key, session.session_id)
@@ -225,12 +237,6 @@ class Actor:
         self._outbox.note(session)
         self._report()
         self._passes, self._owner = session.link.generation if session.passes_text else 0, session.owner
-
-    def _refused(self) -> tuple[str, ...]:
-        """The turns that wait, and that nobody may have run any more."""
-        conversation, guard = self.conversation, self._world.guard
-        waiting = (turn for turn in conversation.turns.values() if turn.state == "waiting")
-        return tuple(turn.id for turn in waiting if not guard.admits(conversation.key, turn.meta))
 
     def _report(self) -> None:
         """Tell who watches over all what has become of this one."""
@@ -334,6 +340,9 @@ class Actor:
             return
         if type(batch[0]) not in _NO_NEWS or not _NO_NEWS.issuperset(map(type, batch)):
             self.clock.heard_at = self._world.now()
+        if self._unheard is not None:
+            self._unheard.append((generation, batch))
+            return
         try:
             if generation == self._passes and is_text(batch):
                 self._pass_on(self._owner, batch)

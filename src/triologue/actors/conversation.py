@@ -269,6 +269,11 @@ class Conversation:
         _, known, _ = self._remembered.get(turn_id, (b"", None, None))
         return self.turns.get(turn_id) or known
 
+    def refused(self, admits: Callable[[str, dict[str, str]], bool]) -> tuple[str, ...]:
+        """The turns that wait, and that nobody may have run any more."""
+        waiting = (turn for turn in self.turns.values() if turn.state == "waiting")
+        return tuple(turn.id for turn in waiting if not admits(self.key, turn.meta))
+
     def follow(self, turn_id: str, into: str) -> None:
         """A turn that is remembered was merged into this one."""
         remembered = [

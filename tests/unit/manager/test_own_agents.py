@@ -1,0 +1,79 @@
+"""Agents of one's own, that do what the ones here do not."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import trio
+
+import triologue as tri
+from tests.support.frames import aborted, init, partial, result, success
+from tests.support.other_agent import OtherAgent
+from triologue.messages import ControlRequest, Interrupt, StateChanged, TurnEnded
+
+
+class AtOnce(OtherAgent):
+    """It has no task: it answers before `send` returns. A prompt `wait` it leaves unanswered until it is interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__(tri.Embedded())
+
+    @asynccontextmanager
+    async def connect(
+        self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier
+    ) -> AsyncGenerator[tri.Connection]:
+        yield AtOnceConnection(sink)
+
+
+class AtOnceConnection:
+    pid = None
+
+    def __init__(self, sink: tri.Sink) -> None:
+        self._sink = sink
+        self._gone = trio.Event()
+
+    def send(self, message: tri.Message) -> None:
+        match message:
+            case ControlRequest(request_id=id, request=Interrupt()):
+                self._sink([success(id)])
+                self._sink([aborted()])
+            case ControlRequest(request_id=id):
+                self._sink([success(id)])
+            case tri.UserMessage(content=asked):
+                self._sink([init(), partial("so ")])
+                self._sink([partial("be it")])
+                if asked != "wait":
+                    self._sink([result(result="so be it")])
+            case _:
+                pass
+
+    async def wait_exit(self) -> tri.Exit:
+        await self._gone.wait()
+        return tri.Exit()
+
+    def stop(self, *, eof: bool) -> None:
+        self._gone.set()
+
+
+async def test_what_an_agent_says_within_send_comes_after_what_it_answers() -> None:
+    async with tri.open_manager(AtOnce(), options=tri.Options(include_partial_messages=True)) as manager:
+        session = manager.session("k")
+        async with session.subscribe(after=0) as events:
+            async with session.turn("now") as turn:
+                assert "".join([tri.text(message) async for message in turn]) == "so be it"
+            waiting = await session.send("wait")
+            assert session.state == "running"
+            assert (await session.interrupt(), (await waiting.wait()).kind) == ("stopped", "interrupted")
+            assert (await session.ask("again")).result == "so be it"
+            told: list[str] = []
+            async for event in events:
+                match event.message:
+                    case StateChanged(state=state):
+                        told.append(state)
+                    case TurnEnded(outcome=outcome):
+                        told.append(outcome.kind)
+                    case _:
+                        pass
+                if told.count("idle") == 3:
+                    break
+    one = ["running", "answered", "idle"]
+    assert told == ["starting", *one, "running", "interrupting", "interrupted", "idle", *one]
