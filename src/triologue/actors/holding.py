@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from threading import get_ident
 from typing import final
 
 import trio
@@ -54,6 +55,7 @@ class Holding:
         "_servants",
         "_session",
         "_start",
+        "_thread",
         "_unsent",
         "_wants",
         "_world",
@@ -81,6 +83,7 @@ class Holding:
         """Looks through what the agent says, and gives what the session is to hear; None where nobody does."""
         # Made here, so that a stop finds it also before the task has made its first step.
         self._scope = trio.CancelScope()
+        self._thread = get_ident()
         self._has_left = False
         """The agent has gone by itself, and the rest of its connection is being put away."""
         self._unsent: tuple[Message, ...] = ()
@@ -217,6 +220,11 @@ class Holding:
 
     def _take(self, batch: list[Message]) -> None:
         """The sink of the connection."""
+        if get_ident() != self._thread:  # nothing of it may be heard: who is to be woken by it would not be
+            raise RuntimeError(
+                "an agent's sink was called from another thread, which cannot be heard; "
+                "call it there by trio.from_thread.run_sync(sink, batch)"
+            )
         if self._reads is not None:
             batch = self._reads(batch)
         self._owner.hear(self._generation, batch)

@@ -54,6 +54,44 @@ class AtOnceConnection:
         self._gone.set()
 
 
+class FromThread(AtOnceConnection):
+    """It works in a thread, and speaks from there."""
+
+    def __init__(self, sink: tri.Sink, nursery: trio.Nursery, refused: list[str]) -> None:
+        super().__init__(sink)
+        self._nursery, self._refused = nursery, refused
+
+    def send(self, message: tri.Message) -> None:
+        if isinstance(message, tri.UserMessage) and message.content == "wrong":
+            self._nursery.start_soon(trio.to_thread.run_sync, self._speak)
+        else:
+            super().send(message)
+
+    def _speak(self) -> None:
+        try:
+            self._sink([init(), result(result="unheard")])
+        except RuntimeError as error:
+            self._refused.append(str(error))
+        trio.from_thread.run_sync(self._sink, [init(), result(result="heard")])
+
+
+async def test_an_agent_that_speaks_from_a_thread_is_told_how_and_harms_nobody() -> None:
+    refused: list[str] = []
+
+    class Threaded(AtOnce):
+        @asynccontextmanager
+        async def connect(
+            self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier
+        ) -> AsyncGenerator[tri.Connection]:
+            async with trio.open_nursery() as nursery:
+                yield FromThread(sink, nursery, refused)
+
+    async with tri.open_manager(Threaded()) as manager:
+        assert (await manager.session("k").ask("wrong")).result == "heard"
+    told = "an agent's sink was called from another thread, which cannot be heard; call it there by "
+    assert refused == [told + "trio.from_thread.run_sync(sink, batch)"]
+
+
 async def test_what_an_agent_says_within_send_comes_after_what_it_answers() -> None:
     async with tri.open_manager(AtOnce(), options=tri.Options(include_partial_messages=True)) as manager:
         session = manager.session("k")
