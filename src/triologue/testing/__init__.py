@@ -11,6 +11,7 @@ from triologue.testing.agent_state import (
     HeardPrompt as HeardPrompt,
     KeptConversation as KeptConversation,
 )
+from triologue.testing.agents import AgentBroken as AgentBroken, check_agent as check_agent
 from triologue.testing.faults import (
     CancelAt as CancelAt,
     CrashTask as CrashTask,
