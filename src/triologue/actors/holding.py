@@ -18,7 +18,14 @@ from triologue.actors.owner import Owner
 from triologue.actors.place import Place
 from triologue.actors.serving import Servants
 from triologue.actors.world import World
-from triologue.errors import AgentNotFound, CallerError, NotLoggedIn, SessionNotFound, TriologueError
+from triologue.errors import (
+    AgentNotFound,
+    CallerError,
+    NotLoggedIn,
+    SessionNotFound,
+    TriologueError,
+    UnsupportedOption,
+)
 from triologue.messages import Message
 from triologue.options import Options
 from triologue.ports import (
@@ -123,6 +130,7 @@ class Holding:
             try:
                 options = self._launch_options()
                 self._wants = wanted_start(options)
+                self._see_that_it_resumes(options)
                 self._world.writers.enter(self._conversation.key, options)
                 await self._wait_for_room(options)
                 servants = Servants(options, self._world, self._conversation, self._owner)
@@ -172,6 +180,21 @@ class Holding:
         options.model, options.permission_mode = start.model, start.permission_mode
         self._desk.prepare(options)
         return options
+
+    def _see_that_it_resumes(self, options: Options) -> None:
+        """One that cannot go on with a conversation would begin another one, and nobody would know.
+
+        Raises:
+            SessionNotFound: it has no option `resume`.
+        """
+        agent = self._conversation.agent
+        try:
+            if options.resume:
+                agent.check(options)
+        except CallerError as error:  # whatever else it has against them it has said when they were given
+            if isinstance(error, UnsupportedOption) and error.option == "resume":
+                detail = f"{agent.name} has no option 'resume', so it cannot go on with any"
+                raise SessionNotFound(options.resume or "", detail=detail) from error
 
     async def _connect(self, options: Options) -> TriologueError | None:
         """Hold the connection; returns why it ended, so that no nursery makes a group of it."""

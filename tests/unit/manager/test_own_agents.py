@@ -1,13 +1,15 @@
 """Agents of one's own, that do what the ones here do not."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import pytest
 import trio
 
 import triologue as tri
 from tests.support.frames import aborted, init, partial, result, success
 from tests.support.other_agent import OtherAgent
+from triologue.engine import Transcripts
 from triologue.messages import ControlRequest, Interrupt, StateChanged, TurnEnded
 
 
@@ -115,3 +117,37 @@ async def test_what_an_agent_says_within_send_comes_after_what_it_answers() -> N
                     break
     one = ["running", "answered", "idle"]
     assert told == ["starting", *one, "running", "interrupting", "interrupted", "idle", *one]
+
+
+class Forgetful(OtherAgent):
+    """It goes on with no conversation."""
+
+    def __init__(self) -> None:
+        self._embedded = tri.Embedded(transcripts=Transcripts())
+        super().__init__(self._embedded)
+
+    def check(self, options: tri.Options) -> None:
+        if options.resume is not None:
+            raise tri.UnsupportedOption(self.name, "resume", options.resume)
+
+    def connect(
+        self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier
+    ) -> AbstractAsyncContextManager[tri.Connection]:
+        return self._embedded.connect(options, sink=sink, carrier=carrier)
+
+
+async def test_an_agent_that_cannot_resume_does_not_begin_anew_unasked() -> None:
+    async with tri.open_manager(Forgetful()) as manager:
+        session = manager.session("k")
+        await session.ask("Remember: I like tea")
+        await session.hibernate()
+        with pytest.raises(tri.TurnFailed) as failed:
+            await session.ask("What do I like?")
+        assert str(failed.value.__cause__) == (
+            f"no conversation has the session id {session.session_id!r}: embedded has no option 'resume', so it cannot "
+            "go on with any; start afresh by leaving `resume` out"
+        )
+        outcomes = [session.resume_outcome]
+        fresh = manager.session("k", on_missing="fresh")
+        assert (await fresh.ask("What do I like?")).result == "You have not told me that yet."
+        assert [*outcomes, session.resume_outcome] == ["missing", "fresh"]
