@@ -22,7 +22,10 @@ from triologue.options import Options
 from triologue.ports.stores import TranscriptEntry
 
 Sink: TypeAlias = Callable[[list[Message]], None]
-"""Takes every batch of messages that one read gave. Synchronous; it never waits."""
+"""Takes every batch of messages that one read gave: a list, which is its from then on. Synchronous; it never waits.
+
+It is called from when the connection is being opened until `wait_exit` returns, in the thread in which trio runs; from
+another one by `trio.from_thread.run_sync`. Within it the host may `send` and `stop`."""
 
 
 class Exit(Struct, frozen=True, kw_only=True):
@@ -59,7 +62,10 @@ class Command(Struct, frozen=True, kw_only=True):
 
 
 class Connection(Protocol):
-    """One live link to an agent. Its other direction is the sink that it was opened with."""
+    """One live link to an agent. Its other direction is the sink that it was opened with.
+
+    What is called here may be called from within that sink, and may call it. It raises nothing but what is named.
+    """
 
     @property
     def pid(self) -> int | None:
@@ -67,7 +73,11 @@ class Connection(Protocol):
         ...
 
     def send(self, message: Message) -> None:
-        """Send one frame, after those sent before. Never waits; without effect once the agent is gone."""
+        """Send one frame, after those sent before. Never waits; without effect once the agent is gone, or told to go.
+
+        Raises:
+            AgentProtocolError: too much waits already for the agent to read it.
+        """
         ...
 
     async def wait_exit(self) -> Exit:
@@ -75,7 +85,10 @@ class Connection(Protocol):
         ...
 
     def stop(self, *, eof: bool) -> None:
-        """Begin to close: by the end of input (an idle agent puts its things in order), or at once by a signal."""
+        """Begin to close: by the end of input (an idle agent puts its things in order), or at once by a signal.
+
+        It may be called again, also without `eof` while an end of input takes too long, and when the agent is gone.
+        """
         ...
 
 
@@ -93,20 +106,34 @@ class Agent(Protocol):
 
     @property
     def name(self) -> str:
-        """A short name: `claude-code`, `embedded`."""
+        """A short name: `claude-code`, `embedded`. A store keeps it, and gives a conversation to no agent of another name."""
         ...
 
     def check(self, options: Options) -> None:
-        """Refuse options before anything starts: raises `UnsupportedOption` or `InvalidOption`. No I/O."""
+        """Refuse options before anything starts: raises `UnsupportedOption` or `InvalidOption`. No I/O.
+
+        `options.named()` has what was set. Of an agent whose permission requests somebody here answers
+        `permission_prompt_tool_name` is `stdio`: one that never asks refuses it. `abort_event` and `can_use_tool` are
+        done on this side.
+        """
         ...
 
     @property
     def requests(self) -> Mapping[type[Request], str | None]:
-        """The control requests that it answers, each with the capability that it must announce for it, or None."""
+        """The control requests that it answers, each with the capability that it must announce for it, or None.
+
+        Others are an `UnsupportedRequest` for whoever asks, but for three that it has to answer all the same:
+        `initialize`; `Interrupt`, to which it may say no (then `Deadlines.interrupt` ends it with its turn); and what
+        callers make themselves (`UnknownRequest`). What it does not know it refuses by a `ControlError`, best with the
+        code `unsupported_request`.
+        """
         ...
 
     def initialize(self, options: Options) -> AnyRequest:
-        """The first control request of a connection."""
+        """The first control request of a connection.
+
+        No prompt comes before its answer, a `ControlSuccess`, whose `response` is what `Session.get_server_info` tells.
+        """
         ...
 
     def permission_reply(self, request: CanUseTool, result: PermissionResult) -> dict[str, Any]:
@@ -114,18 +141,30 @@ class Agent(Protocol):
         ...
 
     def user_frame(self, prompt: UserMessage, options: Options) -> UserMessage:
-        """The prompt as this agent wants it. Its `uuid` is set, and stays."""
+        """The prompt as this agent wants it: it, or a copy, for it is not to be changed. Its `uuid` is set, and stays."""
         ...
 
     def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AbstractAsyncContextManager[Connection]:
-        """Open a connection; leaving the block closes it, verified and in bounded time.
+        """Open a connection; leaving the block closes it, verified and in bounded time, also in the middle of a turn.
 
-        Raises, on entering: `AgentNotFound`, `AgentStartError`.
+        A manager leaves it after `wait_exit`, or by an exception or a cancellation, which it passes on. An agent that
+        cannot have the conversation of `options.resume` goes away by itself, and `diagnose` says so.
+
+        Args:
+            options: what to start with. `session_id` is what a new conversation is to be called, `resume` which one it
+                goes on with. Where `check` refuses `resume`, a session that has slept is a `SessionNotFound`.
+            sink: takes what the agent says.
+            carrier: runs its program, where it has one. One in this program (`LivesInside`) does without.
+
+        Raises, on entering: `AgentNotFound`, `AgentStartError`. Any other exception breaks the session, and no other one.
         """
         ...
 
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
-        """Why a connection ended by itself.
+        """Why a connection ended by itself. No I/O.
+
+        `SessionNotFound` for a conversation that it does not have: nothing else lets a session begin afresh. That one,
+        `AgentNotFound`, `NotLoggedIn` and a `CallerError` count as nobody's crash; any other is one for `RestartPolicy`.
 
         Args:
             exit: how it went away.
