@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from math import inf
 from threading import get_ident
 from typing import final
 
@@ -117,9 +118,12 @@ class Holding:
             self._unsent += (message,)
 
     def stop(self, *, eof: bool) -> None:
-        """Begin to close."""
+        """Begin to close. What does not go then is left, which closes it."""
         if self.connection is not None:
             self.connection.stop(eof=eof)
+            if not self._has_left:  # a process is gone in half of this
+                patience = trio.current_time() + 2 * self._world.deadlines.close
+                self._scope.deadline = min(self._scope.deadline, patience)
         else:
             self._scope.cancel()
 
@@ -215,7 +219,7 @@ class Holding:
                 last = tuple(agent.conclusions(options)) if isinstance(agent, ConcludesSessions) else ()
                 self._owner.apply(on.Linked(generation, agent.initialize(options), steps, last))
                 gone = await connection.wait_exit()
-                self._has_left = True
+                self._has_left, self._scope.deadline = True, inf
             # Nothing of it is alive; but callbacks and MCP servers, which are ended next, may take their time.
             error = agent.diagnose(gone, self._session.refusal, options)
             self._tell_start(error)

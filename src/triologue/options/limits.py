@@ -70,7 +70,8 @@ class Deadlines(Struct, frozen=True, kw_only=True):
     drain: float = 30
     """How long running turns may go on when the manager's block is left."""
     close: float = 10
-    """For an agent to leave by itself when its connection is closed; then it is killed."""
+    """For an agent to leave by itself when its connection is closed; then it is killed. One of your own that does not end
+    its connection when it is told to is left after twice this."""
     lease: float = 15
     """How long a session of a store stays with a host that does not say that it is alive; it says so three times as often.
     Only where there is a store."""

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 import triologue as tri
 from tests.support.frames import aborted, init, partial, result, success
@@ -117,6 +118,37 @@ async def test_what_an_agent_says_within_send_comes_after_what_it_answers() -> N
                     break
     one = ["running", "answered", "idle"]
     assert told == ["starting", *one, "running", "interrupting", "interrupted", "idle", *one]
+
+
+class Staying(AtOnceConnection):
+    """It does not go when it is told to."""
+
+    def stop(self, *, eof: bool) -> None:
+        pass
+
+
+async def test_an_agent_that_does_not_go_is_left(autojump_clock: MockClock) -> None:
+    left: list[float] = []
+
+    class Stubborn(AtOnce):
+        @asynccontextmanager
+        async def connect(
+            self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier
+        ) -> AsyncGenerator[tri.Connection]:
+            try:
+                yield Staying(sink)
+            finally:
+                left.append(trio.current_time())
+
+    async with tri.open_manager(Stubborn(), deadlines=tri.Deadlines(close=3)) as manager:
+        session = manager.session("k")
+        await session.ask("one")
+        begun = trio.current_time()
+        await session.hibernate()
+        assert (session.state, trio.current_time() - begun) == ("hibernated", 6)
+        assert (await session.ask("two")).result == "so be it"
+        await session.close()
+    assert [at - begun for at in left] == [6, 12]
 
 
 class Forgetful(OtherAgent):
