@@ -113,7 +113,10 @@ class Holding:
         if self._has_left:
             return
         if self.connection is not None:
-            self.connection.send(message)
+            try:
+                self.connection.send(message)
+            except Exception as error:  # noqa: BLE001 - not to be taken for one of the store, which has the prompt sent
+                self._owner.crash(error)
         elif self._servants is not None:
             self._unsent += (message,)
 

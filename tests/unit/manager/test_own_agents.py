@@ -120,6 +120,31 @@ async def test_what_an_agent_says_within_send_comes_after_what_it_answers() -> N
     assert told == ["starting", *one, "running", "interrupting", "interrupted", "idle", *one]
 
 
+class Refusing(AtOnceConnection):
+    """It takes no prompt."""
+
+    def send(self, message: tri.Message) -> None:
+        if isinstance(message, tri.UserMessage):
+            raise tri.AgentProtocolError("it does not read its input")
+        super().send(message)
+
+
+@pytest.mark.parametrize("store", [None, tri.MemoryStore()])
+async def test_a_send_that_fails_is_no_fault_of_the_store(store: tri.SessionStore | None) -> None:
+    class Full(AtOnce):
+        @asynccontextmanager
+        async def connect(
+            self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier
+        ) -> AsyncGenerator[tri.Connection]:
+            yield Refusing(sink)
+
+    async with tri.open_manager(Full(), store=store) as manager:
+        for _ in range(2):
+            outcome = await (await manager.session("k").send("one")).wait()
+            assert (outcome.kind, outcome.reason) == ("failed", "AgentCrashed")
+            assert "does not read its input" in str(outcome.error)
+
+
 class Staying(AtOnceConnection):
     """It does not go when it is told to."""
 
