@@ -223,8 +223,11 @@ async def test_an_unread_prompt(autojump_clock: MockClock) -> None:
 
 async def test_the_memory_of_an_agents_processes(autojump_clock: MockClock) -> None:
     agent = ScriptedAgent()
-    with subprocess.Popen(["sh", "-c", "sleep 1000 & wait"], start_new_session=True) as process:
+    command = ["sh", "-c", "echo there; sleep 1000 & wait"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
         try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"there\n"  # and not about to become this program
             agent.pid = process.pid
             async with scripted(agent) as (session, _, manager):
                 await session.ask("one")

@@ -16,7 +16,9 @@ from triologue.messages import CanUseTool, ControlError, ControlSuccess
 from triologue.testing import AgentBroken, Say, ScriptedAgent, check_agent
 
 
-@pytest.mark.parametrize("agent", [Notes(), ScriptedAgent(), tri.Embedded(transcripts=Transcripts())], ids=repr)
+@pytest.mark.parametrize(
+    "agent", [Notes(), ScriptedAgent(), tri.Embedded(transcripts=Transcripts())], ids=lambda agent: type(agent).__name__
+)
 async def test_an_agent_that_is_whole(agent: tri.Agent, autojump_clock: MockClock) -> None:
     if isinstance(agent, ScriptedAgent):
         agent.on("long", Say("some words", every=1))
