@@ -352,8 +352,10 @@ class SessionLaws(RuleBasedStateMachine):
         self.started.append(turn_id)
 
     def is_put_back(self, turn_id: str) -> bool:
-        """Does it wait again, though an agent had it?"""
-        return self.session.mailbox.position(turn_id) is not None
+        """Does it wait again, in line or for the next agent, though an agent had it?"""
+        run = self.session.run
+        is_next = run is not None and (run.turn_id, run.phase) == (turn_id, Phase.PENDING)
+        return is_next or self.session.mailbox.position(turn_id) is not None
 
     def stop_beginning(self) -> None:
         """From here on nothing more may begin, but what does already."""
