@@ -73,6 +73,8 @@ class StateChanged(Message, tag="#state_changed", kw_only=True):
 
     state: SessionState
     reason: str | None = None
+    """Of `failed`, and of `hibernated` where the agent went away by itself: why. Of an agent that was let go for its
+    deadline (then the state may be `restarting` too): `idle` or `max_age`."""
 
 
 class SettingsChanged(Message, tag="#settings_changed", kw_only=True):

@@ -100,6 +100,7 @@ class Link:
         "_before",
         "_greeting",
         "_purposes",
+        "aged_by",
         "applied",
         "background",
         "capabilities",
@@ -142,6 +143,8 @@ class Link:
         """Tasks that it has in the background."""
         self.is_old = False
         """It is as old as it may get, and goes as soon as it has nothing to do."""
+        self.aged_by: str | None = None
+        """The deadline that made it old; None where its place is needed."""
         self.preparations: list[Request] = []
         """What is still to be asked of it before it is ready."""
         self.conclusions: tuple[Request, ...] = ()
@@ -178,7 +181,8 @@ class Link:
         self._greeting, self.capabilities = b"", _NONE
         self.version, self.has_introduced_itself = None, False
         self.conclusions, self.to_conclude = (), None
-        self.is_working, self.background, self.is_old = False, _NONE, False
+        self.is_working, self.background = False, _NONE
+        self.is_old, self.aged_by = False, None
         self.dialogue = Dialogue(prefix=f"g{self.generation}_")
         self._purposes = {}
 

@@ -57,6 +57,7 @@ class Losing:
     def blame(self, reason: str) -> None:
         """It is killed, because it does not do what it should: that counts as a crash."""
         self._killed_for = AgentProtocolError(f"it was killed: {reason}")
+        self._session.link.aged_by = None  # it does not go for its age
         self._trouble(f"the agent is killed: {reason}")
 
     def start_expired(self, seconds: float | None) -> None:

@@ -166,7 +166,9 @@ class Session(Ground):
         """The reason that goes with the state."""
         if self._shown == "failed":
             return str(self.refuses)
-        return str(self.last_error) if self.last_error is not None and self._shown == "hibernated" else None
+        if self._shown == "hibernated" and self.last_error is not None:
+            return str(self.last_error)
+        return self.link.aged_by if self._shown in ("hibernated", "restarting") else None
 
     def _handle(self, event: on.Input) -> None:  # noqa: C901 - one arm for each input
         match event:
@@ -390,6 +392,6 @@ class Session(Ground):
         elif event.timer == INTERRUPT:
             self._stopping.expired()
         elif event.timer in (IDLE, MAX_AGE):
-            self.link.is_old = True
+            self.link.is_old, self.link.aged_by = True, event.timer
         else:
             self._stopping.turn_expired(event)

@@ -7,7 +7,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from tests.support.frames import assistant, partial
 from tests.unit.manager.stage import answer, scripted
-from triologue.messages import CanUseTool, KeepAlive, McpStatus
+from triologue.messages import CanUseTool, KeepAlive, McpStatus, StateChanged
 from triologue.options import Deadlines
 
 
@@ -144,6 +144,33 @@ async def test_an_idle_agent_hibernates_and_the_next_message_wakes_it(autojump_c
         assert (session.state, manager.statistics().live) == ("hibernated", 0)
         assert await answer(session, "b") == "2. b"
         assert len(agent.links) == 2
+
+
+async def reasons(session: tri.Session) -> list[tuple[str, str]]:
+    """The changes of its state that have a reason."""
+    async with session.subscribe(after=0) as events:
+        batch = await events.batch()
+    changes = [event.message for event in batch if isinstance(event.message, StateChanged)]
+    return [(change.state, change.reason) for change in changes if change.reason is not None]
+
+
+async def test_one_that_is_let_go_for_a_deadline_goes_with_its_name_as_the_reason(autojump_clock: MockClock) -> None:
+    async with scripted(deadlines=Deadlines(idle=600)) as (session, _, _):
+        await session.ask("a")
+        await trio.sleep(601)
+        assert await reasons(session) == [("hibernated", "idle")]
+        await session.ask("b")
+        await session.hibernate()
+        assert await reasons(session) == [("hibernated", "idle")]
+    async with scripted(deadlines=Deadlines(max_age=100, idle=None)) as (session, _, _):
+        await (await session.send("wait 150")).wait()
+        await session.ask("b")
+        await trio.sleep(101)
+        assert await reasons(session) == [
+            ("hibernated", "max_age"),
+            ("restarting", "max_age"),  # while the old one leaves
+            ("hibernated", "max_age"),
+        ]
 
 
 async def test_an_old_agent_is_replaced_between_two_turns(autojump_clock: MockClock) -> None:

@@ -95,12 +95,17 @@ def test_who_does_not_work_is_asked_for_nothing() -> None:
     assert stage.expire("conclude") == []
 
 
-@pytest.mark.parametrize("event", [on.Evict(1), on.Expired("idle", 1), on.Expired("max_age", 1)])
-def test_one_that_makes_room_or_is_old_does_it_too_and_no_turn_begins_before_it_is_gone(event: on.Input) -> None:
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [(on.Evict(1), ""), (on.Expired("idle", 1), " (idle)"), (on.Expired("max_age", 1), " (max_age)")],
+)
+def test_one_that_makes_room_or_is_old_does_it_too_and_no_turn_begins_before_it_is_gone(
+    event: on.Input, why: str
+) -> None:
     stage = idle(ONE)
     assert stage.receive(event) == ["timer conclude 1", "send 1: McpStatus g1_2"]
     assert stage.submit("b") == ["b: TurnAccepted"]
-    assert stage.hear(success("g1_2")) == ["clear conclude", "stop 1: end of input", "-: restarting"]
+    assert stage.hear(success("g1_2")) == ["clear conclude", "stop 1: end of input", f"-: restarting{why}"]
     assert "start 2: resume " in " ".join(stage.gone())
 
 

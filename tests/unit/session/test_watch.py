@@ -286,14 +286,21 @@ def test_without_deadlines_there_are_no_timers() -> None:
 def test_an_agent_that_had_nothing_to_do_for_long_is_let_go() -> None:
     stage = running("a", timed=ALL)
     stage.hear(result("a"))
-    assert stage.expire(IDLE) == ["stop 1: end of input", "-: hibernated", "clear idle"]
+    assert stage.expire(IDLE) == ["stop 1: end of input", "-: hibernated (idle)", "clear idle"]
 
 
 def test_an_old_agent_goes_between_two_turns() -> None:
     stage = running("a", "b", timed=ALL)
     assert stage.expire(MAX_AGE) == []
-    assert stage.hear(result("a"))[-2:] == ["stop 1: end of input", "-: restarting"]
+    assert stage.hear(result("a"))[-2:] == ["stop 1: end of input", "-: restarting (max_age)"]
     assert stage.gone()[-2:] == ["start 2: resume 5e551011-0000-4000-8000-000000000001", "-: starting"]
+
+
+def test_an_old_agent_that_has_to_be_killed_does_not_go_for_its_age() -> None:
+    stage = running("a", timed=ALL)
+    stage.expire(MAX_AGE)
+    stage.receive(on.StopTurn(1))
+    assert stage.expire(INTERRUPT)[-2:] == ["stop 1: at once", "-: hibernated"]
 
 
 def test_a_tool_that_begins_while_the_turn_is_being_stopped_is_not_watched_nor_remembered() -> None:
