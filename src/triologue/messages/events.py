@@ -30,6 +30,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     error: Exception | None = None
     """What `unwrap()` raises; None exactly when the turn was answered."""
     reason: str | None = None
+    """Why, in a word or a few: the name of the deadline that passed (`drain` too, of a turn that was interrupted then), the
+    class of the error that the agent went away with, or what the agent says of it."""
     into: str | None = None
     cost_usd: float | None = None
     """US dollars, as far as the agent told."""

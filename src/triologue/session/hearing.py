@@ -200,7 +200,7 @@ class Hearing:
         if run.account_error is not None:
             cause = NotLoggedIn(f"{session.peer.name}: {run.account_error}")
         is_stopped = run.is_stopping or run.was_hit_by_mistake(message)
-        session.end_run(outcome_of(message, is_stopping=is_stopped, cause=cause))
+        session.end_run(outcome_of(message, is_stopping=is_stopped, cause=cause, stopped_for=run.stopped_for))
 
     def _account(self, message: ResultMessage | RateLimitEvent) -> None:
         limit = limit_of(message)

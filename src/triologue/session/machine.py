@@ -20,7 +20,7 @@ from triologue.session.mailbox import Mailbox, Waiting
 from triologue.session.peer import Peer
 from triologue.session.questions import Questions
 from triologue.session.restarts import Restarts
-from triologue.session.run import Phase, Run, cancelled, never_ran
+from triologue.session.run import DRAIN, Phase, Run, cancelled, never_ran
 from triologue.session.serving import Serving
 from triologue.session.steering import Steering
 from triologue.session.stopping import Stopping
@@ -376,7 +376,7 @@ class Session(Ground):
         reason = "the session was closed" if event.error is None else str(event.error)
         self._cancel_waiting(event.error)
         self.fail_asks(event.error or AgentProtocolError(f"{reason} before the agent could be asked"))
-        self._stopping.stop_turn(None)
+        self._stopping.stop_turn(None, DRAIN if event.error is not None else None)
 
     def _expired(self, event: on.Expired) -> None:
         if not self.link.is_current(event.generation):

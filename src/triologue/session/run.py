@@ -30,6 +30,9 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.ENDED: frozenset(),
 }
 
+DRAIN = "drain"
+"""What a turn is stopped for when the manager drains, and its time for that is over."""
+
 _ABORTED = ("aborted_streaming", "aborted_tools")
 
 
@@ -53,6 +56,7 @@ class Run:
         "put_aside",
         "retries",
         "stop_tickets",
+        "stopped_for",
         "timeout",
         "turn_id",
     )
@@ -85,6 +89,8 @@ class Run:
         """Other prompts were merged into it."""
         self.timeout: TurnTimeout | None = None
         """The deadline that it is being stopped for."""
+        self.stopped_for: str | None = None
+        """Why it is being stopped, where neither a caller nor a deadline of its own wants that."""
         self.put_aside: TriologueError | None = None
         """The agent said that it dropped the prompt; what the turn ends with, unless a result tells more."""
         self.account_error: str | None = None
@@ -148,18 +154,25 @@ class Run:
 
     def stopped(self, reason: str) -> Outcome:
         """The outcome of a turn that was stopped and gave no result: for the deadline that passed, if one did."""
-        return failed_by(self.timeout) if self.timeout is not None else interrupted(reason)
+        return failed_by(self.timeout) if self.timeout is not None else interrupted(reason, self.stopped_for)
 
 
-def outcome_of(result: ResultMessage, *, is_stopping: bool, cause: TriologueError | None = None) -> Outcome:
-    """The outcome that a result means. `is_error` decides, whatever the subtype says; `cause` is why, if one knows."""
+def outcome_of(
+    result: ResultMessage, *, is_stopping: bool, cause: TriologueError | None = None, stopped_for: str | None = None
+) -> Outcome:
+    """The outcome that a result means. `is_error` decides, whatever the subtype says.
+
+    `cause` is why it failed, and `stopped_for` why it was stopped, if one knows.
+    """
     if not result.is_error:
         # Claude gives a turn that a newer prompt pushed aside a result without an error; that is not our doing.
         return Outcome(kind="answered", result=result, reason=result.terminal_reason, cost_usd=result.cost_usd)
     reason, said = result.terminal_reason or result.subtype, describe(result)
     if is_stopping and (result.terminal_reason is None or result.terminal_reason in _ABORTED):
         if not isinstance(cause, TurnTimeout):
-            stopped = TurnInterrupted("the turn was interrupted", result=result)
+            why = f" ({stopped_for})" if stopped_for is not None else ""
+            stopped = TurnInterrupted(f"the turn was interrupted{why}", result=result)
+            reason = stopped_for or reason
             return Outcome(kind="interrupted", result=result, error=stopped, reason=reason, cost_usd=result.cost_usd)
         reason, said = cause.phase, str(cause)
     error = TurnFailed(f"the turn failed ({reason}): {said}", result=result)
@@ -181,9 +194,10 @@ def failed_by(cause: TriologueError) -> Outcome:
     return Outcome(kind="failed", error=error, reason=reason)
 
 
-def interrupted(reason: str) -> Outcome:
+def interrupted(how: str, stopped_for: str | None = None) -> Outcome:
     """The outcome of a turn that was stopped and gave no result."""
-    return Outcome(kind="interrupted", error=TurnInterrupted(f"the turn was interrupted ({reason})"), reason=reason)
+    error = TurnInterrupted(f"the turn was interrupted ({how})")
+    return Outcome(kind="interrupted", error=error, reason=stopped_for or how)
 
 
 def never_ran(error: Exception | None) -> Outcome:

@@ -144,7 +144,7 @@ class Steering:
             self._handed = {other: _as_waiting(instead_of), **self._handed}
             if instead_of.is_stopping:  # the interrupt on its way stops what it finds
                 self._recalled[other] = None
-                run.is_stopping, run.timeout = True, instead_of.timeout
+                run.is_stopping, run.timeout, run.stopped_for = True, instead_of.timeout, instead_of.stopped_for
                 run.is_unwanted |= instead_of.is_unwanted
                 run.stop_tickets = instead_of.stop_tickets
                 return

@@ -7,7 +7,7 @@ from triologue.session import effects as do, inputs as on
 from triologue.session.ground import INTERRUPT, Ground
 from triologue.session.link import Interrupting
 from triologue.session.losing import Losing
-from triologue.session.run import Phase, Run, failed_by, interrupted
+from triologue.session.run import Phase, Run, failed_by
 from triologue.session.serving import Serving
 
 
@@ -22,8 +22,13 @@ class Stopping:
         self._serving = serving
         self._losing = losing
 
-    def stop_turn(self, ticket: int | None) -> None:
-        """Stop what runs; the reply, where there is a ticket, is how that went."""
+    def stop_turn(self, ticket: int | None, stopped_for: str | None = None) -> None:
+        """Stop what runs; the reply, where there is a ticket, is how that went.
+
+        Args:
+            ticket: of the caller who wants it, if one does.
+            stopped_for: what is to be the reason, if it is not being stopped already.
+        """
         session, run = self._session, self._session.run
         if run is None:
             if ticket is not None:
@@ -31,8 +36,10 @@ class Stopping:
             return
         if ticket is not None:
             run.stop_tickets.append(ticket)
+        if not run.is_unwanted and not run.is_stopping:
+            run.stopped_for = stopped_for
         if run.phase is Phase.PENDING:
-            session.end_run(interrupted("before it began"))
+            session.end_run(run.stopped("before it began"))
             return
         run.is_unwanted = True
         if not run.is_stopping:

@@ -56,10 +56,29 @@ async def test_what_runs_too_long_is_interrupted(autojump_clock: MockClock) -> N
         turn = await session.send("wait 100")
         await wait_all_tasks_blocked()
         manager.drain()
-        with pytest.raises(TurnInterrupted):
+        with pytest.raises(TurnInterrupted, match=r"interrupted \(drain\)"):
             (await turn.wait()).unwrap()
         await serve()
     assert trio.current_time() == 30
+    assert turn.outcome is not None
+    assert turn.outcome.reason == "drain"
+
+
+async def test_so_does_one_that_has_to_be_killed_and_one_that_was_stopped_before_was_not_stopped_for_that(
+    autojump_clock: MockClock,
+) -> None:
+    async with scripted(deadlines=Deadlines(drain=30, interrupt=5)) as (session, _, manager):
+        turn, before = await session.send("deaf"), await manager.session("other").send("deaf")
+        await wait_all_tasks_blocked()
+        manager.drain()
+        await trio.sleep(28)
+        before.withdraw()
+        await serve()
+    assert trio.current_time() == 35
+    assert [outcome and (outcome.kind, outcome.reason) for outcome in (turn.outcome, before.outcome)] == [
+        ("interrupted", "drain"),
+        ("interrupted", "killed: it did not stop within Deadlines.interrupt"),
+    ]
 
 
 async def test_asked_twice_it_interrupts_at_once(autojump_clock: MockClock) -> None:
