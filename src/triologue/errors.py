@@ -157,7 +157,15 @@ class AgentNotFound(AgentError):
 
 
 class AgentStartError(AgentError):
-    """The agent's program did not start, or did not answer the handshake."""
+    """The agent's program did not start, or did not answer the handshake.
+
+    Attributes:
+        is_final: another start would end so too, until what it is started with is changed. `RestartPolicy` leaves it alone.
+    """
+
+    def __init__(self, message: str, *, is_final: bool = False) -> None:
+        self.is_final = is_final
+        super().__init__(message)
 
 
 class NotLoggedIn(AgentError):
@@ -324,9 +332,8 @@ class SessionNotFound(StoreError):
         self.session_id, self.cwd, self.config_dir = session_id, cwd, config_dir
         where = f" (cwd {str(cwd)!r}" + (f", config folder {str(config_dir)!r})" if config_dir else ")") if cwd else ""
         reason = f": {detail}" if detail else ""
-        super().__init__(
-            f"no conversation has the session id {session_id!r}{where}{reason}; start afresh by leaving `resume` out"
-        )
+        advice = "start afresh by leaving `resume` out"
+        super().__init__(f"no conversation has the session id {session_id!r}{where}{reason}; {advice}")
 
 
 class SessionElsewhere(StoreError):
@@ -356,8 +363,7 @@ class GatewayError(TriologueError):
 class GatewayLost(GatewayError):
     """There is no connection to the gateway.
 
-    It could not be made; or it broke before the reply to a request that must not be said twice, so nobody here can tell
-    whether that was done.
+    It could not be made, or broke before the reply to a request that must not be said twice: that may have been done.
     """
 
 

@@ -21,6 +21,7 @@ from triologue.actors.serving import Servants
 from triologue.actors.world import World
 from triologue.errors import (
     AgentNotFound,
+    AgentStartError,
     CallerError,
     NotLoggedIn,
     SessionNotFound,
@@ -288,7 +289,8 @@ def failed_start(error: TriologueError) -> ResumeOutcome:
     """What a start was that failed so."""
     if isinstance(error, SessionNotFound):
         return "missing"
-    return "refused" if isinstance(error, CallerError | AgentNotFound | NotLoggedIn) else "transient"
+    is_refused = isinstance(error, CallerError | AgentNotFound | NotLoggedIn)
+    return "refused" if is_refused or (isinstance(error, AgentStartError) and error.is_final) else "transient"
 
 
 def lost(generation: int, error: TriologueError) -> on.Lost:

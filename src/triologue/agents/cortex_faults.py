@@ -39,7 +39,7 @@ def _logged_out(found: re.Match[str], options: Options, config_dir: str) -> Trio
 
 
 def _bad_arguments(found: re.Match[str], options: Options, config_dir: str) -> TriologueError:
-    return AgentStartError(f"Cortex Code refused what it was started with: {found[0].strip()}")
+    return AgentStartError(f"Cortex Code refused what it was started with: {found[0].strip()}", is_final=True)
 
 
 _TEXTS: Patterns = [

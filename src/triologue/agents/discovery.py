@@ -155,15 +155,17 @@ def _checked(where: str, named: str, environ: Mapping[str, str]) -> Path:
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode) and bool(named)
     except PermissionError:
-        raise AgentStartError(f"{what} is in a folder that this user may not look into; name another file") from None
+        wrong = f"{what} is in a folder that this user may not look into; name another file"
+        raise AgentStartError(wrong, is_final=True) from None
     except (OSError, ValueError):
         is_folder = None
     if not named or is_folder is None:
         raise AgentNotFound(f"{what}: there is no such file; correct it, or leave it out to have the CLI looked for")
     if is_folder:
-        raise AgentStartError(f"{what} is a folder; name the program in it")
+        raise AgentStartError(f"{what} is a folder; name the program in it", is_final=True)
     if not _is_program(path):
-        raise AgentStartError(f"{what} may not be executed by this user; `chmod +x` it, or name another file")
+        wrong = f"{what} may not be executed by this user; `chmod +x` it, or name another file"
+        raise AgentStartError(wrong, is_final=True)
     return path
 
 

@@ -19,7 +19,8 @@ def working_folder(options: Options) -> str:
     try:
         return str(Path(options.cwd or ".").absolute())
     except FileNotFoundError:
-        raise AgentStartError("the current folder was deleted; choose one by Options(cwd=...)") from None
+        wrong = "the current folder was deleted; choose one by Options(cwd=...)"
+        raise AgentStartError(wrong, is_final=True) from None
 
 
 def changed(environ: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
@@ -59,25 +60,28 @@ def explain(error: OSError | ValueError, command: Command) -> AgentError:
     program, cwd = command.argv[0], command.cwd or os.curdir
     what = f"cannot start {program!r} in {cwd!r}"
     if not isinstance(error, OSError):
-        return AgentStartError(f"{what}: {error}; look at its arguments and its environment")
+        return AgentStartError(f"{what}: {error}; look at its arguments and its environment", is_final=True)
     if error.errno == errno.ENOENT and error.filename == program:
         if "/" in program and Path(cwd, program).exists():
-            return AgentStartError(
-                f"{what}: the file is there, but the interpreter in its first line is not; install it"
-            )
+            wrong = f"{what}: the file is there, but the interpreter in its first line is not; install it"
+            return AgentStartError(wrong, is_final=True)
         place = "there is no such file" if "/" in program else "it is in none of the folders of PATH"
         return AgentNotFound(f"{what}: {place}; install it, or give its full path")
     who = "this user" if command.account is None else f"the user {command.account.name!r}"
-    advice = {
+    to_change = {
         errno.ENOENT: "create the folder, or choose another cwd",
         errno.ENOTDIR: "choose a cwd that is a folder",
         errno.EACCES: f"allow {who} to execute the file, and to enter its folder and the cwd",
         errno.EPERM: f"allow this program to become {who} (CAP_SETUID and CAP_SETGID), or leave Options.user out",
         errno.ENOEXEC: "give a program, or a script whose first line names its interpreter",
         errno.E2BIG: "pass less by arguments and environment",
+    }
+    scarce = {
         errno.EMFILE: "raise the limit of open files (ulimit -n), or keep fewer agents alive",
         errno.ENFILE: "raise the system's limit of open files, or keep fewer agents alive",
         errno.EAGAIN: "raise the limit of processes (ulimit -u), or keep fewer agents alive",
         errno.ENOMEM: "free memory, or keep fewer agents alive",
-    }.get(error.errno or 0, "look whether it starts by hand")
-    return AgentStartError(f"{what}: {error.strerror}; {advice}")
+    }
+    number = error.errno or 0
+    advice = to_change.get(number) or scarce.get(number, "look whether it starts by hand")
+    return AgentStartError(f"{what}: {error.strerror}; {advice}", is_final=number in to_change)

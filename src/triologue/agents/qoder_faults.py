@@ -49,7 +49,7 @@ def diagnose(exit: Exit, refusal: ResultMessage | None, options: Options, *, con
     if refusal is not None:
         return AgentStartError(f"the Qoder CLI did not begin the conversation: {refused or refusal.subtype}")
     if exit.code == REFUSED:
-        return AgentStartError(f"the Qoder CLI refused what it was started with: {exit.stderr_tail.strip()}")
+        return _refused(exit.stderr_tail.strip())
     return AgentCrashed(f"the Qoder CLI {ending(exit.code)}", exit_code=exit.code, stderr_tail=exit.stderr_tail)
 
 
@@ -81,7 +81,15 @@ def _logged_out(found: re.Match[str], options: Options, config_dir: str) -> Trio
 
 
 def _bad_arguments(found: re.Match[str], options: Options, config_dir: str) -> TriologueError:
-    return AgentStartError(f"the Qoder CLI refused what it was started with: {' '.join(found[0].split())}")
+    return _refused(" ".join(found[0].split()))
+
+
+def _broke(found: re.Match[str], options: Options, config_dir: str) -> TriologueError:
+    return AgentStartError(f"the Qoder CLI did not begin the conversation: {found[0].strip()}")
+
+
+def _refused(said: str) -> AgentStartError:
+    return AgentStartError(f"the Qoder CLI refused what it was started with: {said}", is_final=True)
 
 
 _TEXTS: Patterns = [
@@ -97,6 +105,6 @@ _TEXTS: Patterns = [
         (r"Not logged in", _logged_out),
         (r"^Invalid values:(\n.*)+", _bad_arguments),
         (r"^[Ee]rror: .+", _bad_arguments),
-        (r"^An unexpected critical error occurred:.*", _bad_arguments),
+        (r"^An unexpected critical error occurred:.*", _broke),
     )
 ]

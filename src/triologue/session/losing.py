@@ -26,6 +26,11 @@ from triologue.session.steering import Steering, renewed
 _NO_CRASHES = (AgentNotFound, NotLoggedIn, SessionNotFound, CallerError)
 
 
+def _is_crash(error: TriologueError) -> bool:
+    is_final = isinstance(error, AgentStartError) and error.is_final
+    return not (is_final or isinstance(error, _NO_CRASHES))
+
+
 @final
 class Losing:
     """The end of a link, however it came."""
@@ -138,12 +143,12 @@ class Losing:
     def _may_retry(self, run: Run, error: TriologueError) -> bool:
         policy = self._restarts.policy
         # Counted by the turn too: one that takes longer than `within` to kill its agent would come back for ever.
-        may = policy.retry_turn and run.retries < policy.max_restarts and not isinstance(error, _NO_CRASHES)
+        may = policy.retry_turn and run.retries < policy.max_restarts and _is_crash(error)
         return may and run.may_run_again and not self._session.is_leaving
 
     def _count_crash(self, event: on.Lost | on.Unlinked, error: TriologueError) -> bool:
         """Put off the next start, or give the session up for a while; True where that is so."""
-        if isinstance(error, _NO_CRASHES):
+        if not _is_crash(error):
             return False
         verdict = self._restarts.crashed(event.at, jitter=event.jitter)
         if not isinstance(verdict, Spent):

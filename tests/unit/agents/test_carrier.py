@@ -243,6 +243,8 @@ async def test_what_cannot_start(
             pass
     assert type(caught.value) is error
     assert str(caught.value).startswith(text)
+    if isinstance(caught.value, AgentStartError):
+        assert caught.value.is_final
     assert (await run(carrier, shell("exit 5")))[0].code == 5
 
 
@@ -261,8 +263,9 @@ async def test_too_many_open_files(carrier: ProcessCarrier) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 3, hard))  # for one pipe, and half of the next
     try:
-        with pytest.raises(AgentStartError, match="Too many open files; raise the limit"):
+        with pytest.raises(AgentStartError, match="Too many open files; raise the limit") as caught:
             await run(carrier, CAT)
+        assert not caught.value.is_final
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -156,11 +156,15 @@ def test_what_it_printed_before_it_left(stderr: str, kind: type[TriologueError],
     error = AGENT.diagnose(Exit(code=1, stderr_tail=stderr), None, Options(session_id="nope"))
     assert type(error) is kind
     assert text in str(error)
+    if isinstance(error, AgentStartError):
+        assert error.is_final
 
 
 def test_a_refusal_that_is_not_recognised_keeps_its_text() -> None:
     error = AGENT.diagnose(Exit(code=1), refusal("the moon is full"), Options())
     assert said(error) == (AgentStartError, "Claude Code did not begin the conversation: the moon is full")
+    assert isinstance(error, AgentStartError)
+    assert not error.is_final
 
 
 @pytest.mark.parametrize(

@@ -343,6 +343,8 @@ def test_the_whole_command(tmp_path: Path) -> None:
 def test_why_it_went_away(exit: Exit, options: Options, kind: type[TriologueError], said: str) -> None:
     error = AGENT.diagnose(exit, None, options)
     assert (type(error), str(error)) == (kind, said)
+    if isinstance(error, AgentStartError):
+        assert error.is_final == ("refused what it was started with" in said)
 
 
 def test_why_it_did_not_begin() -> None:

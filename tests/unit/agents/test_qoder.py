@@ -570,6 +570,12 @@ NOT_FOUND = (
             AgentStartError, "the Qoder CLI refused what it was started with: Something new.", id="something new",
         ),
         pytest.param(
+            Exit(code=1, stderr_tail="An unexpected critical error occurred: EIO\n"), None, Options(),
+            AgentStartError,
+            "the Qoder CLI did not begin the conversation: An unexpected critical error occurred: EIO",
+            id="a bug of its own",
+        ),
+        pytest.param(
             Exit(code=1), refusal("No network"), Options(),
             AgentStartError, "the Qoder CLI did not begin the conversation: No network", id="no network",
         ),
@@ -587,3 +593,5 @@ def test_why_it_went_away(
 ) -> None:
     error = AGENT.diagnose(exit, refused, options)
     assert (type(error), str(error)) == (kind, said)
+    if isinstance(error, AgentStartError):
+        assert error.is_final == ("refused what it was started with" in said)

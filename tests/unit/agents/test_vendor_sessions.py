@@ -135,6 +135,20 @@ async def test_qoder_without_plan_mode_does_not_start_with_it(tmp_path: Path, te
     assert isinstance(caught.value.__cause__, tri.AgentStartError)
 
 
+async def test_a_program_that_refuses_its_options_is_not_started_again_nor_is_its_session_failed(
+    tmp_path: Path,
+) -> None:
+    refused = "open('starts', 'a').write('x')\nsys.stderr.write(\"error: unknown option '--no-such'\\n\")\nsys.exit(1)"
+    options = Options(cli_path=program(tmp_path, refused), cwd=tmp_path, extra_args={"no-such": None})
+    often = tri.RestartPolicy(max_restarts=1, retry_turn=True)
+    async with tri.open_manager(CortexCode(), options=options, restart=often) as manager:
+        session = manager.session("chat")
+        outcomes = [await (await session.send("hello")).wait() for _ in range(3)]
+        assert [(outcome.kind, outcome.reason) for outcome in outcomes] == [("failed", "AgentStartError")] * 3
+        assert session.resume_outcome == "refused"
+    assert (tmp_path / "starts").read_text() == "xxx"
+
+
 async def test_qoder_leaves_when_its_account_is_no_longer_good(tmp_path: Path, temporary: Path) -> None:
     told: list[str] = []
     cli = program(tmp_path, "answer(hear(), {})\nhear()\nsys.exit(41)")

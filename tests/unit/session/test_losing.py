@@ -9,6 +9,7 @@ from tests.unit.session.stage import Stage, ready, running
 from triologue.errors import (
     AgentCrashed,
     AgentNotFound,
+    AgentStartError,
     BudgetExceeded,
     InvalidOption,
     NotLoggedIn,
@@ -124,9 +125,18 @@ def test_what_an_agent_says_that_was_given_up_is_nothing_to_the_next_turn() -> N
     assert stage.gone() == [*GONE, "start 2: as it began"]
 
 
-@pytest.mark.parametrize("error", [NotLoggedIn("no account"), AgentNotFound("no program"), InvalidOption("no")])
-def test_what_another_start_would_not_mend_is_no_crash(error: TriologueError) -> None:
-    restarts = under(0)
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotLoggedIn("no account"),
+        AgentNotFound("no program"),
+        InvalidOption("no"),
+        AgentStartError("unknown option", is_final=True),
+    ],
+)
+@pytest.mark.parametrize("retry_turn", [False, True])
+def test_what_another_start_would_not_mend_is_no_crash(error: TriologueError, *, retry_turn: bool) -> None:
+    restarts = under(0 if not retry_turn else 5, retry_turn=retry_turn)
     stage = running("a", restarts=restarts)
     assert f"settle a: failed TurnFailed by {type(error).__name__}" in stage.gone(error)
     assert (stage.session.state, restarts.recent(0.0)) == ("hibernated", 0)
