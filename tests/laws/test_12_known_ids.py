@@ -1,18 +1,23 @@
-"""Law 12: a failed resume never overwrites a known session id; a time-out at start is not "missing"."""
+"""Law 12: a failed resume never overwrites a stored session id; a time-out at start is not "missing"."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.support.laws import Law, Wild, programs_of
-from triologue.errors import AgentStartError
+from triologue.actors import Conversation, described
+from triologue.errors import AgentStartError, SessionNotFound
 from triologue.messages import ResultMessage
 from triologue.options import Options
+from triologue.ports import StoredSession
 from triologue.session.ground import Ground
 from triologue.session.hearing import Hearing
 from triologue.session.losing import Losing
+from triologue.stores import MemoryStore
+from triologue.supervision import shelf
 from triologue.testing import (
     Crash,
     CrashAgent,
@@ -34,8 +39,7 @@ from triologue.testing import (
 
 LAW = Law(
     12,
-    "A failed resume never overwrites a known session id; a time-out at start is not “missing”. (In memory; stored "
-    "ids come with the store.)",
+    "A failed resume never overwrites a stored id; a time-out at start is not “missing”.",
     Wild("multica#1285", "a resume that failed left another id in the place of the good one"),
     Wild("claude-code-telegram#163", "a start that timed out was taken for a conversation that is gone"),
 )
@@ -49,6 +53,16 @@ class Look(Operation, frozen=True, repr_omit_defaults=True):
     async def run(self, stage: Stage) -> str | None:
         """Gives it."""
         return stage.session(0).session_id
+
+
+class LookInStore(Operation, frozen=True, repr_omit_defaults=True):
+    """Look at the id that the store has of the session."""
+
+    async def run(self, stage: Stage) -> str | None:
+        """Gives it; None where there is no store, or the store does not know it yet."""
+        store = stage.manager.store
+        head = await store.get_session(stage.key(0)) if store is not None else None
+        return head.session_id if head is not None else None
 
 
 class Forget(Operation, frozen=True, repr_omit_defaults=True):
@@ -71,22 +85,24 @@ PROGRAMS = programs_of(
     st.builds(Send, st.just(0), st.sampled_from([(), (), (Crash(),), (Crash(0),)])),
     st.one_of(st.builds(CrashAgent, st.just(0), st.sampled_from([-9, 0])), st.just(Hibernate(0))),
     st.builds(Forget, st.booleans()),
-    st.just(Look()),
+    st.sampled_from([Look(), LookInStore()]),
     st.builds(Pause, st.sampled_from([0.0, 1.0, 3.0, 130.0])),
-    first=(Send(0), Pause(1), Look()),
-    last=(Forget(is_lost=False), Pause(200), Send(0), Pause(200), Look()),
+    first=(Send(0), Pause(1), Look(), LookInStore()),
+    last=(LookInStore(), Forget(is_lost=False), Pause(200), Send(0), Pause(200), Look(), LookInStore()),
     retries=st.booleans(),
     tells_lifecycle=st.booleans(),
 )
 FAULTS = st.lists(st.builds(StartFails, st.integers(1, 5)) | st.builds(StartHangs, st.integers(1, 5)), max_size=3)
-CASES = st.tuples(PROGRAMS, FAULTS.map(tuple), st.sampled_from(["new", "resumed", "resumed in vain"]), st.booleans())
+BEGINS = st.sampled_from(["new", "resumed", "resumed in vain"])
+CASES = st.tuples(PROGRAMS, FAULTS.map(tuple), BEGINS, st.booleans(), st.booleans())
 
 
 @LAW.holds(CASES)
-def test_a_known_id_is_kept(case: tuple[Program, tuple[Fault, ...], str, bool]) -> None:
-    """Starts that fail, hang, die, or find the conversation missing, of new sessions and of resumed ones: the session's id never
-    changes, each start resumes it, and only of one that gave no result yet, and is missing, it begins anew under its id."""
-    program, wrong, begins, is_slow = case
+def test_a_known_id_is_kept(case: tuple[Program, tuple[Fault, ...], str, bool, bool]) -> None:
+    """Starts that fail, hang, die, or find the conversation missing, of new sessions and of resumed ones, with a store and
+    without: the session's id never changes, nor does the stored one; each start resumes it, and only of one that gave no
+    result yet, and is missing, it begins anew under its id."""
+    program, wrong, begins, is_slow, is_kept = case
     agent = ScriptedAgent(start_seconds=2 if is_slow else 0)
     if begins == "resumed":
         agent.conversation(KNOWN)
@@ -96,14 +112,18 @@ def test_a_known_id_is_kept(case: tuple[Program, tuple[Fault, ...], str, bool]) 
         if begins != "new":
             stage.manager.session("s0", options=Options(resume=KNOWN)).statistics()
 
-    history = run_program(program, agent=agent, faults=wrong, setup=set_up)
+    store = MemoryStore() if is_kept else None
+    history = run_program(program, agent=agent, faults=wrong, setup=set_up, store=store)
 
     def id_is_kept(history: History) -> Iterator[str]:
-        """What it is called once, it is always called."""
-        ids = [each.value for each in history.calls_of(Look) if each.value is not None]
+        """What it is called once, it is always called, here and in the store."""
+        ids = [each.value for each in history.calls_of(Look, LookInStore) if each.value is not None]
         ids += [KNOWN] if begins != "new" and ids else []
         if len(set(ids)) > 1:
             yield f"the session was called {ids}"
+        stored = [each.value for each in history.calls_of(LookInStore)]
+        if None in stored[next((place for place, id in enumerate(stored) if id is not None), len(stored)) :]:
+            yield f"the store knew the session as {stored}"
 
     def resumes(history: History) -> Iterator[str]:
         """Each start goes on with the conversation that is known then."""
@@ -135,6 +155,17 @@ def a_refusal_gives_its_id(patch: pytest.MonkeyPatch) -> None:
 
     table: dict[Any, Any] = Hearing._NOTABLE
     patch.setitem(table, ResultMessage, learn)
+
+
+@LAW.broken_by
+def what_is_missing_is_struck_out(patch: pytest.MonkeyPatch) -> None:
+    """The store is told that a conversation has no id where its agent did not find it."""
+
+    def without_id(conversation: Conversation, head: StoredSession) -> StoredSession:
+        head = described(conversation, head)
+        return replace(head, session_id=None) if isinstance(conversation.last_error, SessionNotFound) else head
+
+    patch.setattr(shelf, "described", without_id)
 
 
 @LAW.broken_by
