@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 from tests.support.laws import Law, Wild, actor_of, programs_of
 from triologue.actors import Actor
 from triologue.errors import AgentCrashed, TurnTimeout
-from triologue.messages import AssistantBody, AssistantMessage, TextBlock, TurnEnded, TurnStarted
-from triologue.session import inputs as on
+from triologue.messages import (
+    AssistantBody,
+    AssistantMessage,
+    CanUseTool,
+    Initialize,
+    TextBlock,
+    TurnEnded,
+    TurnStarted,
+)
+from triologue.session import Session, inputs as on
+from triologue.session.duties import Duty
 from triologue.session.link import Link
 from triologue.supervision import Overseer
 from triologue.supervision.housing import Housing
@@ -46,14 +55,21 @@ LAW = Law(
 
 SPEECH = AssistantMessage(message=AssistantBody(content=[TextBlock(text="from beyond")], model="m"))
 CRASH = AgentCrashed("long ago", exit_code=1, stderr_tail="")
-INPUTS: dict[str, Callable[[int], on.Input]] = {
-    "evict": on.Evict,
-    "heard": lambda generation: on.Heard(generation, [SPEECH]),
-    "lost": lambda generation: on.Lost(generation, CRASH, trio.current_time()),
-    "unlinked": lambda generation: on.Unlinked(generation, CRASH, trio.current_time()),
-    "closed": lambda generation: on.Unlinked(generation, None, trio.current_time()),
+NOTHING = Duty("r1", CanUseTool(tool_name="Bash", input={}), None)
+# Of the connection that there is: what it waits for, under the id that the last one's request may have had too.
+INPUTS: dict[str, Callable[[int, Duty], on.Input]] = {
+    "evict": lambda generation, _: on.Evict(generation),
+    "admitted": lambda generation, _: on.Admitted(generation),
+    "linked": lambda generation, _: on.Linked(generation, Initialize()),
+    "heard": lambda generation, _: on.Heard(generation, [SPEECH]),
+    "served": lambda generation, duty: on.Served(generation, duty.request_id, {}),
+    "failed": lambda generation, duty: on.Failed(generation, duty.request_id, "long ago"),
+    "permission": lambda generation, duty: on.Expired("permission", generation, duty.permission_id or ""),
+    "lost": lambda generation, _: on.Lost(generation, CRASH, trio.current_time()),
+    "unlinked": lambda generation, _: on.Unlinked(generation, CRASH, trio.current_time()),
+    "closed": lambda generation, _: on.Unlinked(generation, None, trio.current_time()),
     **{
-        timer: lambda generation, timer=timer: on.Expired(timer, generation)  # type: ignore[misc]
+        timer: lambda generation, _, timer=timer: on.Expired(timer, generation)  # type: ignore[misc]
         for timer in ("start", "interrupt", "idle", "max_age", "first_event", "silence", "turn")
     },
 }
@@ -77,7 +93,7 @@ class Stale(Operation, frozen=True):
         stale, key = actor.session.link.generation - 1, stage.key(self.session)
         before = _standing(stage, self.session)
         if self.what in INPUTS:
-            actor.post(INPUTS[self.what](stale))
+            actor.post(INPUTS[self.what](stale, next(iter(actor.session.duties), NOTHING)))
         else:
             act = {"works": "rests"}.get(self.what, self.what)
             more: dict[str, Any] = {"is_idle": self.what == "rests"} if act == "rests" else {}
@@ -98,6 +114,7 @@ def _standing(stage: Stage, number: int) -> dict[str, object]:
         "turn": run.turn_id if run is not None else None,
         "stopping": actor.session.is_stopping,
         "old": actor.session.link.is_old,
+        "asked": [duty.request_id for duty in actor.session.duties],
         "log": len(stage.history.events[stage.key(number)]),
         "agents": [each.number for each in stage.agent.connections if not each.is_gone],
         "stops": len(stage.agent.stops),
@@ -167,7 +184,7 @@ def time_outs_are_their_own(history: History) -> Iterator[str]:
 
 @LAW.holds(PROGRAMS)
 def test_what_is_meant_for_the_last_connection_does_not_hit_this_one(program: Program) -> None:
-    """Agents that die and are restarted; then evictions, time-outs, losses, messages and places of the one before."""
+    """Agents that die and are restarted; then evictions, time-outs, losses, messages, answers and places of the one before."""
     check_history(run_program(program), (stale_actions_change_nothing, time_outs_are_their_own, laws.one_outcome))
 
 
@@ -175,6 +192,20 @@ def test_what_is_meant_for_the_last_connection_does_not_hit_this_one(program: Pr
 def every_generation_is_this_one(patch: pytest.MonkeyPatch) -> None:
     """A session takes what it is told for what is about the connection that is there."""
     patch.setattr(Link, "is_current", lambda self, generation: True)
+
+
+@LAW.broken_by
+def an_answer_is_known_by_its_request(patch: pytest.MonkeyPatch) -> None:
+    """What a callback gave goes to the agent that is there, if that has asked under the same id."""
+    handle = Session._handle
+
+    def answer(self: Session, event: on.Input) -> None:
+        if isinstance(event, on.Served):
+            self._serving.served(event)
+        else:
+            handle(self, event)
+
+    patch.setattr(Session, "_handle", answer)
 
 
 @LAW.broken_by
