@@ -24,9 +24,7 @@ async def test_a_tool_is_used(virtual_manager: tri.SessionManager, scripted_agen
     assert await reply(virtual_manager.session("C1"), "deploy it, please") == "It is live."
 
 
-async def test_a_crash_is_told_and_forgotten(
-    virtual_manager: tri.SessionManager, scripted_agent: ScriptedAgent
-) -> None:
+async def test_a_crash_is_told(virtual_manager: tri.SessionManager, scripted_agent: ScriptedAgent) -> None:
     scripted_agent.on("boom", Say("Hold on"), Crash(1))
     session = virtual_manager.session("C1")
     assert await reply(session, "boom") == "That did not work: scripted died with exit code 1"
