@@ -246,6 +246,8 @@ class Process:
                 await self._gone.wait()
         for number, patience in ((signal.SIGTERM, self._terms.grace), (signal.SIGKILL, KILL_PATIENCE)):
             if not self._gone.is_set():
+                if number == signal.SIGKILL:
+                    logger.info("%r did not leave within Deadlines.close, and is killed", self)
                 await self._child.signal(number)
                 with trio.move_on_after(patience):
                     await self._gone.wait()

@@ -302,11 +302,14 @@ async def test_who_does_not_heed_eof_gets_sigterm(impatient: ProcessCarrier) -> 
     assert (await connection.wait_exit()).code in (-signal.SIGTERM, -signal.SIGKILL)
 
 
-async def test_who_heeds_neither_is_killed(impatient: ProcessCarrier) -> None:
+async def test_who_heeds_neither_is_killed(impatient: ProcessCarrier, caplog: pytest.LogCaptureFixture) -> None:
     ear = Ear()
-    async with impatient.spawn(python(DEAF), sink=ear) as connection:
-        await ear.wait_texts(1)
+    with caplog.at_level("INFO", "triologue.agents"):
+        async with impatient.spawn(python(DEAF), sink=ear) as connection:
+            await ear.wait_texts(1)
     assert await connection.wait_exit() == Exit(code=-signal.SIGKILL, stderr_tail="")
+    (told,) = [record.message for record in caplog.records]
+    assert told.endswith("> did not leave within Deadlines.close, and is killed")
 
 
 async def test_stop_without_eof_signals_at_once(carrier: ProcessCarrier) -> None:
