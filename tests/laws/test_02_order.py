@@ -15,6 +15,7 @@ from triologue.testing import (
     CrashAgent,
     History,
     InterruptSession,
+    Operation,
     Pause,
     Program,
     Say,
@@ -38,19 +39,29 @@ LAW = Law(
 )
 
 SCRIPTS = st.sampled_from([(), (Say("a b", every=1),), (Wait(3),), (UseTool("Bash", seconds=2),), (Crash(),)])
-PROGRAMS = programs_of(
-    st.builds(Send, st.just(0), SCRIPTS),
-    st.builds(Send, st.just(0), SCRIPTS, st.sampled_from(["queue", "collect", "interrupt", "steer"])),
-    st.builds(Pause, st.sampled_from([0.0, 1.0, 3.0])),
-    st.one_of(
-        st.builds(CancelTurn, st.just(0), st.integers(0, 2)), st.just(InterruptSession(0)), st.just(CrashAgent(0))
-    ),
-    first=(Send(0, (UseTool("Bash", seconds=3), Say("x"))), Pause(), Send(0), Send(0)),
-    most=10,
-    folds=st.booleans(),
-    tells_lifecycle=st.booleans(),
-    retries=st.booleans(),
-)
+LONG = (Send(0, (UseTool("Bash", seconds=3), Say("x"))), Pause())
+# Behind it some wait; or one is with the agent, which may drop it, and another one waits.
+BEHIND: tuple[tuple[Operation, ...], ...] = ((Send(0), Send(0)), (Send(0, (), "steer"), Pause(), Send(0)))
+
+
+def programs(behind: tuple[Operation, ...]) -> st.SearchStrategy[Program]:
+    """Programs that begin like that."""
+    return programs_of(
+        st.builds(Send, st.just(0), SCRIPTS),
+        st.builds(Send, st.just(0), SCRIPTS, st.sampled_from(["queue", "collect", "interrupt", "steer"])),
+        st.builds(Pause, st.sampled_from([0.0, 1.0, 3.0])),
+        st.one_of(
+            st.builds(CancelTurn, st.just(0), st.integers(0, 2)), st.just(InterruptSession(0)), st.just(CrashAgent(0))
+        ),
+        first=(*LONG, *behind),
+        most=10,
+        folds=st.booleans(),
+        tells_lifecycle=st.booleans(),
+        retries=st.booleans(),
+    )
+
+
+PROGRAMS = programs(BEHIND[0]) | programs(BEHIND[1])
 
 
 def overlap_of(history: History, turn_id: str | None) -> object:
@@ -97,10 +108,24 @@ def heard_in_order(history: History) -> Iterator[str]:
         yield f"the agent heard {numbers}, and accepted were {accepted}"
 
 
+def answered_in_order(history: History) -> Iterator[str]:
+    """What is answered is answered in that order too: a prompt that the agent was handed, and dropped, is not overtaken."""
+    accepted = [id for id, message in history.messages("s0") if isinstance(message, TurnAccepted)]
+    answered = [
+        turn_id
+        for turn_id, message in history.messages("s0")
+        if isinstance(message, TurnEnded) and message.outcome.kind == "answered"
+    ]
+    answered = [turn_id for turn_id in answered if overlap_of(history, turn_id) != "interrupt"]
+    expected = [turn_id for turn_id in accepted if turn_id in answered]
+    if answered != expected:
+        yield f"the turns {answered} were answered, and accepted as {expected}"
+
+
 @LAW.holds(PROGRAMS)
 def test_turns_start_in_the_order_of_their_acceptance(program: Program) -> None:
-    """Prompts of every overlap, cancelled ones, crashes and interrupts: the log's order of starts, and the agent's of prompts."""
-    check_history(run_program(program), (laws.order, interrupts_go_first, heard_in_order))
+    """Prompts of every overlap, cancelled ones, crashes and interrupts: the log's order of starts and answers, and the agent's of prompts."""
+    check_history(run_program(program), (laws.order, interrupts_go_first, heard_in_order, answered_in_order))
 
 
 @LAW.broken_by
@@ -111,6 +136,16 @@ def the_newest_is_next(patch: pytest.MonkeyPatch) -> None:
         return self._turns.popitem()[1] if self._turns else None
 
     patch.setattr(Mailbox, "take", take)
+
+
+@LAW.broken_by
+def what_an_agent_gives_back_waits_at_the_end(patch: pytest.MonkeyPatch) -> None:
+    """A prompt that was handed to the agent, and dropped by it, goes behind those that came later."""
+
+    def put_back(self: Mailbox, turns: list[Waiting]) -> None:
+        self._turns |= {turn.turn_id: turn for turn in turns}
+
+    patch.setattr(Mailbox, "put_back", put_back)
 
 
 @LAW.broken_by

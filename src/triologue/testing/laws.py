@@ -55,7 +55,7 @@ def one_outcome(history: History) -> Iterator[str]:
 
 
 def order(history: History) -> Iterator[str]:
-    """Turns of a session start in the order in which they were accepted; only what does not wait goes before others."""
+    """Turns of a session start in the order in which they were accepted; only what interrupts goes before others."""
     # Not of those who cancel a turn that another call has sent.
     sent = [call for call in history.calls if hasattr(call.operation.inner, "overlap")]
     overlaps = {call.turn_id: getattr(call.operation.inner, "overlap", None) for call in sent}
@@ -65,7 +65,7 @@ def order(history: History) -> Iterator[str]:
         for turn_id, message in history.messages(key):
             if isinstance(message, TurnAccepted):
                 place[turn_id] = len(place)
-            elif isinstance(message, TurnStarted) and overlaps.get(turn_id) not in ("interrupt", "steer"):
+            elif isinstance(message, TurnStarted) and overlaps.get(turn_id) != "interrupt":
                 if last is not None and place.get(turn_id, -1) < place[last]:
                     yield f"{key}: the turn {turn_id} started after {last}, which was accepted later"
                 last = turn_id
