@@ -73,6 +73,7 @@ STATES: dict[str, tuple[Operation, ...]] = {
     "hung and deaf": (Send(0, (Deaf(), Stall())), Pause(), Pause(1)),
     "prompt never read": (Send(0, (Unread(),)), Pause(), Pause(1)),
     "steered": (Send(0, ASKING), Pause(), Send(0, (), "steer"), Pause()),
+    "being stopped for a deadline": (Send(0, (Deaf(), Stall())), Pause(), Pause(41)),
     "being interrupted": (Send(0, (Deaf(), Stall())), Pause(), InterruptSession(0), Pause(4.5)),
     "after the result": (Send(0), Pause(), Pause(12)),
     "hibernating": (Send(0), Pause(12), Hibernate(0)),
@@ -160,6 +161,19 @@ def nobody_looks_at_the_clock(patch: pytest.MonkeyPatch) -> None:
             set_timer(self, effect)
 
     patch.setattr(Clock, "set", forget)
+
+
+@LAW.broken_by
+def who_interrupts_what_is_stopped_already_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Where a turn fails for the deadline that it was stopped for, nobody is told who wanted to stop it too."""
+    end_run = Ground.end_run
+
+    def end(self: Any, outcome: Any, **more: Any) -> None:
+        if self.run is not None and outcome.kind == "failed":
+            self.run.stop_tickets.clear()
+        end_run(self, outcome, **more)
+
+    patch.setattr(Ground, "end_run", end)
 
 
 @LAW.broken_by
