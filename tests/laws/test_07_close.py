@@ -7,7 +7,10 @@ import pytest
 from hypothesis import strategies as st
 
 from tests.support.laws import Law, Wild, programs_of
+from triologue.errors import TriologueError
 from triologue.session import Session
+from triologue.session.link import Purpose
+from triologue.session.losing import Losing
 from triologue.testing import (
     Ask,
     Cancelling,
@@ -65,11 +68,23 @@ class CloseAndLook(Operation, frozen=True):
         return [each.number for each in before if not each.is_gone]
 
 
+class AskStatus(Operation, frozen=True):
+    """Ask the agent for something that is no turn; it is started for that, if need be."""
+
+    session: int = 0
+
+    async def run(self, stage: Stage) -> None:
+        """Gives nothing."""
+        await stage.session(self.session).get_mcp_status()
+
+
 SESSION = st.integers(0, 1)
 SCRIPTS = scripts() | st.sampled_from(
     [(Deaf(), Stall()), (Stall(),), (UseTool("Bash", asks=True),), (Wait(5), Crash())]
 )
-SENDS = st.builds(Send, SESSION, SCRIPTS) | st.builds(Ask, SESSION, SCRIPTS)
+SENDS: st.SearchStrategy[Operation] = st.one_of(
+    st.builds(Send, SESSION, SCRIPTS), st.builds(Ask, SESSION, SCRIPTS), st.builds(AskStatus, SESSION)
+)
 CLOSES: st.SearchStrategy[Operation] = st.builds(CloseAndLook, SESSION) | st.builds(CloseSession, SESSION)
 PROGRAMS = programs_of(
     SENDS,
@@ -127,6 +142,16 @@ def a_close_waits_for_the_turn(patch: pytest.MonkeyPatch) -> None:
         self.run = run
 
     patch.setattr(Session, "_begin_leave", wait)
+
+
+@LAW.broken_by
+def who_asked_the_agent_waits_on(patch: pytest.MonkeyPatch) -> None:
+    """Who waits for the agent's answer to a request is not told that the agent is gone."""
+
+    def give_up(_: Losing, request_id: str, purpose: Purpose, error: TriologueError) -> None:
+        pass
+
+    patch.setattr(Losing, "_give_up", give_up)
 
 
 @LAW.broken_by
