@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.support.laws import Law, Wild, programs_of
 from triologue.session import Session
 from triologue.session.link import LinkState
+from triologue.supervision.housing import Housing
 from triologue.supervision.pools import Pool
 from triologue.testing import (
     AnswerPermission,
@@ -84,11 +85,13 @@ def only_idle_ones_leave(history: History) -> Iterator[str]:
             yield f"{stop!r} of {history.key_of_session(stop.session_id)}"
 
 
-@LAW.holds(st.tuples(PROGRAMS, st.sampled_from([0.0, 1.0, 5.0])))
-def test_the_cap_holds_and_only_idle_sessions_are_evicted(case: tuple[Program, float]) -> None:
-    """Four sessions for one to three places, with crashes, restarts, slow starts and permissions: the agent counts who lives."""
-    program, start_seconds = case
-    history = run_program(program, agent=ScriptedAgent(start_seconds=start_seconds))
+@LAW.holds(st.tuples(PROGRAMS, st.sampled_from([0.0, 1.0, 5.0]), st.sampled_from([0.0, 2.0])))
+def test_the_cap_holds_and_only_idle_sessions_are_evicted(case: tuple[Program, float, float]) -> None:
+    """Four sessions for one to three places, with crashes, restarts, permissions, agents that are slow to come and to go: the
+    agent counts who lives."""
+    program, start_seconds, leave_seconds = case
+    agent = ScriptedAgent(start_seconds=start_seconds, leave_seconds=leave_seconds)
+    history = run_program(program, agent=agent)
     check_history(history, (laws.cap, only_idle_ones_leave, laws.one_outcome))
 
 
@@ -96,6 +99,12 @@ def test_the_cap_holds_and_only_idle_sessions_are_evicted(case: tuple[Program, f
 def who_is_asked_to_leave_is_gone(patch: pytest.MonkeyPatch) -> None:
     """The place of a connection that was asked to leave is given away before it has left."""
     patch.setattr(Pool, "room", Pool.coming)
+
+
+@LAW.broken_by
+def who_begins_to_leave_is_gone(patch: pytest.MonkeyPatch) -> None:
+    """The place of a connection that is being closed is free from then on."""
+    patch.setattr(Housing, "closes", Housing.leave)
 
 
 @LAW.broken_by

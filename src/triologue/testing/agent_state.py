@@ -75,13 +75,14 @@ class AgentState:
         *,
         name: str,
         start_seconds: float,
+        leave_seconds: float,
         folds: bool,
         tells_lifecycle: bool,
         cost_usd: float,
         max_message_bytes: int,
     ) -> None:
         self.reply = reply
-        self.start_seconds = start_seconds
+        self.start_seconds, self.leave_seconds = start_seconds, leave_seconds
         self.folds = folds
         self.tells_lifecycle = tells_lifecycle
         self.cost_usd = cost_usd

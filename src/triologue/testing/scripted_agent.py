@@ -41,6 +41,7 @@ class ScriptedAgent(AgentState):
         reply: what it does with a prompt that no `on` knows.
         name: what it calls itself, in errors; two agents of one manager need two names.
         start_seconds: how long it takes from a start until it hears its host.
+        leave_seconds: how long it takes to leave when its host lets it go and nothing runs.
         folds: takes prompts that steer into the running turn; else they become a turn of their own.
         tells_lifecycle: says what becomes of each prompt, as newer agents do.
         cost_usd: what each turn costs.
@@ -53,6 +54,7 @@ class ScriptedAgent(AgentState):
         *,
         name: str = "scripted",
         start_seconds: float = 0.0,
+        leave_seconds: float = 0.0,
         folds: bool = True,
         tells_lifecycle: bool = True,
         cost_usd: float = 0.001,
@@ -62,6 +64,7 @@ class ScriptedAgent(AgentState):
             reply,
             name=name,
             start_seconds=start_seconds,
+            leave_seconds=leave_seconds,
             folds=folds,
             tells_lifecycle=tells_lifecycle,
             cost_usd=cost_usd,

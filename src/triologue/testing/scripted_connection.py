@@ -188,6 +188,8 @@ class ScriptedConnection:
             while self.turn is not None and not self.is_gone:
                 self._idle = trio.Event()
                 await self._idle.wait()
+            if self._state.leave_seconds:
+                await trio.sleep(self._state.leave_seconds)
         self.die(143 if patience.cancelled_caught else 0)
 
     def _hear(self, message: Message) -> None:

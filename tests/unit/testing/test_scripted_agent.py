@@ -347,3 +347,11 @@ async def test_a_turn_is_finished_at_the_end_of_input(autojump_clock: MockClock)
             gone = await connection.wait_exit()
     assert (gone.code, trio.current_time()) == (0, 5)
     assert isinstance(said[-2], tri.ResultMessage)
+
+
+async def test_it_takes_its_time_to_leave(autojump_clock: MockClock) -> None:
+    agent = ScriptedAgent(leave_seconds=3)
+    async with opened(agent) as session:
+        await session.ask("hello")
+        await session.hibernate()
+        assert (trio.current_time(), agent.live) == (3, 0)
