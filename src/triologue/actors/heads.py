@@ -111,14 +111,14 @@ def take_over(conversation: Conversation, head: StoredSession | None) -> None:
     """Be as the store has it, from now on as the one who writes it there."""
     if head is not None:
         restore(conversation, head)
-    conversation.own = {**conversation.own, **plain(conversation.named)}
+    conversation.own = _owned(conversation)
     conversation.named = {}
 
 
 def described(conversation: Conversation, head: StoredSession) -> StoredSession:
     """The head with what is known of it now."""
     settings: dict[str, Any] = {str(name): value for name, value in conversation.settings.items()}
-    if own := {**conversation.own, **plain(conversation.named)}:
+    if own := _owned(conversation):
         settings["options"] = own
     begin = {name: value for name, value in conversation.options.named().items() if name in IDENTITY}
     if conversation.session_id is None and begin:
@@ -133,6 +133,12 @@ def described(conversation: Conversation, head: StoredSession) -> StoredSession:
         settings=settings,
         cost_usd=conversation.total_cost_usd,
     )
+
+
+def _owned(conversation: Conversation) -> dict[str, Any]:
+    """The options that callers gave for it, as far as a store can keep them; not what another one has taken the place of."""
+    before = {name: value for name, value in conversation.own.items() if name not in conversation.named}
+    return before | plain(conversation.named)
 
 
 def plain(named: dict[str, Any]) -> dict[str, Any]:

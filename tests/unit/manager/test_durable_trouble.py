@@ -643,6 +643,16 @@ async def test_options_that_are_named_later_win_and_others_are_kept(autojump_clo
     ]
 
 
+async def test_an_option_that_cannot_be_kept_takes_the_place_of_one_that_was(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        for options in (tri.Options(add_dirs=["/a"]), tri.Options(add_dirs=[Path("/b")]), None):
+            session = manager.session("k", options=options)
+            await session.ask("hello")
+            await session.hibernate()
+    assert [start.options.add_dirs for start in agent.starts] == [["/a"], [Path("/b")], [Path("/b")]]
+
+
 async def test_the_folder_is_pinned(autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, agent = MemoryStore(), new_agent()
     monkeypatch.chdir(tmp_path)
