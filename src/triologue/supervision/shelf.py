@@ -330,8 +330,9 @@ class Shelf:
             async with lock:
                 yield
         finally:
-            if not lock.statistics().tasks_waiting and not lock.locked():
-                self._locks.pop(name, None)
+            # Who is cancelled on entering may find that others have done with this one, and hold another one by now.
+            if self._locks.get(name) is lock and not lock.statistics().tasks_waiting and not lock.locked():
+                del self._locks[name]
 
 
 def key_aside(key: str, session_id: str) -> str:
