@@ -49,6 +49,28 @@ class SlowStore:
         await self.kept.append(write)
 
 
+class SlowLeases:
+    """A store that takes a second to give out a lease, and to take one back."""
+
+    def __init__(self) -> None:
+        self._kept = MemoryStore()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._kept, name)
+
+    @property
+    def as_store(self) -> SessionStore:
+        return cast("SessionStore", self)
+
+    async def acquire(self, key: str, **more: Any) -> tuple[Lease, StoredSession | None]:
+        await trio.sleep(1)
+        return await self._kept.acquire(key, **more)
+
+    async def release(self, lease: Lease) -> None:
+        await self._kept.release(lease)
+        await trio.sleep(1)
+
+
 async def kinds(store: SessionStore, key: str, *, ours: bool = True) -> list[str]:
     """What a session's log has, in order; of what triologue says itself only turns."""
     found = [record.kind for record in await store.read(key)]

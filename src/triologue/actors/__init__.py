@@ -14,10 +14,12 @@ from triologue.actors.heads import (
     check_fits as check_fits,
     described as described,
     is_another as is_another,
+    is_kept_whole as is_kept_whole,
     new_head as new_head,
     pinned as pinned,
     restore as restore,
     take_over as take_over,
+    told as told,
 )
 from triologue.actors.inside import (
     Home as Home,

@@ -55,6 +55,7 @@ class Conversation:
     """
 
     __slots__ = (
+        "__weakref__",
         "_remembered",
         "agent",
         "begun",
@@ -168,6 +169,11 @@ class Conversation:
         """Has it not begun, and does nobody want anything for it? Another one would be the same."""
         is_set = bool(self.named) or self.settings != _settings(self.options.model, self.options.permission_mode)
         return not self.has_begun and not is_set and self.on_missing == "raise" and not self.log.is_read
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Has it no turn without an outcome, nobody who reads it, and no lease?"""
+        return not self.turns and not self.log.is_read and self.journal is None
 
     def log_begun(self) -> float:
         """When its log was begun, in seconds since the epoch; that stays as it is once it was told."""

@@ -15,7 +15,8 @@ from triologue.options import IDENTITY, Options, without_identity
 from triologue.ports import Agent, LivesInside, StoredSession
 
 # Kept by fields of their own; what may hold secrets is not kept at all.
-_NOT_AMONG_OPTIONS = frozenset({*IDENTITY, *MAY_HOLD_SECRETS, "cwd", "model", "permission_mode"})
+_ELSEWHERE = frozenset({*IDENTITY, "cwd", "model", "permission_mode"})
+_NOT_AMONG_OPTIONS = _ELSEWHERE | {*MAY_HOLD_SECRETS}
 
 
 def new_head(conversation: Conversation) -> StoredSession:
@@ -59,12 +60,17 @@ def check_fits(conversation: Conversation, head: StoredSession) -> None:
             f"the key {head.key!r} has a conversation already, so {', '.join(identity)} cannot begin another one under it; "
             "use another key, or session.reset()"
         )
-    cwd = conversation.named.get("cwd")
-    if cwd is not None and head.cwd is not None and str(Path(cwd).absolute()) != head.cwd:
+    if _is_elsewhere(conversation, head):
+        cwd = str(conversation.named["cwd"])
         raise InvalidOption(
-            f"the session {head.key!r} works in {head.cwd!r}, where its agent keeps its history, and not in {str(cwd)!r}; "
+            f"the session {head.key!r} works in {head.cwd!r}, where its agent keeps its history, and not in {cwd!r}; "
             "use another key for another folder"
         )
+
+
+def _is_elsewhere(conversation: Conversation, head: StoredSession) -> bool:
+    cwd = conversation.named.get("cwd")
+    return cwd is not None and head.cwd is not None and str(Path(cwd).absolute()) != head.cwd
 
 
 def restore(conversation: Conversation, head: StoredSession) -> None:
@@ -113,6 +119,19 @@ def take_over(conversation: Conversation, head: StoredSession | None) -> None:
         restore(conversation, head)
     conversation.own = _owned(conversation)
     conversation.named = {}
+
+
+def told(conversation: Conversation, head: StoredSession) -> None:
+    """What callers have named for it meanwhile is in its head, as far as it can be; another folder is still to be refused."""
+    conversation.own = _owned(conversation)
+    conversation.named = {"cwd": conversation.named["cwd"]} if _is_elsewhere(conversation, head) else {}
+
+
+def is_kept_whole(conversation: Conversation) -> bool:
+    """Would it come from the store with all that callers have named for it? Callbacks and secrets are not kept there."""
+    options, own = conversation.options, conversation.own
+    lost = (name for name in conversation.given - _ELSEWHERE if name not in own or own[name] != getattr(options, name))
+    return not conversation.named and conversation.on_missing == "raise" and next(lost, None) is None
 
 
 def described(conversation: Conversation, head: StoredSession) -> StoredSession:

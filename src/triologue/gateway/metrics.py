@@ -52,6 +52,7 @@ def _of_sessions(said: ManagerStatistics) -> Iterator[Metric]:
     for state in _STATES:
         sessions.add_metric([state], said.states.get(state, 0))
     yield sessions
+    yield _counter("triologue_sessions_put_away", "Sessions that slept and were left to the store.", said.put_away)
     turns = CounterMetricFamily("triologue_turns", "Turns that have ended, by outcome.", labels=["outcome"])
     for outcome in _OUTCOMES:
         turns.add_metric([outcome], said.turns.get(outcome, 0))

@@ -8,14 +8,14 @@ from typing import final
 import trio
 from msgspec import Struct
 
-from triologue.actors import Conversation, World, check_fits, is_another, restore
-from triologue.errors import InvalidOption, ManagerClosed, SessionIdInUse, brief
+from triologue.actors import Conversation, World, check_fits, is_another, is_kept_whole, restore
+from triologue.errors import InvalidOption, ManagerClosed, SessionIdInUse, StoreError, brief
 from triologue.loops import refuse_elsewhere
 from triologue.manager.checks import OptionsFor, check_for, group_of, refuse_identity
 from triologue.messages import SessionState
 from triologue.options import IDENTITY, Options, Overlap, check_kinds
 from triologue.ports import Agent, StoredSession
-from triologue.session import Setting, inputs as on
+from triologue.session import Restarts, Setting, inputs as on
 from triologue.supervision import Registry, Shelf
 
 
@@ -91,6 +91,8 @@ class Directory:
             if is_unused and is_over and not is_new and self.registry.get(conversation.key) is conversation:
                 self.registry.remove(conversation.key)
             raise
+        finally:
+            self.registry.rests(conversation)
 
     def refuse_if_closed(self) -> None:
         """Take nothing in while the block is left, or after, and nothing from elsewhere.
@@ -130,11 +132,30 @@ class Directory:
         key = conversation.key
         if conversation.is_blank and not self.is_used(key) and self.registry.get(key) is conversation:
             self.registry.remove(key)
+        else:
+            self.registry.rests(conversation)
 
     def is_used(self, key: str) -> bool:
         """Is its session awake, or being taken?"""
         shelf = self.registry.shelf
         return self.registry.is_awake(key) or (shelf is not None and shelf.is_used(key))
+
+    def is_spare(self, conversation: Conversation) -> bool:
+        """Does nobody use it, and would it come from the store as it is?
+
+        What it would lose: an agent of its own, options that are not kept, and what counts against it for a while.
+        """
+        now = trio.current_time()
+        restarts = Restarts(self.world.restart, conversation.crashes)
+        return (
+            conversation.is_at_rest
+            and not self.is_used(conversation.key)
+            and conversation.agent == self.agent
+            and is_kept_whole(conversation)
+            and conversation.start_after <= now
+            and not (restarts.recent(now) or conversation.failure_at(now) or conversation.doubtful)
+            and not isinstance(conversation.last_error, StoreError)
+        )
 
     async def known(self, find: Callable[[], Conversation]) -> Conversation:
         """The conversation that is found, as the store has it, without writing to it.

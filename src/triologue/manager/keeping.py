@@ -13,7 +13,7 @@ from triologue.manager.recovering import Recovery
 from triologue.options import Options
 from triologue.ports import SessionStore, StoredSession
 from triologue.stores import SqliteStore
-from triologue.supervision import Shelf, is_aside
+from triologue.supervision import Asleep, Shelf, is_aside
 
 LATEST = (100, 10_000)
 """So many sessions are looked through for the latest one of a folder; the second number where it is not among the first."""
@@ -80,6 +80,8 @@ def keep_sessions(store: SessionStore, directory: Directory) -> Recovery:
         sleepers=registry,
         resume=recovery.resume,
     )
+    if world.limits.max_asleep is not None:
+        registry.asleep = Asleep(world.limits.max_asleep, directory.is_spare)
     directory.recall = recovery.recall
     world.nursery.start_soon(registry.shelf.keep)
     return recovery

@@ -62,6 +62,8 @@ class ManagerStatistics(Struct, frozen=True, kw_only=True):
     """Seconds since the oldest turn without an outcome was accepted; None when there is none."""
     leftovers: Leftovers = Leftovers()
     """What earlier runs had left behind when this manager was opened."""
+    put_away: int = 0
+    """Times that a session which slept was left to the store, as too many did (`Limits.max_asleep`)."""
     is_draining: bool = False
     """Its end was asked for: nothing new is taken in."""
 
@@ -181,7 +183,7 @@ class SessionManager:
         self._world.oversight.forget(key)
 
     def sessions(self) -> list[SessionStatistics]:
-        """Every conversation, as it stands."""
+        """Every conversation that is known here, as it stands; not what is only in the store."""
         return [self._directory.statistics_of(conversation) for conversation in self._registry]
 
     def turns(self) -> list[Turn]:
@@ -222,7 +224,7 @@ class SessionManager:
     def explain(self, key: str, *, rss: bool = True) -> SessionExplanation:
         """Why a session is stuck: what it waits for, its next deadline, its turns with their ages, its agent.
 
-        A key without a conversation is `new`, and is not given one.
+        A key without a conversation is `new`, and is not given one; so is one that is only in the store.
 
         Args:
             key: of the session.
@@ -260,6 +262,7 @@ class SessionManager:
             turn_durations=self._world.tally.durations.copy(),
             oldest_turn=max((age for age in ages if age is not None), default=None),
             leftovers=self._leftovers,
+            put_away=self._registry.asleep.put_away if self._registry.asleep is not None else 0,
             is_draining=self._directory.is_draining,
         )
 

@@ -25,6 +25,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     max_rss_bytes: int | None = None
     """Memory of all agent processes with what they started, shared pages counted by share (PSS). Over it idle agents
     hibernate and nothing starts, but for one agent, which may always live. None: no bound."""
+    max_asleep: int | None = 10_000
+    """Sessions that sleep and are remembered all the same, where there is a store; over it those that nobody uses are put
+    away, the one that was used least recently first, and their next use takes them from the store. None: no bound. Without
+    a store all are remembered, since they would be lost."""
     max_starting: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Agent processes that start at the same time; the others wait their turn. More than cores only slows each."""
     max_message_bytes: int = 64 * 1024 * 1024
@@ -105,7 +109,7 @@ def check_limits(limits: Limits, deadlines: Deadlines) -> None:
 
 
 def _check_limit(name: str, value: object) -> None:
-    if value is None and name.startswith(("max_live", "max_rss", "max_cost", "group")):
+    if value is None and name.startswith(("max_live", "max_asleep", "max_rss", "max_cost", "group")):
         return
     if name == "group":
         if not callable(value):

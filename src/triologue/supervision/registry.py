@@ -9,6 +9,7 @@ import trio
 from triologue.actors import Actor, Conversation, Reply, World, log_extra, log_safely
 from triologue.errors import AgentCrashed, ManagerClosed, StoreError, TriologueError
 from triologue.session import inputs as on
+from triologue.supervision.asleep import Asleep
 from triologue.supervision.shelf import Shelf
 
 logger = logging.getLogger("triologue.supervision")
@@ -32,6 +33,8 @@ class Registry:
         """Of those whose end somebody waits for; set too when one is given something."""
         self.shelf: Shelf | None = None
         """Where there is a store: the sessions of it that are written to here."""
+        self.asleep: Asleep | None = None
+        """Where there is a store, and a bound on how many that sleep are remembered."""
         self.renew: Callable[[Conversation], None] | None = None
         """Where options come from a function: asks it again, for a conversation that is about to wake."""
         self.is_closed = False
@@ -44,16 +47,24 @@ class Registry:
 
     def get(self, key: str) -> Conversation | None:
         """The conversation of a key, if it has one."""
-        return self._conversations.get(key)
+        conversation = self._conversations.get(key)
+        if conversation is None and self.asleep is not None and (conversation := self.asleep.again(key)) is not None:
+            self._conversations[key] = conversation
+        return conversation
 
     def add(self, conversation: Conversation) -> None:
         """Enter a conversation."""
+        if self.asleep is not None:
+            self.asleep.drop(conversation.key)
         self._conversations[conversation.key] = conversation
 
     def remove(self, key: str) -> None:
         """Forget a conversation that sleeps; who still reads it is told that nothing follows."""
-        conversation = self._conversations.pop(key, None)
+        conversation = self.get(key)
         if conversation is not None:
+            del self._conversations[key]
+            if self.asleep is not None:
+                self.asleep.drop(key)
             conversation.log.finish()
 
     def forget(self, conversation: Conversation) -> None:
@@ -61,6 +72,21 @@ class Registry:
         if self._conversations.get(conversation.key) is conversation:
             self.remove(conversation.key)
             self._world.oversight.forget(conversation.key)
+
+    def rests(self, conversation: Conversation) -> None:
+        """It was used, or looked at. If it sleeps now, and too many do, others that nobody uses are put away."""
+        key = conversation.key
+        if (
+            self.asleep is None
+            or self.is_closed
+            or self.is_awake(key)
+            or self._conversations.get(key) is not conversation
+        ):
+            return
+        self.asleep.add(conversation)
+        for other in self.asleep.surplus(but=conversation):
+            del self._conversations[other.key]
+            self._world.oversight.forget(other.key)
 
     def awake(self, key: str) -> Actor | None:
         """The actor of a conversation, if it is awake."""
@@ -124,6 +150,8 @@ class Registry:
             if self.renew is not None:
                 self.renew(conversation)
             actor = self._actors[conversation.key] = Actor(conversation, self._world)
+            if self.asleep is not None:
+                self.asleep.drop(conversation.key)
             self._nursery.start_soon(self._supervise, actor, name=f"triologue session {conversation.key!r}")
         self._tell_ends(conversation.key)
         return actor
@@ -152,6 +180,7 @@ class Registry:
             if self.shelf is not None:
                 with trio.CancelScope(shield=True), trio.move_on_after(self._world.deadlines.close):
                     await self.shelf.let_go(actor.conversation)
+                self.rests(actor.conversation)
 
     def _told(self, actor: Actor, error: Exception) -> TriologueError:
         """Log what broke a session; gives what its callers hear."""

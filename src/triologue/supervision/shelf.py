@@ -22,6 +22,7 @@ from triologue.actors import (
     new_head,
     pinned,
     take_over,
+    told,
 )
 from triologue.agents import is_dead
 from triologue.errors import (
@@ -269,6 +270,8 @@ class Shelf:
     async def _put_back(self, conversation: Conversation, journal: Journal) -> None:
         await journal.wait_written()
         if conversation.journal is journal:
+            if not journal.is_broken:
+                told(conversation, journal.head)
             conversation.journal = None
             self._held.pop(conversation.key, None)
             await self._give_back(journal.lease)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import trio
@@ -13,10 +13,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from tests.support.broken_log import BrokenHandler
 from tests.support.scripted_agent import ScriptedAgent as LinkedAgent
-from tests.support.slow_store import SlowStore, kinds
+from tests.support.slow_store import SlowLeases, SlowStore, kinds
 from triologue.manager import latest_of
 from triologue.messages import Event, Gap
-from triologue.ports import Append, Lease
+from triologue.ports import Append
 from triologue.stores import MemoryStore
 from triologue.testing import CancelAt, ScriptedAgent, StoreFails, UseTool, Wait, run_virtual, with_store_faults
 
@@ -793,31 +793,15 @@ async def test_who_is_cancelled_at_a_first_use_keeps_nobody_else_away(autojump_c
         assert (await other.session("k").ask("two")).result == "two"
 
 
-class SlowLeases:
-    """A store that takes a second to give out a lease, and to take one back."""
-
-    def __init__(self) -> None:
-        self._kept = MemoryStore()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._kept, name)
-
-    async def acquire(self, key: str, **more: Any) -> tuple[Lease, tri.StoredSession | None]:
-        await trio.sleep(1)
-        return await self._kept.acquire(key, **more)
-
-    async def release(self, lease: Lease) -> None:
-        await self._kept.release(lease)
-        await trio.sleep(1)
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_a_caller_that_leaves_as_it_comes_does_not_let_two_others_take_the_session(seed: int) -> None:
     """Neither where it comes at the moment when its lease is given back, and another one with it."""
 
     async def story() -> None:
-        store = cast("tri.SessionStore", SlowLeases())
-        async with tri.open_manager(new_agent(), store=store) as manager, trio.open_nursery() as nursery:
+        async with (
+            tri.open_manager(new_agent(), store=SlowLeases().as_store) as manager,
+            trio.open_nursery() as nursery,
+        ):
             session = manager.session("k")
 
             async def come(after: float, patience: float) -> None:
