@@ -15,6 +15,7 @@ from triologue.actors.heads import (
     described as described,
     is_another as is_another,
     is_kept_whole as is_kept_whole,
+    kept_options as kept_options,
     new_head as new_head,
     pinned as pinned,
     restore as restore,

@@ -117,13 +117,13 @@ def take_over(conversation: Conversation, head: StoredSession | None) -> None:
     """Be as the store has it, from now on as the one who writes it there."""
     if head is not None:
         restore(conversation, head)
-    conversation.own = _owned(conversation)
+    conversation.own = kept_options(conversation)
     conversation.named = {}
 
 
 def told(conversation: Conversation, head: StoredSession) -> None:
     """What callers have named for it meanwhile is in its head, as far as it can be; another folder is still to be refused."""
-    conversation.own = _owned(conversation)
+    conversation.own = kept_options(conversation)
     conversation.named = {"cwd": conversation.named["cwd"]} if _is_elsewhere(conversation, head) else {}
 
 
@@ -137,7 +137,7 @@ def is_kept_whole(conversation: Conversation) -> bool:
 def described(conversation: Conversation, head: StoredSession) -> StoredSession:
     """The head with what is known of it now."""
     settings: dict[str, Any] = {str(name): value for name, value in conversation.settings.items()}
-    if own := _owned(conversation):
+    if own := kept_options(conversation):
         settings["options"] = own
     begin = {name: value for name, value in conversation.options.named().items() if name in IDENTITY}
     if conversation.session_id is None and begin:
@@ -154,7 +154,7 @@ def described(conversation: Conversation, head: StoredSession) -> StoredSession:
     )
 
 
-def _owned(conversation: Conversation) -> dict[str, Any]:
+def kept_options(conversation: Conversation) -> dict[str, Any]:
     """The options that callers gave for it, as far as a store can keep them; not what another one has taken the place of."""
     before = {name: value for name, value in conversation.own.items() if name not in conversation.named}
     return before | plain(conversation.named)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from triologue.actors import Conversation
+from triologue.actors import Conversation, kept_options
 from triologue.errors import InvalidOption, SessionExists
 from triologue.manager.checks import check_key, group_of
 from triologue.manager.cutting import check_cut
@@ -70,7 +70,7 @@ def _copied(
     directory.check(original.agent, options)
     limits = directory.world.limits
     copied = Conversation(key, original.agent, options, limits=limits, group=group_of(limits, key))
-    copied.given = original.given
+    copied.given, copied.own = original.given, kept_options(original)
     copied.name(named)
     if looked_at is not None:
         copied.log, copied.begun, copied.on_missing = looked_at.log, looked_at.begun, looked_at.on_missing

@@ -292,6 +292,25 @@ async def test_a_fork_knows_where_it_came_from_also_before_its_first_turn(autoju
     assert (head.parent, head.turns) == ("k", 1)
 
 
+async def test_a_fork_has_the_options_of_its_original_also_after_a_restart(autojump_clock: MockClock) -> None:
+    agent, store = new_agent(), MemoryStore()
+    async with tri.open_manager(agent, store=store) as manager:
+        original = manager.session("k", options=tri.Options(disallowed_tools=["Bash"], system_prompt="Be brief."))
+        await original.ask("one")
+        await original.fork("copy")
+        await manager.session("copy", options=tri.Options(system_prompt="Be long.")).ask("two")
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("copy").fork("copy of a copy")
+    async with tri.open_manager(agent, store=store) as manager:
+        for key in ("copy", "copy of a copy"):
+            await manager.session(key).ask("three")
+    options = [start.options for start in agent.starts]
+    assert [(each.disallowed_tools, each.system_prompt) for each in options] == [
+        (["Bash"], "Be brief."),
+        *[(["Bash"], "Be long.")] * 3,
+    ]
+
+
 async def test_a_session_that_is_deleted_is_not_in_the_store(autojump_clock: MockClock) -> None:
     store, agent = MemoryStore(), new_agent()
     async with tri.open_manager(agent, store=store) as manager:
