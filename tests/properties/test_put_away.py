@@ -34,7 +34,21 @@ DEEDS = st.lists(
     st.builds(
         Deed,
         st.sampled_from(
-            ["ask", "ask", "ask", "ask again", "long", "model", "read", "reset", "hibernate", "delete", "fork", "watch"]
+            [
+                "ask",
+                "ask",
+                "ask",
+                "ask again",
+                "long",
+                "model",
+                "read",
+                "reset",
+                "hibernate",
+                "delete",
+                "fork",
+                "ask a copy",
+                "watch",
+            ]
         ),
         st.sampled_from(KEYS),
         st.booleans(),
@@ -58,6 +72,7 @@ class Story:
         self._limits = tri.Limits(max_asleep=max_asleep)
         self._agent = ScriptedAgent()
         self._agent.on("long", Wait(5))
+        self._copies: list[str] = []
         self.seen: list[Any] = []
         self.put_away = 0
 
@@ -109,7 +124,10 @@ class Story:
                 await manager.delete(session.key)
                 return (await self._kept[session.key].ask("hello again")).total_cost_usd
             case "fork":
-                return (await session.fork(f"{session.key}.{number}")).key
+                self._copies.append(copy := f"{session.key}.{number}")
+                return (await (await session.fork(copy)).ask("hello")).total_cost_usd
+            case "ask a copy":
+                return (await manager.session(self._copies[-1]).ask("hello")).total_cost_usd if self._copies else None
             case _:
                 self.seen.append(seqs := list[int | None]())
                 return await self._nursery.start(self._watch, session, seqs)

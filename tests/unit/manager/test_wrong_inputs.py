@@ -38,6 +38,7 @@ def agent() -> tri.Embedded:
         {"deadlines": {}},
         {"restart": {}},
         {"store": ""},
+        {"limits": tri.Limits(max_asleep=0)},
         {"limits": tri.Limits(max_starting=1.5)},  # type: ignore[arg-type]
         {"deadlines": tri.Deadlines(interrupt=None)},  # type: ignore[arg-type]
     ],
