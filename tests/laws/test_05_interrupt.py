@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from tests.support.laws import Law, Wild
 from triologue.actors.clock import Clock
-from triologue.messages import TurnEnded, TurnStarted
+from triologue.messages import SetModel, TurnEnded, TurnStarted
 from triologue.session import effects as do
 from triologue.session.ground import INTERRUPT, Ground
 from triologue.session.run import Phase
 from triologue.testing import (
     Cancelling,
+    ChangeModel,
     CloseSession,
     Crash,
     CrashAgent,
@@ -71,6 +72,8 @@ STATES: dict[str, tuple[Operation, ...]] = {
     "waiting for a permission": (Send(0, ASKING), Pause(), Pause(1)),
     "hung": (Send(0, (Stall(),)), Pause(), Pause(1)),
     "hung and deaf": (Send(0, (Deaf(), Stall())), Pause(), Pause(1)),
+    "in a request that hangs": (Send(0), Pause(12), ChangeModel(0, "m"), Pause()),
+    "in a turn with a request that hangs": (Send(0, (Wait(20),)), Pause(), ChangeModel(0, "m"), Pause(1)),
     "prompt never read": (Send(0, (Unread(),)), Pause(), Pause(1)),
     "steered": (Send(0, ASKING), Pause(), Send(0, (), "steer"), Pause()),
     "being stopped for a deadline": (Send(0, (Deaf(), Stall())), Pause(), Pause(41)),
@@ -103,7 +106,9 @@ class Case(msgspec.Struct, frozen=True):
             max_live=self.max_live,
             retries=self.retries,
         )
-        return run_program(program, agent=ScriptedAgent(start_seconds=self.start_seconds), faults=self.faults)
+        agent = ScriptedAgent(start_seconds=self.start_seconds)
+        agent.ignores = {SetModel}
+        return run_program(program, agent=agent, faults=self.faults)
 
 
 INTERRUPTS: st.SearchStrategy[Operation] = st.sampled_from(
