@@ -57,7 +57,10 @@ LEFT_EARLY = programs_of(
 )
 # So long that each deadline of each turn has passed.
 IN_THE_END = Pause(20_000)
-LEFT_LATE = programs_of(*BUSY, first=FIRST, last=(IN_THE_END,), retries=st.booleans())
+COLLECTED = (LONG, Pause(), Send(0, (), "collect"), Send(0, (), "collect"), Pause(1))
+LEFT_LATE = programs_of(*BUSY, first=FIRST, last=(IN_THE_END,), retries=st.booleans()) | programs_of(
+    *BUSY, first=COLLECTED, last=(IN_THE_END,), retries=st.booleans()
+)
 
 
 @LAW.holds(st.tuples(st.one_of(LEFT_EARLY, LEFT_LATE, programs(sessions=1, max_operations=8)), faults()))

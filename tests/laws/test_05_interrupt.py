@@ -76,7 +76,7 @@ STATES: dict[str, tuple[Operation, ...]] = {
     "in a turn with a request that hangs": (Send(0, (Wait(20),)), Pause(), ChangeModel(0, "m"), Pause(1)),
     "prompt never read": (Send(0, (Unread(),)), Pause(), Pause(1)),
     "steered": (Send(0, ASKING), Pause(), Send(0, (), "steer"), Pause()),
-    "being stopped for a deadline": (Send(0, (Deaf(), Stall())), Pause(), Pause(41)),
+    "being stopped for a deadline": (Send(0, (Deaf(), Stall())), Pause(), Pause(43)),
     "being interrupted": (Send(0, (Deaf(), Stall())), Pause(), InterruptSession(0), Pause(4.5)),
     "after the result": (Send(0), Pause(), Pause(12)),
     "hibernating": (Send(0), Pause(12), Hibernate(0)),

@@ -135,6 +135,7 @@ QUIET = (Pause(), Pause(0.25), Pause())
 EVENTS: st.SearchStrategy[Operation] = st.one_of(
     st.builds(Stale, st.sampled_from([*INPUTS, *PLACES])),
     st.builds(Stale, st.sampled_from([*INPUTS, *PLACES])),
+    st.builds(Stale, st.sampled_from(["served", "failed", "permission"])),
     st.builds(Send, st.just(0), SCRIPTS),
     st.builds(Pause, st.sampled_from([1.0, 3.0])),
     st.sampled_from([CrashAgent(0), Hibernate(0), AnswerPermission(), Send(1)]),

@@ -81,17 +81,24 @@ class Forget(Operation, frozen=True, repr_omit_defaults=True):
             agent.conversations.update(kept)
 
 
-PROGRAMS = programs_of(
+KEPT = (Send(0), Pause(1), Look(), LookInStore())
+LOST = (*KEPT, Forget(is_lost=True), CrashAgent(0), Pause(1), Send(0), Pause(1), LookInStore())
+OPERATIONS: tuple[st.SearchStrategy[Operation], ...] = (
     st.builds(Send, st.just(0), st.sampled_from([(), (), (Crash(),), (Crash(0),)])),
     st.one_of(st.builds(CrashAgent, st.just(0), st.sampled_from([-9, 0])), st.just(Hibernate(0))),
     st.builds(Forget, st.booleans()),
     st.sampled_from([Look(), LookInStore()]),
     st.builds(Pause, st.sampled_from([0.0, 1.0, 3.0, 130.0])),
-    first=(Send(0), Pause(1), Look(), LookInStore()),
-    last=(LookInStore(), Forget(is_lost=False), Pause(200), Send(0), Pause(200), Look(), LookInStore()),
-    retries=st.booleans(),
-    tells_lifecycle=st.booleans(),
 )
+LAST = (LookInStore(), Forget(is_lost=False), Pause(200), Send(0), Pause(200), Look(), LookInStore())
+
+
+def programs(first: tuple[Operation, ...]) -> st.SearchStrategy[Program]:
+    """Programs that begin like that."""
+    return programs_of(*OPERATIONS, first=first, last=LAST, retries=st.booleans(), tells_lifecycle=st.booleans())
+
+
+PROGRAMS = programs(KEPT) | programs(LOST)
 FAULTS = st.lists(st.builds(StartFails, st.integers(1, 5)) | st.builds(StartHangs, st.integers(1, 5)), max_size=3)
 BEGINS = st.sampled_from(["new", "resumed", "resumed in vain"])
 CASES = st.tuples(PROGRAMS, FAULTS.map(tuple), BEGINS, st.booleans(), st.booleans())
