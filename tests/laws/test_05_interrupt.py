@@ -132,7 +132,7 @@ CASES = st.builds(
 
 
 def says_what_happened(history: History) -> Iterator[str]:
-    """After `stopped` and `killed` a turn has ended meanwhile; after `nothing_running` none goes on."""
+    """It never raises. After `stopped` and `killed` a turn has ended meanwhile; after `nothing_running` none goes on."""
     begun: dict[str | None, float] = {}
     over: dict[str | None, float] = {}
     for seen in history.events.get("s0", ()):
@@ -141,7 +141,10 @@ def says_what_happened(history: History) -> Iterator[str]:
         elif isinstance(seen.event.message, TurnEnded):
             over[seen.event.turn_id] = seen.time
     for call in history.calls_of(InterruptSession):
-        if call.ended is None or call.error is not None or call.was_cancelled:
+        if call.ended is None or call.was_cancelled:
+            continue
+        if call.error is not None:
+            yield call.blame()
             continue
         if call.value in ("stopped", "killed") and not any(call.began <= time <= call.ended for time in over.values()):
             yield f"call {call.number} gave {call.value!r}, and no turn ended from {call.began} to {call.ended}"
