@@ -1,5 +1,6 @@
 """What goes to one client: replies first, then events, many in one frame."""
 
+import random
 from collections import deque
 from typing import Final, final
 
@@ -72,7 +73,8 @@ class Outgoing:
         self._ready: dict[Attachment, None] = {}
         self._news = trio.Event()
         self._taken = trio.Event()
-        self._ping_at = trio.current_time() + limits.keep_alive
+        # At some time within, as a thousand clients that come back at once would else be pinged at once for ever.
+        self._ping_at = trio.current_time() + limits.keep_alive * random.random()
         self._rest = _NOTHING
         """Of a long text, of which a part was sent; it goes ahead of all."""
         self._unread = 0

@@ -10,6 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
 from tests.support.gateway import house
+from triologue.gateway import GatewayLimits
 from triologue.protocol import asked, told
 from triologue.testing import ScriptedAgent, run_virtual
 
@@ -114,6 +115,25 @@ async def test_who_asks_much_and_answers_no_ping_is_closed(autojump_clock: MockC
         assert b"nothing was read, or no ping answered, for 30 seconds" in heard
         assert heard.count(b"\x89\x04") == 1, "a ping that is not answered is not followed by others"
         assert trio.current_time() < 60
+
+
+async def test_a_crowd_that_comes_at_once_is_not_pinged_at_once(autojump_clock: MockClock) -> None:
+    pinged: list[float] = []
+
+    async def come(stream: trio.abc.Stream) -> None:
+        await stream.send_all(UPGRADE)
+        heard = await stream.receive_some()
+        await stream.send_all(HELLO)
+        while b"\x89\x04" not in heard:
+            heard = await stream.receive_some()
+        pinged.append(trio.current_time())
+
+    async with tri.open_manager(ScriptedAgent()) as manager, house(manager) as gateway:
+        async with trio.open_nursery() as nursery:
+            for _ in range(40):
+                nursery.start_soon(come, gateway.connect())
+    assert len(set(pinged)) == 40
+    assert max(pinged) <= GatewayLimits().keep_alive
 
 
 async def repeat(stream: trio.abc.Stream, said: bytes) -> None:
