@@ -5,7 +5,7 @@ The texts are those of version 2.1; one that is not recognised ends as `AgentCra
 
 import re
 
-from triologue.agents.endings import Patterns, ending, first_match, missing_conversation
+from triologue.agents.endings import WRONG_ARGUMENTS, Patterns, ending, first_match, missing_conversation
 from triologue.errors import (
     AgentCrashed,
     AgentStartError,
@@ -98,7 +98,7 @@ _TEXTS: Patterns = [
         (r"Invalid session ID\. Must be a valid UUID", _bad_id),
         (r"cannot be used with root/sudo privileges", _refused_to_root),
         (r"Not logged in|Please run /login|Invalid API key", _logged_out),
-        (r"^error: .+", _bad_arguments),
+        (WRONG_ARGUMENTS, _bad_arguments),
         (r"^Error: (--\S|When using --print|Settings file|System prompt file|Cannot use both).*", _bad_arguments),
         (r"^Error: Invalid MCP configuration:\n?.*", _bad_arguments),
         (r"^Error processing --.*", _bad_arguments),

@@ -47,6 +47,6 @@ _TEXTS: Patterns = [
     for pattern, explain in (
         (r"^.*\bno (session|conversation) (was )?found\b.*|^.*\b(session|conversation)\b.*\bnot found\b.*", _not_found),
         (r"^.*\bnot (logged in|authenticated)\b.*|^.*\bno (active|default) connection\b.*", _logged_out),
-        (r"^error: (unknown|invalid|missing) .*", _bad_arguments),
+        (r"^error: (unknown|invalid|missing)( required)? (option|argument|command|flag|value)\b.*", _bad_arguments),
     )
 ]

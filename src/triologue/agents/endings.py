@@ -11,6 +11,9 @@ from triologue.options import Options
 # A shell's convention, which the programs follow: 128 and the number of the signal that it ended by.
 SIGNALLED = 128
 
+# As commander says it. Not all that begins so: their runtime says `error: socket hang up` of what it did not catch.
+WRONG_ARGUMENTS = r"^error: (unknown|missing required|required|option|command-argument|too many arguments)\b.*"
+
 Explain: TypeAlias = Callable[[re.Match[str], Options, str], TriologueError]
 """Takes what was found, the options and the config folder."""
 Patterns: TypeAlias = list[tuple[re.Pattern[str], Explain]]

@@ -5,7 +5,7 @@ The texts are those of version 1.1; one that is not recognised ends as `AgentCra
 
 import re
 
-from triologue.agents.endings import Patterns, ending, first_match, missing_conversation
+from triologue.agents.endings import WRONG_ARGUMENTS, Patterns, ending, first_match, missing_conversation
 from triologue.errors import (
     AgentCrashed,
     AgentStartError,
@@ -104,7 +104,8 @@ _TEXTS: Patterns = [
         (r"^Cannot combine --continue.*", _bad_option),
         (r"Not logged in", _logged_out),
         (r"^Invalid values:(\n.*)+", _bad_arguments),
-        (r"^[Ee]rror: .+", _bad_arguments),
+        (WRONG_ARGUMENTS, _bad_arguments),
+        (r"^Error: (--\S|Settings (file|validation)).*", _bad_arguments),
         (r"^An unexpected critical error occurred:.*", _broke),
     )
 ]

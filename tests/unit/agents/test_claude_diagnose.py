@@ -160,6 +160,13 @@ def test_what_it_printed_before_it_left(stderr: str, kind: type[TriologueError],
         assert error.is_final
 
 
+def test_what_nothing_in_it_caught_is_no_refusal() -> None:
+    """Its runtime prints that as its parser prints a wrong argument."""
+    stderr = "1 | socket.end()\n           ^\nerror: socket hang up\n      at cli.js:1:20\n"
+    error = AGENT.diagnose(Exit(code=1, stderr_tail=stderr), None, Options())
+    assert said(error) == (AgentCrashed, f"Claude Code ended with exit code 1; its stderr ends with: {stderr.strip()}")
+
+
 def test_a_refusal_that_is_not_recognised_keeps_its_text() -> None:
     error = AGENT.diagnose(Exit(code=1), refusal("the moon is full"), Options())
     assert said(error) == (AgentStartError, "Claude Code did not begin the conversation: the moon is full")

@@ -332,6 +332,13 @@ def test_the_whole_command(tmp_path: Path) -> None:
             id="another version",
         ),
         pytest.param(
+            Exit(code=1, stderr_tail="Error: Unknown host acme.snowflakecomputing.com\n"),
+            Options(),
+            AgentCrashed,
+            "Cortex Code ended with exit code 1; its stderr ends with: Error: Unknown host acme.snowflakecomputing.com",
+            id="no network",
+        ),
+        pytest.param(
             Exit(code=-15, stderr_tail="Not authenticated.\n"),
             Options(),
             AgentCrashed,

@@ -566,6 +566,24 @@ NOT_FOUND = (
             id="unknown flag",
         ),
         pytest.param(
+            Exit(code=1, stderr_tail="Error: Settings file not found: /s.json\n"), None, Options(),
+            AgentStartError,
+            "the Qoder CLI refused what it was started with: Error: Settings file not found: /s.json",
+            id="no such settings",
+        ),
+        pytest.param(
+            Exit(code=1, stderr_tail="Error: getaddrinfo EAI_AGAIN\n"), None, Options(),
+            AgentCrashed,
+            "the Qoder CLI ended with exit code 1; its stderr ends with: Error: getaddrinfo EAI_AGAIN",
+            id="no name server",
+        ),
+        pytest.param(
+            Exit(code=1, stderr_tail="error: socket hang up\n      at cli.js:1:20\n"), None, Options(),
+            AgentCrashed,
+            "the Qoder CLI ended with exit code 1; its stderr ends with: error: socket hang up\n      at cli.js:1:20",
+            id="what nothing in it caught",
+        ),
+        pytest.param(
             Exit(code=42, stderr_tail="Something new.\n"), None, Options(),
             AgentStartError, "the Qoder CLI refused what it was started with: Something new.", id="something new",
         ),
