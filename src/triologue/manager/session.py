@@ -6,7 +6,7 @@ from typing import Any, final
 import trio
 
 from triologue.actors import Conversation, Cursor, Listener, OnMissing, ResumeOutcome, Turn
-from triologue.errors import InvalidOption, brief
+from triologue.errors import AgentProtocolError, InvalidOption, UnsupportedRequest, brief
 from triologue.manager.asking import Asking
 from triologue.manager.controls import Controls, checked_request, local_and_declared
 from triologue.manager.directory import Directory, SessionStatistics
@@ -24,6 +24,7 @@ from triologue.messages import (
     ResultMessage,
     ServerInfo,
     SessionState,
+    UnknownRequest,
 )
 from triologue.options import Options, Overlap, without_identity
 from triologue.ports import Agent
@@ -300,12 +301,25 @@ class Session(Controls):
 
     async def get_server_info(self) -> ServerInfo:
         """What the agent told of itself when it started; one that sleeps is started."""
-        if (actor := self._registry.awake(self._key)) is None or not actor.session.link.was_greeted:
-            await self._asking.request(McpStatus())  # every agent answers it, and it changes nothing
-            actor = self._registry.awake(self._key)
+        if self._greeting() is None:
+            await self._wake()
         else:
             await trio.lowlevel.checkpoint()
-        return read_reply(ServerInfo, actor.session.link.greeting if actor is not None else None)
+        return read_reply(ServerInfo, self._greeting())
+
+    def _greeting(self) -> dict[str, Any] | None:
+        """What an agent that is there has answered the handshake with."""
+        actor = self._registry.awake(self._key)
+        return actor.session.link.greeting if actor is not None else None
+
+    async def _wake(self) -> None:
+        """Start the agent, by asking for what changes nothing."""
+        has_status = McpStatus in self._conversation().agent.requests
+        try:
+            await self._asking.request(McpStatus() if has_status else UnknownRequest(body={"subtype": "mcp_status"}))
+        except (AgentProtocolError, UnsupportedRequest):
+            if self._greeting() is None:  # else it is there, and has no such request
+                raise
 
     async def command(self, command: str, *, meta: dict[str, str] | None = None) -> ResultMessage:
         """Run one of the agent's slash commands, for instance `/compact`, as a turn of its own."""

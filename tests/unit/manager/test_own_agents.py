@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import MappingProxyType
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 import triologue as tri
-from tests.support.frames import aborted, init, partial, result, success
+from tests.support.frames import aborted, init, partial, refusal, result, success
 from tests.support.other_agent import OtherAgent
 from triologue.engine import Transcripts
-from triologue.messages import ControlRequest, Interrupt, StateChanged, TurnEnded
+from triologue.messages import ControlRequest, Initialize, Interrupt, StateChanged, TurnEnded
 
 
 class AtOnce(OtherAgent):
@@ -55,6 +56,23 @@ class AtOnceConnection:
 
     def stop(self, *, eof: bool) -> None:
         self._gone.set()
+
+
+class Introduced(AtOnceConnection):
+    """It says who it is, and knows no request; with a code for that, or without."""
+
+    def __init__(self, sink: tri.Sink, code: str | None) -> None:
+        super().__init__(sink)
+        self._code = code
+
+    def send(self, message: tri.Message) -> None:
+        match message:
+            case ControlRequest(request_id=id, request=Initialize()):
+                self._sink([success(id, {"output_style": "terse"})])
+            case ControlRequest(request_id=id):
+                self._sink([refusal(id, "not known", self._code)])
+            case _:
+                super().send(message)
 
 
 class FromThread(AtOnceConnection):
@@ -208,3 +226,20 @@ async def test_an_agent_that_cannot_resume_does_not_begin_anew_unasked() -> None
         fresh = manager.session("k", on_missing="fresh")
         assert (await fresh.ask("What do I like?")).result == "You have not told me that yet."
         assert [*outcomes, session.resume_outcome] == ["missing", "fresh"]
+
+
+@pytest.mark.parametrize("code", ["unsupported_request", None])
+async def test_an_agent_that_sleeps_is_started_for_what_it_tells_of_itself(code: str | None) -> None:
+    class Few(AtOnce):
+        requests = MappingProxyType({Interrupt: None})
+
+        @asynccontextmanager
+        async def connect(
+            self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier
+        ) -> AsyncGenerator[tri.Connection]:
+            yield Introduced(sink, code)
+
+    async with tri.open_manager(Few()) as manager:
+        session = manager.session("k")
+        info = await session.get_server_info()
+        assert (info.data, session.state) == ({"output_style": "terse"}, "idle")
