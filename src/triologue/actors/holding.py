@@ -167,6 +167,10 @@ class Holding:
             self._wants = None
             self._world.oversight.came_up(self._conversation, self._start.generation)
 
+    def _tell_if_started(self) -> None:
+        if self._wants is not None and self._session.link.was_greeted:
+            self._tell_start()
+
     async def _wait_for_room(self, options: Options) -> None:
         self.waits_for = "back-off"
         if self._conversation.start_after > trio.current_time():
@@ -222,6 +226,7 @@ class Holding:
                 steps = tuple(agent.preparations(options)) if isinstance(agent, PreparesSessions) else ()
                 last = tuple(agent.conclusions(options)) if isinstance(agent, ConcludesSessions) else ()
                 self._owner.apply(on.Linked(generation, agent.initialize(options), steps, last))
+                self._tell_if_started()  # by an agent that has answered within that
                 gone = await connection.wait_exit()
                 self._has_left, self._scope.deadline = True, inf
             # Nothing of it is alive; but callbacks and MCP servers, which are ended next, may take their time.
@@ -261,8 +266,7 @@ class Holding:
         self._owner.hear(self._generation, batch)
         if self._place.is_taken:
             self._place.leave()  # it speaks, so it has started
-        if self._wants is not None and self._session.link.was_greeted:
-            self._tell_start()
+        self._tell_if_started()
 
     @property
     def _notices(self) -> Notices | None:

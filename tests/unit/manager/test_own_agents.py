@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
 from tests.support.frames import aborted, init, partial, refusal, result, success
@@ -243,3 +243,27 @@ async def test_an_agent_that_sleeps_is_started_for_what_it_tells_of_itself(code:
         session = manager.session("k")
         info = await session.get_server_info()
         assert (info.data, session.state) == ({"output_style": "terse"}, "idle")
+
+
+class Silent(AtOnceConnection):
+    """It says nothing to a prompt."""
+
+    def send(self, message: tri.Message) -> None:
+        if not isinstance(message, tri.UserMessage):
+            super().send(message)
+
+
+async def test_an_agent_that_answers_the_handshake_at_once_has_started() -> None:
+    class Quiet(AtOnce):
+        @asynccontextmanager
+        async def connect(
+            self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier
+        ) -> AsyncGenerator[tri.Connection]:
+            yield Silent(sink)
+
+    async with tri.open_manager(Quiet()) as manager:
+        session = manager.session("k")
+        await session.send("one")
+        await wait_all_tasks_blocked()
+        assert (session.state, session.resume_outcome) == ("running", "fresh")
+        await session.interrupt()
