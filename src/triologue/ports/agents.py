@@ -164,7 +164,8 @@ class Agent(Protocol):
         """Why a connection ended by itself. No I/O.
 
         `SessionNotFound` for a conversation that it does not have: nothing else lets a session begin afresh. That one,
-        `AgentNotFound`, `NotLoggedIn` and a `CallerError` count as nobody's crash; any other is one for `RestartPolicy`.
+        `AgentNotFound`, `NotLoggedIn`, a `CallerError` and an `AgentStartError` that `is_final` count as nobody's crash;
+        any other is one for `RestartPolicy`.
 
         Args:
             exit: how it went away.
