@@ -58,14 +58,18 @@ class AgentHost:
     async def open(self, carrier: Carrier) -> AsyncGenerator[Connection]:
         """Open the connection; after the block it has to be silent."""
         with trio.fail_after(self._seconds) as patience:
-            opening = self._agent.connect(self._options, sink=self._hear, carrier=carrier)
-            async with opening as connection:
-                patience.deadline = float("inf")
-                self._connection = connection
-                try:
-                    yield connection
-                finally:
-                    patience.deadline = trio.current_time() + self._seconds
+            try:
+                opening = self._agent.connect(self._options, sink=self._hear, carrier=carrier)
+                async with opening as connection:
+                    patience.deadline = float("inf")
+                    self._connection = connection
+                    try:
+                        yield connection
+                    finally:
+                        patience.deadline = trio.current_time() + self._seconds
+            finally:
+                if patience.cancel_called:  # also where it has shielded what took so long
+                    await trio.lowlevel.checkpoint_if_cancelled()
         self._is_gone = True
 
     async def greet(self) -> None:

@@ -234,3 +234,24 @@ async def test_an_agent_that_hides_how_its_block_was_left(autojump_clock: MockCl
         "left in a turn: connect() swallowed what was raised in its block",
         "cancelled in a turn: connect() swallowed the cancellation of its block",
     ]
+
+
+class Lingering(Notes):
+    @asynccontextmanager
+    async def connect(
+        self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier
+    ) -> AsyncGenerator[tri.Connection]:
+        async with super().connect(options, sink=sink, carrier=carrier) as connection:
+            try:
+                yield connection
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(61)
+
+
+async def test_an_agent_that_shields_what_it_does_as_it_leaves_is_too_slow_all_the_same(
+    autojump_clock: MockClock,
+) -> None:
+    with pytest.raises(AgentBroken) as broken:
+        await check_agent(Lingering(), seconds=60)
+    assert broken.value.complaints == ["a conversation: connect() was not entered, or not left, within 60 seconds"]
