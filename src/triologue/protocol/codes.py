@@ -54,6 +54,7 @@ _ATTRIBUTES: Final[dict[type[TriologueError], tuple[str, ...]]] = {
     errors.UnsupportedOption: ("agent", "option"),
     errors.UnsupportedRequest: ("agent", "request", "capability", "version"),
     errors.AlreadyAnswered: ("by", "answer"),
+    errors.AgentStartError: ("is_final",),
     errors.AgentCrashed: ("exit_code",),
     errors.ModelError: ("status",),
     errors.AgentProtocolError: ("code",),

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from triologue import errors
-from triologue.errors import TriologueError, TurnError, TurnTimeout
+from triologue.errors import AgentStartError, TriologueError, TurnError, TurnTimeout
 from triologue.messages import (
     CallbackFailed,
     CostWarning,
@@ -63,6 +63,8 @@ class _Told(Struct, omit_defaults=True):
     """Of a deadline that passed."""
     seconds: float | None = None
     """The same: how long it was."""
+    is_final: bool = False
+    """Of an `AgentStartError`."""
 
 
 class _Ended(Struct, tag="#turn_ended", tag_field="type", omit_defaults=True):
@@ -135,7 +137,8 @@ def _told(error: BaseException) -> _Told:
     if isinstance(error, TurnTimeout):
         return _Told("TurnTimeout", error.phase, cause, error.about, error.seconds)
     name = next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _REBUILT), "TriologueError")
-    return _Told(name, encodable_text(str(error)), cause)
+    is_final = isinstance(error, AgentStartError) and error.is_final
+    return _Told(name, encodable_text(str(error)), cause, is_final=is_final)
 
 
 def _outcome(kept: _Ended) -> Outcome:
@@ -160,5 +163,7 @@ def _error(told: _Told, result: ResultMessage | None) -> TriologueError:
 def _rebuilt(told: _Told, result: ResultMessage | None) -> TriologueError:
     if told.name == "TurnTimeout":
         return TurnTimeout(told.text, told.about, seconds=told.seconds)
+    if told.name == "AgentStartError":
+        return AgentStartError(told.text, is_final=told.is_final)
     kind: type[TriologueError] = getattr(errors, told.name, TriologueError) if told.name in _REBUILT else TriologueError
     return kind(told.text, result=result) if issubclass(kind, TurnError) else kind(told.text)

@@ -65,6 +65,7 @@ def test_an_error_comes_back_as_its_class(kind: type[TriologueError]) -> None:
         errors.UnsupportedRequest("claude", "set_goal", capability="goal", version="2"),
         errors.AgentProtocolError("no", code="E1"),
         errors.ModelError("no", status=529),
+        errors.AgentStartError("unknown option", is_final=True),
         errors.AgentCrashed("it died", exit_code=-9),
     ],
     ids=lambda error: type(error).__name__,

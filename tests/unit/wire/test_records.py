@@ -1,5 +1,7 @@
 """What a session's log keeps of what triologue says itself."""
 
+import pytest
+
 from triologue.errors import AgentStartError, TurnFailed, TurnTimeout
 from triologue.messages import Outcome, TurnEnded
 from triologue.wire import decode_record, encode_record, kind_of
@@ -18,6 +20,19 @@ def test_which_deadline_passed_is_kept_with_all_that_it_says() -> None:
     assert str(cause) == "Deadlines.tool passed: 60 s (Bash)"
     assert (cause.phase, cause.about, cause.seconds) == ("tool", "Bash", 60)
     assert repr(cause.__cause__) == repr(AgentStartError("it hung"))
+
+
+@pytest.mark.parametrize("is_final", [False, True])
+def test_a_start_that_need_not_be_tried_again_is_kept_as_one(*, is_final: bool) -> None:
+    error = TurnFailed("it did not start")
+    error.__cause__ = AgentStartError("unknown option", is_final=is_final)
+    ended = TurnEnded(outcome=Outcome(kind="failed", error=error))
+    read = decode_record(kind_of(ended), encode_record(ended))
+    assert isinstance(read, TurnEnded)
+    assert read.outcome.error is not None
+    cause = read.outcome.error.__cause__
+    assert isinstance(cause, AgentStartError)
+    assert (str(cause), cause.is_final) == ("unknown option", is_final)
 
 
 def test_half_a_character_in_an_error_loses_no_outcome() -> None:
