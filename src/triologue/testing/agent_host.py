@@ -24,6 +24,8 @@ from triologue.messages import (
 from triologue.options import Options
 from triologue.ports import Agent, Carrier, Connection, Exit
 
+_OF_A_CONNECTION = ("pid", "send", "wait_exit", "stop")
+
 
 class Broken(Exception):
     """The agent does not do what it has to, so that there is no going on."""
@@ -62,6 +64,8 @@ class AgentHost:
                 opening = self._agent.connect(self._options, sink=self._hear, carrier=carrier)
                 async with opening as connection:
                     patience.deadline = float("inf")
+                    if lacking := [name for name in _OF_A_CONNECTION if not hasattr(connection, name)]:
+                        raise Broken(f"connect() gave {brief(connection)}, which lacks {', '.join(lacking)}")
                     self._connection = connection
                     try:
                         yield connection

@@ -236,6 +236,19 @@ async def test_an_agent_that_hides_how_its_block_was_left(autojump_clock: MockCl
     ]
 
 
+class Empty(Notes):
+    @asynccontextmanager
+    async def connect(self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier) -> AsyncGenerator[Any]:
+        yield
+
+
+async def test_a_connection_that_is_none() -> None:
+    with pytest.raises(AgentBroken) as broken:
+        await check_agent(Empty())
+    complaint = "a conversation: connect() gave None, which lacks pid, send, wait_exit, stop"
+    assert broken.value.complaints == [complaint]
+
+
 class Lingering(Notes):
     @asynccontextmanager
     async def connect(
