@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from triologue.actors.conversation import Conversation
-from triologue.errors import MAY_HOLD_SECRETS, InvalidOption
+from triologue.errors import MAY_HOLD_SECRETS, CallerError, InvalidOption, UnsupportedOption
 from triologue.options import IDENTITY, Options, without_identity
 from triologue.ports import Agent, LivesInside, StoredSession
 
@@ -33,14 +33,22 @@ def new_head(conversation: Conversation) -> StoredSession:
 def pinned(options: Options, agent: Agent) -> Options:
     """With a working folder that stays the same, wherever the host is started the next time.
 
-    A program finds its histories by the folder that it works in.
+    A program finds its histories by the folder that it works in, unless it has no such option.
     """
     cwd = Path(options.cwd) if options.cwd is not None else None
     if (cwd is None and isinstance(agent, LivesInside)) or (cwd is not None and cwd.is_absolute()):
         return options
     copied = options.copy()
     copied.cwd = str((cwd or Path()).absolute())
-    return copied
+    return copied if cwd is not None or _has_folder(agent, copied) else options
+
+
+def _has_folder(agent: Agent, options: Options) -> bool:
+    try:
+        agent.check(options)
+    except CallerError as error:
+        return not (isinstance(error, UnsupportedOption) and error.option == "cwd")
+    return True
 
 
 def check_fits(conversation: Conversation, head: StoredSession) -> None:

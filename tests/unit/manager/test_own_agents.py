@@ -267,3 +267,22 @@ async def test_an_agent_that_answers_the_handshake_at_once_has_started() -> None
         await wait_all_tasks_blocked()
         assert (session.state, session.resume_outcome) == ("running", "fresh")
         await session.interrupt()
+
+
+class Nowhere(Forgetful):
+    """It knows no folder either."""
+
+    def check(self, options: tri.Options) -> None:
+        if options.cwd is not None:
+            raise tri.UnsupportedOption(self.name, "cwd", options.cwd)
+        super().check(options)
+
+
+async def test_an_agent_that_has_no_folder_is_given_none_by_a_store() -> None:
+    async with tri.open_manager(Nowhere(), store=tri.MemoryStore()) as manager:
+        session = manager.session("k")
+        await session.ask("Remember: I like tea")
+        await session.hibernate()
+        await session.set_model("other")
+        with pytest.raises(tri.TurnFailed, match="has no option 'resume'"):
+            await session.ask("What do I like?")
