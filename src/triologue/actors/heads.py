@@ -62,7 +62,8 @@ def check_fits(conversation: Conversation, head: StoredSession) -> None:
             f"the key {head.key!r} has a conversation with {head.agent!r}, and not with {conversation.agent.name!r}; "
             "give that agent to manager.session(), or use another key"
         )
-    identity = sorted(set(conversation.options.named()) & set(IDENTITY))
+    # Not those in its options: how it was to begin the store was told, and another host may have begun it since.
+    identity = sorted(conversation.named.keys() & set(IDENTITY))
     if identity and conversation.session_id is None and head.session_id is not None:
         raise InvalidOption(
             f"the key {head.key!r} has a conversation already, so {', '.join(identity)} cannot begin another one under it; "

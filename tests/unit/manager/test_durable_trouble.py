@@ -711,6 +711,26 @@ async def test_a_fork_onto_a_key_of_the_store(autojump_clock: MockClock) -> None
         assert (await manager.session("k").ask("three")).result is not None
 
 
+@pytest.mark.parametrize("looks", [False, True])
+async def test_what_another_host_has_begun_meanwhile_goes_on_also_where_it_was_to_begin(
+    looks: bool, autojump_clock: MockClock
+) -> None:
+    agent, store = new_agent(), MemoryStore()
+    chosen = tri.Options(session_id="5f0c3c3e-0000-4000-8000-000000000000")
+    async with tri.open_manager(agent, store=store) as here, tri.open_manager(agent, store=store) as there:
+        await here.session("k").ask("one")
+        copy, new = await here.session("k").fork("copy"), here.session("new", options=chosen)
+        await new.set_model("big")
+        for session in (copy, new):
+            other = there.session(session.key)
+            await other.ask("two")
+            await other.hibernate()
+            if looks:
+                await session.read()
+            await session.ask("three")
+            assert agent.starts[-1].options.resume == session.session_id == other.session_id
+
+
 async def test_a_store_with_a_bug_breaks_no_manager(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
