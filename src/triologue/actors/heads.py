@@ -1,6 +1,5 @@
 """A conversation as the head of a stored session, and back."""
 
-import os
 import time
 from math import isclose
 from pathlib import Path
@@ -26,7 +25,7 @@ def new_head(conversation: Conversation) -> StoredSession:
         key=conversation.key,
         created=conversation.log_begun(),
         last_active=now,
-        cwd=os.fspath(cwd) if cwd is not None else None,
+        cwd=str(Path(cwd)) if cwd is not None else None,
     )
 
 
@@ -79,7 +78,7 @@ def check_fits(conversation: Conversation, head: StoredSession) -> None:
 
 def _is_elsewhere(conversation: Conversation, head: StoredSession) -> bool:
     cwd = conversation.named.get("cwd")
-    return cwd is not None and head.cwd is not None and str(Path(cwd).absolute()) != head.cwd
+    return cwd is not None and head.cwd is not None and Path(cwd).absolute() != Path(head.cwd)
 
 
 def restore(conversation: Conversation, head: StoredSession) -> None:

@@ -667,6 +667,18 @@ async def test_the_folder_is_pinned(autojump_clock: MockClock, tmp_path: Path, m
     assert [start.options.cwd for start in agent.starts] == [str(tmp_path / "work")] * 2
 
 
+@pytest.mark.parametrize("kept", ["/usr/", "/usr/./lib/", Path("/usr/lib")])
+async def test_a_folder_is_the_same_however_it_is_written(kept: str | Path, autojump_clock: MockClock) -> None:
+    store, agent, options = MemoryStore(), new_agent(), tri.Options(cwd=kept)
+    for _ in range(2):
+        async with tri.open_manager(agent, store=store) as manager:
+            for _ in range(2):
+                await manager.session("k", options=options).ask("hello")
+                await manager.session("k").hibernate()
+    assert {str(start.options.cwd) for start in agent.starts[1:]} == {str(Path(kept))}
+    assert (await head_of(store)).cwd == str(Path(kept))
+
+
 async def test_what_is_put_away_is_forgotten_here_and_kept_there(autojump_clock: MockClock) -> None:
     store, agent = MemoryStore(), new_agent()
     async with tri.open_manager(agent, store=store) as manager, tri.open_manager(agent, store=store) as other:
