@@ -12,6 +12,7 @@ from triologue.actors.desk import first_options as first_options
 from triologue.actors.durations import BOUNDS as BOUNDS, Durations as Durations
 from triologue.actors.heads import (
     check_fits as check_fits,
+    check_folder as check_folder,
     described as described,
     is_another as is_another,
     is_kept_whole as is_kept_whole,

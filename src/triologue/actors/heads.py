@@ -68,17 +68,21 @@ def check_fits(conversation: Conversation, head: StoredSession) -> None:
             f"the key {head.key!r} has a conversation already, so {', '.join(identity)} cannot begin another one under it; "
             "use another key, or session.reset()"
         )
-    if _is_elsewhere(conversation, head):
-        cwd = str(conversation.named["cwd"])
+    check_folder(head.key, conversation.named, head.cwd)
+
+
+def check_folder(key: str, named: dict[str, Any], folder: str | Path | None) -> None:
+    """Refuse to go on with a conversation in another folder than it works in.
+
+    Raises:
+        InvalidOption: such a folder is named.
+    """
+    cwd = named.get("cwd")
+    if cwd is not None and folder is not None and Path(cwd).absolute() != Path(folder).absolute():
         raise InvalidOption(
-            f"the session {head.key!r} works in {head.cwd!r}, where its agent keeps its history, and not in {cwd!r}; "
+            f"the session {key!r} works in {str(folder)!r}, where its agent keeps its history, and not in {str(cwd)!r}; "
             "use another key for another folder"
         )
-
-
-def _is_elsewhere(conversation: Conversation, head: StoredSession) -> bool:
-    cwd = conversation.named.get("cwd")
-    return cwd is not None and head.cwd is not None and Path(cwd).absolute() != Path(head.cwd)
 
 
 def restore(conversation: Conversation, head: StoredSession) -> None:
@@ -129,10 +133,10 @@ def take_over(conversation: Conversation, head: StoredSession | None) -> None:
     conversation.named = {}
 
 
-def told(conversation: Conversation, head: StoredSession) -> None:
-    """What callers have named for it meanwhile is in its head, as far as it can be; another folder is still to be refused."""
+def told(conversation: Conversation) -> None:
+    """What callers have named for it meanwhile is in its head, as far as it can be."""
     conversation.own = kept_options(conversation)
-    conversation.named = {"cwd": conversation.named["cwd"]} if _is_elsewhere(conversation, head) else {}
+    conversation.named = {}
 
 
 def is_kept_whole(conversation: Conversation) -> bool:

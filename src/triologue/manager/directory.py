@@ -8,7 +8,7 @@ from typing import final
 import trio
 from msgspec import Struct
 
-from triologue.actors import Conversation, World, check_fits, is_another, is_kept_whole, restore
+from triologue.actors import Conversation, World, check_fits, check_folder, is_another, is_kept_whole, restore
 from triologue.errors import InvalidOption, ManagerClosed, SessionIdInUse, StoreError, brief
 from triologue.loops import refuse_elsewhere
 from triologue.manager.checks import OptionsFor, check_for, group_of, refuse_identity
@@ -287,7 +287,7 @@ class Directory:
         """Other options are wanted for a conversation that there is already.
 
         Raises:
-            InvalidOption: they would make it another one.
+            InvalidOption: they would make it another one, or have it work in another folder than the store has.
         """
         if agent is not None and agent != conversation.agent:
             raise InvalidOption(f"the key {conversation.key!r} has a conversation with {conversation.agent.name!r}")
@@ -300,6 +300,10 @@ class Directory:
                 f"the key {conversation.key!r} has a conversation already, so {', '.join(identity)} cannot begin "
                 "another one under it; use another key, or session.reset()"
             )
+        is_begun = conversation.journal is not None or conversation.log.last or conversation.session_id is not None
+        if self.world.store is not None and is_begun:
+            # Not when it is taken next: what is wanted there is wanted by all, and they would all be refused.
+            check_folder(conversation.key, named, conversation.options.cwd)
         changed = options.over(conversation.options)
         self.check(conversation.agent, changed)
         conversation.options = changed

@@ -109,7 +109,8 @@ class SessionManager:
                 place.
 
         Raises:
-            InvalidOption: a key that cannot be; options of identity, or another agent, for a key in use.
+            InvalidOption: a key that cannot be; options of identity, or another agent, for a key in use; another folder
+                (`cwd`) for one that the store has.
             UnsupportedOption: an option that the agent does not have.
         """
         check_key(key)

@@ -271,7 +271,7 @@ class Shelf:
         await journal.wait_written()
         if conversation.journal is journal:
             if not journal.is_broken:
-                told(conversation, journal.head)
+                told(conversation)
             conversation.journal = None
             self._held.pop(conversation.key, None)
             await self._give_back(journal.lease)

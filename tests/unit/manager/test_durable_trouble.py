@@ -18,7 +18,7 @@ from triologue.manager import latest_of
 from triologue.messages import Event, Gap
 from triologue.ports import Append
 from triologue.stores import MemoryStore
-from triologue.testing import CancelAt, ScriptedAgent, StoreFails, UseTool, Wait, run_virtual, with_store_faults
+from triologue.testing import CancelAt, Crash, ScriptedAgent, StoreFails, UseTool, Wait, run_virtual, with_store_faults
 
 
 def new_agent(name: str = "scripted") -> ScriptedAgent:
@@ -665,6 +665,29 @@ async def test_the_folder_is_pinned(autojump_clock: MockClock, tmp_path: Path, m
         with pytest.raises(tri.InvalidOption, match=r"works in '.*work', where its agent keeps its history"):
             await manager.session("k", options=tri.Options(cwd="/elsewhere")).ask("three")
     assert [start.options.cwd for start in agent.starts] == [str(tmp_path / "work")] * 2
+
+
+@pytest.mark.parametrize("is_awake", [False, True])
+async def test_who_wants_another_folder_is_refused_and_nobody_else(is_awake: bool, autojump_clock: MockClock) -> None:
+    agent = new_agent()
+    agent.on("die", Crash())
+    async with tri.open_manager(agent, store=MemoryStore()) as manager:
+        first = manager.session("k")
+        late = manager.session("k", options=tri.Options(cwd="/elsewhere"))  # which begins with its first use
+        await manager.session("k", options=tri.Options(cwd="/usr")).ask("one")
+        if not is_awake:
+            await first.hibernate()
+        with pytest.raises(
+            tri.InvalidOption, match="works in '/usr', where its agent keeps its history, and not in '/"
+        ):
+            manager.session("k", options=tri.Options(cwd="/elsewhere"))
+        for _ in range(2):
+            with pytest.raises(tri.InvalidOption, match="use another key for another folder"):
+                await late.ask("two")
+        with pytest.raises(tri.TurnFailed):
+            await first.ask("die")
+        await manager.session("k", options=tri.Options(cwd="/usr")).ask("three")
+    assert {str(start.options.cwd) for start in agent.starts} == {"/usr"}
 
 
 @pytest.mark.parametrize("kept", ["/usr/", "/usr/./lib/", Path("/usr/lib")])
