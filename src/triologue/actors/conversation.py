@@ -112,8 +112,7 @@ class Conversation:
         self.settings: Settings = _settings(options.model, options.permission_mode)
         self.doubtful: Settings = NO_SETTINGS
         """Those of them that an agent died of, perhaps, with what they were before."""
-        goes_on = bool(options.resume) or options.continue_conversation
-        self.total_cost_usd: float | None = None if goes_on else 0.0
+        self.total_cost_usd = _cost_so_far(options)
         self.spent_usd = 0.0
         """US dollars that the key has cost: this conversation, and those before its resets."""
         self.turns = _NO_TURNS
@@ -133,6 +132,10 @@ class Conversation:
         """What writes it to the store, while this host holds its lease; None also where there is no store."""
         self.commands: tuple[str, ...] = ()  # nearly always empty, and an empty one weighs nothing
         """The turns whose prompts are slash commands, and so not verbatim."""
+
+    def begin_as(self, agent: Agent, options: Options) -> None:
+        """It is to begin so, and not as it was thought to; nothing of it is there yet."""
+        self.agent, self.options, self.total_cost_usd = agent, options, _cost_so_far(options)
 
     def name(self, named: dict[str, Any]) -> None:
         """Callers want these options for this session, over the manager's."""
@@ -335,6 +338,11 @@ class Conversation:
         """Begin anew at the next start; the log stays."""
         self.session_id, self.is_confirmed, self.total_cost_usd = None, False, 0.0
         self.options = without_identity(self.options)
+
+
+def _cost_so_far(options: Options) -> float | None:
+    """US dollars that a conversation has cost that is to begin so; None: one that it goes on with may have cost some."""
+    return None if options.resume or options.continue_conversation else 0.0
 
 
 @lru_cache(maxsize=64)  # alike for nearly all, and never changed

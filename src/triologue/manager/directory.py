@@ -289,13 +289,17 @@ class Directory:
         Raises:
             InvalidOption: they would make it another one, or have it work in another folder than the store has.
         """
-        if agent is not None and agent != conversation.agent:
+        # One that is only looked at may still begin in any way; who watches keeps nobody from that.
+        is_open = not conversation.has_begun and not self.is_used(conversation.key)
+        who = agent if agent is not None else conversation.agent
+        if who != conversation.agent and not is_open:
             raise InvalidOption(f"the key {conversation.key!r} has a conversation with {conversation.agent.name!r}")
-        if options is None:
+        if options is None and who == conversation.agent:
             return
-        check_kinds(options)
-        named = options.named()
-        if identity := sorted(set(named) & set(IDENTITY)):
+        wanted = options if options is not None else Options()
+        check_kinds(wanted)
+        named = wanted.named()
+        if not is_open and (identity := sorted(set(named) & set(IDENTITY))):
             raise InvalidOption(
                 f"the key {conversation.key!r} has a conversation already, so {', '.join(identity)} cannot begin "
                 "another one under it; use another key, or session.reset()"
@@ -304,8 +308,10 @@ class Directory:
         if self.world.store is not None and is_begun:
             # Not when it is taken next: what is wanted there is wanted by all, and they would all be refused.
             check_folder(conversation.key, named, conversation.options.cwd)
-        changed = options.over(conversation.options)
-        self.check(conversation.agent, changed)
+        changed = wanted.over(conversation.options)
+        self.check(who, changed)
+        if is_open:
+            conversation.begin_as(who, changed)
         conversation.options = changed
         conversation.name(named)
         for setting in conversation.settings:

@@ -341,3 +341,26 @@ async def test_looking_at_a_key_does_not_disturb_a_prompt_that_is_on_its_way_in(
         assert [each.key for each in manager.sessions()] == ["k"]
         store.go_on()
     assert (await store.kept.read("k"))[-1].kind == "#state_changed"
+
+
+@pytest.mark.parametrize("store", [None, MemoryStore()])
+async def test_looking_at_a_key_keeps_nobody_from_beginning_it_as_they_want(
+    store: MemoryStore | None, autojump_clock: MockClock
+) -> None:
+    other, chosen = ScriptedAgent(name="other"), "5f0c3c3e-0000-4000-8000-000000000000"
+    async with tri.open_manager(new_agent(), store=store) as manager:
+        async with manager.session("k").subscribe() as events:
+            session = manager.session(
+                "k", agent=other, options=tri.Options(session_id=chosen, system_prompt="Be brief.")
+            )
+            for refused in ({"agent": new_agent()}, {"options": tri.Options(resume=chosen)}):
+                with pytest.raises(tri.InvalidOption, match="has a conversation"):
+                    manager.session("k", **refused)
+            await session.ask("hello")
+            assert (session.session_id, other.starts[0].options.system_prompt) == (chosen, "Be brief.")
+            last = session.statistics().records
+            assert [(await anext(events)).seq for _ in range(last)] == list(range(1, last + 1))
+        async with manager.session("copy").subscribe():
+            copy = manager.session("copy", agent=other, options=tri.Options(resume=chosen, fork_session=True))
+            result = await copy.ask("and now?")
+            assert (result.total_cost_usd, result.cost_usd) == (0.002, None)  # nobody knows what it had cost before
