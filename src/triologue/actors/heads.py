@@ -142,7 +142,8 @@ def told(conversation: Conversation) -> None:
 def is_kept_whole(conversation: Conversation) -> bool:
     """Would it come from the store with all that callers have named for it? Callbacks and secrets are not kept there."""
     options, own = conversation.options, conversation.own
-    lost = (name for name in conversation.given - _ELSEWHERE if name not in own or own[name] != getattr(options, name))
+    given = {name: getattr(options, name) for name in conversation.given - _ELSEWHERE}
+    lost = (name for name, value in given.items() if name not in own or own[name] != _built_in(value))
     return not conversation.named and conversation.on_missing == "raise" and next(lost, None) is None
 
 
@@ -173,13 +174,27 @@ def kept_options(conversation: Conversation) -> dict[str, Any]:
 
 
 def plain(named: dict[str, Any]) -> dict[str, Any]:
-    """The options among these that a store can keep: no callbacks, no secrets, nothing but JSON."""
+    """The options among these that a store can keep: no callbacks, no secrets, nothing but JSON and paths."""
     kept: dict[str, Any] = {}
     for name, value in named.items():
         if name in _NOT_AMONG_OPTIONS:
             continue
         try:
-            kept[name] = msgspec.json.decode(msgspec.json.encode(value))
+            kept[name] = msgspec.json.decode(msgspec.json.encode(value, enc_hook=_path))
         except (TypeError, UnicodeEncodeError, msgspec.MsgspecError):
             continue
     return kept
+
+
+def _built_in(value: object) -> object:
+    """As `plain` gives it, but for what would not come back the same: a number as a key, for instance."""
+    try:
+        return msgspec.to_builtins(value, enc_hook=_path)
+    except (TypeError, msgspec.MsgspecError):
+        return value
+
+
+def _path(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError

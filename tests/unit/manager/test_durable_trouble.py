@@ -644,13 +644,25 @@ async def test_options_that_are_named_later_win_and_others_are_kept(autojump_clo
 
 
 async def test_an_option_that_cannot_be_kept_takes_the_place_of_one_that_was(autojump_clock: MockClock) -> None:
-    store, agent = MemoryStore(), new_agent()
+    store, agent, odd = MemoryStore(), new_agent(), {"is no JSON": object()}
     async with tri.open_manager(agent, store=store) as manager:
-        for options in (tri.Options(add_dirs=["/a"]), tri.Options(add_dirs=[Path("/b")]), None):
+        for options in (tri.Options(sandbox={"enabled": True}), tri.Options(sandbox=odd), None):
             session = manager.session("k", options=options)
             await session.ask("hello")
             await session.hibernate()
-    assert [start.options.add_dirs for start in agent.starts] == [["/a"], [Path("/b")], [Path("/b")]]
+    assert [start.options.sandbox for start in agent.starts] == [{"enabled": True}, odd, odd]
+
+
+async def test_paths_are_kept_as_their_text(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k", options=tri.Options(add_dirs=[Path("/a"), "/b"], cli_path=Path("/c"))).ask("one")
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("two")
+    assert [(start.options.add_dirs, start.options.cli_path) for start in agent.starts] == [
+        ([Path("/a"), "/b"], Path("/c")),
+        (["/a", "/b"], "/c"),
+    ]
 
 
 async def test_the_folder_is_pinned(autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """Sessions that sleep, of which more are known than `Limits.max_asleep`: those that nobody uses are left to the store."""
 
+from pathlib import Path
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -146,7 +148,7 @@ async def test_one_that_would_not_come_back_as_it_is_stays(agent: ScriptedAgent,
         await use(manager, agent, "secret", options=tri.Options(env={"KEY": "secret"}))
         await use(manager, agent, "odd", options=tri.Options(output_format={1: "is no JSON"}))  # type: ignore[dict-item]
         await use(manager, agent, "kept", options=tri.Options(system_prompt="Be brief.", permission_mode="plan"))
-        await use(manager, agent, "kept", options=tri.Options(system_prompt="Be long."))
+        await use(manager, agent, "kept", options=tri.Options(system_prompt="Be long.", add_dirs=[Path("/a")]))
         manager.session("wanted", options=tri.Options(model="big")).statistics()
         stay = ["agent", "fresh", "secret", "odd"]
         assert await use(manager, agent, "last") == [*stay, "wanted", "last"]
