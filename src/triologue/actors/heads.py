@@ -157,8 +157,12 @@ def described(conversation: Conversation, head: StoredSession) -> StoredSession:
         settings["begin"] = begin
     if not isclose(conversation.spent_usd, conversation.total_cost_usd or 0.0):
         settings["spent_usd"] = conversation.spent_usd
+    cwd = head.cwd
+    if cwd is None and "cwd" in conversation.given and conversation.options.cwd is not None:
+        cwd = str(Path(conversation.options.cwd).absolute())  # it began in none, as an agent inside the program can
     return replace(
         head,
+        cwd=cwd,
         session_id=conversation.session_id,
         is_confirmed=conversation.is_confirmed,
         agent=conversation.agent.name,

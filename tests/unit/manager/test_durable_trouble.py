@@ -14,6 +14,7 @@ import triologue as tri
 from tests.support.broken_log import BrokenHandler
 from tests.support.scripted_agent import ScriptedAgent as LinkedAgent
 from tests.support.slow_store import SlowLeases, SlowStore, kinds
+from triologue.engine import OfflineModel, Transcripts
 from triologue.manager import latest_of
 from triologue.messages import Event, Gap
 from triologue.ports import Append
@@ -677,6 +678,19 @@ async def test_the_folder_is_pinned(autojump_clock: MockClock, tmp_path: Path, m
         with pytest.raises(tri.InvalidOption, match=r"works in '.*work', where its agent keeps its history"):
             await manager.session("k", options=tri.Options(cwd="/elsewhere")).ask("three")
     assert [start.options.cwd for start in agent.starts] == [str(tmp_path / "work")] * 2
+
+
+async def test_a_folder_that_is_named_for_an_agent_that_began_in_none_is_kept(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), tri.Embedded(model=OfflineModel(), transcripts=Transcripts())
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("one")
+        assert (await head_of(store)).cwd is None
+        await manager.session("k", options=tri.Options(cwd="/usr")).ask("two")
+        assert (await head_of(store)).cwd == "/usr"
+    async with tri.open_manager(agent, store=store) as manager:
+        await manager.session("k").ask("three")
+        with pytest.raises(tri.InvalidOption, match="works in '/usr'"):
+            manager.session("k", options=tri.Options(cwd="/elsewhere"))
 
 
 @pytest.mark.parametrize("is_awake", [False, True])
