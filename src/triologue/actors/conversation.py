@@ -84,6 +84,7 @@ class Conversation:
         "start_after",
         "total_cost_usd",
         "turns",
+        "was_refused",
     )
 
     def __init__(self, key: str, agent: Agent, options: Options, *, limits: Limits, group: str = "") -> None:
@@ -130,6 +131,8 @@ class Conversation:
         """What became of the newest start; None before the first."""
         self.journal: Journal | None = None
         """What writes it to the store, while this host holds its lease; None also where there is no store."""
+        self.was_refused = False
+        """The store has another one under the key, so this is none; who wanted it wants it still."""
         self.commands: tuple[str, ...] = ()  # nearly always empty, and an empty one weighs nothing
         """The turns whose prompts are slash commands, and so not verbatim."""
 

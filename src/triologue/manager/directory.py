@@ -81,18 +81,32 @@ class Directory:
     @asynccontextmanager
     async def _taken(self, shelf: Shelf, conversation: Conversation, *, is_new: bool) -> AsyncGenerator[None]:
         is_unused = conversation.session_id is None and not conversation.log.last
+        is_only_read = not conversation.generation  # it may be as the store has it, but for what is wanted
         try:
             async with shelf.taken(conversation, is_new=is_new):
+                is_only_read = False
                 self.refuse_if_closed()
                 yield
         except (InvalidOption, SessionIdInUse):
             # The next one may name what fits; this one was only made to find out. A copy is its maker's to take back.
             is_over = conversation.journal is None and not self.is_used(conversation.key)
-            if is_unused and is_over and not is_new and self.registry.get(conversation.key) is conversation:
-                self.registry.remove(conversation.key)
+            is_current = self.registry.get(conversation.key) is conversation
+            if (is_unused or is_only_read) and is_over and is_current and not is_new:
+                self._drop_refused(conversation)
             raise
         finally:
             self.registry.rests(conversation)
+
+    def _drop_refused(self, conversation: Conversation) -> None:
+        key, log = conversation.key, conversation.log
+        conversation.was_refused = True
+        if not log.is_read:
+            self.registry.remove(key)
+            return
+        limits = self.world.limits  # who watches wanted nothing of it, and hears how it goes on
+        watched = Conversation(key, self.agent, self.merged(key, None), limits=limits, group=conversation.group)
+        watched.log, watched.begun, watched.on_missing = log, conversation.begun, conversation.on_missing
+        self.registry.add(watched)
 
     def refuse_if_closed(self) -> None:
         """Take nothing in while the block is left, or after, and nothing from elsewhere.

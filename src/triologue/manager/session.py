@@ -386,7 +386,8 @@ class Session(Controls):
         begun = self._registry.get(self._key)
         if begun is not None and begun is self._known:
             return begun
-        if begun is not None and self._known is None:  # by another handle, after this one was asked for
+        is_untold = self._known is None or self._known.was_refused
+        if begun is not None and is_untold:  # by another handle, after this one was asked for
             self._directory.amend(begun, self._agent, self._wanted)
         self._known = self._directory.conversation(self._key, self._agent, self._wanted)
         if begun is None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -364,3 +365,27 @@ async def test_looking_at_a_key_keeps_nobody_from_beginning_it_as_they_want(
             copy = manager.session("copy", agent=other, options=tri.Options(resume=chosen, fork_session=True))
             result = await copy.ask("and now?")
             assert (result.total_cost_usd, result.cost_usd) == (0.002, None)  # nobody knows what it had cost before
+
+
+@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize("wanted", [{"agent": ScriptedAgent(name="other")}, {"options": tri.Options(cwd="/")}])
+async def test_who_watches_goes_on_where_others_are_refused(
+    wanted: dict[str, Any], looks: bool, autojump_clock: MockClock
+) -> None:
+    agent, store = new_agent(), MemoryStore()
+    async with tri.open_manager(agent, store=store) as here, tri.open_manager(agent, store=store) as there:
+        async with here.session("k").subscribe() as events:
+            other = there.session("k", options=tri.Options(cwd="/usr"))
+            await other.ask("one")
+            await other.hibernate()
+            refused = here.session("k", **wanted)
+            if looks:
+                await refused.read()
+            for _ in range(2):
+                with pytest.raises(tri.InvalidOption, match=r"the (key|session) 'k'"):
+                    await refused.ask("two")
+            session = here.session("k")
+            await session.ask("three")
+            last = session.statistics().records
+            assert [(await anext(events)).seq for _ in range(last)] == list(range(1, last + 1))
+            assert session.session_id == other.session_id
