@@ -318,11 +318,8 @@ class Directory:
                 f"the key {conversation.key!r} has a conversation already, so {', '.join(identity)} cannot begin "
                 "another one under it; use another key, or session.reset()"
             )
-        is_begun = conversation.journal is not None or conversation.log.last or conversation.session_id is not None
-        if self.world.store is not None and is_begun:
-            # Not when it is taken next: what is wanted there is wanted by all, and they would all be refused.
-            check_folder(conversation.key, named, conversation.options.cwd)
-        changed = wanted.over(conversation.options)
+        wanted = self._staying(conversation, wanted)
+        changed, named = wanted.over(conversation.options), wanted.named()
         self.check(who, changed)
         if is_open:
             conversation.begin_as(who, changed)
@@ -331,6 +328,22 @@ class Directory:
         for setting in conversation.settings:
             if setting in named:
                 self._want(conversation, setting, getattr(changed, setting))
+
+    def _staying(self, conversation: Conversation, wanted: Options) -> Options:
+        """What is wanted, with the folder as the store has it: `.` is another one once the program is elsewhere.
+
+        Raises:
+            InvalidOption: it is another one.
+        """
+        is_begun = conversation.journal is not None or conversation.log.last or conversation.session_id is not None
+        folder = conversation.options.cwd
+        if self.world.store is None or not is_begun or folder is None or wanted.cwd is None:
+            return wanted
+        # Not when it is taken next: what is wanted there is wanted by all, and they would all be refused.
+        check_folder(conversation.key, wanted.named(), folder)
+        staying = wanted.copy()
+        staying.cwd = folder
+        return staying
 
     def _want(self, conversation: Conversation, setting: Setting, value: str | None) -> None:
         if self.registry.awake(conversation.key) is not None:

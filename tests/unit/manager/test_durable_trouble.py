@@ -680,6 +680,27 @@ async def test_the_folder_is_pinned(autojump_clock: MockClock, tmp_path: Path, m
     assert [start.options.cwd for start in agent.starts] == [str(tmp_path / "work")] * 2
 
 
+async def test_a_folder_stays_where_the_same_one_was_named_by_a_relative_path(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, here = new_agent(), tri.Options(cwd=".")
+    agent.on("die", Crash())
+    monkeypatch.chdir(tmp_path)
+    async with tri.open_manager(agent, store=MemoryStore()) as manager:
+        session = manager.session("k")
+        await session.ask("one")
+        manager.session("k", options=here)
+        monkeypatch.chdir("/")
+        with pytest.raises(tri.TurnFailed):
+            await session.ask("die")
+        await session.ask("two")
+        await session.hibernate()
+        with pytest.raises(tri.InvalidOption, match="use another key for another folder"):
+            manager.session("k", options=here)
+        await session.ask("three")
+    assert [start.options.cwd for start in agent.starts] == [str(tmp_path)] * 3
+
+
 async def test_a_folder_that_is_named_for_an_agent_that_began_in_none_is_kept(autojump_clock: MockClock) -> None:
     store, agent = MemoryStore(), tri.Embedded(model=OfflineModel(), transcripts=Transcripts())
     async with tri.open_manager(agent, store=store) as manager:
