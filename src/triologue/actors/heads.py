@@ -68,7 +68,8 @@ def check_fits(conversation: Conversation, head: StoredSession) -> None:
             f"the key {head.key!r} has a conversation already, so {', '.join(identity)} cannot begin another one under it; "
             "use another key, or session.reset()"
         )
-    check_folder(head.key, conversation.named, head.cwd)
+    if head.session_id is not None:  # else there is no history yet, and the folder may have been a wrong one
+        check_folder(head.key, conversation.named, head.cwd)
 
 
 def check_folder(key: str, named: dict[str, Any], folder: str | Path | None) -> None:
@@ -104,7 +105,9 @@ def restore(conversation: Conversation, head: StoredSession) -> None:
     changed = {name: value for name, value in kept.items() if name not in named and name in Options.__struct_fields__}
     if head.session_id is None:
         changed |= {name: value for name, value in head.settings.get("begin", {}).items() if name in IDENTITY}
-    if head.cwd is not None and head.cwd != str(conversation.options.cwd):
+    if head.session_id is None and conversation.options.cwd is not None and "cwd" in named:
+        changed["cwd"] = str(Path(conversation.options.cwd).absolute())
+    elif head.cwd is not None and head.cwd != str(conversation.options.cwd):
         changed["cwd"] = head.cwd
     conversation.options = conversation.options.copy()
     for name, value in changed.items():
@@ -157,9 +160,10 @@ def described(conversation: Conversation, head: StoredSession) -> StoredSession:
         settings["begin"] = begin
     if not isclose(conversation.spent_usd, conversation.total_cost_usd or 0.0):
         settings["spent_usd"] = conversation.spent_usd
-    cwd = head.cwd
-    if cwd is None and "cwd" in conversation.given and conversation.options.cwd is not None:
-        cwd = str(Path(conversation.options.cwd).absolute())  # it began in none, as an agent inside the program can
+    cwd, is_named = head.cwd, "cwd" in conversation.given and conversation.options.cwd is not None
+    if is_named and (cwd is None or conversation.session_id is None):
+        # It has no history yet; or it began in no folder, as an agent inside the program can.
+        cwd = str(Path(conversation.options.cwd or "").absolute())
     return replace(
         head,
         cwd=cwd,

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from math import inf
+from pathlib import Path
 from typing import final
 
 import trio
@@ -335,14 +336,15 @@ class Directory:
         Raises:
             InvalidOption: it is another one.
         """
-        is_begun = conversation.journal is not None or conversation.log.last or conversation.session_id is not None
-        folder = conversation.options.cwd
-        if self.world.store is None or not is_begun or folder is None or wanted.cwd is None:
+        if self.world.store is None or wanted.cwd is None:
             return wanted
-        # Not when it is taken next: what is wanted there is wanted by all, and they would all be refused.
-        check_folder(conversation.key, wanted.named(), folder)
-        staying = wanted.copy()
-        staying.cwd = folder
+        folder, staying = conversation.options.cwd, wanted.copy()
+        if conversation.session_id is not None and folder is not None:
+            # Not when it is taken next: what is wanted there is wanted by all, and they would all be refused.
+            check_folder(conversation.key, wanted.named(), folder)
+            staying.cwd = folder
+        else:  # no agent has begun, and a wrong folder is no reason to begin under another key
+            staying.cwd = str(Path(wanted.cwd).absolute())
         return staying
 
     def _want(self, conversation: Conversation, setting: Setting, value: str | None) -> None:

@@ -19,7 +19,18 @@ from triologue.manager import latest_of
 from triologue.messages import Event, Gap
 from triologue.ports import Append
 from triologue.stores import MemoryStore
-from triologue.testing import CancelAt, Crash, ScriptedAgent, StoreFails, UseTool, Wait, run_virtual, with_store_faults
+from triologue.testing import (
+    CancelAt,
+    Crash,
+    ScriptedAgent,
+    StartFails,
+    StoreFails,
+    UseTool,
+    Wait,
+    run_virtual,
+    with_faults,
+    with_store_faults,
+)
 
 
 def new_agent(name: str = "scripted") -> ScriptedAgent:
@@ -699,6 +710,30 @@ async def test_a_folder_stays_where_the_same_one_was_named_by_a_relative_path(
             manager.session("k", options=here)
         await session.ask("three")
     assert [start.options.cwd for start in agent.starts] == [str(tmp_path)] * 3
+
+
+@pytest.mark.parametrize("is_put_away", [False, True])
+async def test_a_folder_that_was_wrong_is_corrected_where_no_agent_has_begun_in_it(
+    is_put_away: bool, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    store, agent = MemoryStore(), new_agent()
+    failing = with_faults(agent, StartFails(at=1))
+    async with tri.open_manager(failing, store=store) as manager:
+        session = manager.session("k", options=tri.Options(cwd=tmp_path / "wrnog"))
+        with pytest.raises(tri.TurnFailed):
+            await session.ask("one")
+        if is_put_away:
+            await manager.put_away("k")
+        session = manager.session("k", options=tri.Options(cwd=tmp_path))
+        await session.ask("two")
+        with pytest.raises(tri.InvalidOption, match="use another key for another folder"):
+            manager.session("k", options=tri.Options(cwd=tmp_path / "elsewhere"))
+        await session.hibernate()
+        await session.ask("three")
+    kept = await store.get_session("k")
+    assert kept is not None
+    assert kept.cwd == str(tmp_path)
+    assert [start.options.cwd for start in agent.starts] == [str(tmp_path)] * 2
 
 
 async def test_a_folder_that_is_named_for_an_agent_that_began_in_none_is_kept(autojump_clock: MockClock) -> None:
