@@ -17,7 +17,6 @@ from harness import Target, bench, fresh, report, usage
 from models import Terse
 
 import triologue as tri
-from triologue.cli.serve import GC_THRESHOLDS
 
 SIZES = (1_000, 3_000, 10_000)
 TURNS = 3
@@ -39,7 +38,6 @@ Step = Callable[[tri.Session], Awaitable[Any]]
 
 
 async def measure(cell: Cell) -> dict[str, Any]:
-    gc.set_threshold(*GC_THRESHOLDS)  # as `triologue serve` does, and as is advised where there are thousands
     limits = tri.Limits(
         log_bytes=2**20, max_live=cell["sessions"] + CALLERS
     )  # the whole history stays, so that it can be told
