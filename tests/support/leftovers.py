@@ -34,6 +34,9 @@ STAFF_OF_ROOT = {
 # killed takes a moment to give its memory back.
 PATIENCE = 5.0
 
+# Seconds. A process that has taken its SIGKILL, and has not begun to exit, looks alive for as long as it gets no processor.
+MOMENT = 0.1
+
 PF_EXITING = 0x4  # <linux/sched.h>
 
 
@@ -144,13 +147,14 @@ def busy_threads() -> dict[int, str]:
 def let_ends_finish(before: Belongings) -> None:
     """Wait for what is on its way out: processes that were killed, threads that are done or were abandoned."""
     until = time.monotonic() + PATIENCE
-    while _are_ending(before) and time.monotonic() < until:
+    alive_since: dict[int, float] = {}
+    while (now := time.monotonic()) < until:
+        left = descendants().keys() - before.processes.keys()
+        alive_since = {pid: alive_since.get(pid, now) for pid in left if not is_dying(pid)}
+        is_settled = len(alive_since) == len(left) and all(now - since > MOMENT for since in alive_since.values())
+        if is_settled and not busy_threads().keys() - before.threads.keys():
+            return
         time.sleep(0.002)
-
-
-def _are_ending(before: Belongings) -> bool:
-    threads = busy_threads().keys() - before.threads.keys()
-    return bool(threads) or any(is_dying(pid) for pid in descendants().keys() - before.processes.keys())
 
 
 def run_to_the_last_task(main: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
