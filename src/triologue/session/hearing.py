@@ -65,8 +65,7 @@ class Hearing:
         if watch.times_tools or any(map(_is_refusal, said)):
             return False
         if session.owner is not None:
-            for message in said:
-                watch.note_tools(message)
+            watch.note_tools(said)
         return True
 
     @property
@@ -108,7 +107,7 @@ class Hearing:
         if _is_refusal(message):
             run.account_error = text(message) or _NO_ACCOUNT
         if run.owns_messages:
-            self._session.watch.note_tools(message)
+            self._session.watch.note_tools((message,))
 
     def _pass_on(self, messages: list[Message]) -> None:
         """Nothing is to be decided about these, but how long the next may take."""
@@ -301,7 +300,7 @@ class Hearing:
 
 def _is_refusal(message: AssistantMessage | UserMessage) -> bool:
     """Does the agent say, in the place of an answer, that it has no account?"""
-    return isinstance(message, AssistantMessage) and message.error == _NO_ACCOUNT
+    return type(message) is AssistantMessage and message.error == _NO_ACCOUNT
 
 
 def _task_ids(tasks: object) -> list[str]:

@@ -1,7 +1,9 @@
 """The deadlines of the turn that runs: what is waited for now, and whether time that passed was too long."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, final
+from collections.abc import Callable, Iterable, Sequence
+from typing import final
+
+from msgspec import Struct
 
 from triologue.errors import TurnTimeout
 from triologue.messages import (
@@ -22,7 +24,7 @@ TURN = "turn"
 _OUTPUT = frozenset((AssistantMessage, StreamEvent))
 
 
-class Call(NamedTuple):
+class Call(Struct, frozen=True, gc=False):
     """A tool that runs."""
 
     name: str
@@ -116,19 +118,22 @@ class Watch:
         self._clear(FIRST_EVENT)
         self._set(SILENCE)
 
-    def note_tools(self, message: AssistantMessage | UserMessage) -> None:
-        """See which tools begin and end in it."""
-        content = message.message.content
-        if not self.is_on or not isinstance(content, list):  # off: the turn is being stopped
+    def note_tools(self, said: Iterable[AssistantMessage | UserMessage]) -> None:
+        """See which tools begin and end in these."""
+        if not self.is_on:  # the turn is being stopped
             return
-        if self._has_missed and isinstance(message, AssistantMessage) and message.message_id:
-            # The model is given all results before it goes on, so what it called for in an earlier message is over.
-            self._tools_end(message.parent_tool_use_id, but=message.message_id)
-        for block in content:
-            if type(block) is ToolUseBlock:
-                self._tool_begins(block, message)
-            elif type(block) is ToolResultBlock:
-                self._tool_ends(block.tool_use_id)
+        for message in said:
+            content = message.message.content
+            if not isinstance(content, list):
+                continue
+            if self._has_missed and isinstance(message, AssistantMessage) and message.message_id:
+                # The model is given all results before it goes on, so what it called for in an earlier message is over.
+                self._tools_end(message.parent_tool_use_id, but=message.message_id)
+            for block in content:
+                if type(block) is ToolUseBlock:
+                    self._tool_begins(block, message)
+                elif type(block) is ToolResultBlock:
+                    self._tool_ends(block.tool_use_id)
 
     def missed(self, beginning: bytes) -> None:
         """A line could not be read: most results of tools tell at their beginning whose they are."""
@@ -144,7 +149,7 @@ class Watch:
     def _tool_begins(self, call: ToolUseBlock, message: AssistantMessage | UserMessage) -> None:
         message_id = message.message_id if isinstance(message, AssistantMessage) else None
         self.tools[call.id] = Call(call.name, message_id, message.parent_tool_use_id)
-        if call.id not in self._permissions.values():
+        if self.times_tools and call.id not in self._permissions.values():
             self._set(TOOL, call.id)
 
     def _tool_ends(self, tool_use_id: str) -> None:
