@@ -338,8 +338,9 @@ class Directory:
         """
         if self.world.store is None or wanted.cwd is None:
             return wanted
-        folder, staying = conversation.options.cwd, wanted.copy()
-        if conversation.session_id is not None and folder is not None:
+        folder, staying, actor = conversation.options.cwd, wanted.copy(), self.registry.awake(conversation.key)
+        is_begun = conversation.session_id is not None or (actor is not None and actor.holding is not None)
+        if is_begun and folder is not None:
             # Not when it is taken next: what is wanted there is wanted by all, and they would all be refused.
             check_folder(conversation.key, wanted.named(), folder)
             staying.cwd = folder

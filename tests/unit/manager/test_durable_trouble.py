@@ -736,6 +736,20 @@ async def test_a_folder_that_was_wrong_is_corrected_where_no_agent_has_begun_in_
     assert [start.options.cwd for start in agent.starts] == [str(tmp_path)] * 2
 
 
+async def test_another_folder_is_refused_while_the_agent_is_started_in_the_first(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(agent, store=store) as manager:
+        turn = await manager.session("k", options=tri.Options(cwd="/usr")).send("one")
+        assert manager.session("k").state == "starting"
+        with pytest.raises(tri.InvalidOption, match="use another key for another folder"):
+            manager.session("k", options=tri.Options(cwd="/elsewhere"))
+        await turn.wait()
+        await manager.session("k").hibernate()
+        await manager.session("k").ask("two")
+    assert [start.options.cwd for start in agent.starts] == ["/usr"] * 2
+    assert (await head_of(store)).cwd == "/usr"
+
+
 async def test_a_folder_that_is_named_for_an_agent_that_began_in_none_is_kept(autojump_clock: MockClock) -> None:
     store, agent = MemoryStore(), tri.Embedded(model=OfflineModel(), transcripts=Transcripts())
     async with tri.open_manager(agent, store=store) as manager:
