@@ -20,6 +20,7 @@ from triologue.actors.heads import (
     new_head as new_head,
     pinned as pinned,
     restore as restore,
+    stays as stays,
     take_over as take_over,
     told as told,
 )

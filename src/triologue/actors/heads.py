@@ -16,6 +16,8 @@ from triologue.ports import Agent, LivesInside, StoredSession
 # Kept by fields of their own; what may hold secrets is not kept at all.
 _ELSEWHERE = frozenset({*IDENTITY, "cwd", "model", "permission_mode"})
 _NOT_AMONG_OPTIONS = _ELSEWHERE | {*MAY_HOLD_SECRETS}
+_NAMED_FOLDER = "is_folder_named"
+"""Of a head's settings: the folder is a caller's wish for this session, and not only the manager's."""
 
 
 def new_head(conversation: Conversation) -> StoredSession:
@@ -105,17 +107,29 @@ def restore(conversation: Conversation, head: StoredSession) -> None:
     changed = {name: value for name, value in kept.items() if name not in named and name in Options.__struct_fields__}
     if head.session_id is None:
         changed |= {name: value for name, value in head.settings.get("begin", {}).items() if name in IDENTITY}
+    if head.settings.get(_NAMED_FOLDER):
+        conversation.given |= {"cwd"}
+    conversation.given |= changed.keys()
     if head.session_id is None and conversation.options.cwd is not None and "cwd" in named:
         changed["cwd"] = str(Path(conversation.options.cwd).absolute())
-    elif head.cwd is not None and head.cwd != str(conversation.options.cwd):
+    elif head.cwd is not None and head.cwd != str(conversation.options.cwd) and stays(conversation, head):
         changed["cwd"] = head.cwd
     conversation.options = conversation.options.copy()
     for name, value in changed.items():
         setattr(conversation.options, name, value)
     conversation.own = kept
-    conversation.given |= changed.keys()
     conversation.begun = head.created
     conversation.log.skip_to(head.last_seq)
+
+
+def stays(conversation: Conversation, head: StoredSession | None) -> bool:
+    """Is it bound to its folder? By its agent's history, a message that was accepted for it, or a caller who named it.
+
+    Else the folder is the manager's, which may have been a wrong one and be another now.
+    """
+    begin = {**conversation.options.named(), **(head.settings.get("begin", {}) if head is not None else {})}
+    has_history = conversation.session_id or begin.get("resume") or begin.get("continue_conversation")
+    return bool(has_history or "cwd" in conversation.given or (head is not None and head.unfinished))
 
 
 def is_another(conversation: Conversation, head: StoredSession | None) -> bool:
@@ -160,10 +174,12 @@ def described(conversation: Conversation, head: StoredSession) -> StoredSession:
         settings["begin"] = begin
     if not isclose(conversation.spent_usd, conversation.total_cost_usd or 0.0):
         settings["spent_usd"] = conversation.spent_usd
-    cwd, is_named = head.cwd, "cwd" in conversation.given and conversation.options.cwd is not None
-    if is_named and (cwd is None or conversation.session_id is None):
+    cwd, folder, is_named = head.cwd, conversation.options.cwd, "cwd" in conversation.given
+    if conversation.session_id is None or (cwd is None and is_named):
         # It has no history yet; or it began in no folder, as an agent inside the program can.
-        cwd = str(Path(conversation.options.cwd or "").absolute())
+        cwd = str(Path(folder).absolute()) if folder is not None else None
+    if is_named:
+        settings[_NAMED_FOLDER] = True
     return replace(
         head,
         cwd=cwd,

@@ -9,7 +9,17 @@ from typing import final
 import trio
 from msgspec import Struct
 
-from triologue.actors import Conversation, World, check_fits, check_folder, is_another, is_kept_whole, restore
+from triologue.actors import (
+    Conversation,
+    World,
+    check_fits,
+    check_folder,
+    is_another,
+    is_kept_whole,
+    pinned,
+    restore,
+    stays,
+)
 from triologue.errors import InvalidOption, ManagerClosed, SessionIdInUse, StoreError, brief
 from triologue.loops import refuse_elsewhere
 from triologue.manager.checks import OptionsFor, check_for, group_of, refuse_identity
@@ -287,8 +297,12 @@ class Directory:
             InvalidOption, UnsupportedOption: such options; the conversation goes on sleeping with those that it had.
         """
         before, renewed = conversation.options, self.merged(conversation.key, None).copy()
+        journal = conversation.journal
+        if journal is not None:
+            renewed = pinned(renewed, conversation.agent)
         # The folder too, because it is where agents find their histories.
-        for name in {*IDENTITY, *conversation.given, "cwd"}:
+        is_bound = stays(conversation, journal.head if journal is not None else None)
+        for name in {*IDENTITY, *conversation.given, *(["cwd"] if is_bound else [])}:
             setattr(renewed, name, getattr(before, name))
         if renewed == before:
             return

@@ -736,6 +736,61 @@ async def test_a_folder_that_was_wrong_is_corrected_where_no_agent_has_begun_in_
     assert [start.options.cwd for start in agent.starts] == [str(tmp_path)] * 2
 
 
+@pytest.mark.parametrize("is_function", [False, True])
+async def test_a_wrong_folder_of_the_manager_stays_with_no_key_that_no_agent_has_begun(
+    is_function: bool, autojump_clock: MockClock
+) -> None:
+    store, agent = MemoryStore(), new_agent()
+    now = tri.Options(cwd="/wrnog")
+    async with tri.open_manager(
+        with_faults(agent, StartFails(at=1)), store=store, options=(lambda _: now) if is_function else now
+    ) as manager:
+        with pytest.raises(tri.TurnFailed):
+            await manager.session("k").ask("one")
+        now = tri.Options(cwd="/usr")
+        if is_function:
+            await manager.session("k").ask("two")
+    for folder in ("/usr", "/elsewhere"):
+        async with tri.open_manager(agent, store=store, options=tri.Options(cwd=folder)) as manager:
+            await manager.session("k").ask("three")
+    assert {start.options.cwd for start in agent.starts} == {"/usr"}
+    assert (await head_of(store)).cwd == "/usr"
+
+
+async def test_a_folder_that_was_named_for_a_session_stays_before_an_agent_has_begun_in_it(
+    autojump_clock: MockClock,
+) -> None:
+    store, agent, elsewhere = MemoryStore(), new_agent(), tri.Options(cwd="/elsewhere")
+    async with tri.open_manager(with_faults(agent, StartFails(at=1)), store=store, options=elsewhere) as manager:
+        with pytest.raises(tri.TurnFailed):
+            await manager.session("k", options=tri.Options(cwd="/usr")).ask("one")
+    for is_reset in (False, True, False):
+        async with tri.open_manager(agent, store=store, options=elsewhere) as manager:
+            if is_reset:
+                await manager.session("k").reset()
+            else:
+                await manager.session("k").ask("two")
+    assert [start.options.cwd for start in agent.starts] == ["/usr"] * 2
+
+
+async def test_what_was_accepted_for_a_folder_runs_there_and_a_copy_where_its_original_does(
+    autojump_clock: MockClock,
+) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with tri.open_manager(
+        agent, store=store, options=tri.Options(cwd="/usr"), deadlines=tri.Deadlines(drain=0)
+    ) as manager:
+        await manager.session("original").ask("one")
+        await manager.session("original").fork("copy")
+        await manager.session("k").send("long")
+        await manager.session("k").send("two")
+    async with tri.open_manager(agent, store=store, options=tri.Options(cwd="/elsewhere")) as manager:
+        await manager.recover()
+        await manager.session("k").ask("three")
+        await manager.session("copy").ask("four")
+    assert {start.options.cwd for start in agent.starts} == {"/usr"}
+
+
 async def test_another_folder_is_refused_while_the_agent_is_started_in_the_first(autojump_clock: MockClock) -> None:
     store, agent = MemoryStore(), new_agent()
     async with tri.open_manager(agent, store=store) as manager:

@@ -291,8 +291,9 @@ async def test_a_function_for_options_is_asked_at_every_wake(tmp_path: Path) -> 
         *("I am plain in summer.", "I am mine.", "I am another.", "I am another."),
     ]
     assert [each.cwd for each in kept if each is not None] == [
-        str(tmp_path / "spring")
-    ] * 2  # where an agent finds its history
+        str(tmp_path / "spring"),  # where its agent finds its history
+        str(tmp_path / "summer"),  # where it began
+    ]
 
 
 async def test_options_that_cannot_be_leave_a_session_asleep_as_it_was() -> None:
