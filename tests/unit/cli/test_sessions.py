@@ -141,6 +141,20 @@ def test_a_history_that_is_imported(said: Said, projects: Path, tmp_path: Path) 
     assert said("import")[0].endswith("already, and went on there; nothing was changed")
 
 
+def test_a_history_that_is_imported_in_the_middle_of_a_turn(said: Said, tmp_path: Path) -> None:
+    file, history = tmp_path / f"{SESSION}.jsonl", HistoryFile().user("Buy milk")
+    file.write_bytes(history.data())
+    assert said("import", str(file)) == [f"{file}: kept as imported/{SESSION}, with 1 turn"]
+    for number, answer in enumerate(("I will look.", "Bought.")):
+        file.write_bytes(history.assistant(text(answer), id=f"m{number}").data())
+        assert said("import", str(file)) == [f"{file}: has grown, imported/{SESSION} as well"]
+    assert said("import", str(file)) == [f"{file}: is kept as imported/{SESSION} already"]
+    shown = said("show", SESSION)
+    assert shown[shown.index("> Buy milk") :] == ["> Buy milk", "(lost)", "(0.0 s)", "I will look.", "Bought."]
+    written = said("export", SESSION, "--format", "claude", "-o", str(tmp_path / "out"))
+    assert Path(written[0]).read_bytes() == file.read_bytes()
+
+
 def test_names_copies_and_the_end(said: Said, projects: Path) -> None:
     said("import", "--key", "shop")
     bought = str(UUID(int=6))

@@ -1,11 +1,12 @@
 """A history that an agent's program wrote, as a session: its head, its log, and its lines; pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from triologue.engine.histories import UNTOLD, Line, conversation_lines, parse_lines
 from triologue.errors import TurnError, TurnFailed, TurnInterrupted, TurnLost
@@ -24,6 +25,7 @@ from triologue.messages.loose import encodable
 from triologue.ports import Record, StoredSession, TranscriptEntry
 from triologue.wire import decode_line, encode_record, kind_of
 
+_ENDS: Final = "#turn_ended"
 _INTERRUPTED: Final = "[Request interrupted by user"
 _NOT_ASKED: Final = ("<local-command-stdout>", "<local-command-stderr>", "<bash-stdout>", "<bash-stderr>")
 """What the lines of a user begin with that tell what came of a command."""
@@ -80,6 +82,29 @@ def read_session(
     return Imported(
         head, log.records, [entry for path, data in files.items() for entry in _entries(session_id, path, data)]
     )
+
+
+def records_beyond(records: Sequence[Record], kept: Sequence[Record]) -> list[Record] | None:
+    """What a history has beyond the log that was made of it before; None where that log has something else.
+
+    A turn in whose middle it was has its outcome there; what was said in that turn since is told as that of none.
+
+    Args:
+        records: of the history, all.
+        kept: the log, all.
+    """
+    said = [index for index, record in enumerate(records) if record.kind != _ENDS]
+    before = [record.line for record in kept if record.kind != _ENDS]
+    if before != [records[index].line for index in said[: len(before)]]:
+        return None
+    new: list[Record] = []
+    is_late = bool(before)
+    for record in records[said[len(before) - 1] + 1 if before else 0 :]:
+        if is_late and record.kind == _ENDS:
+            is_late = False
+            continue
+        new.append(replace(record, seq=len(kept) + len(new) + 1, turn_id=None if is_late else record.turn_id))
+    return new
 
 
 def _entries(session_id: str, path: str, data: bytes) -> Iterable[TranscriptEntry]:

@@ -16,7 +16,7 @@ from triologue.agents import new_owner
 from triologue.cli.database import open_database
 from triologue.cli.endings import ExitCode, one_line
 from triologue.cli.sessions.files import telling
-from triologue.cli.sessions.history import Imported, read_session
+from triologue.cli.sessions.history import Imported, read_session, records_beyond
 from triologue.cli.sessions.listing import PAGE
 from triologue.engine.histories import ABOUT_AGENT, CLAUDE, CORTEX, QODER, FolderRules, is_session_id, parse_lines
 from triologue.errors import InvalidOption, StoreError, TriologueError
@@ -91,13 +91,14 @@ async def _take_in(store: SessionStore, file: Path, request: ImportRequest) -> s
     if imported is None:
         return "nothing was said in it"
     kept = await _records(store, key)
-    if [record.line for record in kept] != [record.line for record in imported.records[: len(kept)]]:
+    records = records_beyond(imported.records, kept)
+    if records is None:
         return f"is kept as {key} already, and went on there; nothing was changed"
-    records = imported.records[len(kept) :]
     entries = list(beyond(imported.entries, await store.read_transcript(session_id)))
     if head is not None and not records and not entries:
         return f"is kept as {key} already"
-    await _write(store, head, Imported(imported.head, records, entries))
+    session = replace(imported.head, last_seq=len(kept) + len(records))
+    await _write(store, head, Imported(session, records, entries))
     turns = imported.head.turns
     return f"kept as {key}, with {turns} turn{'s' * (turns != 1)}" if head is None else f"has grown, {key} as well"
 

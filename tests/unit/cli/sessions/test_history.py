@@ -7,9 +7,9 @@ from uuid import UUID
 from hypothesis import given, strategies as st
 
 from tests.unit.cli.sessions.history_files import BEGAN, SESSION, HistoryFile, shopping, text
-from triologue.cli.sessions.history import Imported, read_session
+from triologue.cli.sessions.history import Imported, read_session, records_beyond
 from triologue.messages import Message, Outcome, TurnAccepted, TurnEnded, TurnStarted, UserMessage
-from triologue.ports import StoredSession
+from triologue.ports import Record, StoredSession
 from triologue.testing.strategies import json_values
 from triologue.wire import decode_record
 
@@ -52,6 +52,30 @@ def test_its_head() -> None:
         cost_usd=0.25,
         last_seq=11,
     )
+
+
+def cut(history: HistoryFile, lines: int) -> HistoryFile:
+    shorter = HistoryFile()
+    shorter.lines = history.lines[:lines]
+    return shorter
+
+
+@given(st.lists(st.integers(2, 12), max_size=4))
+def test_a_history_that_grew_is_added_wherever_it_was(lengths: list[int]) -> None:
+    whole, kept = shopping(), list[Record]()
+    for length in [*sorted(lengths), len(whole.lines)]:
+        new = records_beyond(read_some(cut(whole, length)).records, kept)
+        assert new is not None
+        kept += new
+    assert [record.seq for record in kept] == list(range(1, len(kept) + 1))
+    before, now = [
+        [record.line for record in records if record.kind != "#turn_ended"]
+        for records in (kept, read_some(whole).records)
+    ]
+    assert before == now
+    for turn_id in {record.turn_id for record in kept} - {None}:  # what came after its outcome is not told as its
+        assert [record.kind == "#turn_ended" for record in kept if record.turn_id == turn_id][-2:] == [False, True]
+    assert records_beyond(read_some(HistoryFile().user("Something else")).records, kept) is None
 
 
 def test_its_log() -> None:
