@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import trio
 
 from triologue.errors import InvalidOption, ManagerClosed, brief
-from triologue.loops import refuse_outside
+from triologue.loops import open_frame, refuse_outside
 from triologue.messages.loose import is_text
 
 if TYPE_CHECKING:
@@ -89,30 +89,25 @@ async def keep_open(link: "Link") -> AsyncGenerator["RemoteManager"]:
     """
     from triologue.remote.sessions import RemoteManager
 
-    error: BaseException | None = None
     connecting = trio.CancelScope()
 
     async def run(task_status: trio.TaskStatus[None]) -> None:
         with connecting:
             await link.run(task_status=task_status)
 
-    async with trio.open_nursery() as nursery:
+    async with open_frame() as frame:
+        await frame.start(run)
+        connecting.shield = True  # what cancels the block withdraws turns, and the gateway is to hear of that
         try:
-            await nursery.start(run)
-            connecting.shield = True  # what cancels the block withdraws turns, and the gateway is to hear of that
             yield RemoteManager(link)
-        except BaseException as caught:  # noqa: BLE001 - raised below, as the nursery would put it into a group
-            error = caught
-        nursery.cancel_scope.shield = True  # or a cancellation from outside would take the place of `error`
-        try:
-            await link.flush()
-        finally:  # a second Ctrl-C ends the wait, and not this
-            link.machine.fail(
-                ManagerClosed("the block of open_remote was left; the session and its turns go on over there")
-            )
-            connecting.cancel()
-    if error is not None:
-        raise error
+        finally:
+            try:
+                await link.flush()
+            finally:  # a second Ctrl-C ends the wait, and not this
+                link.machine.fail(
+                    ManagerClosed("the block of open_remote was left; the session and its turns go on over there")
+                )
+                connecting.cancel()
 
 
 def _checked(url: object, token: object, tls: object, *, insecure: object) -> SplitResult:
