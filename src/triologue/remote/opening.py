@@ -144,7 +144,20 @@ def _parts_of(url: object) -> SplitResult:
         )
     if parts.path.rstrip("/").endswith("/v1"):
         raise InvalidOption(f"url={brief(url)} ends with /v1, which is added to it; leave that out")
+    if not _can_be_sent(parts):
+        raise InvalidOption(
+            f"url={brief(url)} cannot be asked for: write what is not ASCII, and spaces, as xn--... in the host and as "
+            "%... in the path; a part of a host's name has 1 to 63 characters"
+        )
     return parts
+
+
+def _can_be_sent(parts: SplitResult) -> bool:
+    try:
+        (parts.hostname or "").encode("idna")  # as the resolver does, whose error would be no triologue's
+    except UnicodeError:
+        return False
+    return all("!" <= character <= "~" for character in parts.netloc + parts.path)
 
 
 def _is_loopback(host: str) -> bool:
