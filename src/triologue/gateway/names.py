@@ -53,12 +53,20 @@ class Names:
 
 
 def _checked_origin(origin: str) -> str:
-    parts = urlsplit(origin) if isinstance(origin, str) else None
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query:
+    if not isinstance(origin, str) or not _is_origin(origin):
         raise InvalidOption(
             f"the origin {brief(origin)} is none; it is a scheme and a host, as https://chat.example.org"
         )
     return origin.lower()
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        is_whole = parts.hostname and parts.port != 0 and not (parts.path or parts.query or parts.fragment)
+    except ValueError:  # half an IPv6 address, or no port
+        return False
+    return parts.scheme in ("http", "https") and bool(is_whole) and text.isascii()  # browsers say xn--...
 
 
 def _host_of(netloc: str) -> str:

@@ -204,7 +204,7 @@ def _check_installed() -> None:
 def _check(manager: object, host: object, port: object, tls: object, tokens: object) -> None:
     if not isinstance(manager, SessionManager):
         raise InvalidOption(f"manager={brief(manager)} is no manager; it is what `open_manager` gives")
-    if not isinstance(host, str) or not host:
+    if not isinstance(host, str) or not _can_be_looked_up(host):
         raise InvalidOption(f"host={brief(host)} is no address and no name")
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 1 << 16:
         raise InvalidOption(f"port={brief(port)} is no port, which is 0 to 65535")
@@ -215,3 +215,11 @@ def _check(manager: object, host: object, port: object, tls: object, tokens: obj
         raise InvalidOption(
             "tokens are the path of a token file or an object with check(), get() and watch(); see Tokens"
         )
+
+
+def _can_be_looked_up(host: str) -> bool:
+    """Not so a name with an empty or too long part, whose error would be the codec's."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False

@@ -173,6 +173,8 @@ async def test_where_nothing_listens_and_where_nothing_speaks_the_protocol() -> 
         ({"host": "chat.example.org", "tokens": tri.MemoryTokens()}, "can be reached by others"),
         ({"host": "0.0.0.0", "tls": ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)}, "can be reached by others"),
         ({"host": ""}, "is no address and no name"),
+        ({"host": "chat..example.org", "insecure": True}, "is no address and no name"),
+        ({"host": 64 * "a", "insecure": True}, "is no address and no name"),
         ({"port": -1}, "is no port"),
         ({"port": "8787"}, "is no port"),
         ({"tls": "cert.pem"}, "is no ssl.SSLContext"),
@@ -180,6 +182,9 @@ async def test_where_nothing_listens_and_where_nothing_speaks_the_protocol() -> 
         ({"tokens": ""}, "tokens are the path of a token file"),
         ({"origins": ["chat.example.org"]}, "the origin 'chat.example.org' is none"),
         ({"origins": ["https://chat.example.org/path"]}, "is none"),
+        ({"origins": ["https://[::1"]}, "is none"),
+        ({"origins": ["https://chat.example.org:https"]}, "is none"),
+        ({"origins": ["https://chät.example.org"]}, "is none"),
         ({"limits": tri.Limits()}, "limits are GatewayLimits"),
     ],
 )
