@@ -114,7 +114,7 @@ def check_seq(after: object) -> None:
     Raises:
         InvalidOption: that is so.
     """
-    if not isinstance(after, int) or after < 0:
+    if not isinstance(after, int) or isinstance(after, bool) or after < 0:
         raise InvalidOption(f"after={brief(after)} is no `seq`, which is a whole number of 0 or more")
 
 
@@ -129,3 +129,10 @@ def refuse_identity(options: Options) -> None:
             f"{' and '.join(identity)} would name one conversation, and a manager has many; "
             "give them to manager.session(key, options=...)"
         )
+
+
+def check_str(**named: object) -> None:
+    """Refuse what is not the text, or None, that it is to be. Raises `InvalidOption`."""
+    for name, value in named.items():
+        if value is not None and not isinstance(value, str):
+            raise InvalidOption(f"{name}={brief(value)} is no str")

@@ -9,7 +9,7 @@ import trio
 
 from triologue.actors import Log
 from triologue.errors import Forbidden, GatewayError, InvalidOption, NotFound, brief
-from triologue.manager.checks import check_seq
+from triologue.manager.checks import check_key, check_seq, check_str
 from triologue.manager.prompts import check_labels, user_frame
 from triologue.messages import Gap, Outcome, PermissionAnswered, Prompt, ResultMessage, SessionState
 from triologue.messages.loose import encodable_text
@@ -160,6 +160,7 @@ class RemoteSession:
         One that was sent elsewhere has no `meta` here. Where the token may not `watch` it is told as it stands, without its
         messages.
         """
+        check_str(id=id)
         question = asked.TurnOf(id=0, key=self._key, turn=id)
         try:
             if not self._link.may("watch"):
@@ -223,6 +224,8 @@ class RemoteSession:
 
     async def fork(self, key: str, *, at: str | None = None, session_id: str | None = None) -> "RemoteSession":
         """A copy of this conversation under a new key. See `Session.fork`."""
+        check_key(key)
+        check_str(at=at, session_id=session_id)
         await self._link.ask(asked.Fork(id=0, key=self._key, to=key, at=at, session_id=session_id), told.Forked)
         return RemoteSession(self._link, key)
 
@@ -232,10 +235,12 @@ class RemoteSession:
 
     async def set_model(self, model: str | None) -> None:
         """See `Session.set_model`."""
+        check_str(model=model)
         await self._do(asked.Change(id=0, key=self._key, model=model))
 
     async def set_permission_mode(self, mode: str | None) -> None:
         """See `Session.set_permission_mode`."""
+        check_str(mode=mode)
         await self._do(asked.Change(id=0, key=self._key, permission_mode=mode))
 
     async def hibernate(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, final
 
-from triologue.manager.checks import check_key
+from triologue.manager.checks import check_key, check_str
 from triologue.messages.loose import read_json
 from triologue.protocol import asked, told
 from triologue.remote.permission import RemotePermission
@@ -48,6 +48,7 @@ class RemoteManager:
 
     async def overview(self, prefix: str = "") -> list[told.SessionTold]:
         """A line for each session whose key begins with `prefix`, by key. It is asked for a page at a time."""
+        check_str(prefix=prefix)
         lines: list[told.SessionTold] = []
         is_last = False
         while not is_last:
@@ -61,6 +62,7 @@ class RemoteManager:
 
     async def explain(self, key: str) -> dict[str, Any]:
         """Why a session is stuck, as plain JSON values: those of a `SessionExplanation`, and as `text` what it says."""
+        check_key(key)
         said = await self._link.ask(asked.Explain(id=0, key=key), told.Explained)
         facts = read_json(said.explanation)
         return {**(facts if isinstance(facts, dict) else {}), "text": said.text}
@@ -72,6 +74,7 @@ class RemoteManager:
 
     def permission(self, id: str) -> RemotePermission:
         """The permission request with this id, to answer it, as when a button is pressed. Nothing is asked for it."""
+        check_str(id=id)
         return RemotePermission(self._link, id, None)
 
     async def delete(self, key: str) -> None:

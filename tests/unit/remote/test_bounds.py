@@ -104,16 +104,15 @@ async def test_a_frame_that_the_gateway_would_not_take_is_not_sent(autojump_cloc
 @pytest.mark.parametrize(
     "call",
     [
-        lambda far: far.explain(HALF),
         lambda far: far.overview(HALF),
         lambda far: far.session("k").find(HALF),
         lambda far: far.session("k").send("hello", meta={"by": HALF}),
         lambda far: far.session("k").command(f"/{HALF}"),
-        lambda far: far.session("k").set_model(object()),
+        lambda far: far.session("k").set_model(HALF),
         lambda far: far.permission("p").deny(HALF),
         lambda far: far.permission("p").allow(updated_input={"x": object()}),
     ],
-    ids=["explain", "overview", "find", "send", "command", "set_model", "deny", "allow"],
+    ids=["overview", "find", "send", "command", "set_model", "deny", "allow"],
 )
 async def test_what_cannot_be_put_into_a_frame_fails_alone(
     call: Callable[[tri.RemoteManager], Awaitable[object]], autojump_clock: MockClock
@@ -125,6 +124,32 @@ async def test_what_cannot_be_put_into_a_frame_fails_alone(
         assert (await far.session("k").ask("hello")).result == "re: hello"
         await trio.sleep(1)
         assert repr(far).endswith("open, 0 requests wait, 0 attached>>>")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda far: far.explain(b"k"),
+        lambda far: far.overview(b"k"),
+        lambda far: far.permission(b"p").allow(),
+        lambda far: far.session("k").find(b"t"),
+        lambda far: far.session("k").find([]),
+        lambda far: far.session("k").set_model(b"m"),
+        lambda far: far.session("k").set_permission_mode(b"plan"),
+        lambda far: far.session("k").fork(b"copy"),
+        lambda far: far.session("k").fork("copy", at=b"m"),
+        lambda far: far.session("k").fork("copy", session_id=b"i"),
+        lambda far: far.session("k").subscribe(True).__aenter__(),
+    ],
+    ids=["explain", "overview", "permission", "find", "find list", "model", "mode", "fork", "at", "id", "subscribe"],
+)
+async def test_what_is_of_the_wrong_kind_is_refused_as_by_a_session_here(
+    call: Callable[[tri.RemoteManager], Awaitable[object]], autojump_clock: MockClock
+) -> None:
+    async with open_model(ModelGateway()) as far:
+        await far.session("k").ask("hello")
+        with pytest.raises(tri.InvalidOption, match=r"is no str|a key is a str|is no `seq`"):
+            await call(far)
 
 
 async def test_half_a_character_of_a_prompt_is_replaced_as_by_a_session_here(autojump_clock: MockClock) -> None:
