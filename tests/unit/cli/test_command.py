@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -296,21 +297,26 @@ def test_without_its_extra_it_says_how_to_install_it() -> None:
     assert done.stderr == "triologue: the command needs its extra, install it with: pip install 'triologue[cli]'\n"
 
 
-def test_ctrl_c_while_it_is_loaded_is_no_traceback() -> None:
-    press = """
+@pytest.mark.parametrize(
+    ("module", "code"),
+    [("triologue.errors", -signal.SIGINT), ("triologue.cli.commands", 130)],
+)
+def test_ctrl_c_while_it_is_loaded_is_no_traceback(module: str, code: int, tmp_path: Path) -> None:
+    program = tmp_path / "triologue"
+    program.write_text(f"""
 import signal, sys
 
 class CtrlC:
     def find_spec(self, name, path, target=None):
-        if name == "triologue.cli.commands":
+        if name == {module!r}:
             signal.raise_signal(signal.SIGINT)
 
 sys.meta_path.insert(0, CtrlC())
 from triologue.cli.main import main
 sys.exit(main(["doctor", "embedded"]))
-"""
-    done = subprocess.run([sys.executable, "-c", press], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+""")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
 
 def test_a_chat_from_a_pipe_answers_each_line_and_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
