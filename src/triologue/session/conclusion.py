@@ -4,7 +4,7 @@ from typing import final
 
 from triologue.session import effects as do
 from triologue.session.ground import CONCLUDE, Ground
-from triologue.session.link import Concluding, LinkState
+from triologue.session.link import READY, Concluding
 
 
 @final
@@ -24,7 +24,7 @@ class Conclusion:
     def _is_under_way(self) -> bool:
         """Has it something to do? It is asked for what comes next."""
         session, link = self._session, self._session.link
-        if link.state is not LinkState.READY:
+        if link.state is not READY:
             return False
         if link.to_conclude is None:
             link.to_conclude = list(link.conclusions)

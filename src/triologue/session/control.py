@@ -6,7 +6,7 @@ from triologue.errors import AgentStartError
 from triologue.messages import ControlCancel, ControlRequest, ControlResponse, KeepAlive
 from triologue.session import effects as do
 from triologue.session.ground import CONTROL, Ground
-from triologue.session.link import Asking, Changing, Concluding, Handshake, Interrupting, LinkState, Recalling
+from triologue.session.link import STARTING, Asking, Changing, Concluding, Handshake, Interrupting, Recalling
 from triologue.session.questions import Questions
 from triologue.session.serving import Serving
 from triologue.session.steering import Steering
@@ -48,7 +48,7 @@ class Control:
         session = self._session
         match session.link.purpose_of(request_id):
             case Handshake():
-                if session.link.state is LinkState.STARTING:
+                if session.link.state is STARTING:
                     self._go_on_with_handshake(response)
             case Interrupting():
                 self._interrupted(_strings(response.get("cancelled")))
@@ -95,7 +95,7 @@ class Control:
         session = self._session
         match session.link.purpose_of(request_id):
             case Handshake():
-                if session.link.state is LinkState.STARTING:  # else it was given up before, and the turn is another one
+                if session.link.state is STARTING:  # else it was given up before, and the turn is another one
                     session.refuse_start(AgentStartError(f"the agent refused the handshake: {error}"))
             case Interrupting():
                 session.effect(do.Note(f"the agent refused to be interrupted: {error}"))

@@ -17,9 +17,9 @@ from triologue.messages import (
 from triologue.session import effects as do
 from triologue.session.duties import Duties, Duty
 from triologue.session.inputs import NO_SETTINGS, Change, Settings, settings_changed
-from triologue.session.link import Changing, Interrupting, Link, LinkEvent, LinkState, Purpose
+from triologue.session.link import CLOSING, READY, STARTING, Changing, Interrupting, Link, LinkEvent, LinkState, Purpose
 from triologue.session.peer import Peer, unsupported
-from triologue.session.run import Phase, Run, failed_by
+from triologue.session.run import ENDED, SENT, Run, failed_by
 from triologue.session.watch import Watch
 
 START = "start"
@@ -129,12 +129,12 @@ class Ground:
         if isinstance(self.refuses, SessionFailed):
             return "failed"
         match self.link.state:
-            case LinkState.STARTING:
-                return "restarting" if self.last_error is not None else "starting"
             case LinkState.READY:
                 if self.run is None:
                     return "idle"
                 return "interrupting" if self.run.is_stopping else "running"
+            case LinkState.STARTING:
+                return "restarting" if self.last_error is not None else "starting"
             case LinkState.CLOSING:
                 return "restarting" if self.run is not None else "hibernated"
             case LinkState.ABSENT:
@@ -184,8 +184,8 @@ class Ground:
 
     def close_link(self, *, eof: bool) -> None:
         """Let the agent go, if one is there: by the end of input, or at once."""
-        is_open = self.link.state in (LinkState.STARTING, LinkState.READY)
-        if is_open or (self.link.state is LinkState.CLOSING and not eof):
+        is_open = self.link.state in (STARTING, READY)
+        if is_open or (self.link.state is CLOSING and not eof):
             self.link.move(LinkEvent.CLOSE)
             self.end_conclusion()
             self.drop_duties("the connection is being closed")
@@ -207,7 +207,7 @@ class Ground:
     def change(self, event: Change) -> None:
         """A caller wants a setting. An agent that is there and cannot be told of it refuses it."""
         change = Changing(event.ticket, event.setting, event.value)
-        is_there = self.link.state in (LinkState.STARTING, LinkState.READY)
+        is_there = self.link.state in (STARTING, READY)
         is_told = is_there and type(change.request) in self.peer.requests
         if is_there and not is_told and event.ticket is not None:
             self.effect(do.Answer(event.ticket, error=self.unsupported(change.request, "it has no such request")))
@@ -217,7 +217,7 @@ class Ground:
         if not is_told:  # its next start is
             if event.ticket is not None:
                 self.effect(do.Answer(event.ticket, event.value))
-        elif self.link.state is LinkState.READY:
+        elif self.link.state is READY:
             self.apply(change)
         else:
             self.changes.append(change)
@@ -231,7 +231,7 @@ class Ground:
         wanted, link, setting = self.wanted, self.link, change.setting
         is_last = not link.is_changing(setting)
         # A link that closes takes no changes, so what was wanted since then is for the next one.
-        if is_last and (link.state is LinkState.READY or wanted.get(setting) == change.value):
+        if is_last and (link.state is READY or wanted.get(setting) == change.value):
             self.want({**wanted, setting: link.applied.get(setting)})
 
     def keep_changes(self) -> None:
@@ -268,7 +268,7 @@ class Ground:
     def prompt_dropped(self, uuid: str) -> None:
         """The agent will not take this prompt up; it is the one of the turn that is being stopped, or of none."""
         run = self.run
-        if run is not None and run.is_stopping and run.phase is Phase.SENT and run.prompt.uuid == uuid:
+        if run is not None and run.is_stopping and run.phase is SENT and run.prompt.uuid == uuid:
             self.end_run(run.stopped("before it began"))
 
     # What we owe the agent.
@@ -332,7 +332,7 @@ class Ground:
         run = self.run
         if run is None:
             return
-        run.move(Phase.ENDED)
+        run.move(ENDED)
         self.run = None
         if (run.is_stopping or run.put_aside) and not self.link.waits_for(Interrupting):
             self.effect(do.ClearTimer(INTERRUPT))

@@ -28,7 +28,7 @@ from triologue.messages import (
 from triologue.session import effects as do
 from triologue.session.control import Control
 from triologue.session.ground import INTERRUPT, Ground
-from triologue.session.run import Phase, failed_by, outcome_of
+from triologue.session.run import SENT, STARTED, failed_by, outcome_of
 from triologue.session.steering import Steering
 from triologue.session.usage_limits import limit_of
 
@@ -118,7 +118,7 @@ class Hearing:
     def _is_unsure(self) -> bool:
         """Has the prompt gone out to an agent that has not shown yet that it tells when it takes one up?"""
         run = self._session.run
-        return run is not None and run.phase is Phase.SENT and not self._session.link.tells_lifecycle
+        return run is not None and run.phase is SENT and not self._session.link.tells_lifecycle
 
     def _look_for_a_sign(self, message: Message) -> None:
         """Let the first message that only a turn has begin it, unless the agent tells that itself.
@@ -131,7 +131,7 @@ class Hearing:
 
     def _begin_turn(self) -> None:
         if self._session.run is not None:
-            self._session.run.move(Phase.STARTED)
+            self._session.run.move(STARTED)
             self._session.watch.taken_up()
 
     def _flush(self) -> None:
@@ -189,9 +189,9 @@ class Hearing:
             session.publish(None, [message])
             self._steering.again(run)
             return
-        if run.phase is Phase.SENT:
+        if run.phase is SENT:
             self._flush()
-            run.move(Phase.STARTED)
+            run.move(STARTED)
         self._chunk.append(message)
         self._flush()
         self._steering.answered_with(message.user_message_uuids or [])
@@ -239,7 +239,7 @@ class Hearing:
         if self._became_of_steer(message.command_uuid, message.state):
             return
         run = session.run
-        if run is None or message.command_uuid != run.prompt.uuid or run.phase is not Phase.SENT:
+        if run is None or message.command_uuid != run.prompt.uuid or run.phase is not SENT:
             return
         run.is_noticed = True
         match message.state:
@@ -249,7 +249,7 @@ class Hearing:
                 session.end_run(run.stopped("before it began"))
             case "cancelled" | "discarded":
                 # Qoder says so before the result that tells why; where none comes, `idle` or the deadline ends it.
-                run.move(Phase.STARTED)
+                run.move(STARTED)
                 run.put_aside = _put_aside(message.state)
                 session.effect(do.SetTimer(INTERRUPT, session.link.generation))
             case "completed":

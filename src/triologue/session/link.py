@@ -22,6 +22,10 @@ class LinkState(Enum):
     CLOSING = auto()
 
 
+# By these names, as several of them are asked for in every turn: Python 3.11 looks each attribute of an enum up by a call.
+ABSENT, STARTING, READY, CLOSING = LinkState
+
+
 class LinkEvent(Enum):
     """What moves it."""
 
@@ -120,7 +124,7 @@ class Link:
     )
 
     def __init__(self) -> None:
-        self.state = LinkState.ABSENT
+        self.state = ABSENT
         self.generation = self._before = 0
         self.applied: Settings = NO_SETTINGS
         """The settings that this generation was started with, or has taken since."""
@@ -214,7 +218,7 @@ class Link:
 
     def is_current(self, generation: int) -> bool:
         """Is this about the link that is there now?"""
-        return generation == self.generation and self.state is not LinkState.ABSENT
+        return generation == self.generation and self.state is not ABSENT
 
     def ask(self, request: Request, purpose: Purpose) -> ControlRequest:
         """The frame of a request, and remember why it was made."""

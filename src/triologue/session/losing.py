@@ -16,10 +16,10 @@ from triologue.errors import (
 )
 from triologue.session import effects as do, inputs as on
 from triologue.session.ground import CONTROL, INTERRUPT, MAX_AGE, START, Ground
-from triologue.session.link import Asking, Changing, LinkEvent, LinkState, Purpose
+from triologue.session.link import CLOSING, READY, Asking, Changing, LinkEvent, Purpose
 from triologue.session.mailbox import Mailbox
 from triologue.session.restarts import Restarts, Spent
-from triologue.session.run import Phase, Run, failed_by
+from triologue.session.run import PENDING, Run, failed_by
 from triologue.session.steering import Steering, renewed
 
 # Another start would end as this one did: somebody has to do something first.
@@ -85,7 +85,7 @@ class Losing:
         """The connection is gone."""
         session = self._session
         error = event.error or AgentProtocolError("the connection was closed")
-        if session.link.state is LinkState.CLOSING:
+        if session.link.state is CLOSING:
             self._give_up_all(error)
             if self._killed_for is not None and self._count_crash(event, self._killed_for) and session.refuses:
                 session.end_run(failed_by(self._stall or session.refuses))
@@ -97,9 +97,9 @@ class Losing:
     def lost(self, event: on.Lost) -> None:
         """It went away by itself, unless it was told to or is known to be gone."""
         session, error = self._session, event.error
-        if session.link.state is LinkState.CLOSING:
+        if session.link.state is CLOSING:
             return
-        was_ready = session.link.state is LinkState.READY
+        was_ready = session.link.state is READY
         session.link.move(LinkEvent.CLOSE)
         self._give_up_all(error)
         is_news, session.last_error = str(error) != str(session.last_error), error
@@ -123,10 +123,10 @@ class Losing:
         """Is it certain that nothing of the turn was done, and another try is worth it?"""
         session, run = self._session, self._session.run
         if run is not None and run.was_left_alone_by(error):
-            run.move(Phase.PENDING)
+            run.move(PENDING)
             run.is_repeated = True
             return True
-        is_first_try = run is None or run.phase is Phase.PENDING
+        is_first_try = run is None or run.phase is PENDING
         may_begin_anew = session.begins_anew and not session.has_begun_anew
         if isinstance(error, SessionNotFound) and may_begin_anew and is_first_try:
             session.session_id, session.is_confirmed, session.total_cost_usd = None, False, 0.0

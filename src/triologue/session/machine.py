@@ -14,13 +14,13 @@ from triologue.session.control import Control
 from triologue.session.duties import Duties
 from triologue.session.ground import CONCLUDE, CONTROL, IDLE, INTERRUPT, MAX_AGE, PERMISSION, START, Ground
 from triologue.session.hearing import Hearing
-from triologue.session.link import Asking, Handshake, Interrupting, LinkState
+from triologue.session.link import ABSENT, CLOSING, READY, STARTING, Asking, Handshake, Interrupting
 from triologue.session.losing import Losing
 from triologue.session.mailbox import Mailbox, Waiting
 from triologue.session.peer import Peer
 from triologue.session.questions import Questions
 from triologue.session.restarts import Restarts
-from triologue.session.run import DRAIN, Phase, Run, cancelled, never_ran
+from triologue.session.run import DRAIN, PENDING, SENT, Run, cancelled, never_ran
 from triologue.session.serving import Serving
 from triologue.session.steering import Steering
 from triologue.session.stopping import Stopping
@@ -103,7 +103,7 @@ class Session(Ground):
     def is_quiet(self) -> bool:
         """Nothing runs, nothing waits, and there is no link: the session can sleep without a task."""
         is_idle = self.run is None and len(self.mailbox) == 0 and not self.asks
-        return is_idle and self.link.state is LinkState.ABSENT
+        return is_idle and self.link.state is ABSENT
 
     @property
     def is_idle(self) -> bool:
@@ -119,7 +119,7 @@ class Session(Ground):
     def _is_at_rest(self) -> bool:
         """There is an agent, and it does nothing; a turn may wait for it."""
         link = self.link
-        if link.state is not LinkState.READY or self.run is not None or self.asks:
+        if link.state is not READY or self.run is not None or self.asks:
             return False
         is_asked = len(self.duties) > 0 or link.is_asked or len(self.steering) > 0
         return not (is_asked or link.is_working or link.background)
@@ -135,12 +135,12 @@ class Session(Ground):
         One that may pass is not given to `receive`.
         """
         link = self.link  # not by way of `is_current`: this is asked for every read
-        return generation == link.generation and link.state is not LinkState.ABSENT and self._hearing.is_plain(batch)
+        return generation == link.generation and link.state is not ABSENT and self._hearing.is_plain(batch)
 
     @property
     def passes_text(self) -> bool:
         """May all text in pieces be published as it comes, under `owner`, until the next input?"""
-        return self.link.state is not LinkState.ABSENT and self._hearing.is_settled
+        return self.link.state is not ABSENT and self._hearing.is_settled
 
     def receive(self, event: on.Input) -> list[do.Effect]:
         """Take in one input; return what is to be done, in order.
@@ -210,11 +210,11 @@ class Session(Ground):
             case on.Hold():
                 self.is_held = True
             case on.Admitted():
-                if self.link.is_current(event.generation) and self.link.state is LinkState.STARTING:
+                if self.link.is_current(event.generation) and self.link.state is STARTING:
                     self.link.is_admitted = True
                     self.effect(do.SetTimer(START, event.generation))
             case on.Linked():
-                if self.link.is_current(event.generation) and self.link.state is LinkState.STARTING:
+                if self.link.is_current(event.generation) and self.link.state is STARTING:
                     self.link.preparations, self.link.conclusions = list(event.preparations), event.conclusions
                     self.send_request(event.hello, Handshake())
             case on.Lost():
@@ -232,7 +232,7 @@ class Session(Ground):
 
     def _go_on(self) -> None:
         """Send what waited for the agent, begin the next turn, or let the agent go, if that is what follows now."""
-        if self.asks and self.link.state is LinkState.READY and not self._leaves:
+        if self.asks and self.link.state is READY and not self._leaves:
             self._questions.send()
         if self.link.is_old and self._is_at_rest:
             self._conclusion.let_go()
@@ -254,12 +254,12 @@ class Session(Ground):
     def _go_on_without_turn(self) -> None:
         if self._leaves or (self._rest_tickets and not self._is_wanted):
             self._conclusion.let_go()
-            if self.link.state is LinkState.ABSENT:
+            if self.link.state is ABSENT:
                 self._settle_rest()
                 self._go_on()  # what came in while the agent left begins now
-        elif self.asks and self.link.state is LinkState.ABSENT:
+        elif self.asks and self.link.state is ABSENT:
             self._start()
-        elif self.link.state is LinkState.STARTING and not (self.link.is_admitted or self._is_wanted):
+        elif self.link.state is STARTING and not (self.link.is_admitted or self._is_wanted):
             self.close_link(eof=False)  # it waits in line for nobody
 
     @property
@@ -274,17 +274,17 @@ class Session(Ground):
             return False
         # An interrupt that is still under way must not hit the next turn; on a link that closes it cannot.
         is_taken = self._conclusion.is_last or self.link.waits_for(Interrupting)
-        return not (self.link.state is LinkState.READY and is_taken)
+        return not (self.link.state is READY and is_taken)
 
     def _advance(self, run: Run) -> None:
         if run.is_unwanted and not run.is_stopping:
             self._stopping.interrupt(run)
-        if run.phase is not Phase.PENDING:
+        if run.phase is not PENDING:
             return
-        if self.link.state is LinkState.ABSENT:
+        if self.link.state is ABSENT:
             self._start()
-        elif self.link.state is LinkState.READY and self.may_begin():
-            run.move(Phase.SENT)
+        elif self.link.state is READY and self.may_begin():
+            run.move(SENT)
             if self.link.is_old and self.link.to_conclude is not None:
                 self.effect(do.Stay(self.link.generation))  # where it was to make room, it does not now
             self.end_conclusion()
@@ -346,13 +346,13 @@ class Session(Ground):
             self._withdraw(turn_id)
 
     def _cancel_waiting(self, error: Exception | None) -> None:
-        if self.run is not None and self.run.phase is Phase.PENDING and not self.run.is_begun:
+        if self.run is not None and self.run.phase is PENDING and not self.run.is_begun:
             self.end_run(never_ran(error))
         for waiting in self.mailbox.clear():
             self.settle_turn(waiting.turn_id, never_ran(error))
 
     def _evict(self, event: on.Evict) -> None:
-        if not self.link.is_current(event.generation) or self.link.state is LinkState.CLOSING:
+        if not self.link.is_current(event.generation) or self.link.state is CLOSING:
             return  # it is gone, or goes
         if self.is_idle:
             self.link.is_old = True
@@ -365,7 +365,7 @@ class Session(Ground):
         elif self.steering.waits(turn_id):
             self.steering.recall(turn_id)
         elif self.run is not None and self.run.turn_id == turn_id:
-            if self.run.phase is Phase.PENDING:
+            if self.run.phase is PENDING:
                 self.end_run(self.run.withdrawn())
             else:
                 self._stopping.stop_turn(None)
@@ -381,7 +381,7 @@ class Session(Ground):
     def _expired(self, event: on.Expired) -> None:
         if not self.link.is_current(event.generation):
             return
-        if event.timer == START and self.link.state is LinkState.STARTING:
+        if event.timer == START and self.link.state is STARTING:
             self._losing.start_expired(event.seconds)
         elif event.timer == PERMISSION:
             self._serving.expired(event.about)

@@ -6,7 +6,7 @@ from triologue.errors import AgentProtocolError, ManagerClosed, SessionFailed
 from triologue.messages import FlushSkillEvolution, Request, SideQuestion, UnknownRequest
 from triologue.session import effects as do
 from triologue.session.ground import CONTROL, Ground
-from triologue.session.link import Asking, Changing, LinkState
+from triologue.session.link import READY, Asking, Changing
 from triologue.session.peer import UNSUPPORTED
 
 # Their answers are made by a model, or by people.
@@ -100,6 +100,6 @@ class Questions:
             return None
         frame, purpose = withdrawn
         session.effect(do.ClearTimer(CONTROL, request_id))
-        if session.link.state is LinkState.READY:  # nothing is sent to one that was told to leave
+        if session.link.state is READY:  # nothing is sent to one that was told to leave
             session.effect(do.Send(session.link.generation, frame))
         return purpose

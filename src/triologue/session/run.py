@@ -22,6 +22,9 @@ class Phase(Enum):
     __hash__ = object.__hash__  # by identity, as they are equal; an enum's own hash is a call of Python
 
 
+# By these names in what follows, as for `LinkState`.
+PENDING, SENT, STARTED, ENDED = Phase
+
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.SENT, Phase.ENDED}),
     # Back to PENDING: the agent left without having taken the prompt up.
@@ -64,7 +67,7 @@ class Run:
     def __init__(self, turn_id: str, prompt: UserMessage) -> None:
         self.turn_id = turn_id
         self.prompt = prompt
-        self.phase = Phase.PENDING
+        self.phase = PENDING
         self.is_stopping = False
         """An interrupt was asked for."""
         self.stop_tickets: list[int] = []
@@ -112,7 +115,7 @@ class Run:
         It may then go out again, once: the next agent may leave at once too.
         """
         is_in_order = isinstance(error, AgentCrashed) and error.exit_code == 0
-        untouched = self.phase is Phase.SENT and not self.is_noticed and not self.is_stopping
+        untouched = self.phase is SENT and not self.is_noticed and not self.is_stopping
         return is_in_order and untouched and not self.is_repeated
 
     @property
@@ -124,15 +127,15 @@ class Run:
     @property
     def owns_messages(self) -> bool:
         """Does what the agent says now belong to this turn?"""
-        return self.phase is Phase.STARTED
+        return self.phase is STARTED
 
     def is_answered_by(self, result: ResultMessage) -> bool:
         """Is this the result of this turn, and not of one that the agent began by itself?"""
-        if self.phase not in (Phase.SENT, Phase.STARTED):
+        if self.phase not in (SENT, STARTED):
             return False
         if result.user_message_uuids:
             return self.prompt.uuid in result.user_message_uuids
-        if self.phase is not Phase.STARTED:
+        if self.phase is not STARTED:
             return False
         kind = result.origin.get("kind") if result.origin else None
         return kind is None or kind == "human"
@@ -145,7 +148,7 @@ class Run:
         """The same turn from its beginning, with nothing of what was learned of the agent that died with it."""
         run = Run(self.turn_id, prompt)
         run.is_begun, run.collects, run.is_repeated = self.is_begun, self.collects, self.is_repeated
-        run.is_retried, run.retries = self.is_retried or self.phase is not Phase.PENDING, self.retries + 1
+        run.is_retried, run.retries = self.is_retried or self.phase is not PENDING, self.retries + 1
         return run
 
     def withdrawn(self) -> Outcome:

@@ -17,7 +17,7 @@ from triologue.messages import (
 from triologue.session import effects as do, inputs as on
 from triologue.session.duties import Duty
 from triologue.session.ground import PERMISSION, Ground
-from triologue.session.link import LinkState
+from triologue.session.link import READY, STARTING
 from triologue.session.peer import UNSUPPORTED
 from triologue.wire import encode
 
@@ -46,7 +46,7 @@ class Serving:
         duty = session.duties.add(request_id, request, session.owner)
         if session.run is not None and duty.ends_with_turn:
             session.run.is_noticed = True  # it may be the prompt that this is about
-        is_leaving = link.state not in (LinkState.STARTING, LinkState.READY)
+        is_leaving = link.state not in (STARTING, READY)
         if is_leaving or (session.is_stopping and duty.ends_with_turn):
             session.duties.remove(duty)
             link.dialogue.forget(request_id)
@@ -65,7 +65,7 @@ class Serving:
         session = self._session
         error = f"{len(session.duties)} requests of the agent are open already; this one is refused"
         reply = session.link.dialogue.refuse(request_id, error, code="too_many_requests")
-        if reply is not None and session.link.state in (LinkState.STARTING, LinkState.READY):
+        if reply is not None and session.link.state in (STARTING, READY):
             session.effect(do.Send(session.link.generation, reply))
         session.publish(session.owner, [CallbackFailed(request=subtype_of(request), error=error)])
 

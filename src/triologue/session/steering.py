@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from triologue.messages import CancelAsyncMessage, Outcome, TurnStarted, UserMessage
 from triologue.session import effects as do
 from triologue.session.ground import CONTROL, Ground
-from triologue.session.link import Interrupting, LinkState, Recalling
+from triologue.session.link import READY, Interrupting, Recalling
 from triologue.session.mailbox import Mailbox, Waiting, joined
-from triologue.session.run import Phase, Run, cancelled, interrupted, never_ran
+from triologue.session.run import SENT, STARTED, Run, cancelled, interrupted, never_ran
 
 
 @final
@@ -47,8 +47,8 @@ class Steering:
 
     def _can_steer(self) -> bool:
         run, link = self._session.run, self._session.link
-        is_running = run is not None and run.phase is Phase.STARTED and not run.is_stopping and run.put_aside is None
-        is_open = link.state is LinkState.READY and not link.waits_for(Interrupting)
+        is_running = run is not None and run.phase is STARTED and not run.is_stopping and run.put_aside is None
+        is_open = link.state is READY and not link.waits_for(Interrupting)
         has_room = len(self._handed) < self._mailbox.limit  # else one that does not fold would take any number
         return is_running and is_open and has_room and link.tells_lifecycle
 
@@ -66,10 +66,10 @@ class Steering:
             return False
         session = self._session
         run = session.run
-        if session.link.state is not LinkState.READY:  # nobody will hear how it ends
+        if session.link.state is not READY:  # nobody will hear how it ends
             session.settle_turn(turn.turn_id, interrupted("the agent was let go"))
             return True
-        if run is not None and run.phase is Phase.STARTED:
+        if run is not None and run.phase is STARTED:
             run.has_others = True
             session.settle_turn(turn.turn_id, Outcome(kind="merged", into=run.turn_id))
             return True
@@ -87,7 +87,7 @@ class Steering:
         session = self._session
         uuid = next(iter(self._handed), None)
         # An interrupt that is under way may drop them yet; and one that leaves begins nothing.
-        is_open = session.link.state is LinkState.READY and not session.link.waits_for(Interrupting)
+        is_open = session.link.state is READY and not session.link.waits_for(Interrupting)
         if uuid is not None and is_open and not session.is_leaving:
             self._begin(self._handed.pop(uuid))
 
@@ -138,7 +138,7 @@ class Steering:
         run.is_exposed = session.link.waits_for(Interrupting)
         run.is_unwanted = uuid in self._recalled
         self._recalled.pop(uuid, None)
-        run.move(Phase.SENT)
+        run.move(SENT)
         if instead_of is not None:  # that one is in the agent's hands as this one was
             other = instead_of.prompt.uuid or instead_of.turn_id
             self._handed = {other: _as_waiting(instead_of), **self._handed}

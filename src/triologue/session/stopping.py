@@ -7,7 +7,7 @@ from triologue.session import effects as do, inputs as on
 from triologue.session.ground import INTERRUPT, Ground
 from triologue.session.link import Interrupting
 from triologue.session.losing import Losing
-from triologue.session.run import Phase, Run, failed_by
+from triologue.session.run import PENDING, Run, failed_by
 from triologue.session.serving import Serving
 
 
@@ -38,7 +38,7 @@ class Stopping:
             run.stop_tickets.append(ticket)
         if not run.is_unwanted and not run.is_stopping:
             run.stopped_for = stopped_for
-        if run.phase is Phase.PENDING:
+        if run.phase is PENDING:
             session.end_run(run.stopped("before it began"))
             return
         run.is_unwanted = True
