@@ -129,7 +129,9 @@ class Reader:
         id, last_seq, position = end
         mark = self._db.execute(_START, (id, high)).get if high < last_seq else None
         chain = {"start": position if mark is None else mark, "low": low, "high": high}
-        records = [_record(key, id, *row) for row in self._db.execute(_CHAIN, chain)]
+        # All rows first: a statement that is left at a damaged one would hold all that is read later at this moment.
+        rows: list[tuple[Any, ...]] = self._db.execute(_CHAIN, chain).fetchall()
+        records = [_record(key, id, *row) for row in rows]
         records.sort(key=_seq)
         if len(records) != high - low:
             raise Damage(f"{len(records)} records of {key!r} are found where {high - low} were written")
@@ -137,9 +139,8 @@ class Reader:
 
     def transcript(self, session_id: str) -> list[TranscriptEntry]:
         """As `SessionStore.read_transcript`."""
-        rows = self._db.execute(
-            "SELECT path, id, line, crc FROM transcripts WHERE session_id = ? ORDER BY position", (_sought(session_id),)
-        )
+        query = "SELECT path, id, line, crc FROM transcripts WHERE session_id = ? ORDER BY position"
+        rows: list[tuple[Any, ...]] = self._db.execute(query, (_sought(session_id),)).fetchall()
         return [_entry(session_id, *row) for row in rows]
 
 

@@ -90,6 +90,20 @@ async def test_what_is_not_as_it_was_written_is_named(path: Path, scribe: Scribe
             await everything(store, "k", "s")
 
 
+@pytest.mark.parametrize(
+    "changed", ["log SET kind = CAST(x'ff' AS TEXT)", "log SET line = x'00'", "transcripts SET line = x'00'"]
+)
+async def test_what_is_damaged_keeps_nobody_from_reading_what_is_new(path: Path, scribe: Scribe, changed: str) -> None:
+    change(path, f"UPDATE {changed}")
+    async with SqliteStore(path) as store:
+        other = await Scribe.of(store, "new")
+        for text in ("one", "two"):
+            with pytest.raises(StoreError, match=DAMAGED) as _refused:  # as long as somebody has it
+                await everything(store, "k", "s")
+            await other.write(text)
+            assert await store.read("new") == other.records
+
+
 async def test_nothing_is_written_where_the_end_is_not_known(path: Path, scribe: Scribe) -> None:
     change(path, "UPDATE ends SET last_seq = 2 WHERE session = 2")
     async with SqliteStore(path) as store:
