@@ -30,6 +30,17 @@ MAX_KNOWN: Final = 10_000
 
 _INSERT_LOG: Final = Bulk("INSERT INTO log VALUES {rows}", width=10)
 _SET_ENDS: Final = Bulk("INSERT OR REPLACE INTO ends VALUES {rows}", width=4)
+# Where the chain is damaged it ends: neither in a circle, nor in another session's.
+_DELETE_LOG: Final = """
+    WITH RECURSIVE chain (position, previous) AS (
+        SELECT log.position, previous FROM ends JOIN log ON log.position = ends.position AND log.session = ends.session
+        WHERE ends.session = ?1
+        UNION ALL
+        SELECT log.position, log.previous
+        FROM chain JOIN log ON log.position = chain.previous AND log.position < chain.position AND log.session = ?1
+    )
+    DELETE FROM log WHERE position IN (SELECT position FROM chain)
+"""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -288,12 +299,7 @@ class Writer:
         if found is None:
             return False
         id, session_id = found
-        db.execute(
-            "WITH RECURSIVE chain (position) AS (SELECT position FROM ends WHERE session = ?1 UNION ALL "
-            "SELECT previous FROM log JOIN chain USING (position)) "
-            "DELETE FROM log WHERE position IN (SELECT position FROM chain)",
-            (id,),
-        )
+        db.execute(_DELETE_LOG, (id,))
         db.execute("DELETE FROM ends WHERE session = ?", (id,))
         db.execute(
             "DELETE FROM transcripts WHERE session_id IN "

@@ -6,6 +6,7 @@ from zlib import crc32
 
 import apsw
 import pytest
+import trio
 from msgspec.structs import replace
 
 from triologue.errors import StoreError
@@ -119,6 +120,28 @@ async def test_an_append_that_is_made_again_finds_the_links_broken(path: Path, s
         again = Append(lease=scribe.lease, session=scribe.head, records=scribe.records)
         with pytest.raises(StoreError, match=f"{DAMAGED}.*the records of 'k' are not linked"):
             await store.append(again)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "log SET previous = position WHERE session = 2",
+        "log SET previous = 4 WHERE session = 2 AND seq = 1",
+        "log SET previous = 1 WHERE session = 2",
+        "ends SET position = 1 WHERE session = 2",
+        "ends SET position = 99 WHERE session = 2",
+    ],
+)
+async def test_what_is_damaged_is_deleted_and_nothing_else(path: Path, scribe: Scribe, changed: str) -> None:
+    async with SqliteStore(path) as store:
+        other = await everything(store, "other")
+    change(path, f"UPDATE {changed}")
+    async with SqliteStore(path) as store:
+        with trio.fail_after(10):
+            assert await store.delete("k")
+        assert await store.list_sessions() == [other[0]]
+        assert await everything(store, "other") == other
+        await (await Scribe.of(store, "k")).write("anew")
 
 
 async def test_whole_and_negative_times_are_what_sqlite_makes_of_them(path: Path) -> None:
