@@ -220,8 +220,13 @@ def test_what_another_host_holds_stays(said: Said, projects: Path, capsys: pytes
     assert said.json("list")[0]["title"] == "a name"
 
 
-def test_what_a_host_held_that_is_dead_can_go(said: Said, projects: Path) -> None:
+def test_what_a_host_held_that_is_dead_can_grow_and_go(said: Said, projects: Path) -> None:
     said("import")
+    with subprocess.Popen([sys.executable, "-c", HOLD, database_path(), f"imported/{SESSION}"]) as host:
+        assert host.wait() == 7
+    file = next(projects.rglob(f"{SESSION}.jsonl"))
+    file.write_bytes(shopping().user("And bread").data())
+    assert said("import") == [f"{file}: has grown, imported/{SESSION} as well"]
     with subprocess.Popen([sys.executable, "-c", HOLD, database_path(), f"imported/{SESSION}"]) as host:
         assert host.wait() == 7
     assert said("delete", SESSION, "--yes") == ["1 session deleted."]

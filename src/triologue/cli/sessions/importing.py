@@ -12,17 +12,17 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from triologue.agents import new_owner
+from triologue.agents import is_dead, new_owner
 from triologue.cli.database import open_database
 from triologue.cli.endings import ExitCode, one_line
 from triologue.cli.sessions.files import telling
 from triologue.cli.sessions.history import Imported, read_session, records_beyond
 from triologue.cli.sessions.listing import PAGE
 from triologue.engine.histories import ABOUT_AGENT, CLAUDE, CORTEX, QODER, FolderRules, is_session_id, parse_lines
-from triologue.errors import InvalidOption, StoreError, TriologueError
+from triologue.errors import InvalidOption, SessionElsewhere, StoreError, TriologueError
 from triologue.manager.checks import check_key
 from triologue.messages.message import decode_object
-from triologue.ports import Append, Record, SessionStore, StoredSession, TranscriptEntry
+from triologue.ports import Append, Lease, Record, SessionStore, StoredSession, TranscriptEntry
 
 RULES: Final[dict[str, FolderRules]] = {"claude-code": CLAUDE, "qoder": QODER, "cortex-code": CORTEX}
 """Where the programs keep their histories, by the names of their agents."""
@@ -107,7 +107,7 @@ async def _write(store: SessionStore, head: StoredSession | None, new: Imported)
     session = new.head
     if head is not None:
         session = replace(session, settings=head.settings, parent=head.parent, forked_at=head.forked_at)
-    lease, _ = await store.acquire(session.key, owner=new_owner(), ttl=LEASE)
+    lease = await _acquire(store, session.key)
     try:
         await store.append(Append(lease=lease, session=session, records=new.records, transcript=new.entries))
         if head is None and (session.title is not None or session.tags):
@@ -115,6 +115,17 @@ async def _write(store: SessionStore, head: StoredSession | None, new: Imported)
     finally:
         with trio.move_on_after(LEASE, shield=True):
             await store.release(lease)
+
+
+async def _acquire(store: SessionStore, key: str) -> Lease:
+    owner = new_owner()
+    try:
+        lease, _ = await store.acquire(key, owner=owner, ttl=LEASE)
+    except SessionElsewhere as error:
+        if not is_dead(error.owner):
+            raise
+        lease, _ = await store.acquire(key, owner=owner, ttl=LEASE, replaces=error.owner)
+    return lease
 
 
 async def _records(store: SessionStore, key: str) -> list[Record]:
