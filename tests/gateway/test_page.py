@@ -389,6 +389,18 @@ async def test_it_fits(size: str, is_dark: bool) -> None:
             assert await page.complaints() == []
 
 
+async def test_on_a_phone_the_session_that_is_open_is_found_again_in_the_list() -> None:
+    with open_page(*SIZES["phone"]) as page:
+        async with open_stage() as manager, open_gateway(manager, port=0) as gateway:
+            await answered(manager, "a", "Hello")
+            await page.open(address(gateway.port))
+            for _ in range(2):
+                await page.click("#sessions .row")
+                await page.see(".said", "What can I do for you?")
+                await page.click("[data-show=sessions]")
+                await page.gone(".said")
+
+
 async def _play(manager: tri.SessionManager) -> None:
     """What the screenshots show."""
     quiet = (

@@ -16,7 +16,7 @@ let current = null; // { key, last, state, isAttached, liveFrom, isLive }
 let looking = 0;
 
 const connection = new Connection({ state: onLink, welcome: onWelcome, events: onEvents, detached: onDetached });
-const list = new SessionList((key) => (location.hash = encodeURIComponent(key)));
+const list = new SessionList(choose);
 const conversation = new Conversation({
   may: (right) => rights.has(right),
   answer: (permission, allow) => connection.request({ type: "answer", permission, allow }),
@@ -243,6 +243,12 @@ function onHash() {
   show("session");
   if (!document.activeElement?.checkVisibility()) byId("log").focus({ preventScroll: true }); // its pane is gone
   open(key);
+}
+
+/** Somebody wants to see this one; its address may be the page's already, while another pane is shown. */
+function choose(key) {
+  if (keyOf(location.hash.slice(1)) === key) onHash();
+  else location.hash = encodeURIComponent(key);
 }
 
 function keyOf(hash) {
