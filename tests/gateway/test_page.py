@@ -15,6 +15,7 @@ from tests.support.browser import Page, open_page
 from triologue.agents import Embedded
 from triologue.engine import OfflineModel
 from triologue.gateway import open_gateway
+from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.tokens import MemoryTokens, id_of
 from triologue.testing import Line, Say, ScriptedAgent
 
@@ -162,6 +163,29 @@ async def test_it_comes_back_after_the_gateway_was_away(page: Page) -> None:
             assert await page.texts(".said") == ["one", "two", "three"]
             assert await page.texts(".asked") == ["Say one", "Say two", "Say three"]
             await page.see("#timeline", "connected again")
+    complaints = await page.complaints()
+    assert [line for line in complaints if "WebSocket connection to" not in line] == []
+
+
+async def test_a_prompt_that_is_refused_goes_back_to_its_own_session(page: Page) -> None:
+    async with open_stage() as manager:
+        for key in ("a", "b"):
+            await answered(manager, key, "Hello")
+        async with open_gateway(manager, port=0) as gateway:
+            port = gateway.port
+            await page.open(address(port, "a"))
+            await page.see(".said", "Hello")
+        await page.see("#link", "reconnecting")
+        await page.type("#prompt", "[[[[")
+        await page.click("#sessions .row[title=b]")
+        await page.see("#title", "b")
+        async with open_gateway(manager, port=port, limits=GatewayLimits(containers=3)):
+            await page.see("#wrong", "a: it has 5 arrays and objects, and may have 3")
+            typed = "return document.getElementById('prompt').value"
+            assert await page.script(typed) == ""
+            await page.click("#sessions .row[title=a]")
+            await page.see("#title", "a")
+            assert await page.script(typed) == "[[[["
     complaints = await page.complaints()
     assert [line for line in complaints if "WebSocket connection to" not in line] == []
 

@@ -14,6 +14,7 @@ const LOOK_AT_MANY = 8000;
 let rights = new Set();
 let current = null; // { key, last, state, isAttached, liveFrom, isLive }
 let looking = 0;
+const unsent = new Map(); // by key: a prompt that was refused when another session, or another text, was there already
 
 const connection = new Connection({ state: onLink, welcome: onWelcome, events: onEvents, detached: onDetached });
 const list = new SessionList(choose);
@@ -101,6 +102,7 @@ async function open(key) {
   conversation.clear("…");
   list.choose(key);
   showState();
+  giveBack();
   await tell(begin());
 }
 
@@ -191,15 +193,25 @@ async function send() {
   prompt.value = "";
   grow();
   // With an id of its own it may be sent again after a lost connection, and runs once.
-  const frame = { type: "prompt", key: current.key, prompt: text, turn: newId() };
+  const { key } = current;
+  const frame = { type: "prompt", key, prompt: text, turn: newId() };
   try {
     await connection.request(frame, { again: true });
     byId("wrong").hidden = true;
   } catch (error) {
-    if (!prompt.value) prompt.value = text;
-    grow();
-    tellError(error);
+    unsent.set(key, text);
+    if (current?.key === key) giveBack();
+    tellError(error, current?.key === key ? "" : `${key}: `);
   }
+}
+
+/** What was not sent to this session is in its box again, unless something else is. */
+function giveBack() {
+  const prompt = byId("prompt");
+  if (prompt.value || !unsent.has(current.key)) return;
+  prompt.value = unsent.get(current.key);
+  unsent.delete(current.key);
+  grow();
 }
 
 /** `crypto.randomUUID` is there over HTTPS only. */
@@ -208,17 +220,17 @@ function newId() {
 }
 
 async function tell(promise) {
+  byId("wrong").hidden = true; // now, and not at its end: what goes wrong meanwhile is to be read
   try {
     await promise;
-    byId("wrong").hidden = true;
   } catch (error) {
     tellError(error);
   }
 }
 
-function tellError(error) {
+function tellError(error, about = "") {
   if (!(error instanceof Refused) && !(error instanceof Lost)) throw error;
-  byId("wrong").textContent = error.message;
+  byId("wrong").textContent = about + error.message;
   byId("wrong").hidden = false;
 }
 
