@@ -183,8 +183,8 @@ class RemoteTurn:
         self._log.wake()
 
     def fail(self, error: Exception) -> None:
-        """Nothing more will be told of it here."""
-        if not self._over.is_set():
+        """Nothing more will be told of it here; an outcome that was told stays, also where messages are missing."""
+        if not self.is_complete:
             self._failure = error
             self._over.set()
             self._log.wake()

@@ -53,6 +53,20 @@ async def test_leaving_the_block_leaves_the_turns_alone(autojump_clock: MockCloc
         assert await kind_of(manager, "t") == "answered"
 
 
+async def test_a_turn_that_was_found_and_not_told_to_its_end_says_so(autojump_clock: MockClock) -> None:
+    agent = ScriptedAgent()
+    agent.on("much", Say(50_000 * "x"))
+    async with tri.open_manager(agent) as manager, house(manager) as gateway:
+        await manager.session("k").ask("much", id="t")
+        async with remote(Line(gateway, rate=1e4).connect) as far:
+            turn = await far.session("k").find("t")
+        assert turn is not None
+        assert (await turn.wait()).kind == "answered"
+        with trio.fail_after(1), pytest.raises(tri.ManagerClosed):
+            async for _ in turn:
+                pass
+
+
 async def test_a_withdrawal_is_said_before_the_block_is_left(autojump_clock: MockClock) -> None:
     async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
         async with remote(Line(gateway).connect) as far:
