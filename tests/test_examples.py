@@ -159,7 +159,7 @@ ON_EMBEDDED = {
         NotFound: there is no such session, or not for this token
     """,
     "session_not_found": """
-        no conversation has the session id '5f0c3c3e-0000-4000-8000-000000000000' (cwd 'CWD'): the built-in agent keeps them in memory, for as long as the process lives, or in a store; start afresh by leaving `resume` out
+        no conversation has the session id '5f0c3c3e-0000-4000-8000-000000000000' (cwd 'CWD'): the built-in agent keeps them in memory, for as long as the process lives, or in a store; start afresh by leaving `resume` out, or under a manager's key by `session.reset()`
         I will remember that you like Python.
     """,
     "sessions": """
@@ -347,7 +347,7 @@ ON_CLAUDE = {
         NotFound: there is no such session, or not for this token
     """,
     "session_not_found": """
-        no conversation has the session id '5f0c3c3e-0000-4000-8000-000000000000' (cwd 'CWD', config folder 'HOME/.claude'); start afresh by leaving `resume` out
+        no conversation has the session id '5f0c3c3e-0000-4000-8000-000000000000' (cwd 'CWD', config folder 'HOME/.claude'); start afresh by leaving `resume` out, or under a manager's key by `session.reset()`
         echo[1]: Remember: I like Python
     """,
     "sessions": """

@@ -332,7 +332,7 @@ class SessionNotFound(StoreError):
         self.session_id, self.cwd, self.config_dir = session_id, cwd, config_dir
         where = f" (cwd {str(cwd)!r}" + (f", config folder {str(config_dir)!r})" if config_dir else ")") if cwd else ""
         reason = f": {detail}" if detail else ""
-        advice = "start afresh by leaving `resume` out"
+        advice = "start afresh by leaving `resume` out, or under a manager's key by `session.reset()`"
         super().__init__(f"no conversation has the session id {session_id!r}{where}{reason}; {advice}")
 
 

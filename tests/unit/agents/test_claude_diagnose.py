@@ -48,7 +48,7 @@ def test_no_conversation_has_the_id() -> None:
     assert (error.session_id, error.cwd, error.config_dir) == (ID, "/work", "/home/bot/.claude")
     assert str(error) == (
         f"no conversation has the session id '{ID}' (cwd '/work', config folder '/home/bot/.claude'); "
-        "start afresh by leaving `resume` out"
+        "start afresh by leaving `resume` out, or under a manager's key by `session.reset()`"
     )
 
 
@@ -86,7 +86,7 @@ def test_no_conversation_has_the_title() -> None:
         SessionNotFound,
         (
             "no conversation has the session id 'nonsense' (cwd '/work', config folder '/home/bot/.claude'): it is neither a session id nor a session's title; "
-            "start afresh by leaving `resume` out"
+            "start afresh by leaving `resume` out, or under a manager's key by `session.reset()`"
         ),
     )
 

@@ -306,7 +306,7 @@ def test_the_whole_command(tmp_path: Path) -> None:
             Options(resume=ID, cwd="/w"),
             SessionNotFound,
             f"no conversation has the session id '{ID}' (cwd '/w'): Error: session {ID} was not found; "
-            "start afresh by leaving `resume` out",
+            "start afresh by leaving `resume` out, or under a manager's key by `session.reset()`",
             id="it names the conversation",
         ),
         pytest.param(

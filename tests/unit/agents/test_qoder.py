@@ -527,7 +527,7 @@ NOT_FOUND = (
             Exit(code=42, stderr_tail=NOT_FOUND), None, Options(resume=ID, cwd="/w"),
             SessionNotFound,
             f"no conversation has the session id '{ID}' (cwd '/w', config folder '/home/bot/.qoder'); "
-            "start afresh by leaving `resume` out",
+            "start afresh by leaving `resume` out, or under a manager's key by `session.reset()`",
             id="unknown conversation",
         ),
         pytest.param(
@@ -535,7 +535,8 @@ NOT_FOUND = (
             None, Options(continue_conversation=True, cwd="/w"),
             SessionNotFound,
             "no conversation has the session id 'the latest' (cwd '/w', config folder '/home/bot/.qoder'): this folder "
-            "has none to go on with; leave continue_conversation out; start afresh by leaving `resume` out",
+            "has none to go on with; leave continue_conversation out; start afresh by leaving `resume` out, "
+            "or under a manager's key by `session.reset()`",
             id="nothing to continue",
         ),
         pytest.param(

@@ -353,6 +353,17 @@ async def test_or_begins_anew_where_that_is_wanted(autojump_clock: MockClock) ->
     assert (head.session_id, head.turns) == (session.session_id, 2)
 
 
+async def test_a_key_whose_conversation_is_missing_begins_anew_as_the_error_says(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent(), store=MemoryStore()) as manager:
+        session = manager.session("k", options=tri.Options(resume="missing"))
+        for _ in range(2):  # the second time without `resume`, which the key has kept
+            with pytest.raises(tri.TurnFailed, match=r"or under a manager's key by `session\.reset\(\)`$"):
+                await session.ask("one")
+            session = manager.session("k")
+        await session.reset()
+        assert (await session.ask("one")).result is not None
+
+
 async def test_a_key_is_not_begun_twice(autojump_clock: MockClock) -> None:
     store, agent = MemoryStore(), new_agent()
     async with tri.open_manager(agent, store=store) as manager:

@@ -220,7 +220,7 @@ async def test_an_agent_that_cannot_resume_does_not_begin_anew_unasked() -> None
             await session.ask("What do I like?")
         assert str(failed.value.__cause__) == (
             f"no conversation has the session id {session.session_id!r}: embedded has no option 'resume', so it cannot "
-            "go on with any; start afresh by leaving `resume` out"
+            "go on with any; start afresh by leaving `resume` out, or under a manager's key by `session.reset()`"
         )
         outcomes = [session.resume_outcome]
         fresh = manager.session("k", on_missing="fresh")
