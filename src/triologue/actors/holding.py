@@ -20,6 +20,7 @@ from triologue.actors.place import Place
 from triologue.actors.serving import Servants
 from triologue.actors.world import World
 from triologue.errors import (
+    AgentCrashed,
     AgentNotFound,
     AgentStartError,
     CallerError,
@@ -27,12 +28,14 @@ from triologue.errors import (
     SessionNotFound,
     TriologueError,
     UnsupportedOption,
+    brief,
 )
 from triologue.messages import Message
 from triologue.options import Options
 from triologue.ports import (
     ConcludesSessions,
     Connection,
+    Exit,
     MirrorsHistories,
     PreparesSessions,
 )
@@ -230,7 +233,7 @@ class Holding:
                 gone = await connection.wait_exit()
                 self._has_left, self._scope.deadline = True, inf
             # Nothing of it is alive; but callbacks and MCP servers, which are ended next, may take their time.
-            error = agent.diagnose(gone, self._session.refusal, options)
+            error = self._diagnose(gone, options)
             self._tell_start(error)
             self._owner.apply(lost(generation, error))
             if (notices := self._notices) is not None:
@@ -240,6 +243,15 @@ class Holding:
             return error
         finally:
             place.leave()
+
+    def _diagnose(self, gone: Exit, options: Options) -> TriologueError:
+        """What the agent says of it; one of a user's own may have nothing to say, and what is known is told all the same."""
+        agent = self._conversation.agent
+        said: object = agent.diagnose(gone, self._session.refusal, options)
+        if isinstance(said, TriologueError):
+            return said
+        text = f"{agent.name} went away, and its diagnose() gave {brief(said)}, which is no TriologueError"
+        return AgentCrashed(text, exit_code=gone.code, stderr_tail=gone.stderr_tail)
 
     def _reading(self, options: Options) -> Callable[[list[Message]], list[Message]] | None:
         agent, notices = self._conversation.agent, self._notices

@@ -1,7 +1,8 @@
 """What is refused before anything starts: options that an agent could not have; what is no agent, key or `seq`."""
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import trio
 
@@ -13,6 +14,9 @@ from triologue.ports import Agent
 
 OptionsFor: TypeAlias = Options | Callable[[str], Options] | None
 """A manager's options, the same for all keys or by the key."""
+
+_WITHOUT_WAITING: Final = ("check", "initialize", "permission_reply", "user_frame", "diagnose")
+"""What an agent does at once."""
 
 
 def check_defaults(agent: Agent, options: OptionsFor, *, asks_people: bool) -> None:
@@ -77,6 +81,14 @@ def check_agent(agent: Agent) -> None:
         raise InvalidOption(
             f"agent={brief(agent)} is no agent: its requests are {brief(requests)}, and not a mapping of types, "
             "as in {Interrupt: None}"
+        )
+    for method in _WITHOUT_WAITING:
+        if inspect.iscoroutinefunction(getattr(agent, method)):
+            raise InvalidOption(f"agent={brief(agent)} is no agent: its {method}() is async, and nobody awaits it")
+    if inspect.iscoroutinefunction(agent.connect) or inspect.isasyncgenfunction(agent.connect):
+        raise InvalidOption(
+            f"agent={brief(agent)} is no agent: its connect() gives no async context manager; "
+            "@asynccontextmanager makes one of a generator"
         )
 
 

@@ -1,8 +1,7 @@
 """What every agent must do, checked on its connections, without a manager."""
 
-import inspect
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias, final
+from typing import TypeAlias, final
 from uuid import uuid4
 
 import trio
@@ -27,8 +26,6 @@ from triologue.options import Options
 from triologue.ports import Agent, Carrier, Exit
 from triologue.testing.agent_host import AgentHost, Broken
 from triologue.wire import encode
-
-_WITHOUT_WAITING: Final = ("check", "initialize", "permission_reply", "user_frame", "diagnose")
 
 _Check: TypeAlias = Callable[[], Awaitable[None]]
 
@@ -141,11 +138,6 @@ class _Checks:
 
     async def _words(self) -> None:
         agent, options = self._agent, self._options
-        for name in _WITHOUT_WAITING:
-            if inspect.iscoroutinefunction(getattr(agent, name)):
-                raise Broken(f"{name}() is async, and nobody awaits it")
-        if inspect.iscoroutinefunction(agent.connect) or inspect.isasyncgenfunction(agent.connect):
-            raise Broken("connect() gives no async context manager; @asynccontextmanager makes one of a generator")
         agent.check(options)
         self._must_be(agent.initialize(options), Request, "initialize()")
         frame = user_message("Hello")

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 import trio
@@ -94,6 +95,42 @@ class FromThread(AtOnceConnection):
         except RuntimeError as error:
             self._refused.append(str(error))
         trio.from_thread.run_sync(self._sink, [init(), result(result="heard")])
+
+
+class Speechless(AtOnce):
+    """It goes away at the first prompt, and has nothing to say of that."""
+
+    @asynccontextmanager
+    async def connect(
+        self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier
+    ) -> AsyncGenerator[tri.Connection]:
+        yield GoneAtThePrompt(sink)
+
+    def diagnose(self, exit: tri.Exit, refusal: tri.ResultMessage | None, options: tri.Options) -> Any:
+        return None
+
+
+class GoneAtThePrompt(AtOnceConnection):
+    def send(self, message: tri.Message) -> None:
+        if isinstance(message, tri.UserMessage):
+            self.stop(eof=True)
+        else:
+            super().send(message)
+
+    async def wait_exit(self) -> tri.Exit:
+        await self._gone.wait()
+        return tri.Exit(code=3, stderr_tail="out of ideas")
+
+
+async def test_of_an_agent_that_cannot_say_why_it_went_is_told_what_is_known() -> None:
+    async with tri.open_manager(Speechless()) as manager:
+        outcome = await (await manager.session("k").send("hello")).wait()
+    assert isinstance(outcome.error, tri.TurnFailed)
+    crash = outcome.error.__cause__
+    assert isinstance(crash, tri.AgentCrashed)
+    told = "embedded went away, and its diagnose() gave None, which is no TriologueError"
+    assert str(crash) == f"{told}; its stderr ends with: out of ideas"
+    assert (crash.exit_code, crash.stderr_tail) == (3, "out of ideas")
 
 
 async def test_an_agent_that_speaks_from_a_thread_is_told_how_and_harms_nobody() -> None:

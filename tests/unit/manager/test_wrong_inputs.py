@@ -74,9 +74,11 @@ async def test_an_agent_of_ones_own_that_lacks_something_is_told_what() -> None:
         ({"name": lambda: "whole"}, "its name is <function .*>, and not some text"),
         ({"requests": [Interrupt]}, r"its requests are \[<class .*Interrupt'>\], and not a mapping of types"),
         ({"requests": dict}, "its requests are <class 'dict'>, and not a mapping of types"),
+        ({"check": trio.sleep}, r"its check\(\) is async, and nobody awaits it"),
+        ({"connect": trio.sleep}, r"its connect\(\) gives no async context manager; @asynccontextmanager makes one"),
     ],
 )
-async def test_an_agent_of_ones_own_has_a_name_and_a_table_of_requests(wrong: dict[str, object], told: str) -> None:
+async def test_an_agent_of_ones_own_that_could_not_be_used_is_told_why(wrong: dict[str, object], told: str) -> None:
     parts = dict.fromkeys(("check", "initialize", "permission_reply", "user_frame", "connect", "diagnose"))
     whole = {"name": "whole", "requests": {Interrupt: None}, **parts}
     with pytest.raises(tri.InvalidOption, match=f"is no agent: {told}"):

@@ -40,11 +40,6 @@ async def test_what_is_no_agent_at_all() -> None:
         await check_agent("notes")  # type: ignore[arg-type]
 
 
-class AsyncCheck(Notes):
-    async def check(self, options: tri.Options) -> None:  # type: ignore[override]
-        raise AssertionError("nobody hears this")
-
-
 class Text(Notes):
     def user_frame(self, prompt: tri.UserMessage, options: tri.Options) -> Any:
         return "text"
@@ -66,16 +61,9 @@ class Words(Notes):
         return "yes"
 
 
-class NoBlock(Notes):
-    async def connect(self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier) -> Any:  # type: ignore[override]
-        raise AssertionError("nobody awaits this")
-
-
 @pytest.mark.parametrize(
     ("agent", "complaint"),
     [
-        (AsyncCheck(), "words: check() is async, and nobody awaits it"),
-        (NoBlock(), "words: connect() gives no async context manager; @asynccontextmanager makes one of a generator"),
         (Text(), "words: user_frame() gave 'text', and no UserMessage"),
         (Renamed(), "words: user_frame() changed the prompt's uuid to 'mine'"),
         (Undecided(), "words: diagnose() gave None, and no TriologueError"),
