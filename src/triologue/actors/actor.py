@@ -21,7 +21,7 @@ from triologue.actors.replies import Reply
 from triologue.actors.world import World
 from triologue.errors import LimitError, SessionFailed, StoreError, TriologueError
 from triologue.hosting import Service
-from triologue.messages import ControlResponse, KeepAlive, Message, Outcome, UserMessage
+from triologue.messages import ControlResponse, KeepAlive, Message, Outcome
 from triologue.session import Restarts, Session, effects as do, inputs as on
 
 logger = logging.getLogger("triologue.session")
@@ -216,14 +216,11 @@ class Actor:
     def _apply(self, event: on.Input) -> None:
         session, conversation = self.session, self.conversation
         self._passes = 0
-        for effect in session.receive(event):
-            self._execute(effect)
+        self._execute(session.receive(event))
         if session.is_accounting:
-            for effect in session.receive(on.Refuse(self._world.oversight.refusal(conversation))):
-                self._execute(effect)
+            self._execute(session.receive(on.Refuse(self._world.oversight.refusal(conversation))))
         if session.is_vetting:
-            for effect in session.receive(on.Vetted(conversation.refused(self._world.guard.admits))):
-                self._execute(effect)
+            self._execute(session.receive(on.Vetted(conversation.refused(self._world.guard.admits))))
         if session.session_id != conversation.session_id and self.holding is not None:
             self._world.writers.told(conversation.key, session.session_id)
         conversation.session_id, conversation.is_confirmed = session.session_id, session.is_confirmed
@@ -248,23 +245,29 @@ class Actor:
             self._waits_at_gate = not self._waits_at_gate
             oversight.waits_at_gate(self.conversation, is_waiting=self._waits_at_gate)
 
-    def _execute(self, effect: do.Effect) -> None:  # noqa: C901 - one arm for each effect
-        match effect:  # the most frequent first
-            case do.Publish():
+    def _execute(self, effects: list[do.Effect]) -> None:
+        for effect in effects:
+            # By their types: to find that a struct is none of a class costs four times as much.
+            if type(effect) is do.Publish:
                 self._outbox.publish(effect.turn_id, effect.messages)
-            case do.SetTimer():
+            elif type(effect) is do.SetTimer:
                 self.clock.set(effect)
-            case do.ClearTimer():
+            elif type(effect) is do.ClearTimer:
                 self.clock.clear(effect.timer, effect.about)
+            else:
+                self._execute_rare(effect)
+
+    def _execute_rare(self, effect: do.Rare) -> None:  # noqa: C901 - one arm for each effect
+        match effect:
             case do.Account(message):
                 if warnings := self._world.oversight.account(self.conversation, message):
                     self._outbox.publish(None, warnings)
             case do.SendPrompt(prompt=prompt, turn_id=turn_id):
-                self._outbox.send_prompt(self.holding, self._framed(prompt, turn_id))
-            case do.Send(message=message):
-                self._outbox.send(self.holding, message)
+                self._outbox.send_prompt(self.holding, self.conversation.framed(prompt, turn_id))
             case do.Settle(turn_id, outcome):
                 self._outbox.end(turn_id, outcome)
+            case do.Send(message=message):
+                self._outbox.send(self.holding, message)
             case do.Answer(ticket, value, error):
                 self._replies.pop(ticket).settle(value, error)
             case do.Start():
@@ -302,13 +305,6 @@ class Actor:
             self._world.tally.durations.add(trio.current_time() - turn.accepted_at)
         self._world.tally.outcomes[outcome.kind] += 1
         self.conversation.settle_turn(turn_id, outcome)
-
-    def _framed(self, prompt: UserMessage, turn_id: str) -> UserMessage:
-        conversation, options = self.conversation, self.conversation.options
-        if turn_id in conversation.commands:
-            options = options.copy()
-            options.verbatim_prompts = False
-        return conversation.agent.user_frame(prompt, options)
 
     def _call_back(self, effect: do.AskPermission | do.Serve | do.Drop) -> None:
         callbacks = self.holding.callbacks if self.holding is not None else None

@@ -210,6 +210,14 @@ class Conversation:
         self.turns[turn_id] = turn
         return turn
 
+    def framed(self, prompt: UserMessage, turn_id: str) -> UserMessage:
+        """The prompt of a turn in the form that the agent wants."""
+        options = self.options
+        if turn_id in self.commands:
+            options = options.copy()
+            options.verbatim_prompts = False
+        return self.agent.user_frame(prompt, options)
+
     def publish(self, turn_id: str | None, messages: Sequence[Message]) -> None:
         """Enter it in the log, and with its turn, for as long as that has no outcome."""
         turn = self.turns.get(turn_id) if turn_id is not None else None

@@ -1,6 +1,6 @@
 """What a session asks of the world. Data only; `actors` executes them, in order."""
 
-from typing import TypeAlias
+from typing import TypeAlias, final
 
 from msgspec import Struct
 
@@ -52,6 +52,7 @@ class Stop(Struct, frozen=True):
     eof: bool
 
 
+@final
 class Publish(Struct, frozen=True):
     """Tell everyone who listens; all but partials are kept in the log."""
 
@@ -106,6 +107,7 @@ class Drop(Struct, frozen=True):
     request_id: str
 
 
+@final
 class SetTimer(Struct, frozen=True):
     """Tell when this deadline passed; which one, and how long it is, the actor knows."""
 
@@ -115,6 +117,7 @@ class SetTimer(Struct, frozen=True):
     """What of: there may be many of one kind."""
 
 
+@final
 class ClearTimer(Struct, frozen=True):
     """The deadline no longer matters."""
 
@@ -160,20 +163,17 @@ class Note(Struct, frozen=True):
     """Whoever looks after the program wants to know it."""
 
 
-Effect: TypeAlias = (
+Rare: TypeAlias = (
     Start
     | Send
     | SendPrompt
     | Stop
-    | Publish
     | Settle
     | Answer
     | AskPermission
     | SettlePermission
     | Serve
     | Drop
-    | SetTimer
-    | ClearTimer
     | PauseTimer
     | ResumeTimer
     | Account
@@ -181,3 +181,7 @@ Effect: TypeAlias = (
     | Stay
     | Note
 )
+"""What happens once in a turn, or less often."""
+
+Effect: TypeAlias = Publish | SetTimer | ClearTimer | Rare
+"""What can be asked for."""
