@@ -302,7 +302,7 @@ class Actor:
         """Give a turn its outcome."""
         turn = self.conversation.turns.get(turn_id)
         if turn is not None:
-            self._world.tally.durations.add(trio.current_time() - turn.accepted_at)
+            self._world.tally.durations.add(self._world.timers.now() - turn.accepted_at)
         self._world.tally.outcomes[outcome.kind] += 1
         self.conversation.settle_turn(turn_id, outcome)
 
@@ -335,7 +335,7 @@ class Actor:
         if not batch:
             return
         if type(batch[0]) not in _NO_NEWS or not _NO_NEWS.issuperset(map(type, batch)):
-            self.clock.heard_at = self._world.now()
+            self.clock.heard_at = self._world.timers.now()
         if self._unheard is not None:
             self._unheard.append((generation, batch))
             return

@@ -4,8 +4,6 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Protocol, TypeAlias, final
 
-import trio
-
 from triologue.actors.timers import Timers
 from triologue.options import Deadlines
 from triologue.session import CONCLUDE, SILENCE, effects as do, inputs as on
@@ -14,8 +12,8 @@ from triologue.session import CONCLUDE, SILENCE, effects as do, inputs as on
 _TIMED = ("first_event", "silence", "tool", "turn", "idle", "max_age")
 
 _Key: TypeAlias = tuple[str, str]  # the timer, and what it is about
-_Running: TypeAlias = tuple[float, on.Expired]  # when it passes, on trio's clock, and what is told then
-_Paused: TypeAlias = tuple[float, on.Expired]  # what was left of it
+_Running: TypeAlias = tuple[float, do.SetTimer]  # when it passes, on trio's clock, and how it was set
+_Paused: TypeAlias = tuple[float, do.SetTimer]  # what was left of it
 
 
 @lru_cache(maxsize=64)  # all sessions of a manager share one set
@@ -66,7 +64,7 @@ class Clock:
         """Let a deadline run from now on."""
         seconds = self._seconds(effect.timer)
         if seconds is not None:
-            self._start(seconds, on.Expired(effect.timer, effect.generation, effect.about, seconds))
+            self._start(seconds, effect)
 
     def clear(self, timer: str, about: str = "") -> None:
         """It no longer matters."""
@@ -78,8 +76,8 @@ class Clock:
         """It stands still."""
         running = self._running.pop((timer, ""), None)
         if running is not None:
-            passes_at, expired = running
-            self._paused[timer, ""] = (passes_at - trio.current_time(), expired)
+            passes_at, effect = running
+            self._paused[timer, ""] = (passes_at - self._timers.now(), effect)
 
     def resume(self, timer: str) -> None:
         """It goes on with what was left."""
@@ -100,7 +98,7 @@ class Clock:
         Args:
             but: names of deadlines that mean nothing now.
         """
-        now = trio.current_time()
+        now = self._timers.now()
         running = [(*key, self._passes_at(key) - now) for key in self._running if key[0] not in but]
         return min(running, key=lambda each: each[2], default=None)
 
@@ -116,23 +114,24 @@ class Clock:
         seconds: float | None = getattr(self._deadlines, timer)
         return seconds
 
-    def _start(self, seconds: float, expired: on.Expired) -> None:
-        passes_at = trio.current_time() + seconds
-        self._running[expired.timer, expired.about] = (passes_at, expired)
+    def _start(self, seconds: float, effect: do.SetTimer) -> None:
+        passes_at = self._timers.now() + seconds
+        self._running[effect.timer, effect.about] = (passes_at, effect)
         if passes_at < self._wakes_at:
             self._wake_at(passes_at)
 
     def _wake_at(self, time: float) -> None:
         self._wakes_at = time
-        self._timers.set(self._entry, time - trio.current_time(), self._woken)
+        self._timers.set(self._entry, time - self._timers.now(), self._woken)
 
     def _woken(self) -> None:
         """Tell of those that have passed, in order, as far as nobody clears them meanwhile; sleep until the next."""
         self._wakes_at = float("inf")
-        now = trio.current_time()
+        now = self._timers.now()
         for key in sorted(self._running, key=self._passes_at):
             if key in self._running and self._passes_at(key) <= now:
-                _, expired = self._running.pop(key)
-                self._owner.ring(expired)
+                _, effect = self._running.pop(key)
+                seconds = self._seconds(effect.timer)
+                self._owner.ring(on.Expired(effect.timer, effect.generation, effect.about, seconds))
         if self._running:
             self._wake_at(min(map(self._passes_at, self._running)))

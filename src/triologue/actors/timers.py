@@ -37,6 +37,8 @@ class Timers:
         self._waiting = 0
         self._count = itertools.count(1)
         self._changed = trio.Event()
+        self.now = trio.lowlevel.current_clock().current_time
+        """As `trio.current_time`, in a third of its time."""
 
     def __len__(self) -> int:
         return self._waiting
@@ -49,7 +51,7 @@ class Timers:
         if timer.callback is None:
             self._waiting += 1
         timer.callback = callback
-        timer.deadline = trio.current_time() + seconds
+        timer.deadline = self.now() + seconds
         if timer.deadline < timer.entry:
             self._push(key, timer)
             if self._heap[0][1] == timer.number:
@@ -90,7 +92,7 @@ class Timers:
 
     async def _expire(self) -> None:
         served = 0
-        while self._heap and self._heap[0][0] <= trio.current_time():
+        while self._heap and self._heap[0][0] <= self.now():
             _, number, key = heapq.heappop(self._heap)
             timer = self._timers.get(key)
             if timer is not None and timer.number == number:
@@ -102,7 +104,7 @@ class Timers:
     def _serve(self, key: Hashable, timer: _Timer) -> None:
         if timer.callback is None:
             del self._timers[key]
-        elif timer.deadline > trio.current_time():
+        elif timer.deadline > self.now():
             self._push(key, timer)
         else:
             del self._timers[key]

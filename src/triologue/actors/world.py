@@ -147,5 +147,3 @@ class World(Struct, frozen=True):
     writers: Writers = msgspec.field(default_factory=Writers)
     on_permission: OnPermission | None = None
     store: SessionStore | None = None
-    now: Callable[[], float] = msgspec.field(default_factory=lambda: trio.lowlevel.current_clock().current_time)
-    """As `trio.current_time`, in a third of its time."""
