@@ -18,17 +18,17 @@ class Letter(Struct, frozen=True):
 
 @final
 class Inbox:
-    """Letters in order, for one reader. A third of a memory channel's weight, and there is one for each session.
+    """Letters in order, for one reader. Without a memory channel or an event, which weigh more; one for each session.
 
     Without a bound, because what comes in is bounded already: prompts by the mailbox, the rest by its callers.
     """
 
-    __slots__ = ("_letters", "_news")
+    __slots__ = ("_letters", "_reader")
 
     def __init__(self) -> None:
         self._letters: list[Letter] = []
-        self._news: trio.Event | None = None
-        """What the reader waits for; None while it does not."""
+        self._reader: trio.lowlevel.Task | None = None
+        """Who waits here; None while nobody does."""
 
     def __len__(self) -> int:
         return len(self._letters)
@@ -40,14 +40,18 @@ class Inbox:
 
     def stir(self, _: object = None) -> None:
         """Let the reader look again at what it waits for."""
-        news, self._news = self._news, None
-        if news is not None:
-            news.set()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            trio.lowlevel.reschedule(reader)
 
     async def wait_stirred(self) -> None:
         """Wait for a letter, or to be stirred."""
-        self._news = trio.Event()
-        await self._news.wait()
+        self._reader = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._give_up)
+
+    def _give_up(self, _: object) -> trio.lowlevel.Abort:
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED
 
     async def next(self) -> Letter:
         """Wait for the next one."""
