@@ -22,7 +22,11 @@ def refuse_elsewhere(loop: trio.lowlevel.TrioToken) -> None:
     Raises:
         RuntimeError: this is called in another one, or in none.
     """
-    if not trio.lowlevel.in_trio_run() or trio.lowlevel.current_trio_token() is not loop:
+    try:
+        is_here = trio.lowlevel.current_trio_token() is loop
+    except RuntimeError:  # to ask first whether there is any would take as long again, in every turn
+        is_here = False
+    if not is_here:
         raise RuntimeError(
             "this manager, with its sessions and turns, belongs to the trio.run in which it was opened; from another "
             "thread call trio.from_thread.run(session.ask, prompt, trio_token=...), with that run's token"
