@@ -177,18 +177,19 @@ class Cursor:
         self._is_finished = False
         self._aside: Records | None = None
         """What came while `CURSOR_BATCHES` waited; None while fewer do."""
-        self._late = Late()
+        self._late: Late | None = None
+        """The partials among it; None as long."""
 
     def offer(self, batch: Batch) -> None:
         """The log has something new. Never waits."""
         if self._turn_id is not None and (batch.turn_id != self._turn_id or type(batch.messages[-1]) in _BEGINNINGS):
             return
-        if self._aside is None:
+        if self._aside is None or self._late is None:
             if len(self._came) < CURSOR_BATCHES:
                 self._came.append(batch)
                 self._tell()
                 return
-            self._aside = self._log.new_records()
+            self._aside, self._late = self._log.new_records(), Late()
         for message in batch.messages:
             self._late.add(batch.turn_id, message)
         run = keep(batch.first, batch.turn_id, batch.messages)
@@ -271,8 +272,8 @@ class Cursor:
         batches, self._came = self._came, []
         if self._missed:
             batches, self._missed = self._missed + batches, []
-        if self._aside is not None:
+        if self._aside is not None and self._late is not None:
             batches += self._aside.take()
-            self._aside = None
             batches += [Batch(turn_id, [partial], 0) for turn_id, partial in self._late.take()]
+            self._aside = self._late = None
         return batches
