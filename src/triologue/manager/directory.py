@@ -48,6 +48,10 @@ class SessionStatistics(Struct, frozen=True, kw_only=True):
     """Why the agent went away by itself the last time; None since one works."""
 
 
+# One for all that take a session where there is no store.
+_NOTHING = nullcontext()
+
+
 @final
 class Directory:
     """The conversations of one manager, by key."""
@@ -87,7 +91,7 @@ class Directory:
         `SessionIdInUse`, `ManagerClosed`.
         """
         shelf = self.registry.shelf
-        return self._taken(shelf, conversation, is_new=is_new) if shelf is not None else nullcontext()
+        return self._taken(shelf, conversation, is_new=is_new) if shelf is not None else _NOTHING
 
     @asynccontextmanager
     async def _taken(self, shelf: Shelf, conversation: Conversation, *, is_new: bool) -> AsyncGenerator[None]:
