@@ -14,6 +14,8 @@ SIGNALLED = 128
 # As commander says it. Not all that begins so: their runtime says `error: socket hang up` of what it did not catch.
 WRONG_ARGUMENTS = r"^error: (unknown|missing required|required|option|command-argument|too many arguments)\b.*"
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
 Explain: TypeAlias = Callable[[re.Match[str], Options, str], TriologueError]
 """Takes what was found, the options and the config folder."""
 Patterns: TypeAlias = list[tuple[re.Pattern[str], Explain]]
@@ -21,10 +23,16 @@ Patterns: TypeAlias = list[tuple[re.Pattern[str], Explain]]
 
 def first_match(patterns: Patterns, said: str, options: Options, config_dir: str) -> TriologueError | None:
     """What the first pattern that is found means."""
+    said = without_colours(said)
     for pattern, explain in patterns:
         if found := pattern.search(said):
             return explain(found, options, config_dir)
     return None
+
+
+def without_colours(said: str) -> str:
+    """What a program wrote for a terminal: some always do, others where the environment has `FORCE_COLOR`."""
+    return _COLOURS.sub("", said)
 
 
 def ending(code: int | None) -> str:

@@ -135,6 +135,11 @@ def test_the_id_is_in_use() -> None:
             "refused what it was started with: error: option '--max-turns <turns>' argument 'x' is invalid",
         ),
         ("Error: Settings file not found: /s.json\n", AgentStartError, "with: Error: Settings file not found: /s.json"),
+        (  # where the environment has FORCE_COLOR
+            "\x1b[0m\x1b[31m\x1b[31mError: Settings file not found: /s.json\x1b[39m\x1b[0m\n",
+            AgentStartError,
+            "with: Error: Settings file not found: /s.json",
+        ),
         (
             "Error: Invalid MCP configuration:\nMCP config file not found: /m.json\n",
             AgentStartError,
