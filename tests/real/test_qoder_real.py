@@ -161,6 +161,14 @@ async def test_cancelled_while_it_starts_it_is_gone_with_its_file(place: Place) 
         ({"extra_args": {"nonsense": None}}, AgentStartError, "error: unknown option '--nonsense'"),
         ({"extra_args": {"permission-mode": "x"}}, AgentStartError, 'permission-mode, Given: "x"'),
         ({"settings": "/nowhere.json"}, AgentStartError, "Error: Settings file not found: /nowhere.json"),
+        ({"settings": "/"}, AgentStartError, "Error: Cannot read settings file /: EISDIR"),
+        ({"settings": "/dev/null"}, AgentStartError, "Error in /dev/null: "),
+        (
+            {"settings": "/nowhere.json", "env": {"FORCE_COLOR": "1"}},
+            AgentStartError,
+            "started with: Error: Settings file not found",
+        ),
+        ({"env": {"QODER_CONFIG_DIR_NAME": ".git"}}, AgentStartError, "Error: QODER_CONFIG_DIR_NAME must"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -170,6 +178,33 @@ async def test_what_it_refuses_is_told(
     error = await refused(place, place.options(**fields))
     assert type(error) is kind
     assert said in str(error)
+    if isinstance(error, AgentStartError):
+        assert error.is_final
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"mcp_servers": "/nowhere.json"}, "[mcp-config] Failed to load /nowhere.json: ENOENT"),
+        ({"mcp_servers": "{nope}"}, "[mcp-config] Invalid inline JSON for --mcp-config"),
+        ({"system_prompt": {"type": "file", "path": "/nowhere"}}, "Error: System prompt file not found: /nowhere"),
+        ({"system_prompt": {"type": "file", "path": "/"}}, "Error: Error reading system prompt file: EISDIR"),
+        ({"extra_args": {"reasoning-effort": "x"}}, "Error: Invalid reasoning effort: x."),
+        ({"extra_args": {"thinking-budget": "x"}}, "Error: Invalid thinking budget: x."),
+        ({"proxy": "nope://"}, "TypeError: proxy must use http://"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_what_it_refuses_once_it_has_an_account(
+    place: Place, alone: Path, fields: dict[str, object], said: str
+) -> None:
+    agent = Qoder(auth=job_token(lambda request: "a token that nobody sees"), environ=place.env)
+    with pytest.raises(AgentStartError) as caught:
+        await start_once(agent, place.options(cli_path=alone, **fields), patience=PATIENCE)
+    assert str(caught.value).startswith(f"the Qoder CLI refused what it was started with: {said}")
+    assert caught.value.is_final
+    await wait_none_with(place.env[MARKER])
 
 
 async def stop(given: object, tool_use_id: str | None, context: object) -> dict[str, object]:

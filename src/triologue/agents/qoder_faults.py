@@ -5,7 +5,14 @@ The texts are those of version 1.1; one that is not recognised ends as `AgentCra
 
 import re
 
-from triologue.agents.endings import WRONG_ARGUMENTS, Patterns, ending, first_match, missing_conversation
+from triologue.agents.endings import (
+    WRONG_ARGUMENTS,
+    Patterns,
+    ending,
+    first_match,
+    missing_conversation,
+    without_colours,
+)
 from triologue.errors import (
     AgentCrashed,
     AgentStartError,
@@ -21,6 +28,7 @@ from triologue.ports import Exit
 
 NO_ACCOUNT = 41
 REFUSED = 42
+BROKEN_CONFIG = 52
 REFUSED_BY_THE_PARSER = 1
 
 
@@ -42,14 +50,14 @@ def diagnose(exit: Exit, refusal: ResultMessage | None, options: Options, *, con
             f"(its config folder is {config_dir!r})"
         )
     # It prints its reasons and leaves with one of these; after any other end, what it once printed was not the reason.
-    gave_reasons = bool(refused) or exit.code in (REFUSED, REFUSED_BY_THE_PARSER)
+    gave_reasons = bool(refused) or exit.code in (REFUSED, BROKEN_CONFIG, REFUSED_BY_THE_PARSER)
     said = f"{refused}\n{exit.stderr_tail}" if gave_reasons else ""
     if (told := first_match(_TEXTS, said, options, config_dir)) is not None:
         return told
     if refusal is not None:
         return AgentStartError(f"the Qoder CLI did not begin the conversation: {refused or refusal.subtype}")
-    if exit.code == REFUSED:
-        return _refused(exit.stderr_tail.strip())
+    if exit.code in (REFUSED, BROKEN_CONFIG):
+        return _refused(without_colours(exit.stderr_tail).strip())
     return AgentCrashed(f"the Qoder CLI {ending(exit.code)}", exit_code=exit.code, stderr_tail=exit.stderr_tail)
 
 
@@ -84,6 +92,10 @@ def _bad_arguments(found: re.Match[str], options: Options, config_dir: str) -> T
     return _refused(" ".join(found[0].split()))
 
 
+def _bad_value(found: re.Match[str], options: Options, config_dir: str) -> TriologueError:
+    return _refused(found["said"].strip())
+
+
 def _broke(found: re.Match[str], options: Options, config_dir: str) -> TriologueError:
     return AgentStartError(f"the Qoder CLI did not begin the conversation: {found[0].strip()}")
 
@@ -91,6 +103,17 @@ def _broke(found: re.Match[str], options: Options, config_dir: str) -> Triologue
 def _refused(said: str) -> AgentStartError:
     return AgentStartError(f"the Qoder CLI refused what it was started with: {said}", is_final=True)
 
+
+# What it throws at values, as it does at what breaks in it: a file that is not there, a word that it does not have.
+_BAD_VALUES = "|".join(
+    (
+        "System prompt file not found: ",
+        "Error reading system prompt file: ",
+        "Invalid (?:thinking mode|thinking budget|reasoning effort|context window|max model request retries): ",
+        "Invalid (?:permission mode|setting source): ",
+        "proxy must use ",
+    )
+)
 
 _TEXTS: Patterns = [
     (re.compile(pattern, re.MULTILINE), explain)
@@ -105,7 +128,13 @@ _TEXTS: Patterns = [
         (r"Not logged in", _logged_out),
         (r"^Invalid values:(\n.*)+", _bad_arguments),
         (WRONG_ARGUMENTS, _bad_arguments),
-        (r"^Error: (--\S|Settings (file|validation)).*", _bad_arguments),
+        (
+            r"^Error: (--\S|Settings (file|validation)|Cannot read settings file|QODER(CN)?_CONFIG_DIR_NAME).*",
+            _bad_arguments,
+        ),
+        (r"^Error: Invalid JSON provided to --settings.*", _bad_arguments),
+        (r"^\[mcp-config\] (Failed to load|Invalid format in|Invalid inline JSON).*", _bad_arguments),
+        (rf"^An unexpected critical error occurred:\s*(?P<said>\w*Error: (?:{_BAD_VALUES}).*)", _bad_value),
         (r"^An unexpected critical error occurred:.*", _broke),
     )
 ]

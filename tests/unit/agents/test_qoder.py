@@ -498,6 +498,8 @@ def refusal(*errors: str, reason: str | None = None, said: str | None = None) ->
 
 NO_LOGIN = 'No qodercli login found. Run "qodercli login" first.'
 HOW = "give Qoder(auth=...), or run `qodercli login` (its config folder is '/home/bot/.qoder')"
+RED, PLAIN = "\x1b[31m", "\x1b[0m"
+BROKE = "An unexpected critical error occurred:"
 NOT_FOUND = (
     f'Error resuming session: Invalid session identifier "{ID}".\n'
     "  Searched current project and same-repo worktrees:\n    - /h/.qoder/projects/-w\n"
@@ -571,6 +573,25 @@ NOT_FOUND = (
             AgentStartError,
             "the Qoder CLI refused what it was started with: Error: Settings file not found: /s.json",
             id="no such settings",
+        ),
+        *(
+            pytest.param(
+                Exit(code=code, stderr_tail=f"{before}{said}{after}\n"), None, Options(),
+                AgentStartError, f"the Qoder CLI refused what it was started with: {said}", id=name,
+            )
+            for name, code, before, said, after in (
+                ("settings that are a folder", 1, "", "Error: Cannot read settings file /s: EISDIR: read", ""),
+                ("settings that are no JSON", 1, "", "Error: Invalid JSON provided to --settings: Expected '}'", ""),
+                ("settings that are broken", 52, RED, "Error in /s.json: Expected '}'\nPlease fix it.", PLAIN),
+                ("in colours", 1, f"{PLAIN}{RED}", "Error: Settings file not found: /s.json", PLAIN),
+                ("a folder's name", 1, "", "Error: QODER_CONFIG_DIR_NAME must be a valid directory name", ""),
+                ("no such servers", 1, "", "[mcp-config] Failed to load /m.json: ENOENT: no such file", ""),
+                ("servers of another shape", 1, "", "[mcp-config] Invalid format in /m.json: expected {...}", ""),
+                ("servers that are no JSON", 1, "", "[mcp-config] Invalid inline JSON for --mcp-config: {no}", ""),
+                ("no such prompt", 1, BROKE, "Error: System prompt file not found: /p.txt", "\n    at cli.js:1:2"),
+                ("no such effort", 1, BROKE, "Error: Invalid reasoning effort: x. Valid values are: low", ""),
+                ("no proxy", 1, BROKE, "TypeError: proxy must use http://, https://, socks://", ""),
+            )
         ),
         pytest.param(
             Exit(code=1, stderr_tail="Error: getaddrinfo EAI_AGAIN\n"), None, Options(),
