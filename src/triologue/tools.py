@@ -5,6 +5,7 @@ import functools
 import importlib
 import inspect
 import re
+import sys
 import threading
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +15,13 @@ import msgspec
 from msgspec import Struct, field
 
 from triologue.errors import InvalidOption, brief
+
+if sys.version_info >= (3, 14):  # where annotations may name what only type checkers import
+    from annotationlib import Format
+
+    _lazy_signature = functools.partial(inspect.signature, annotation_format=Format.FORWARDREF)
+else:
+    _lazy_signature = inspect.signature
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _STRAY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -271,7 +279,7 @@ def _check_json_schema(schema: dict[str, Any], given: dict[str, Any]) -> None:
 
 def _takes_context(handler: Callable[..., Any]) -> bool:
     try:
-        parameters = inspect.signature(handler).parameters.values()
+        parameters = _lazy_signature(handler).parameters.values()
     except (TypeError, ValueError):
         return False
     return sum(parameter.kind in _POSITIONAL for parameter in parameters) > 1
