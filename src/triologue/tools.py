@@ -241,7 +241,10 @@ def _declared(name: str, input_schema: Any) -> tuple[dict[str, Any], Callable[[d
             return schema, functools.partial(_check_json_schema, schema)
         hints, required = dict(input_schema), frozenset(input_schema)
     elif typing.is_typeddict(input_schema):
-        hints = typing.get_type_hints(input_schema, include_extras=True)
+        try:
+            hints = typing.get_type_hints(input_schema, include_extras=True)
+        except (NameError, TypeError) as error:
+            raise InvalidOption(f"the input_schema of tool {name!r} cannot be read: {error}") from error
         required = input_schema.__required_keys__
     else:
         raise InvalidOption(

@@ -27,6 +27,10 @@ class Colour(Enum):
     RED = "red"
 
 
+class Unreadable(TypedDict):
+    a: "Missing"  # type: ignore[name-defined]  # noqa: F821 - as if imported for type checkers alone
+
+
 class Point(msgspec.Struct):
     x: int
     y: int = 0
@@ -249,6 +253,10 @@ def test_a_context_may_be_annotated_with_what_only_type_checkers_import() -> Non
         (lambda: tool(name="")(add), "a tool's name is 1 to 128"),
         (lambda: tool("t", "T.", {"a": object})(print), "a parameter of tool 't' cannot be described"),
         (lambda: tool("t", "T.", {1: int})(print), "has keys that are no text"),  # type: ignore[dict-item]
+        (
+            lambda: tool("t", "T.", Unreadable)(print),
+            "the input_schema of tool 't' cannot be read: name 'Missing' is not defined",
+        ),
         (lambda: tool("t", "T.", int)(print), "is no dict of types, TypedDict or JSON Schema"),
         (lambda: tool("t", "T.", {})(3), "tool 't' has no function but 3"),  # type: ignore[arg-type]
         (lambda: tool("t", 3, {})(print), "the description of tool 't' is no text: 3"),  # type: ignore[call-overload]
