@@ -1,5 +1,6 @@
 """For every test: how hard hypothesis tries, what is skipped, no network, and nothing left behind."""
 
+import gc
 import inspect
 import itertools
 import os
@@ -45,6 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if inspect.iscoroutinefunction(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.trio(run=run_to_the_last_task), append=False)
+
+
+def pytest_collection_finish() -> None:
+    """Whoever collects garbage in a test goes through what that test has made, and not through every module and test."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

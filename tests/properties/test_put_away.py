@@ -1,12 +1,9 @@
 """A manager that remembers next to nobody who sleeps is, for who uses its sessions, like one that remembers all."""
 
-import gc
 import math
 import random
-from collections.abc import Iterator
 from typing import Any, cast
 
-import pytest
 import trio
 from hypothesis import given, strategies as st
 from msgspec import Struct
@@ -140,16 +137,7 @@ class Story:
                     seqs.extend(event.seq for event in batch)
 
 
-@pytest.fixture
-def quick_collector() -> Iterator[None]:
-    """The garbage collector looks at nothing but what comes from now on."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @given(DEEDS, st.integers(0, 2**16))
-@pytest.mark.usefixtures("quick_collector")
 def test_who_uses_a_session_does_not_see_that_it_was_put_away(deeds: list[Deed], seed: int) -> None:
     """Whatever is done, what is answered, read and started is the same where each session that sleeps is put away for the next."""
     bounded, unbounded = Story(1), Story(None)
@@ -238,7 +226,6 @@ def check_whole(events: list[tri.Event]) -> None:
 
 
 @given(DEEDS, st.integers(0, 2**16))
-@pytest.mark.usefixtures("quick_collector")
 def test_a_session_may_be_used_at_the_moment_when_it_is_put_away(deeds: list[Deed], seed: int) -> None:
     """However callers and their leaves fall together with that, nothing is lost, doubled or refused."""
 
