@@ -6,7 +6,6 @@ import math
 import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 import click
@@ -75,14 +74,29 @@ def conversation_options(command: Command) -> Command:
 
 def package_version() -> str:
     """The version that is installed."""
+    from importlib.metadata import PackageNotFoundError, version  # it takes a while to load
+
     try:
         return version("triologue")
     except PackageNotFoundError:
         return "unknown (not installed)"
 
 
+def _tell_version(context: click.Context, option: click.Parameter, is_asked: bool) -> None:
+    if is_asked:
+        click.echo(f"triologue {package_version()}")
+        context.exit()
+
+
 @click.group(cls=TellingGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_version(), prog_name="triologue", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Show the version and exit.",
+)
 def triologue() -> None:
     """Many multi-turn agent conversations in one process, and none of them lost.
 

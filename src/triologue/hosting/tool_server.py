@@ -3,7 +3,6 @@
 import inspect
 import logging
 from collections.abc import Iterable
-from importlib.metadata import version
 from typing import Any
 
 from triologue.errors import InvalidOption, reason_of
@@ -57,6 +56,8 @@ def _library() -> tuple[Any, Any]:
             "MCP servers in this process need the `mcp` library: pip install 'triologue[mcp]'"
         ) from error
     if not hasattr(Server, "list_tools"):  # version 2 has another way to make a server
+        from importlib.metadata import version
+
         raise InvalidOption(
             f"MCP servers in this process need version 1 of the `mcp` library, and {version('mcp')} is installed: "
             "pip install 'triologue[mcp]'"

@@ -26,7 +26,10 @@ async def test_hours_pass(virtual_manager, scripted_agent):
 
 @pytest.mark.parametrize(
     ("module", "absent"),
-    [("triologue.testing", ("pytest", "hypothesis")), ("triologue.testing.plugin", ("hypothesis",))],
+    [
+        ("triologue.testing", ("pytest", "hypothesis", "importlib.metadata")),
+        ("triologue.testing.plugin", ("hypothesis",)),
+    ],
 )
 def test_what_it_imports(module: str, absent: tuple[str, ...]) -> None:
     program = f"import sys, {module}; sys.exit(' '.join({set(absent)!r} & sys.modules.keys()) or 0)"
