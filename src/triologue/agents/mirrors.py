@@ -11,6 +11,7 @@ from msgspec import Struct
 from triologue.engine.histories import parse_lines
 from triologue.engine.histories.folders import is_name
 from triologue.messages import TranscriptMirror
+from triologue.messages.loose import is_text
 from triologue.options import Options
 from triologue.ports import TranscriptEntry
 
@@ -73,9 +74,9 @@ def as_entries(session_id: str, path: str, lines: Iterable[bytes]) -> Iterator[T
 
 
 def is_path_of(session_id: str, path: str) -> bool:
-    """Whether a path is that of a conversation's own file, or of one in its folder: nothing that leads elsewhere."""
+    """Whether it is the path of a conversation's own file, or of one in its folder: text that leads nowhere else."""
     first, *inner = path.split("/")
-    if not is_name(session_id) or not path.endswith(".jsonl") or "\0" in path or "\\" in path:
+    if not is_name(session_id) or not path.endswith(".jsonl") or not is_text(path) or "\0" in path or "\\" in path:
         return False
     if not inner:
         return first == f"{session_id}.jsonl"

@@ -83,6 +83,8 @@ class ProgramHistories:
         own, unkept = found[0], list[TranscriptEntry]()
         for file in (own, *sorted(own.with_suffix("").rglob("*.jsonl"))):
             path = file.relative_to(own.parent).as_posix()
+            if not is_file(file) or not is_path_of(session_id, path):
+                continue  # not the program's
             lines = _lines_beyond(file.read_bytes(), files.get(path, ()))
             if lines is None and file is own:
                 return None

@@ -124,6 +124,16 @@ async def test_what_is_on_the_disk_and_not_kept_comes_first(tmp_path: Path, agen
         assert restored.unkept == ()
 
 
+async def test_what_is_no_file_of_the_program_is_passed_over(tmp_path: Path, agent: ClaudeCode) -> None:
+    inner = tmp_path / "home" / ".claude" / "projects" / "-here" / A / "subagents"
+    (inner / "folder.jsonl").mkdir(parents=True)
+    (inner / "gone.jsonl").symlink_to("nowhere")
+    (inner / "agent-\udcff.jsonl").write_bytes(KEPT[2].line)  # a name that is no text, and so cannot be kept
+    (inner.parent.parent / OWN).write_bytes(KEPT[0].line)
+    async with agent.restore(Options(resume=A, cwd=tmp_path), []) as restored:
+        assert restored.unkept == [KEPT[0]]
+
+
 # --- where it is put --------------------------------------------------------------------------------------------------
 
 

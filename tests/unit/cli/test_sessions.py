@@ -141,6 +141,17 @@ def test_a_history_that_is_imported(said: Said, projects: Path, tmp_path: Path) 
     assert said("import")[0].endswith("already, and went on there; nothing was changed")
 
 
+def test_what_lies_beside_a_history_and_is_none_is_passed_over(said: Said, projects: Path, tmp_path: Path) -> None:
+    file = next(projects.rglob(f"{SESSION}.jsonl"))
+    inner = file.with_suffix("") / "subagents"
+    (inner / "folder.jsonl").mkdir()
+    (inner / "gone.jsonl").symlink_to("nowhere")
+    (inner / "agent-\udcff.jsonl").write_bytes((inner / "agent-1.jsonl").read_bytes())
+    assert said("import") == [f"{file}: kept as imported/{SESSION}, with 2 turns"]
+    written = said("export", SESSION, "--format", "claude", "-o", str(tmp_path / "out"))
+    assert [Path(path).name for path in written] == [file.name, "agent-1.meta.json", "agent-1.jsonl"]
+
+
 def test_a_history_that_is_imported_in_the_middle_of_a_turn(said: Said, tmp_path: Path) -> None:
     file, history = tmp_path / f"{SESSION}.jsonl", HistoryFile().user("Buy milk")
     file.write_bytes(history.data())

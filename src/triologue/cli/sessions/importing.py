@@ -13,12 +13,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from triologue.agents import is_dead, new_owner
+from triologue.agents.mirrors import is_path_of
 from triologue.cli.database import open_database
 from triologue.cli.endings import ExitCode, one_line
 from triologue.cli.sessions.files import telling
 from triologue.cli.sessions.history import Imported, read_session, records_beyond
 from triologue.cli.sessions.listing import PAGE
 from triologue.engine.histories import ABOUT_AGENT, CLAUDE, CORTEX, QODER, FolderRules, is_session_id, parse_lines
+from triologue.engine.histories.folders import is_file
 from triologue.errors import InvalidOption, SessionElsewhere, StoreError, TriologueError
 from triologue.manager.checks import check_key
 from triologue.messages.message import decode_object
@@ -176,7 +178,8 @@ def _read(file: Path) -> tuple[str, dict[str, bytes]]:
         files = {f"{session_id}.jsonl": data}
         for other in sorted(file.with_suffix("").rglob("*.jsonl")):
             path = f"{session_id}/{other.relative_to(file.with_suffix('')).as_posix()}"
-            files[path] = _about(other) + other.read_bytes()
+            if is_file(other) and is_path_of(session_id, path):  # else it is not the program's
+                files[path] = _about(other) + other.read_bytes()
     return session_id, files
 
 
