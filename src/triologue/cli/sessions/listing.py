@@ -94,7 +94,7 @@ async def show_kept(request: ShowRequest, console: Console) -> ExitCode:
         console.print(in_a_cell(head.key), style="bold", markup=False, soft_wrap=True)
         for name, value in rows_of(head, held_by=held_by):
             console.print(Text(f"  {name:<11}  ", FAINT).append(value, "default"), soft_wrap=True)
-        view, last = TranscriptView(), max(0, request.first - 1)
+        view, last = TranscriptView(first=request.first), 0
         while records := await store.read(head.key, after=last, limit=PAGE):
             print_lines([line for record in records for line in view.show(record)], console)
             last = records[-1].seq

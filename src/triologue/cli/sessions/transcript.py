@@ -28,6 +28,8 @@ from triologue.wire import decode_record
 
 FAINT = "bright_black"
 
+_OF_TURNS = ("#turn_accepted", "#turn_started", "#turn_ended")
+
 
 class Shown(NamedTuple):
     """A line."""
@@ -42,15 +44,26 @@ class TranscriptView:
     """Feed it the records of a log in order; it gives what is to be shown of each.
 
     A prompt is shown where its turn starts, and not where it was accepted, which may be in the middle of another turn.
+
+    Args:
+        first: the `seq` of the first record that is shown. Those before it are needed for turns that were accepted there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, first: int = 1) -> None:
+        self._first = first
         self._waiting: dict[str, tuple[Record, TurnAccepted]] = {}
         self._started: dict[str, float] = {}
         self._has_spoken = False
 
     def show(self, record: Record) -> list[Shown]:
         """The lines of one record."""
+        if record.seq >= self._first:
+            return self._show(record)
+        if record.kind in _OF_TURNS:
+            self._show(record)
+        return []
+
+    def _show(self, record: Record) -> list[Shown]:
         message = decode_record(record.kind, record.line)
         turn_id = record.turn_id or ""
         match message:

@@ -1,5 +1,7 @@
 """A log as a person reads it."""
 
+import pytest
+
 from triologue.cli.sessions.spans import clock
 from triologue.cli.sessions.transcript import TranscriptView, first_prompt, rows_of, state_of
 from triologue.errors import TurnFailed, TurnInterrupted
@@ -38,8 +40,8 @@ def log(*said: tuple[str | None, Message]) -> list[Record]:
     ]
 
 
-def shown(records: list[Record]) -> list[str]:
-    view = TranscriptView()
+def shown(records: list[Record], *, first: int = 1) -> list[str]:
+    view = TranscriptView(first=first)
     return [line.text for lines in (*map(view.show, records), view.end()) for line in lines]
 
 
@@ -139,6 +141,30 @@ def test_turns_that_overlap_and_how_they_end() -> None:
         "> five",
         "(waits)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "lines"),
+    [
+        (2, ["> one", "1", "(2.0 s)", "> two", "2", "(2.0 s)"]),
+        (4, ["1", "(2.0 s)", "> two", "2", "(2.0 s)"]),
+        (6, ["> two", "2", "(2.0 s)"]),
+        (7, ["2", "(2.0 s)"]),
+        (9, []),
+    ],
+)
+def test_from_the_middle_of_turns(first: int, lines: list[str]) -> None:
+    records = log(
+        ("1", accepted("one")),
+        ("1", TurnStarted()),
+        ("2", accepted("two")),
+        ("1", ended(Outcome(kind="answered", result=result("1")))),
+        (None, StateChanged(state="idle")),
+        ("2", TurnStarted()),
+        ("2", assistant(TextBlock(text="2"))),
+        ("2", ended(Outcome(kind="answered", result=result("2")))),
+    )
+    assert [line for line in shown(records, first=first) if line and not line.startswith("[")] == lines
 
 
 def test_the_first_prompt() -> None:
