@@ -258,6 +258,10 @@ class Machine:
                 return
             case asked.Attach() as request, told.Attached():
                 self._ask_about(request.key, self.attachments.attached(request, said))
+            case asked.Attach(), _:  # for which nobody waits here; all that is asked of this session would wait for it
+                raise GatewayError(
+                    f"the gateway answered 'attach' with {type(said).__name__}, which is no answer to it"
+                )
             case asked.Detach() as request, _:
                 self.attachments.detached(request)
             case _, told.Accepted():

@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from tests.support.remote import closing, remote
 from tests.unit.remote.model_gateway import ModelGateway, open_model, said
-from triologue.protocol import asked, codes
+from triologue.protocol import asked, codes, told
 from triologue.remote.backoff import MAX_DELAY, Backoff
 
 HALF = "\ud83d"
@@ -214,6 +214,14 @@ async def test_a_gateway_that_does_not_want_this_client_is_believed(code: int, a
         with pytest.raises(tri.GatewayRefused) as refused:
             await far.session("k").ask("hello")
     assert refused.value.code == code
+
+
+async def test_a_gateway_that_answers_attach_with_something_else_is_none(autojump_clock: MockClock) -> None:
+    gateway = ModelGateway()
+    gateway.answers[asked.Attach] = [told.Done(re=0)]
+    async with open_model(gateway) as far:
+        with trio.fail_after(60), pytest.raises(tri.GatewayError, match="'attach' with Done, which is no answer"):
+            await far.session("k").ask("hello")
 
 
 def test_pauses_grow_to_a_bound_and_begin_anew_after_a_connection_that_held() -> None:
