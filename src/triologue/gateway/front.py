@@ -174,4 +174,4 @@ def _plain(status: int, text: str, *headers: tuple[str, str]) -> Response:
 
 
 def _wrong_host() -> Response:
-    return _plain(421, "this gateway does not answer to that name\n")
+    return _plain(421, "this gateway answers to no such name; --origin adds it\n")

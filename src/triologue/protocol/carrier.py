@@ -17,6 +17,7 @@ import trio_websocket
 from trio_websocket import WebSocketConnection
 from wsproto.utilities import ProtocolError
 
+from triologue.errors import brief
 from triologue.loops import open_apart
 from triologue.protocol.framing import Fragment, framed
 from triologue.protocol.peeked import Peeked
@@ -317,7 +318,7 @@ class _Reader:
         try:
             await read()
         except trio_websocket.ConnectionRejected as error:
-            self._error = Refused(error.status_code, f"the server answered with HTTP {error.status_code}")
+            self._error = Refused(error.status_code, f"the server answered with HTTP {error.status_code}{_why(error)}")
         except (trio_websocket.ConnectionClosed, ProtocolError, OSError) as error:
             logger.debug("a WebSocket ended: %r", error)
         finally:
@@ -340,3 +341,11 @@ async def _open_reader() -> AsyncGenerator[_Reader]:
     # The library has to read on when all is cancelled: it hears the answer to a close.
     async with open_apart() as nursery:
         yield _Reader(nursery)
+
+
+def _why(rejected: trio_websocket.ConnectionRejected) -> str:
+    """What is said besides, as a gateway says it; others may send a whole page."""
+    kinds = [value for name, value in rejected.headers if name.lower() == b"content-type"]
+    if not rejected.body or not any(kind.startswith(b"text/plain") for kind in kinds):
+        return ""
+    return ": " + brief(" ".join(rejected.body.decode(errors="replace").split()))

@@ -56,11 +56,22 @@ async def test_nobody_is_there(url: str) -> None:
             pass
 
 
-async def test_another_server_is_there() -> None:
+@pytest.mark.parametrize(
+    ("kind", "body", "told"),
+    [
+        ("text/plain; charset=utf-8", "ask\nelsewhere\n", "HTTP 404: 'ask elsewhere'"),
+        ("text/plain", "", "HTTP 404"),
+        ("text/html", "<h1>nothing here</h1>", "HTTP 404"),
+    ],
+    ids=["text", "nothing", "page"],
+)
+async def test_another_server_is_there(kind: str, body: str, told: str) -> None:
+    said = f"HTTP/1.1 404 Not Found\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+
     async def answer(stream: trio.SocketStream) -> None:
         async with stream:
             await stream.receive_some()
-            await stream.send_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            await stream.send_all(said.encode())
 
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(trio.serve_tcp, answer, 0)
@@ -71,6 +82,7 @@ async def test_another_server_is_there() -> None:
         nursery.cancel_scope.cancel()
     assert refused.value.code == 404
     assert f"ws://127.0.0.1:{port}/agents is no gateway" in str(refused.value)
+    assert str(refused.value).endswith(told)
 
 
 async def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
