@@ -115,6 +115,7 @@ class Link:
             reply = await waiting.reply.wait()
         except trio.Cancelled:
             self.machine.withdraw(waiting)
+            self.wake()
             raise
         if not isinstance(reply, kind):
             name = request.__struct_config__.tag

@@ -27,7 +27,7 @@ _UNCOUNTED: Final = (asked.Interrupt, asked.Ping)
 class Waiting:
     """A request, and what waits for its reply."""
 
-    __slots__ = ("is_sent", "is_unwanted", "refusal", "reply", "request", "was_lost")
+    __slots__ = ("accepted", "is_sent", "is_unwanted", "refusal", "reply", "request", "was_lost")
 
     def __init__(self, request: asked.Request) -> None:
         self.request = request
@@ -40,6 +40,8 @@ class Waiting:
         """A prompt whose caller was cancelled: its turn is cancelled as soon as it is accepted."""
         self.refusal: TriologueError | None = None
         """What a prompt was refused with when it was said again, while its turn is looked for."""
+        self.accepted: told.Accepted | None = None
+        """The receipt of a prompt. Its caller may be cancelled in the moment in which that comes."""
 
 
 @final
@@ -103,7 +105,9 @@ class Machine:
     def withdraw(self, waiting: Waiting) -> None:
         """Nobody waits for the reply any more. What was never sent is not; a prompt that was is taken back."""
         is_prompt = isinstance(waiting.request, asked.Prompt) or waiting.refusal is not None
-        if is_prompt and (waiting.is_sent or waiting.was_lost):
+        if waiting.accepted is not None:
+            self.tell(asked.Cancel(id=0, key=waiting.accepted.key, turn=waiting.accepted.turn))
+        elif is_prompt and (waiting.is_sent or waiting.was_lost):
             waiting.is_unwanted = True
         else:
             self._pending.pop(waiting.request.id, None)
@@ -265,12 +269,12 @@ class Machine:
             case asked.Detach() as request, _:
                 self.attachments.detached(request)
             case _, told.Accepted():
-                self._accepted(said, is_unwanted=waiting.is_unwanted)
+                self._accepted(waiting, said)
             case request, told.TurnTold():
                 self._take_turn(said)
                 if waiting.refusal is not None:
                     said = _accepted_as(said)
-                    self._accepted(said, is_unwanted=waiting.is_unwanted)
+                    self._accepted(waiting, said)
             case _:
                 pass
         waiting.reply.settle(said)
@@ -296,9 +300,10 @@ class Machine:
                 self.attachments.look_at(attachment)
         waiting.reply.settle(error=waiting.refusal or error)
 
-    def _accepted(self, said: told.Accepted, *, is_unwanted: bool) -> None:
+    def _accepted(self, waiting: Waiting, said: told.Accepted) -> None:
+        waiting.accepted = said
         attachment = self.attachments.get(said.key)
-        if is_unwanted:
+        if waiting.is_unwanted:
             self._post(asked.Cancel(id=0, key=said.key, turn=said.turn))
         elif attachment is not None and attachment.accepted(said):
             self._ask_about(said.key, [said.turn])

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -9,6 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from tests.unit.remote.model_gateway import ModelGateway, open_model
 from triologue.protocol import asked, told
+from triologue.remote.machine import Machine
 
 
 async def lose_reply(
@@ -125,6 +127,20 @@ async def test_a_prompt_whose_caller_left_is_taken_back_when_it_is_accepted(auto
         await trio.sleep(60)
         assert gateway.begun["t"] == 0
         assert gateway.session("k").outcomes["t"].kind == "cancelled"
+
+
+def test_so_is_one_whose_caller_left_in_the_moment_in_which_it_was_accepted() -> None:
+    machine = Machine(None, "test", held_bytes=1, max_waiting=1)
+    welcome = told.Welcome(
+        version="1", name="local", rights=["prompt"], prefix="", max_frame_bytes=1_000, max_requests=1
+    )
+    accepted = told.Accepted(re=1, key="k", turn="t", state="waiting", position=0, seq=0)
+    machine.receive(msgspec.json.encode(welcome))
+    waiting = machine.ask(asked.Prompt(id=0, key="k", prompt="hello", turn="t"))
+    machine.take()
+    machine.receive(msgspec.json.encode(accepted))
+    machine.withdraw(waiting)
+    assert machine.take() == [msgspec.json.encode(asked.Cancel(id=2, key="k", turn="t"))]
 
 
 async def test_what_was_never_sent_is_not(autojump_clock: MockClock) -> None:
