@@ -76,7 +76,8 @@ class Turn:
         self._withdraw = withdraw
         self._position = position
         self._outcome: Outcome | None = None
-        self._ended = trio.Event()
+        self._ended: trio.Event | None = None
+        """What is waited for; None where nobody has waited yet."""
         self._into: Turn | None = None
         self.is_followed = False
         """Another turn was merged into it."""
@@ -143,6 +144,8 @@ class Turn:
     async def _wait(self, what: WaitFor) -> Outcome:
         if self._outcome is None:
             refuse_elsewhere(self._home.loop)
+            if self._ended is None:
+                self._ended = trio.Event()
             with waiting_for(self._home, current_home(), what):
                 await self._ended.wait()
         else:
@@ -167,7 +170,8 @@ class Turn:
         if self._outcome is None:
             self._outcome = outcome
             self.sent = None
-            self._ended.set()
+            if self._ended is not None:
+                self._ended.set()
 
     def follow(self, turn: "Turn") -> None:
         """The session's side: it is merged into this one."""
