@@ -81,11 +81,12 @@ def keep(first: int, turn_id: str | None, messages: Sequence[Message]) -> Run | 
         kind = type(message)
         if kind is not StreamEvent:
             line = message.line
-            kept.append(line if line and kind is not ResultMessage else message)
-            weight = len(line) or NOMINAL_BYTES
-            # Records of ours come alone mostly, and all of them then share one number.
-            size = size + weight if size else weight
-    return Run(turn_id, first, tuple(kept), size) if kept else None
+            kept.append(message if kind is ResultMessage else line or message)
+            size += len(line) or NOMINAL_BYTES
+    if not kept:
+        return None
+    # Records of ours come alone mostly, and all of them then share one number.
+    return Run(turn_id, first, tuple(kept), NOMINAL_BYTES if size == NOMINAL_BYTES else size)
 
 
 def complete(messages: Sequence[Message]) -> list[Message]:
@@ -147,14 +148,14 @@ class Records:
 
     def _shrink(self) -> None:
         """Drop the oldest runs, whole where that leaves enough: to cut one at every addition would cost more."""
-        runs, gone = self._runs, 0
-        while self._count > self._limit or self._bytes > self._limit_bytes:
-            self._count -= len(runs[gone].kept)
-            self._bytes -= runs[gone].size
+        runs, gone, count, size = self._runs, 0, self._count, self._bytes
+        while count > self._limit or size > self._limit_bytes:
+            count -= len(runs[gone].kept)
+            size -= runs[gone].size
             gone += 1
         newest_gone = runs[gone - 1]
         del runs[:gone]
-        self._dropped = newest_gone.last
+        self._count, self._bytes, self._dropped = count, size, newest_gone.last
         if self._count * 2 < self._limit and self._bytes * 2 < self._limit_bytes:
             self._put_back(newest_gone)
 
