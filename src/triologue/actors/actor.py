@@ -233,7 +233,8 @@ class Actor:
             conversation.failure = session.refuses
         self._outbox.note(session)
         self._report()
-        self._passes, self._owner = session.link.generation if session.passes_text else 0, session.owner
+        if session.passes_text:
+            self._passes, self._owner = session.link.generation, session.owner
 
     def _report(self) -> None:
         """Tell who watches over all what has become of this one."""
