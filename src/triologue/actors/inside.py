@@ -111,9 +111,10 @@ def current_home() -> Home | None:
         return None
     task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
     while task is not None:
-        if task in _homes:
-            return _homes[task]
-        task = task.parent_nursery.parent_task if task.parent_nursery is not None else None
+        if (home := _homes.get(task)) is not None:
+            return home
+        nursery = task.parent_nursery
+        task = nursery.parent_task if nursery is not None else None
     return None
 
 
