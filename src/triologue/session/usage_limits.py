@@ -28,9 +28,9 @@ def limit_of(message: Message) -> LimitReached | None:
     Claude Code sends a `rate_limit_event` whenever its allowance changes: only a rejected one is meant, and not where
     paid usage goes on beyond the allowance. Every agent that reports the API's status ends the turn with a 429.
     """
-    if isinstance(message, RateLimitEvent):
+    if type(message) is RateLimitEvent:  # by its type: to find that a struct is none of a class takes long
         return _of_event(message.limits)
-    if isinstance(message, ResultMessage) and message.is_error and message.api_error_status == TOO_MANY_REQUESTS:
+    if type(message) is ResultMessage and message.is_error and message.api_error_status == TOO_MANY_REQUESTS:
         said = message.result or "; ".join(map(str, message.errors or ())) or "no more was said"
         return LimitReached(reason=f"the API answered 429: {said[:MAX_REASON]}")
     return None
