@@ -69,6 +69,9 @@ class Outbox:
 
     def send_prompt(self, holding: Holding | None, frame: UserMessage) -> None:
         """Not before its start is kept: what an agent was never given can be given to another one after a crash."""
+        if self._journal is None:
+            self.send(holding, frame)
+            return
         self._unsent += 1
 
         def sent(_: object = None) -> None:
