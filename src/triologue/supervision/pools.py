@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from math import inf
 from typing import final
 
 
@@ -94,7 +95,7 @@ class Place:
         if not self.is_leaving:
             for pool in self.pools:
                 pool.idle[self.key] = self
-                if now == float("-inf"):
+                if now == -inf:
                     pool.idle.move_to_end(self.key, last=False)
 
     def work(self) -> None:

@@ -111,7 +111,8 @@ class Residency:
         if place is None:
             return []
         place.rest(now)
-        return self._settle(now) if self._is_over or any(pool.waiting for pool in place.pools) else []
+        is_wanted = self._waiting and any(pool.waiting for pool in place.pools)
+        return self._settle(now) if is_wanted or self._is_over else []
 
     def busy(self, key: str, generation: int) -> None:
         """The connection has something to do, and is not to be evicted. So is every new one until it is `idle`."""
