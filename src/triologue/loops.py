@@ -1,9 +1,16 @@
-"""What is asked of trio's loop: that it runs, that it is the right one, and tasks that a cancelled block leaves alone."""
+"""What is asked of trio's loop: that it runs, that it is the right one, threads, and tasks that a cancelled block leaves alone."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import trio
+
+T = TypeVar("T")
+
+
+class NoThread(OSError):
+    """The system gives this program no thread more."""
 
 
 def refuse_outside() -> None:
@@ -31,6 +38,32 @@ def refuse_elsewhere(loop: trio.lowlevel.TrioToken) -> None:
             "this manager, with its sessions and turns, belongs to the trio.run in which it was opened; from another "
             "thread call trio.from_thread.run(session.ask, prompt, trio_token=...), with that run's token"
         )
+
+
+async def in_thread(
+    work: Callable[..., T],
+    *args: object,
+    abandon_on_cancel: bool = False,
+    limiter: trio.CapacityLimiter | None = None,
+) -> T:
+    """As `trio.to_thread.run_sync`, but for the error that tells of a lack of threads.
+
+    Raises:
+        NoThread: there was none to be had, and nothing was begun.
+    """
+    is_begun = False
+
+    def begin() -> T:
+        nonlocal is_begun
+        is_begun = True
+        return work(*args)
+
+    try:
+        return await trio.to_thread.run_sync(begin, abandon_on_cancel=abandon_on_cancel, limiter=limiter)
+    except RuntimeError as error:
+        if is_begun:
+            raise
+        raise NoThread("no thread can be started; raise the limit of processes (ulimit -u)") from error
 
 
 @asynccontextmanager

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, final
 
 import msgspec
-import trio
 
 from triologue.agents import claude_argv, claude_faults, claude_requests
 from triologue.agents.accounts import find_account
 from triologue.agents.argv import described_agents
 from triologue.agents.discovery import CLAUDE, find_program
-from triologue.agents.launching import changed, named_any, working_folder
+from triologue.agents.launching import changed, looked_up, named_any, working_folder
 from triologue.agents.mirrors import with_mirror
 from triologue.agents.replies import permission_reply
 from triologue.agents.restoring import ProgramHistories, claude_histories
@@ -123,7 +122,7 @@ class ClaudeCode:
     @asynccontextmanager
     async def connect(self, options: Options, *, sink: Sink, carrier: Carrier) -> AsyncGenerator[Connection]:
         """Start a process for one conversation; see `Agent.connect`. The CLI is looked for at each start."""
-        command = await trio.to_thread.run_sync(self.command, options, abandon_on_cancel=True)
+        command = await looked_up(self.command, options)
         async with carrier.spawn(command, sink=sink) as connection:
             yield connection
 

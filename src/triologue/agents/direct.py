@@ -20,6 +20,7 @@ from triologue.agents.marks import HAS_PROC
 from triologue.agents.spawner import SWEEP_PATIENCE, Launch
 from triologue.agents.warden_process import COOKIE, Seen, Table, below, kill, look_around, read_cookies, with_cookie
 from triologue.errors import AgentStartError
+from triologue.loops import NoThread, in_thread
 from triologue.ports import Account
 
 LOOK_AGAIN = 0.01
@@ -68,7 +69,7 @@ class DirectSpawner:
         """Kill whatever is left; see `Spawner.aclose`."""
         self._is_closed = True
         async with self._starting:
-            left = await trio.to_thread.run_sync(sweep_by_cookie, f"{self._token}:", SWEEP_PATIENCE)
+            left = await sweep(f"{self._token}:")
             if self._ledger is not None:
                 self._ledger.close(is_clean=not left)
                 self._ledger = None
@@ -112,7 +113,7 @@ class DirectChild:
 
     async def sweep(self) -> list[int]:
         """Kill it and what it left; see `Child.sweep`."""
-        return await trio.to_thread.run_sync(sweep_by_cookie, self._cookie, SWEEP_PATIENCE)
+        return await sweep(self._cookie)
 
 
 def identity(account: Account | None) -> dict[str, Any]:
@@ -120,6 +121,14 @@ def identity(account: Account | None) -> dict[str, Any]:
     if account is None:
         return {}
     return {"user": account.uid, "group": account.gid, "extra_groups": list(account.groups)}
+
+
+async def sweep(cookie: str) -> list[int]:
+    """As `sweep_by_cookie`; in a thread, if there is one."""
+    try:
+        return await in_thread(sweep_by_cookie, cookie, SWEEP_PATIENCE)
+    except NoThread:
+        return sweep_by_cookie(cookie, SWEEP_PATIENCE)
 
 
 def sweep_by_cookie(cookie: str, patience: float) -> list[int]:

@@ -4,12 +4,13 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from triologue.agents.pipes import CHUNK
 from triologue.agents.spawner import Launch
 from triologue.errors import AgentError, AgentNotFound, AgentStartError
+from triologue.loops import NoThread, in_thread
 from triologue.options import Options
 from triologue.ports import Command
 
@@ -31,6 +32,20 @@ def changed(environ: Mapping[str, str], changes: Mapping[str, str | None]) -> di
 def named_any(names: Iterable[str], environ: Mapping[str, str]) -> bool:
     """Is one of these variables set, and not to nothing or to a plain no?"""
     return any(environ.get(name, "").lower() not in ("", "0", "false") for name in names)
+
+
+async def looked_up(command: Callable[[Options], Command], options: Options) -> Command:
+    """What is to be started, found out in a thread, since that asks the file system.
+
+    Raises:
+        AgentStartError: there is no thread for it. And what `command` raises.
+    """
+    try:
+        return await in_thread(command, options, abandon_on_cancel=True)
+    except NoThread as error:
+        raise AgentStartError(
+            f"cannot look for the program of the agent: {error}, or keep fewer agents alive"
+        ) from error
 
 
 def plan(command: Command, fds: tuple[int, int, int]) -> Launch:

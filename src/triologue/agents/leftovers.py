@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
-import trio
 from msgspec import Struct
 
 from triologue.agents.direct import find_by_cookie, sweep_by_cookie
@@ -18,6 +17,7 @@ from triologue.agents.marks import own_mark, pid_space
 from triologue.agents.runtime import told_there
 from triologue.agents.spawner import SWEEP_PATIENCE
 from triologue.agents.warden_process import COOKIE, LAST_PATIENCE, Seen, kill
+from triologue.loops import in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ async def reap_leftovers() -> Leftovers:
     paths = [path for path in told_there(f"*{SUFFIX}") if not path.name.startswith(ours)]
     if not paths:
         return Leftovers()
-    return await trio.to_thread.run_sync(reap_ledgers, paths, abandon_on_cancel=True)
+    return await in_thread(reap_ledgers, paths, abandon_on_cancel=True)
 
 
 def reap_ledgers(paths: list[Path]) -> Leftovers:

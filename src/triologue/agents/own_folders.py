@@ -11,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from triologue.loops import NoThread, in_thread
 from triologue.ports import Account
 
 PREFIX = "triologue-history-"
@@ -31,14 +32,17 @@ async def own_folder(fill: Callable[[Path], None], account: Account | None = Non
     Raises:
         OSError: it cannot be made or filled.
     """
-    folder, lock = await trio.to_thread.run_sync(_make)
+    folder, lock = await in_thread(_make)
     try:
-        await trio.to_thread.run_sync(_fill, folder, fill, account)
+        await in_thread(_fill, folder, fill, account)
         yield folder
     finally:
         with trio.move_on_after(REMOVAL, shield=True):
             remove = partial(shutil.rmtree, folder, ignore_errors=True)
-            await trio.to_thread.run_sync(remove, abandon_on_cancel=True)
+            try:
+                await in_thread(remove, abandon_on_cancel=True)
+            except NoThread:
+                remove()
         os.close(lock)
 
 

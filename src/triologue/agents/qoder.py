@@ -6,13 +6,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, final
 
 import msgspec
-import trio
 
 from triologue.agents import qoder_argv, qoder_faults, qoder_requests
 from triologue.agents.accounts import find_account
 from triologue.agents.argv import described_agents
 from triologue.agents.discovery import QODER, find_program
-from triologue.agents.launching import changed, named_any, working_folder
+from triologue.agents.launching import changed, looked_up, named_any, working_folder
 from triologue.agents.mirrors import with_mirror
 from triologue.agents.qoder_auth import (
     ACCESS_TOKEN_VARIABLE,
@@ -177,7 +176,7 @@ class Qoder:
             NotLoggedIn: the variable that holds the account is not set.
         """
         told = payload(self._auth, changed(self._base(), options.env))
-        command = await trio.to_thread.run_sync(self.command, options, abandon_on_cancel=True)
+        command = await looked_up(self.command, options)
         with payload_file(told, command.account) as path:
             command.env["QODER_SDK_AUTH_PAYLOAD_FILE"] = str(path)
             async with carrier.spawn(command, sink=sink) as connection:

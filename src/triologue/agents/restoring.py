@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
-import trio
-
 from triologue.agents.accounts import find_account
 from triologue.agents.borrowing import borrow_claude, borrow_qoder
 from triologue.agents.mirrors import as_entries, entries_of, is_path_of, read_about
@@ -18,6 +16,7 @@ from triologue.engine.histories import ABOUT_AGENT, CLAUDE, QODER, UNTOLD, Folde
 from triologue.engine.histories.folders import find_files, is_file, is_name, make_folder
 from triologue.engine.identity import working_directory
 from triologue.errors import StoreError
+from triologue.loops import in_thread
 from triologue.messages import TranscriptMirror
 from triologue.messages.message import decode_object
 from triologue.options import Options
@@ -58,16 +57,16 @@ class ProgramHistories:
         session_id = options.resume
         files = _by_file(session_id, entries)
         try:
-            unkept = await trio.to_thread.run_sync(self._find, session_id, files, abandon_on_cancel=True)
+            unkept = await in_thread(self._find, session_id, files, abandon_on_cancel=True)
         except OSError as error:
             raise StoreError(f"the history of {session_id!r} cannot be read: {error}") from error
         if unkept is not None or f"{session_id}.jsonl" not in files:
             yield Restored(options, unkept or ())
             return
-        account = await trio.to_thread.run_sync(find_account, options.user, abandon_on_cancel=True)
         fill = partial(self._fill, cwd=working_directory(options), files=files)
         async with AsyncExitStack() as stack:
             try:
+                account = await in_thread(find_account, options.user, abandon_on_cancel=True)
                 folder = await stack.enter_async_context(own_folder(fill, account))
             except OSError as error:
                 raise StoreError(f"the history of {session_id!r} cannot be put where it is found: {error}") from error

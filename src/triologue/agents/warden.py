@@ -15,7 +15,7 @@ from typing import Any, final
 import trio
 
 from triologue.agents import warden_process
-from triologue.agents.direct import identity, sweep_by_cookie
+from triologue.agents.direct import identity, sweep
 from triologue.agents.ledger import Ledger
 from triologue.agents.spawner import SWEEP_PATIENCE, Launch
 from triologue.errors import AgentStartError
@@ -248,7 +248,7 @@ class WardenLink:
                 await self._process.wait()
         left: list[int] = []
         if self._process.returncode != 0 or not self._is_closing:
-            left = await trio.to_thread.run_sync(sweep_by_cookie, f"{self._token}:", SWEEP_PATIENCE)
+            left = await sweep(f"{self._token}:")
             logger.error("the process that starts agents died: %s; its agents are killed", self._why())
             if left:
                 logger.error("cannot kill what agents left behind: pids %s", left)

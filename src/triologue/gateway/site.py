@@ -15,6 +15,7 @@ from triologue.gateway.http import Head, Response
 from triologue.gateway.metrics import metrics_text
 from triologue.gateway.statistics import GatewayStatistics
 from triologue.gateway.tokens import LOCAL, Grant, Tokens
+from triologue.loops import NoThread, in_thread
 from triologue.manager import SessionManager
 
 # Nothing but this gateway's own files, no markup made of text (trusted types), in nobody's frame.
@@ -80,7 +81,10 @@ class Memory:
         if not pids:
             return 0
         # It reads /proc for each, and everything else goes on meanwhile.
-        sizes = await trio.to_thread.run_sync(measure_trees, pids, abandon_on_cancel=True, limiter=self._thread)
+        try:
+            sizes = await in_thread(measure_trees, pids, abandon_on_cancel=True, limiter=self._thread)
+        except NoThread:
+            return None
         return sum(sizes.values()) if sizes is not None else None
 
 

@@ -23,6 +23,7 @@ from msgspec import Struct
 from triologue.actors import Conversation, log_safely
 from triologue.agents import make_runtime_folder, measure_trees, program_name, told_there
 from triologue.errors import CallerError
+from triologue.loops import NoThread, in_thread
 from triologue.manager.directory import Directory
 from triologue.manager.entrance import Entrance
 from triologue.manager.explaining import SessionExplanation, oldest_turn, waits_for
@@ -172,7 +173,9 @@ class StatusSocket:
 
     async def _tell_sessions(self, stream: trio.SocketStream) -> None:
         pids = [session.pid for session in self._manager.sessions() if session.pid is not None]
-        sizes = await trio.to_thread.run_sync(measure_trees, pids, abandon_on_cancel=True) if pids else None
+        sizes = None
+        with suppress(NoThread):  # what else there is to tell is wanted all the more
+            sizes = await in_thread(measure_trees, pids, abandon_on_cancel=True) if pids else None
         await _send(stream, [self._status()])
         rows = (self._row(each, sizes or {}) for each in self._directory.registry)
         while chunk := list(itertools.islice(rows, ROWS_AT_ONCE)):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 import trio
 
+from triologue import loops
 from triologue.errors import StoreError
 
 if TYPE_CHECKING:
@@ -196,18 +197,9 @@ async def in_thread(done: str, work: Callable[[], T], *, limiter: trio.CapacityL
     Raises:
         StoreError: there is none to be had.
     """
-    is_begun = False
-
-    def begin() -> T:
-        nonlocal is_begun
-        is_begun = True
-        return work()
-
     try:
-        return await trio.to_thread.run_sync(begin, limiter=limiter)
-    except RuntimeError as error:
-        if is_begun:
-            raise
+        return await loops.in_thread(work, limiter=limiter)
+    except loops.NoThread as error:
         raise _no_thread(done) from error
 
 

@@ -7,6 +7,7 @@ from typing import TypeAlias, final
 import trio
 
 from triologue.agents import measure_trees
+from triologue.loops import NoThread, in_thread
 from triologue.options import Limits
 from triologue.ports import Agent, LivesInside
 from triologue.supervision.residency import Effect, Evict, Grant, Residency
@@ -107,7 +108,10 @@ class Housing:
         Args:
             live: the key and the generation of each, by its pid.
         """
-        sizes = await trio.to_thread.run_sync(measure_trees, live) if live else {}
+        try:
+            sizes = await in_thread(measure_trees, live) if live else {}
+        except NoThread:
+            return True  # what was seen last counts until the next look
         if sizes is None:
             return False
         measured = {live[pid]: size for pid, size in sizes.items()}

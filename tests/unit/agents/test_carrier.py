@@ -12,13 +12,15 @@ import pytest
 import trio
 from msgspec.structs import replace
 
+from tests.support.threads import no_threads
 from tests.unit.agents.programs import ENV, HERD, HERD_SIZE, PATIENCE, Ear, living, prompt, python, shell
-from triologue.agents import process as process_module
+from triologue.agents import ClaudeCode, CortexCode, Qoder, access_token, process as process_module
 from triologue.agents.process import ProcessCarrier, open_carrier
 from triologue.agents.warden_process import COOKIE
 from triologue.errors import AgentNotFound, AgentProtocolError, AgentStartError
 from triologue.messages import Message, OversizeMessage, StrayText
-from triologue.ports import Command, Exit
+from triologue.options import Options
+from triologue.ports import Agent, Command, Exit
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX processes")
 
@@ -268,6 +270,20 @@ async def test_too_many_open_files(carrier: ProcessCarrier) -> None:
         assert not caught.value.is_final
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("agent", [ClaudeCode(), Qoder(auth=access_token("x")), CortexCode()], ids=lambda it: it.name)
+async def test_too_many_processes_to_look_for_a_program(carrier: ProcessCarrier, agent: Agent) -> None:
+    with no_threads(), pytest.raises(AgentStartError) as caught:
+        async with agent.connect(Options(), sink=Ear(), carrier=carrier):
+            raise AssertionError("never here")
+    assert (str(caught.value), caught.value.is_final) == (
+        (
+            "cannot look for the program of the agent: no thread can be started; raise the limit of processes "
+            "(ulimit -u), or keep fewer agents alive"
+        ),
+        False,
+    )
 
 
 async def test_the_agent_gets_its_folder_its_environment_and_nothing_else(

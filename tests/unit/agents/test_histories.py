@@ -4,6 +4,7 @@ import json
 import logging
 import stat
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import trio
 import triologue as tri
 from tests.support.keeping import Keeper
 from tests.support.standin_program import agent_program
+from tests.support.threads import no_threads
 from tests.support.wiretap import Wiretap
 from triologue.agents import ClaudeCode, Qoder, access_token
 from triologue.agents.mirrors import entries_of
@@ -200,6 +202,20 @@ async def test_a_folder_goes_however_the_block_is_left(temporary: Path, agent: C
             await trio.lowlevel.checkpoint()
     assert scope.cancelled_caught
     assert list(temporary.iterdir()) == []
+
+
+async def test_a_folder_goes_also_where_no_thread_can_be_had(temporary: Path) -> None:
+    with ExitStack() as lack:
+        async with own_folder(lambda folder: None) as folder:
+            assert list(temporary.iterdir()) == [folder]
+            lack.enter_context(no_threads())
+    assert list(temporary.iterdir()) == []
+
+
+async def test_without_a_thread_there_is_no_history(agent: ClaudeCode) -> None:
+    with no_threads(), pytest.raises(StoreError, match="cannot be read: no thread can be started; raise the limit"):
+        async with agent.restore(Options(resume=A, cwd="/"), KEPT):
+            raise AssertionError("never here")
 
 
 async def test_a_folder_whose_program_was_killed_is_removed_by_the_next(temporary: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from tests.support.leftovers import descendants, is_alive
+from tests.support.threads import no_threads
 from tests.unit.agents.programs import ENV, HERD, HERD_SIZE, PATIENCE, Ear, living, prompt, shell, wait_until
 from triologue.agents import warden as warden_module, warden_process
 from triologue.agents.direct import find_by_cookie, sweep_by_cookie
@@ -105,6 +106,16 @@ async def test_a_warden_that_is_killed_takes_its_agents_with_it_and_is_replaced(
     assert [record.message for record in caplog.records] == [
         "the process that starts agents died: exit code -9; its agents are killed"
     ]
+
+
+async def test_its_agents_are_killed_also_where_no_thread_can_be_had() -> None:
+    ear = Ear()
+    async with open_carrier() as carrier, carrier.spawn(shell(HERD + "sleep 1004"), sink=ear) as connection:
+        pids = await ear.wait_pids(HERD_SIZE)
+        with no_threads(), trio.fail_after(PATIENCE):
+            os.kill(find_warden(), signal.SIGKILL)
+            assert await connection.wait_exit() == Exit(code=-signal.SIGKILL, stderr_tail="")
+        assert living(pids) == []
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from tests.support.threads import no_threads
 from triologue.errors import StoreError
 from triologue.stores import SqliteStore, grouping
 from triologue.stores.grouping import Group, Request, in_thread
@@ -154,20 +155,14 @@ async def test_without_a_thread_everybody_gets_to_know(monkeypatch: pytest.Monke
     assert disk.together == [["a"], ["e"]]
 
 
-async def test_a_store_without_a_thread_says_so_and_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def no_thread(*_: object, **__: object) -> None:
-        raise RuntimeError("can't start new thread")
-
+async def test_a_store_without_a_thread_says_so_and_is_closed(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "sessions.db")
-    with monkeypatch.context() as patch:
-        patch.setattr(trio.to_thread, "run_sync", no_thread)
-        with pytest.raises(StoreError, match="nothing can be opened, as no thread can be started; raise the limit"):
-            async with store:
-                pass
+    with no_threads(), pytest.raises(StoreError, match="can be opened, as no thread can be started; raise the limit"):
+        async with store:
+            pass
     async with store:
         assert await store.list_sessions() == []
-        monkeypatch.setattr(trio.to_thread, "run_sync", no_thread)
-        with pytest.raises(StoreError, match="nothing can be read, as no thread can be started; raise the limit"):
+        with no_threads(), pytest.raises(StoreError, match="can be read, as no thread can be started; raise the limit"):
             await store.list_sessions()
     assert [file.name for file in tmp_path.iterdir()] == ["sessions.db"]
 

@@ -8,6 +8,7 @@ import trio
 
 import triologue as tri
 from tests.support.standin_program import agent_program
+from tests.support.threads import no_threads
 from tests.unit.supervision.stage import live
 from triologue.supervision import Overseer
 
@@ -57,6 +58,15 @@ async def test_over_the_bound_those_that_are_idle_hibernate_but_for_the_last(tmp
         assert live(manager) == {"c"}
         assert await weigh(manager) < limits.max_rss_bytes  # type: ignore[operator]
         assert "2nd message" in ((await manager.session("a").ask("How many messages?")).result or "")
+
+
+async def test_without_a_thread_it_is_looked_at_again_later(tmp_path: Path) -> None:
+    agent, options = program(tmp_path)
+    async with tri.open_manager(agent, options=options) as manager:
+        await manager.session("a").ask("Hello")
+        weight = await weigh(manager)
+        with no_threads():
+            assert await weigh(manager) == weight > 0
 
 
 async def test_one_may_live_however_much_it_weighs(tmp_path: Path) -> None:
