@@ -164,9 +164,14 @@ async def test_what_the_cli_itself_refuses_at_the_start(place: CleanPlace) -> No
         (Options(settings="/nowhere.json"), "Error: Settings file not found: /nowhere.json"),
         (Options(mcp_servers="/nowhere.json"), "MCP config file not found: /nowhere.json"),
         (Options(system_prompt={"type": "file", "path": "/nowhere"}), "Error: System prompt file not found: /nowhere"),
+        (Options(settings="/"), "Error: Cannot use settings file (EISDIR"),
+        (Options(system_prompt={"type": "file", "path": "/"}), "Error reading system prompt file: EISDIR"),
+        (Options(extra_args={"agents": "{"}), "Error: Invalid --agents configuration:\ninvalid JSON"),
+        (Options(settings="/nowhere.json", env={"FORCE_COLOR": "1"}), "with: Error: Settings file not found"),
     ):
         error = await refused(place, options)
         assert isinstance(error, AgentStartError)
+        assert error.is_final
         assert said in str(error)
 
 

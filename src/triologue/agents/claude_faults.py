@@ -99,8 +99,12 @@ _TEXTS: Patterns = [
         (r"cannot be used with root/sudo privileges", _refused_to_root),
         (r"Not logged in|Please run /login|Invalid API key", _logged_out),
         (WRONG_ARGUMENTS, _bad_arguments),
-        (r"^Error: (--\S|When using --print|Settings file|System prompt file|Cannot use both).*", _bad_arguments),
-        (r"^Error: Invalid MCP configuration:\n?.*", _bad_arguments),
-        (r"^Error processing --.*", _bad_arguments),
+        (
+            r"^Error: (--\S|When using --print|Cannot use both|Can only use --|Invalid JSON provided to --).*",
+            _bad_arguments,
+        ),
+        (r"^Error: ((Cannot use s|S)ettings|(Append (subagent )?s|S)ystem prompt) file.*", _bad_arguments),
+        (r"^Error: Invalid (MCP|--agents) configuration:\n?.*", _bad_arguments),
+        (r"^Error (processing --|reading (append )?(subagent )?system prompt file).*", _bad_arguments),
     )
 ]

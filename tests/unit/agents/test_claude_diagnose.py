@@ -135,6 +135,31 @@ def test_the_id_is_in_use() -> None:
             "refused what it was started with: error: option '--max-turns <turns>' argument 'x' is invalid",
         ),
         ("Error: Settings file not found: /s.json\n", AgentStartError, "with: Error: Settings file not found: /s.json"),
+        (
+            "Error: Cannot use settings file (EISDIR: illegal operation on a directory, read): /s\n",
+            AgentStartError,
+            "with: Error: Cannot use settings file (EISDIR: illegal operation on a directory, read): /s",
+        ),
+        (
+            "Error reading system prompt file: EISDIR: illegal operation on a directory, read\n",
+            AgentStartError,
+            "with: Error reading system prompt file: EISDIR: illegal operation",
+        ),
+        (
+            "Error: Append system prompt file not found: /p.txt\n",
+            AgentStartError,
+            "with: Error: Append system prompt file not found: /p.txt",
+        ),
+        (
+            "Error: Invalid --agents configuration:\ninvalid JSON: JSON Parse error: Expected '}'\n",
+            AgentStartError,
+            "with: Error: Invalid --agents configuration:\ninvalid JSON: JSON Parse error: Expected '}'",
+        ),
+        (
+            "Error: Can only use --worktree in a git repository, but /w is not a git repository.\n",
+            AgentStartError,
+            "with: Error: Can only use --worktree in a git repository",
+        ),
         (  # where the environment has FORCE_COLOR
             "\x1b[0m\x1b[31m\x1b[31mError: Settings file not found: /s.json\x1b[39m\x1b[0m\n",
             AgentStartError,
