@@ -83,7 +83,7 @@ def package_version() -> str:
 
 
 def _tell_version(context: click.Context, option: click.Parameter, is_asked: bool) -> None:
-    if is_asked:
+    if is_asked and not context.resilient_parsing:  # a shell that completes the command asks what may follow
         click.echo(f"triologue {package_version()}")
         context.exit()
 

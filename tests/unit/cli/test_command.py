@@ -255,6 +255,14 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("triologue ")
 
 
+def test_a_shell_that_completes_the_command_is_told_what_may_follow_the_version() -> None:
+    line = {"_TRIOLOGUE_COMPLETE": "bash_complete", "COMP_WORDS": "triologue --version do", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-m", "triologue"], env=os.environ | line, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("plain,doctor\n", "")
+
+
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "triologue", "run", "--agent", "embedded", "--stream-json", "Count to 50000"],
