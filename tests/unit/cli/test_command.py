@@ -327,6 +327,13 @@ sys.exit(main(["doctor", "embedded"]))
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
 
+def test_a_program_of_that_name_tells_of_its_errors_as_it_chose_to(tmp_path: Path) -> None:
+    program = tmp_path / "triologue"
+    program.write_text("import sys\nsys.excepthook = lambda *_: print('it broke')\nimport triologue\nraise ValueError")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "it broke\n", "")
+
+
 def test_a_chat_from_a_pipe_answers_each_line_and_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     done = command("chat", "--agent", "embedded", stdin="Remember: I like Python\n\n/fork\nWhat do I like?\n/cost")
     answers = [line for line in done.stdout.splitlines() if not line.startswith("(")]
