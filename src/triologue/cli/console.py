@@ -1,5 +1,6 @@
 """The terminal, or whatever the output is."""
 
+import shutil
 import sys
 from typing import Any, final
 
@@ -20,7 +21,10 @@ class _Console(Console):
 
 def new_console() -> Console:
     """A console on standard output, that colours nothing by itself."""
-    return _Console(highlight=False)
+    console = _Console(highlight=False)
+    if not console.width:  # COLUMNS=0, which says that nobody knows: rich would print nothing at all
+        console.width = shutil.get_terminal_size().columns
+    return console
 
 
 def print_json(value: Any) -> None:

@@ -298,6 +298,14 @@ def test_what_a_shell_has_closed_is_as_if_it_were_dev_null(closed: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "" if " >&-" in f" {closed}" else "hi\n", "")
 
 
+def test_a_terminal_of_no_width_is_one_of_the_usual_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert main(["doctor", "embedded"]) == 0
+    assert "  program  none: it runs in this process\n" in capsys.readouterr().out
+
+
 def test_without_its_extra_it_says_how_to_install_it() -> None:
     hide = "import sys; sys.modules['rich'] = None; from triologue.cli.main import main; sys.exit(main(['doctor']))"
     done = subprocess.run([sys.executable, "-c", hide], capture_output=True, text=True, check=False)
