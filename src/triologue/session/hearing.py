@@ -86,10 +86,11 @@ class Hearing:
     def _hear(self, batch: list[Message]) -> None:
         """What lies between two messages that need a decision is passed on at once."""
         done = 0
-        # Most are partials, and to compare with that one class costs less than to look into a table.
-        for place in [place for place, message in enumerate(batch) if type(message) is not StreamEvent]:
-            message: Any = batch[place]
+        message: Any
+        for place, message in enumerate(batch):
             kind = type(message)
+            if kind is StreamEvent:  # most are, and to compare with one class costs less than to look into a table
+                continue
             if kind in _SAID:
                 self._look_at(message)
             elif kind in self._NOTABLE:
