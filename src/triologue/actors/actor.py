@@ -226,7 +226,8 @@ class Actor:
         conversation.session_id, conversation.is_confirmed = session.session_id, session.is_confirmed
         conversation.total_cost_usd, conversation.settings = session.total_cost_usd, session.wanted
         # Not earlier than an actor before this one has put it off to.
-        conversation.start_after = max(conversation.start_after, session.start_after)
+        if session.start_after > conversation.start_after:
+            conversation.start_after = session.start_after
         conversation.generation, conversation.last_error = session.link.generation, session.last_error
         conversation.doubtful, conversation.crashes = session.doubtful, self._restarts.crashes
         if isinstance(session.refuses, SessionFailed):

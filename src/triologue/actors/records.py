@@ -142,7 +142,8 @@ class Records:
         self._runs.append(run)
         self._count += len(run.kept)
         self._bytes += run.size
-        self._begin = self._begin or run.first
+        if not self._begin:
+            self._begin = run.first
         if self._bytes > self._limit_bytes or self._count > self._limit:
             self._shrink()
 

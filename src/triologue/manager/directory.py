@@ -130,7 +130,7 @@ class Directory:
             ManagerClosed: that is so.
             RuntimeError: see `refuse_elsewhere`.
         """
-        self.refuse_elsewhere()
+        refuse_elsewhere(self._loop)
         if self.is_draining or self.registry.is_closed:
             raise ManagerClosed("the manager's block is being left or was left, so nothing new is taken in")
 
