@@ -95,6 +95,9 @@ class Outbox:
 
     def end(self, turn_id: str, outcome: Outcome) -> None:
         """A turn has its outcome when that is kept; where it cannot be, that is the outcome."""
+        if self._journal is None:
+            self._owner.settle(turn_id, outcome)
+            return
         told = partial(self._owner.settle, turn_id, outcome)
         self.then(told, otherwise=lambda error: self._end_untold(turn_id, failed_by(error)))
 

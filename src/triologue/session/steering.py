@@ -84,12 +84,13 @@ class Steering:
 
     def begin_next(self) -> None:
         """The turn is over that they were meant for, so the first that is left becomes a turn of its own."""
+        if not self._handed:
+            return
         session = self._session
-        uuid = next(iter(self._handed), None)
         # An interrupt that is under way may drop them yet; and one that leaves begins nothing.
         is_open = session.link.state is READY and not session.link.waits_for(Interrupting)
-        if uuid is not None and is_open and not session.is_leaving:
-            self._begin(self._handed.pop(uuid))
+        if is_open and not session.is_leaving:
+            self._begin(self._handed.pop(next(iter(self._handed))))
 
     def answered_with(self, uuids: list[str]) -> None:
         """The result of the turn that runs answers these prompts too."""
