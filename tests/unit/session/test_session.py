@@ -24,6 +24,7 @@ from triologue.messages import (
     ControlRequest,
     ConversationReset,
     Initialize,
+    Message,
     Outcome,
     StateChanged,
     TurnAccepted,
@@ -538,3 +539,16 @@ def test_a_turn_that_would_go_into_another_one_is_asked_for_too() -> None:
     assert stage.hear(lifecycle("b", "started"), init())[-1] == "b: InitMessage"
     assert is_asked(stage)
     assert stage.receive(on.Vetted()) == ["d: TurnStarted", "prompt 1: d"]
+
+
+def test_an_agent_that_floods_with_frames_that_nobody_waits_for_does_not_fill_the_log() -> None:
+    stage = running("a")
+    flood: list[Message] = [success(f"x{number}") for number in range(1, 10_001)]
+    notes = [effect.text for effect in stage.session.receive(on.Heard(1, flood)) if isinstance(effect, do.Note)]
+    assert notes == [
+        *(f"ignored a control frame: an answer to 'x{number}', which waits for none" for number in range(1, 11)),
+        *(
+            f"ignored {number} control frames by now; the latest: an answer to 'x{number}', which waits for none"
+            for number in (100, 1_000, 10_000)
+        ),
+    ]
