@@ -22,18 +22,6 @@ def new_agent() -> ScriptedAgent:
     return agent
 
 
-async def open_again(
-    manager: tri.SessionManager,
-    port: int,
-    seconds: float,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """A gateway on this port, for a while."""
-    async with tri.open_gateway(manager, port=port):
-        task_status.started()
-        await trio.sleep(seconds)
-
-
 async def free_port() -> int:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port: int = listener.socket.getsockname()[1]
@@ -47,12 +35,18 @@ async def test_a_gateway_is_started_again_in_the_middle_of_a_word() -> None:
         async with trio.open_nursery() as nursery:
 
             async def come_and_go(task_status: trio.TaskStatus[None]) -> None:
-                await open_again(manager, port, 0.3, task_status)
+                async with tri.open_gateway(manager, port=port):
+                    task_status.started()
+                    await reached.wait()
+                    await trio.sleep(0.3)
                 for seconds in (0.3, 0.3, 60):
-                    await open_again(manager, port, seconds)
+                    async with tri.open_gateway(manager, port=port):
+                        await trio.sleep(seconds)
 
+            reached = trio.Event()
             await nursery.start(come_and_go)
             async with tri.open_remote(f"ws://127.0.0.1:{port}") as far:
+                reached.set()
                 session, view = far.session("k"), list[tri.Event]()
                 async with session.subscribe(0) as events, session.turn("story", id="t") as turn:
                     messages = [message async for message in turn if not isinstance(message, tri.StreamEvent)]
