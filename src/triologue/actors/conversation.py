@@ -121,7 +121,10 @@ class Conversation:
         self.ended = 0
         """Turns that have had their outcome."""
         self.given = _NO_NAMES
-        """The names of the options that callers gave for this session, ever; the others are the manager's."""
+        """The names of the options that callers gave for this session, ever; the others are the manager's.
+
+        A reset holds on to the folder, as if it had been given.
+        """
         self.named: dict[str, Any] = _NONE
         """Options that callers gave for this session, and that the store was not told yet."""
         self.own: dict[str, Any] = _NONE

@@ -250,6 +250,8 @@ class Session(Controls):
         try:
             async with self._directory.taken(conversation), aside:
                 conversation.options = without_identity(conversation.options)
+                if conversation.session_id is not None:  # an agent has begun in its folder
+                    conversation.given |= {"cwd"}
                 if self._registry.awake(self._key) is not None:
                     await self._registry.request(conversation, lambda ticket: on.Leave(ticket, forget=True)).wait()
                 else:

@@ -773,6 +773,30 @@ async def test_a_folder_that_was_named_for_a_session_stays_before_an_agent_has_b
     assert [start.options.cwd for start in agent.starts] == ["/usr"] * 2
 
 
+@pytest.mark.parametrize("is_function", [False, True])
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("is_awake", [False, True])
+async def test_a_key_that_is_reset_stays_in_the_folder_in_which_its_agent_had_begun(
+    is_awake: bool, is_restarted: bool, is_function: bool, autojump_clock: MockClock
+) -> None:
+    store, agent = MemoryStore(), new_agent()
+    elsewhere = tri.Options(cwd="/elsewhere")
+    async with tri.open_manager(agent, store=store, options=tri.Options(cwd="/usr")) as manager:
+        await manager.session("k").ask("one")
+    for is_first in (True, False):
+        async with tri.open_manager(
+            agent, store=store, options=(lambda _: elsewhere) if is_function else elsewhere
+        ) as manager:
+            session = manager.session("k")
+            if is_first and is_awake:
+                await session.ask("two")
+            if is_first:
+                await session.reset()
+            if not (is_first and is_restarted):
+                await session.ask("three")
+    assert {start.options.cwd for start in agent.starts} == {"/usr"}
+
+
 async def test_what_was_accepted_for_a_folder_runs_there_and_a_copy_where_its_original_does(
     autojump_clock: MockClock,
 ) -> None:
