@@ -87,8 +87,7 @@ class Intake:
         turn_id = chosen if chosen is not None else prompt.uuid
         is_guarded = self._directory.world.guard.covers(meta)
         submit = on.Submit(turn_id, prompt, dict(meta), policy, is_command=is_command, is_guarded=is_guarded)
-        if self._recall is not None:
-            self._directory.refuse_if_closed()  # a drain that began while the store was read does not know of this one
+        self._directory.refuse_if_closed()  # a drain that began while the store was read does not know of this one
         accepted = self._registry.post(conversation, submit)
         # Not before that, which may be refused; the session takes the prompt in later.
         turn = self.new_turn(conversation, turn_id, meta, is_command=is_command)
