@@ -1,6 +1,6 @@
 """Many multi-turn agent conversations in one process, each a supervised trio actor, and none of them lost."""
 
-import triologue.cli.loading  # noqa: F401 - comes first, for it is about the time that the others take
+import triologue.cli.loading  # noqa: F401  # pyright: ignore[reportUnusedImport]  # first: for the time that the others take
 from triologue.actors import Turn
 from triologue.agents import (
     ClaudeCode,
