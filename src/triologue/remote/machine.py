@@ -227,8 +227,11 @@ class Machine:
 
     def _cannot_send(self, waiting: Waiting, why: str) -> list[bytes]:
         """It fails alone, here: what else is asked goes out."""
-        del self._pending[waiting.request.id]
-        waiting.reply.settle(error=InvalidOption(why))
+        request, error = waiting.request, InvalidOption(why)
+        del self._pending[request.id]
+        if isinstance(request, asked.Attach):  # for which nobody waits here
+            self.attachments.fail(request.key, error)
+        waiting.reply.settle(error=error)
         return []
 
     def _say_again(self, welcome: told.Welcome) -> None:

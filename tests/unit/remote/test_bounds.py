@@ -98,6 +98,8 @@ async def test_a_frame_that_the_gateway_would_not_take_is_not_sent(autojump_cloc
     async with open_model(gateway) as far:
         with pytest.raises(tri.InvalidOption, match="at most 1000"):
             await far.session("k").send("x" * 1_000)
+        with pytest.raises(tri.InvalidOption, match="at most 1000"):
+            await far.session("€" * 512).send("hello")
         assert (await far.session("k").ask("hello")).result == "re: hello"
 
 
