@@ -113,7 +113,7 @@ async def open_gateway(
     known = TokenFile(tokens) if isinstance(tokens, str | Path) else tokens
     rights = Rights(known, manager, prompts_per_second=limits.prompts_per_second)
     with manager.guarding(TOKEN_META, rights.may_run):
-        listeners = await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+        listeners = await _listen(host, port)
         port = listeners[0].socket.getsockname()[1]
         async with _open(manager, limits, rights, Door(names, known, listeners, tls)) as hall:
             shown = f"[{host}]" if ":" in host else host
@@ -204,8 +204,8 @@ def _check_installed() -> None:
 def _check(manager: object, host: object, port: object, tls: object, tokens: object) -> None:
     if not isinstance(manager, SessionManager):
         raise InvalidOption(f"manager={brief(manager)} is no manager; it is what `open_manager` gives")
-    if not isinstance(host, str) or not _can_be_looked_up(host):
-        raise InvalidOption(f"host={brief(host)} is no address and no name")
+    if not isinstance(host, str) or not host:
+        raise _no_host(host)
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 1 << 16:
         raise InvalidOption(f"port={brief(port)} is no port, which is 0 to 65535")
     if tls is not None and not isinstance(tls, ssl.SSLContext):
@@ -217,9 +217,12 @@ def _check(manager: object, host: object, port: object, tls: object, tokens: obj
         )
 
 
-def _can_be_looked_up(host: str) -> bool:
-    """Not so a name with an empty or too long part, whose error would be the codec's."""
+def _no_host(host: object) -> InvalidOption:
+    return InvalidOption(f"host={brief(host)} is no address and no name")
+
+
+async def _listen(host: str, port: int) -> list[trio.SocketListener]:
     try:
-        return bool(host.encode("idna"))
-    except UnicodeError:
-        return False
+        return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+    except UnicodeError as error:  # a name with an empty or too long part, or a sign that names do not have
+        raise _no_host(host) from error

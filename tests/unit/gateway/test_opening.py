@@ -175,6 +175,7 @@ async def test_where_nothing_listens_and_where_nothing_speaks_the_protocol() -> 
         ({"host": ""}, "is no address and no name"),
         ({"host": "chat..example.org", "insecure": True}, "is no address and no name"),
         ({"host": 64 * "a", "insecure": True}, "is no address and no name"),
+        ({"host": "chat☃.example.org", "insecure": True}, "is no address and no name"),
         ({"port": -1}, "is no port"),
         ({"port": "8787"}, "is no port"),
         ({"tls": "cert.pem"}, "is no ssl.SSLContext"),
