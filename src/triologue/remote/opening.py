@@ -96,9 +96,9 @@ async def keep_open(link: "Link") -> AsyncGenerator["RemoteManager"]:
             await link.run(task_status=task_status)
 
     async with open_frame() as frame:
-        await frame.start(run)
-        connecting.shield = True  # what cancels the block withdraws turns, and the gateway is to hear of that
         try:
+            await frame.start(run)
+            connecting.shield = True  # what cancels the block withdraws turns, and the gateway is to hear of that
             yield RemoteManager(link)
         finally:
             try:

@@ -1,8 +1,10 @@
 """What is left behind when the block of `open_remote` is left, in any way: turns as they are, but for those withdrawn."""
 
 import signal
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import FrameType
 
 import pytest
 import trio
@@ -150,6 +152,21 @@ def test_a_ctrl_c_while_it_is_left_ends_it_and_tells_why_it_was_left() -> None:
     with pytest.raises(KeyboardInterrupt) as stopped:
         run_virtual(story)
     assert isinstance(stopped.value.__context__, KeyError)
+
+
+def test_a_ctrl_c_as_it_is_connected_ends_it() -> None:
+    def press(frame: FrameType, event: str, given: object) -> None:
+        if frame.f_code is trio.Nursery.start.__code__ and event == "return" and given is None:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGINT)
+
+    async def story() -> None:
+        sys.setprofile(press)
+        async with remote(ModelGateway().connect):
+            raise AssertionError("it was not pressed")
+
+    with pytest.raises(KeyboardInterrupt):
+        run_virtual(story)
 
 
 async def test_who_is_cancelled_while_it_connects_waits_for_nothing(autojump_clock: MockClock) -> None:
