@@ -236,10 +236,10 @@ async def test_a_second_parameter_is_the_context() -> None:
     assert (watch.blocking, contexts[0].signal.is_set(), plain.call({})) == (False, True, False)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are read where the function is made")
 def test_a_context_may_be_annotated_with_what_only_type_checkers_import() -> None:
     module: dict[str, Any] = {}
-    exec("def handler(arguments: dict, extra: Context) -> bool: return extra.signal.is_set()", module)
+    put_off = "from __future__ import annotations\n" if sys.version_info < (3, 14) else ""
+    exec(f"{put_off}def handler(arguments: dict, extra: Context) -> bool: return extra.signal.is_set()", module)
     assert tool("t", "T.", {})(module["handler"]).call({}) is False
 
 

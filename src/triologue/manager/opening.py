@@ -70,8 +70,7 @@ async def open_manager(
 
     Args:
         agent: who holds the conversations; None: the one that `$TRIOLOGUE_AGENT` names, else Claude Code.
-        options: how; or a function from a key to its options, called for every wake. A model once chosen stays, and the
-            folder once an agent has begun in it.
+        options: how; or a function from a key to its options, called for every wake. Model and folder once used stay.
         limits: how much there may be.
         deadlines: how long things may take.
         restart: what becomes of a conversation whose agent died.
