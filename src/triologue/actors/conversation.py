@@ -17,6 +17,7 @@ from triologue.actors.replies import Reply
 from triologue.actors.turn import Turn
 from triologue.errors import InvalidOption, SessionFailed, TriologueError, brief
 from triologue.messages import Message, Outcome, UserMessage
+from triologue.messages.loose import as_text
 from triologue.options import IDENTITY, Limits, Options, without_identity
 from triologue.ports import Agent
 from triologue.session import NO_SETTINGS, Setting, Settings, settings_changed
@@ -366,4 +367,4 @@ def _settings(model: str | None, permission_mode: str | None) -> Settings:
 
 def digest_of(prompt: UserMessage) -> bytes:
     """What tells one prompt from another, without keeping it."""
-    return hashlib.sha256(msgspec.json.encode(prompt.message)).digest()
+    return hashlib.sha256(msgspec.json.encode(prompt.message, enc_hook=as_text)).digest()

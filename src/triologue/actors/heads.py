@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from triologue.actors.conversation import Conversation
 from triologue.errors import MAY_HOLD_SECRETS, CallerError, InvalidOption, UnsupportedOption
+from triologue.messages.loose import as_text
 from triologue.options import IDENTITY, Options, without_identity
 from triologue.ports import Agent, LivesInside, StoredSession
 
@@ -204,7 +205,7 @@ def plain(named: dict[str, Any]) -> dict[str, Any]:
         if name in _NOT_AMONG_OPTIONS:
             continue
         try:
-            kept[name] = msgspec.json.decode(msgspec.json.encode(value, enc_hook=_path))
+            kept[name] = msgspec.json.decode(msgspec.json.encode(value, enc_hook=_as_json))
         except (TypeError, UnicodeEncodeError, msgspec.MsgspecError):
             continue
     return kept
@@ -213,12 +214,10 @@ def plain(named: dict[str, Any]) -> dict[str, Any]:
 def _built_in(value: object) -> object:
     """As `plain` gives it, but for what would not come back the same: a number as a key, for instance."""
     try:
-        return msgspec.to_builtins(value, enc_hook=_path)
+        return msgspec.to_builtins(value, enc_hook=_as_json)
     except (TypeError, msgspec.MsgspecError):
         return value
 
 
-def _path(value: object) -> str:
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError
+def _as_json(value: object) -> str:
+    return str(value) if isinstance(value, Path) else as_text(value)

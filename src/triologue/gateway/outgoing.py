@@ -11,6 +11,7 @@ from triologue.gateway.attachment import CHUNK_BYTES, Attachment
 from triologue.gateway.flushing import Flusher
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.statistics import GatewayStatistics
+from triologue.messages.loose import as_text
 from triologue.protocol.carrier import Closed, ServerCarrier
 from triologue.protocol.events import frame
 from triologue.protocol.framing import FRAGMENT_BYTES, Fragment
@@ -27,7 +28,7 @@ REPLY_BYTES: Final = 1024 * 1024
 
 _NOTHING: Final = memoryview(b"")
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=as_text).encode
 
 
 @final

@@ -53,8 +53,19 @@ def encodable(value: Any) -> Any:
 
 
 def encodable_text(text: str) -> str:
-    """The same text with U+FFFD for each lone surrogate."""
-    return text if is_text(text) else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    """The same text, as a plain `str`, with U+FFFD for each lone surrogate."""
+    return str.__str__(text) if is_text(text) else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def as_text(value: Any) -> str:
+    """For encoders: a text of a class of its own, such as one of numpy's, as the `str` that it is.
+
+    Raises:
+        TypeError: it is no text.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
 
 
 def is_text(value: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from triologue.messages.loose import read_json, read_lazily
+from triologue.messages.loose import as_text, read_json, read_lazily
 
 
 class Message(Struct, kw_only=True, gc=False, omit_defaults=True, tag_field="type"):
@@ -50,6 +50,8 @@ def plain(said: Struct) -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> Any:
+    if isinstance(value, str):
+        return as_text(value)
     # Besides `Raw`, only what triologue tells of itself has such values: the error of an outcome.
     return read_json(value) if isinstance(value, msgspec.Raw) else repr(value)
 

@@ -6,7 +6,7 @@ import msgspec
 
 from triologue.messages.blocks import Block, ContentBlock, UnknownBlock, read_block
 from triologue.messages.conversation import UserBody, UserMessage
-from triologue.messages.loose import encodable, encodable_text
+from triologue.messages.loose import as_text, encodable, encodable_text
 from triologue.messages.message import plain
 
 Prompt: TypeAlias = str | list[ContentBlock] | dict[str, Any] | UserMessage
@@ -40,7 +40,7 @@ def user_message(prompt: Prompt) -> UserMessage:
 
 def _sendable(message: UserMessage) -> UserMessage:
     try:
-        msgspec.json.encode(message)
+        msgspec.json.encode(message, enc_hook=as_text)
     except UnicodeEncodeError:
         return _from_frame(encodable(plain(message)))
     return message

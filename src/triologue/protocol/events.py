@@ -4,11 +4,12 @@ import msgspec
 from msgspec import Raw
 
 from triologue.messages import Event, Gap, Message, ResultMessage, UnknownMessage
+from triologue.messages.loose import as_text
 from triologue.ports import Record
 from triologue.protocol.told import EventTold
 from triologue.wire import decode_record, encode_record, kind_of
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=as_text).encode
 _check = msgspec.json.Decoder(Raw).decode
 
 HEAD, TAIL = b'{"type":"events","events":[', b"]}"

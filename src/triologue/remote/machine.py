@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from triologue.actors import Reply
 from triologue.errors import GatewayError, GatewayLost, InvalidOption, LimitError, TriologueError
 from triologue.messages import Event
+from triologue.messages.loose import as_text
 from triologue.protocol import asked, told
 from triologue.protocol.codes import NOT_FOUND, TOO_MANY, error_of
 from triologue.protocol.events import event_of
@@ -16,7 +17,7 @@ from triologue.remote.attaching import Attachments
 from triologue.remote.repeating import is_own_answer, may_repeat
 from triologue.remote.turn import outcome_of
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=as_text).encode
 _decode = msgspec.json.Decoder(told.Told).decode
 
 _UNCOUNTED: Final = (asked.Interrupt, asked.Ping)

@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from triologue.errors import StoreError
+from triologue.messages.loose import as_text
 from triologue.ports import Append, Lease, StoredSession
 from triologue.stores.bulk import Bulk
 from triologue.stores.checksums import checksum, is_whole
@@ -42,7 +43,7 @@ _DELETE_LOG: Final = """
     DELETE FROM log WHERE position IN (SELECT position FROM chain)
 """
 
-_encode: Final = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder(enc_hook=as_text).encode
 
 
 @final

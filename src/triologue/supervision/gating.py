@@ -11,6 +11,7 @@ import trio
 
 from triologue.actors import Actor, Conversation, Timers, log_extra
 from triologue.messages import RateLimitEvent, ResultMessage
+from triologue.messages.loose import as_text
 from triologue.session import inputs as on, limit_of
 from triologue.supervision.quota import Effect, Held, QuotaGate
 
@@ -123,7 +124,7 @@ def credential_of(conversation: Conversation) -> Hashable:
     cannot be hashed, as most dataclasses, is only itself.
     """
     env = conversation.options.env
-    digest = hashlib.sha256(msgspec.json.encode(env, order="sorted")).digest() if env else b""
+    digest = hashlib.sha256(msgspec.json.encode(env, enc_hook=as_text, order="sorted")).digest() if env else b""
     try:
         hash(conversation.agent)
     except TypeError:

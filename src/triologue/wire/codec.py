@@ -18,7 +18,7 @@ from triologue.messages import (
     SystemMessage,
     UserMessage,
 )
-from triologue.messages.loose import encodable
+from triologue.messages.loose import as_text, encodable
 from triologue.messages.message import plain
 from triologue.wire.framing import Framer, LongLine
 from triologue.wire.lenient import decode_odd
@@ -28,7 +28,7 @@ Frame: TypeAlias = AssistantMessage | UserMessage | SystemMessage | ResultMessag
 _decode = msgspec.json.Decoder(Frame).decode
 _decode_system = {subtype: msgspec.json.Decoder(kind).decode for subtype, kind in SYSTEM_TYPES.items()}
 _UNREFINED = frozenset({SystemMessage, ControlRequest})
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=as_text).encode
 
 DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 

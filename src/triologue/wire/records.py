@@ -25,7 +25,7 @@ from triologue.messages import (
     UnknownMessage,
 )
 from triologue.messages.events import OutcomeKind
-from triologue.messages.loose import encodable, encodable_text
+from triologue.messages.loose import as_text, encodable, encodable_text
 from triologue.messages.message import plain
 from triologue.wire.codec import decode_line, encode
 
@@ -90,7 +90,7 @@ _Ours: TypeAlias = (
     | OversizeMessage
 )
 _OURS = frozenset(str(kind.__struct_config__.tag) for kind in (*get_args(_Ours), _Ended))
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=as_text).encode
 _decode: Callable[[bytes], _Ours | _Ended] = msgspec.json.Decoder(_Ours | _Ended).decode
 
 

@@ -154,6 +154,18 @@ async def test_what_is_of_the_wrong_kind_is_refused_as_by_a_session_here(
             await call(far)
 
 
+async def test_text_of_a_class_of_its_own_is_text(autojump_clock: MockClock) -> None:
+    class Text(str):
+        __slots__ = ()
+
+    gateway = ModelGateway()
+    async with open_model(gateway) as far:
+        session = far.session(Text("k"))
+        assert (await session.ask(Text("hello"), id=Text("t"), meta={Text("by"): Text("me")})).result == "re: hello"
+        assert await session.find(Text("t")) is not None
+    assert list(gateway.sessions) == ["k"]
+
+
 async def test_half_a_character_of_a_prompt_is_replaced_as_by_a_session_here(autojump_clock: MockClock) -> None:
     async with open_model(ModelGateway()) as far:
         assert (await far.session("k").ask(f"hi {HALF}")).result == "re: hi \ufffd"
