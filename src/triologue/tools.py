@@ -213,7 +213,7 @@ def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Paramet
     try:
         hints = typing.get_type_hints(function, include_extras=True)
         signature = inspect.signature(function)
-    except (NameError, TypeError, ValueError) as error:
+    except Exception as error:  # annotations are code
         raise InvalidOption(f"the signature of tool {name!r} cannot be read: {error}") from error
     parameters = list(signature.parameters.values())
     for parameter in parameters:
@@ -243,7 +243,7 @@ def _declared(name: str, input_schema: Any) -> tuple[dict[str, Any], Callable[[d
     elif typing.is_typeddict(input_schema):
         try:
             hints = typing.get_type_hints(input_schema, include_extras=True)
-        except (NameError, TypeError) as error:
+        except Exception as error:  # annotations are code
             raise InvalidOption(f"the input_schema of tool {name!r} cannot be read: {error}") from error
         required = input_schema.__required_keys__
     else:

@@ -31,6 +31,10 @@ class Unreadable(TypedDict):
     a: "Missing"  # type: ignore[name-defined]  # noqa: F821 - as if imported for type checkers alone
 
 
+class Elsewhere(TypedDict):
+    a: "msgspec.Missing"  # type: ignore[name-defined]
+
+
 class Point(msgspec.Struct):
     x: int
     y: int = 0
@@ -108,6 +112,10 @@ def absent(thing: "Nowhere") -> None:  # type: ignore[name-defined]  # noqa: F82
     ...
 
 
+def no_type(thing: "not a type") -> None:  # type: ignore[valid-type]  # noqa: F722
+    ...
+
+
 @pytest.mark.parametrize(
     ("function", "told"),
     [
@@ -116,6 +124,7 @@ def absent(thing: "Nowhere") -> None:  # type: ignore[name-defined]  # noqa: F82
         (named, r"tool 'named' takes '\*\*numbers: int'"),
         (odd, "a parameter of tool 'odd' cannot be described to a model"),
         (absent, "the signature of tool 'absent' cannot be read: name 'Nowhere' is not defined"),
+        (no_type, "the signature of tool 'no_type' cannot be read: "),
         (lambda: None, "a tool needs a function with a name"),
         (3, "a tool needs a function with a name of letters, digits, `_` and `-`, not 3"),
     ],
@@ -256,6 +265,10 @@ def test_a_context_may_be_annotated_with_what_only_type_checkers_import() -> Non
         (
             lambda: tool("t", "T.", Unreadable)(print),
             "the input_schema of tool 't' cannot be read: name 'Missing' is not defined",
+        ),
+        (
+            lambda: tool("t", "T.", Elsewhere)(print),
+            "the input_schema of tool 't' cannot be read: module 'msgspec' has",
         ),
         (lambda: tool("t", "T.", int)(print), "is no dict of types, TypedDict or JSON Schema"),
         (lambda: tool("t", "T.", {})(3), "tool 't' has no function but 3"),  # type: ignore[arg-type]
