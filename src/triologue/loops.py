@@ -12,6 +12,9 @@ T = TypeVar("T")
 class NoThread(OSError):
     """The system gives this program no thread more."""
 
+    def __init__(self) -> None:
+        super().__init__("no thread can be started; raise the limit of processes (ulimit -u)")
+
 
 def refuse_outside() -> None:
     """Serve only inside of trio.
@@ -63,7 +66,7 @@ async def in_thread(
     except RuntimeError as error:
         if is_begun:
             raise
-        raise NoThread("no thread can be started; raise the limit of processes (ulimit -u)") from error
+        raise NoThread from error
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from triologue.gateway.rights import TOKEN_META, Rights
 from triologue.gateway.statistics import GatewayStatistics
 from triologue.gateway.token_file import TokenFile
 from triologue.gateway.tokens import Tokens
-from triologue.loops import open_frame
+from triologue.loops import NoThread, open_frame
 from triologue.manager import SessionManager
 from triologue.manager.entrance import Entrance
 from triologue.protocol.codes import CLOSE_GOING_AWAY
@@ -226,3 +226,5 @@ async def _listen(host: str, port: int) -> list[trio.SocketListener]:
         return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
     except UnicodeError as error:  # a name with an empty or too long part, or a sign that names do not have
         raise _no_host(host) from error
+    except RuntimeError as error:  # names are looked up in a thread
+        raise NoThread from error

@@ -18,7 +18,7 @@ from trio_websocket import WebSocketConnection
 from wsproto.utilities import ProtocolError
 
 from triologue.errors import brief
-from triologue.loops import open_apart
+from triologue.loops import NoThread, open_apart
 from triologue.protocol.framing import Fragment, framed
 from triologue.protocol.peeked import Peeked
 
@@ -282,9 +282,12 @@ async def _dial(
 ) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
     """A stream to a server, encrypted for `wss`. Raises `OSError`."""
     host, is_encrypted = parts.hostname or "", parts.scheme == "wss"
-    if not is_encrypted:
-        return await trio.open_tcp_stream(host, parts.port or 80)
-    stream = await trio.open_ssl_over_tcp_stream(host, parts.port or 443, ssl_context=tls, https_compatible=True)
+    try:
+        if not is_encrypted:
+            return await trio.open_tcp_stream(host, parts.port or 80)
+        stream = await trio.open_ssl_over_tcp_stream(host, parts.port or 443, ssl_context=tls, https_compatible=True)
+    except RuntimeError as error:  # names are looked up in a thread
+        raise NoThread from error
     try:
         await stream.do_handshake()
     except BaseException as error:

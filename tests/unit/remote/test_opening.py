@@ -7,6 +7,8 @@ import pytest
 import trio
 
 import triologue as tri
+from tests.support.threads import no_threads
+from triologue.testing import ScriptedAgent
 
 TLS = ssl.create_default_context()
 
@@ -54,6 +56,18 @@ async def test_nobody_is_there(url: str) -> None:
     with pytest.raises(tri.GatewayLost, match="no connection to ws://"):
         async with tri.open_remote(url.format(port), "secret"):
             pass
+
+
+async def test_there_is_no_thread_to_look_a_name_up() -> None:
+    why = r"no thread can be started; raise the limit of processes \(ulimit -u\)"
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        with no_threads(), pytest.raises(OSError, match=why):
+            async with tri.open_gateway(manager, host="localhost", port=0):
+                pass
+        for url in ("ws://localhost:1", "wss://localhost:1"):
+            with no_threads(), pytest.raises(tri.GatewayLost, match=why):
+                async with tri.open_remote(url):
+                    pass
 
 
 @pytest.mark.parametrize(
