@@ -2,11 +2,13 @@
 
 from collections.abc import Collection
 from ipaddress import ip_address
-from typing import final
+from typing import Final, final
 from urllib.parse import urlsplit
 
 from triologue.errors import InvalidOption, brief
 from triologue.gateway.http import Head
+
+_USUAL_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 def is_loopback(host: str) -> bool:
@@ -53,20 +55,25 @@ class Names:
 
 
 def _checked_origin(origin: str) -> str:
-    if not isinstance(origin, str) or not _is_origin(origin):
+    checked = _as_browsers_say_it(origin) if isinstance(origin, str) else None
+    if checked is None:
         raise InvalidOption(
             f"the origin {brief(origin)} is none; it is a scheme and a host, as https://chat.example.org"
         )
-    return origin.lower()
+    return checked
 
 
-def _is_origin(text: str) -> bool:
+def _as_browsers_say_it(origin: str) -> str | None:
+    """In lower case, and without the port that goes without saying; None: it is no origin."""
     try:
-        parts = urlsplit(text)
-        is_whole = parts.hostname and parts.port != 0 and not (parts.path or parts.query or parts.fragment)
+        parts = urlsplit(origin)
+        is_address = parts.hostname and parts.username is None and parts.port != 0 and origin.isascii()  # as xn--...
     except ValueError:  # half an IPv6 address, or no port
-        return False
-    return parts.scheme in ("http", "https") and bool(is_whole) and text.isascii()  # browsers say xn--...
+        return None
+    usual, said = _USUAL_PORTS.get(parts.scheme), f"{parts.scheme}://{parts.netloc}".lower()
+    if not is_address or usual is None or origin.lower() != said:
+        return None
+    return said.removesuffix(usual)
 
 
 def _host_of(netloc: str) -> str:

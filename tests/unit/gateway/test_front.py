@@ -81,6 +81,13 @@ async def test_what_is_asked_for_gets_its_answer(said: bytes, expected: int, aut
             assert status(await ask(gateway, said)) == expected
 
 
+@pytest.mark.parametrize("origin", ["https://chat.example.org:443", "HTTPS://Chat.example.org", "http://[::1]:80"])
+async def test_a_page_may_be_named_with_its_usual_port(origin: str, autojump_clock: MockClock) -> None:
+    said = origin.lower().removesuffix(":443").removesuffix(":80")  # by browsers
+    async with tri.open_manager(ScriptedAgent()) as manager, house(manager, origins=(origin,)) as gateway:
+        assert status(await ask(gateway, head(Origin=said))) == 101
+
+
 async def test_an_answer_is_whole_and_ends_the_connection(autojump_clock: MockClock) -> None:
     async with tri.open_manager(ScriptedAgent()) as manager, house(manager) as gateway:
         answer = await ask(gateway, b"GET /page?a=b HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -186,6 +186,9 @@ async def test_where_nothing_listens_and_where_nothing_speaks_the_protocol() -> 
         ({"origins": ["https://[::1"]}, "is none"),
         ({"origins": ["https://chat.example.org:https"]}, "is none"),
         ({"origins": ["https://chät.example.org"]}, "is none"),
+        ({"origins": ["https://me@chat.example.org"]}, "is none"),
+        ({"origins": ["https://chat.example.org?"]}, "is none"),
+        ({"origins": [" https://chat.example.org"]}, "is none"),
         ({"limits": tri.Limits()}, "limits are GatewayLimits"),
     ],
 )
