@@ -36,7 +36,8 @@ class Names:
 
     def __init__(self, host: str, origins: Collection[str], *, is_encrypted: bool) -> None:
         self._origins = frozenset(_checked_origin(origin) for origin in origins)
-        self._hosts = {"localhost", host.lower()} | {urlsplit(origin).hostname or "" for origin in self._origins}
+        named = {host.lower()} | {urlsplit(origin).hostname or "" for origin in self._origins}
+        self._hosts = {"localhost"} | {name.rstrip(".") for name in named}
         self._is_encrypted = is_encrypted
 
     def knows_host(self, head: Head) -> bool:

@@ -88,6 +88,13 @@ async def test_a_page_may_be_named_with_its_usual_port(origin: str, autojump_clo
         assert status(await ask(gateway, head(Origin=said))) == 101
 
 
+@pytest.mark.parametrize("host", ["chat.example.org", "chat.example.org."])
+async def test_a_name_may_be_said_to_its_root(host: str, autojump_clock: MockClock) -> None:
+    async with tri.open_manager(ScriptedAgent()) as manager:
+        async with house(manager, origins=("http://chat.example.org.",)) as gateway:
+            assert status(await ask(gateway, head("/page", Upgrade=None, Host=host))) == 200
+
+
 async def test_an_answer_is_whole_and_ends_the_connection(autojump_clock: MockClock) -> None:
     async with tri.open_manager(ScriptedAgent()) as manager, house(manager) as gateway:
         answer = await ask(gateway, b"GET /page?a=b HTTP/1.1\r\nHost: localhost\r\n\r\n")
