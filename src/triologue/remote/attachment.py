@@ -84,6 +84,11 @@ class Attachment:
         turn.holders += 1
         return turn
 
+    def is_shared(self, turn_id: str) -> bool:
+        """Is it followed for more than one call?"""
+        turn = self._turns.get(turn_id)
+        return turn is not None and turn.holders > 1
+
     def tell_again(self, turn: RemoteTurn, after: int) -> None:
         """It is told from its beginning on, though it may have ended."""
         turn.begin_at(self.new_log(after))

@@ -104,14 +104,26 @@ class Machine:
             self._post(request)
 
     def withdraw(self, waiting: Waiting) -> None:
-        """Nobody waits for the reply any more. What was never sent is not; a prompt that was is taken back."""
-        is_prompt = isinstance(waiting.request, asked.Prompt) or waiting.refusal is not None
-        if waiting.accepted is not None:
+        """Nobody waits for the reply any more. What was never sent is not; a prompt that was is taken back.
+
+        Not so one under whose id another call here waits, or has the turn.
+        """
+        request = waiting.request
+        is_prompt = isinstance(request, asked.Prompt) or waiting.refusal is not None
+        if is_prompt and self._is_shared(request):
+            self._pending.pop(request.id, None)
+        elif waiting.accepted is not None:
             self.tell(asked.Cancel(id=0, key=waiting.accepted.key, turn=waiting.accepted.turn))
         elif is_prompt and (waiting.is_sent or waiting.was_lost):
             waiting.is_unwanted = True
         else:
-            self._pending.pop(waiting.request.id, None)
+            self._pending.pop(request.id, None)
+
+    def _is_shared(self, request: asked.Request) -> bool:
+        if not isinstance(request, asked.Prompt | asked.TurnOf) or request.turn is None:
+            return False
+        attachment = self.attachments.get(request.key)
+        return attachment is not None and attachment.is_shared(request.turn)
 
     @property
     def has_last_words(self) -> bool:

@@ -143,6 +143,20 @@ def test_so_is_one_whose_caller_left_in_the_moment_in_which_it_was_accepted() ->
     assert machine.take() == [msgspec.json.encode(asked.Cancel(id=2, key="k", turn="t"))]
 
 
+async def test_one_that_another_call_has_is_not(autojump_clock: MockClock) -> None:
+    gateway = ModelGateway()
+    async with open_model(gateway) as far:
+        await far.session("k").send("busy")
+        turn = await far.session("k").send("hello", id="t")
+        gateway.answers[asked.Prompt] = [None]
+        with trio.move_on_after(0.05) as left:
+            await far.session("k").send("hello", id="t")
+        assert left.cancelled_caught
+        gateway.cut()  # or nobody would hear of it again
+        assert (await turn.wait()).kind == "answered"
+    assert not any(isinstance(request, asked.Cancel) for request in gateway.heard)
+
+
 async def test_what_was_never_sent_is_not(autojump_clock: MockClock) -> None:
     gateway = ModelGateway()
     gateway.max_requests = 1
