@@ -54,6 +54,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module")
+def quick_collector() -> None:
+    """The same for tests that collect many times over, behind thousands of others that have left something."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for name, (find, reason) in NEEDS.items():
         if item.get_closest_marker(name) is not None and find() is None:

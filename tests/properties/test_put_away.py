@@ -4,6 +4,7 @@ import math
 import random
 from typing import Any, cast
 
+import pytest
 import trio
 from hypothesis import given, strategies as st
 from msgspec import Struct
@@ -14,6 +15,8 @@ from tests.support.one_writer import check_one_writer
 from triologue.messages import SettingsChanged
 from triologue.stores import MemoryStore
 from triologue.testing import ScriptedAgent, Wait, run_virtual
+
+pytestmark = pytest.mark.usefixtures("quick_collector")
 
 KEYS = ("a", "b", "c")
 

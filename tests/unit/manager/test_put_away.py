@@ -13,6 +13,8 @@ from triologue.messages import Gap
 from triologue.stores import MemoryStore
 from triologue.testing import CancelAt, Crash, ScriptedAgent, StoreFails, Wait, with_store_faults
 
+pytestmark = pytest.mark.usefixtures("quick_collector")
+
 ONE = tri.Limits(max_asleep=1)
 
 
