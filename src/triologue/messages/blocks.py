@@ -1,6 +1,6 @@
 """Content blocks: the parts a user or assistant message is made of."""
 
-from typing import Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
@@ -33,12 +33,47 @@ class RedactedThinkingBlock(Block, tag="redacted_thinking"):
     data: str = ""
 
 
-class ToolUseBlock(Block, tag="tool_use"):
-    """The model asks for a tool to be run."""
+class _Call(Block):
+    """A tool is to be run. What it is called with may be a whole file, so it is decoded when somebody first looks at it."""
 
     id: str
     name: str
-    input: dict[str, Any]
+    if TYPE_CHECKING:
+        input: dict[str, Any]
+    else:
+        input: Raw
+
+    def __eq__(self, other: object) -> bool:
+        """Compare what is said, however it was written."""
+        if not isinstance(other, _Call) or type(self) is not type(other):
+            return NotImplemented
+        return (self.id, self.name, self.input) == (other.id, other.name, other.input)
+
+    __hash__ = None  # type: ignore[assignment]  # as for any mutable value
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r}, name={self.name!r}, input={self.input!r})"
+
+
+def _look_late(slot: Any) -> property:
+    """An input that is read as the JSON object that it holds; the slot has the bytes as they came until then."""
+
+    def look(call: _Call) -> dict[str, Any]:
+        given = slot.__get__(call)
+        if isinstance(given, Raw):
+            read = read_lazily(given)
+            given = read if isinstance(read, dict) else {}
+            slot.__set__(call, given)
+        return given  # type: ignore[no-any-return]
+
+    return property(look, slot.__set__)
+
+
+_Call.input = _look_late(_Call.__dict__["input"])  # type: ignore[assignment]
+
+
+class ToolUseBlock(_Call, tag="tool_use"):
+    """The model asks for a tool to be run."""
 
 
 class ToolResultBlock(Block, tag="tool_result"):
@@ -72,12 +107,8 @@ class ToolResultBlock(Block, tag="tool_result"):
     __hash__ = None  # type: ignore[assignment]  # as for any mutable value
 
 
-class ServerToolUseBlock(Block, tag="server_tool_use"):
+class ServerToolUseBlock(_Call, tag="server_tool_use"):
     """A tool that the provider runs itself (web search, code execution ...)."""
-
-    id: str
-    name: str
-    input: dict[str, Any]
 
 
 class ServerToolResultBlock(Block, tag="advisor_tool_result"):
@@ -132,8 +163,12 @@ ContentBlock: TypeAlias = (
     | UnknownBlock
 )
 
+
 _KINDS: dict[str, Any] = {str(kind.__struct_config__.tag): kind for kind in get_args(ContentBlock)}
 del _KINDS["#unknown"]
+
+# What of a block is left as it came until somebody looks.
+_LATE = {"tool_use": "input", "server_tool_use": "input", "tool_result": "content"}
 
 
 def read_block(value: Any) -> ContentBlock:
@@ -141,8 +176,8 @@ def read_block(value: Any) -> ContentBlock:
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in _KINDS:
         return UnknownBlock(data=value)
-    if kind == "tool_result" and "content" in value:
-        value = {**value, "content": Raw(msgspec.json.encode(value["content"]))}
+    if (late := _LATE.get(kind)) in value:
+        value = {**value, late: Raw(msgspec.json.encode(value[late]))}
     try:
         block: ContentBlock = msgspec.convert(value, _KINDS[kind], strict=False)
     except msgspec.ValidationError:

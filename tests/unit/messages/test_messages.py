@@ -1,5 +1,8 @@
 """What messages tell of themselves: their text, their data, and whether two say the same."""
 
+import copy
+
+import msgspec
 import pytest
 from msgspec import Raw
 
@@ -9,10 +12,12 @@ from triologue.messages import (
     ImageBlock,
     KeepAlive,
     Outcome,
+    ServerToolUseBlock,
     StrayText,
     StreamEvent,
     TextBlock,
     ThinkingBlock,
+    ToolUseBlock,
     TranscriptMirror,
     TurnEnded,
     UnknownBlock,
@@ -21,6 +26,7 @@ from triologue.messages import (
     text,
     text_delta,
 )
+from triologue.messages.message import plain
 
 
 def delta(text: str, kind: str = "text_delta") -> StreamEvent:
@@ -60,6 +66,36 @@ def test_a_tool_result_is_decoded_when_asked_for() -> None:
     assert UserMessage(message=body).tool_use_result is None
     assert UserMessage(message=body, tool_use_result_raw=Raw(b'{"a":"\\ud83d"}')).tool_use_result == {"a": "\ufffd"}
     assert UserMessage(message=body, tool_use_result_raw=Raw(b"{")).tool_use_result is None
+
+
+@pytest.mark.parametrize("kind", [ToolUseBlock, ServerToolUseBlock])
+def test_what_a_tool_is_called_with_reads_as_the_object_that_it_is(
+    kind: type[ToolUseBlock | ServerToolUseBlock],
+) -> None:
+    def received(given: bytes) -> ToolUseBlock | ServerToolUseBlock:
+        line = b'{"type":"%b","id":"t","name":"add","input":%b}' % (str(kind.__struct_config__.tag).encode(), given)
+        return msgspec.json.decode(line, type=kind)
+
+    made = kind(id="t", name="add", input={"a": 1})
+    assert received(b'{"a":1}').input == {"a": 1}
+    assert received(b'{ "a": 1 }') == made
+    assert repr(received(b'{"a":1}')) == repr(made) == f"{kind.__name__}(id='t', name='add', input={{'a': 1}})"
+    assert received(b'{"a":2}') != made
+    assert plain(received(b'{"a":1}')) == plain(made)
+    assert msgspec.json.encode(received(b'{"a":1}')) == msgspec.json.encode(made)
+    assert copy.deepcopy(received(b'{"a":1}')) == msgspec.structs.replace(received(b'{"a":2}'), input={"a": 1}) == made
+    assert [received(odd).input for odd in (b'"x"', b"[1]", b"null")] == [{}, {}, {}]
+    given = received(b'{"a":1}')
+    assert given.input is given.input
+    match given:
+        case ToolUseBlock(input={"a": number}) | ServerToolUseBlock(input={"a": number}):
+            assert number == 1
+        case _:
+            pytest.fail("it matches no pattern of what it holds")
+
+
+def test_calls_of_different_kinds_differ() -> None:
+    assert ToolUseBlock(id="t", name="add", input={}) != ServerToolUseBlock(id="t", name="add", input={})
 
 
 def test_the_lines_of_a_mirror_are_as_they_were_told() -> None:
