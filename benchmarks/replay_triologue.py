@@ -11,7 +11,7 @@ import trio.testing
 from script import Script, chunks
 
 from triologue import ClaudeCode, Options
-from triologue.agents.pipes import CHUNK
+from triologue.agents.pipes import CHUNK, READS
 from triologue.errors import TriologueError
 from triologue.messages import (
     AnyRequest,
@@ -71,9 +71,10 @@ class _Replay:
             await trio.testing.wait_all_tasks_blocked(THINKING)
             self._script.first_read = time.perf_counter()
             for part in self._answers.popleft():
-                for chunk in chunks(part, CHUNK):
-                    # One read of a pipe: copied out, and then a turn for the other tasks.
-                    self._sink(reader.feed(bytes(chunk)))
+                read = chunks(part, CHUNK)
+                for begin in range(0, len(read), READS):
+                    # One round of reads of a pipe: copied out, and then a turn for the other tasks.
+                    self._sink(reader.feed(*map(bytes, read[begin : begin + READS])))
                     await trio.lowlevel.checkpoint()
         self._gone.set()
 

@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias, final
 CHUNK = 128 * 1024
 """Bytes of one read: all that the pipe holds to which an agent writes, so that a turn written at once is one batch."""
 READS = 2
-"""Reads of one pipe in one round, so that none of them holds up the others."""
+"""Reads of one pipe in one round: what they give is one batch, and no pipe holds up the others for longer."""
 MAX_PIPE = 1024 * 1024
 """Bytes that a pipe can hold at most, where the system administrator has not said otherwise."""
 
@@ -41,19 +41,17 @@ class PipeReader:
     """The host's end of a pipe that an agent writes to. It is always read, whatever becomes of the data.
 
     Args:
-        on_chunk: gets what was read.
+        on_read: gets what one round has read, in chunks.
         on_end: called once, after the last chunk.
     """
 
-    __slots__ = ("_fd", "_on_chunk", "_on_end", "_watcher", "is_closed")
+    __slots__ = ("_fd", "_on_end", "_on_read", "_watcher", "is_closed")
 
-    def __init__(
-        self, watcher: Watcher, fd: int, on_chunk: Callable[[bytes], None], on_end: Callable[[], None]
-    ) -> None:
+    def __init__(self, watcher: Watcher, fd: int, on_read: Callable[..., None], on_end: Callable[[], None]) -> None:
         os.set_blocking(fd, False)
         self._watcher = watcher
         self._fd = fd
-        self._on_chunk = on_chunk
+        self._on_read = on_read
         self._on_end = on_end
         self.is_closed = False
         watcher.watch(fd, selectors.EVENT_READ, self._read_round)
@@ -69,21 +67,25 @@ class PipeReader:
         self._end()
 
     def _read_round(self) -> int:
-        taken = 0
-        while taken < READS * CHUNK and not self.is_closed:
+        chunks: list[bytes] = []
+        taken, is_over = 0, self.is_closed
+        while taken < READS * CHUNK and not is_over:
             try:
                 chunk = os.read(self._fd, CHUNK)
             except BlockingIOError:
                 break
             except OSError:
                 chunk = b""  # what cannot be read has no more to say
-            if not chunk:
-                self._end()
-                break
-            taken += len(chunk)
-            self._on_chunk(chunk)
+            if chunk:
+                chunks.append(chunk)
+                taken += len(chunk)
+            is_over = not chunk
             if len(chunk) < CHUNK:  # a short read has emptied the pipe
                 break
+        if chunks:
+            self._on_read(*chunks)
+        if is_over:
+            self._end()
         return taken
 
     def _end(self) -> None:

@@ -257,11 +257,11 @@ class Process:
         # A process that hangs in the kernel is waited for no longer.
         self._on_exit(-signal.SIGKILL)
 
-    def _take(self, chunk: bytes = b"") -> None:
+    def _take(self, *chunks: bytes) -> None:
         """What was read; nothing: that was all."""
         if self._is_deaf:
             return
-        batch = self._decoder.feed(chunk) if chunk else self._decoder.close()
+        batch = self._decoder.feed(*chunks) if chunks else self._decoder.close()
         try:
             if batch:
                 self._sink(batch)

@@ -30,12 +30,13 @@ class ErrorOutput:
         self._line = ""
         self._tail = bytearray()
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, *chunks: bytes) -> None:
         """Take what was read, in any chunks."""
-        self._tail += chunk
-        del self._tail[:-TAIL]
-        if self._on_line is not None:
-            self._split(self._decode(chunk))
+        for chunk in chunks:
+            self._tail += chunk
+            del self._tail[:-TAIL]
+            if self._on_line is not None:
+                self._split(self._decode(chunk))
 
     def close(self) -> None:
         """The stream has ended: a last line without an end counts too."""

@@ -62,7 +62,9 @@ class Hearing:
         if _SAID.isdisjoint(types):
             return True
         said: list[Any] = [message for message in batch if type(message) in _SAID]
-        if watch.times_tools or any(map(_is_refusal, said)):
+        if watch.times_tools or [
+            message for message in said if type(message) is AssistantMessage and message.error is not None
+        ]:
             return False
         if session.owner is not None:
             watch.note_tools(said)

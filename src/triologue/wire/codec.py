@@ -46,9 +46,13 @@ class Reader:
     def __init__(self, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
         self._framer = Framer(max_message_bytes)
 
-    def feed(self, chunk: bytes) -> list[Message]:
-        """The messages that this chunk completed; the same ones however the bytes were cut. Never raises."""
-        return decode_lines(self._framer.feed(chunk))
+    def feed(self, *chunks: bytes) -> list[Message]:
+        """The messages that these chunks completed; the same ones however the bytes were cut. Never raises."""
+        frame = self._framer.feed
+        lines = frame(chunks[0])
+        for chunk in chunks[1:]:
+            lines += frame(chunk)
+        return decode_lines(lines)
 
     def close(self) -> list[Message]:
         """The stream has ended: a last line without a newline counts too."""
@@ -61,11 +65,11 @@ def decode_lines(lines: list[bytes | LongLine]) -> list[Message]:
         messages: list[Message] = list(map(_decode, lines))  # type: ignore[arg-type]  # see the except
     except Exception:  # noqa: BLE001  # a LongLine, a blank line, or one of the several kinds that msgspec raises
         return [message for line in lines if (message := _decode_any(line)) is not None]
-    for place, message in enumerate(messages):
-        message.line = lines[place]  # type: ignore[assignment]
-        if type(message) in _UNREFINED:
-            messages[place] = _refined(message)
-    return messages
+    for message, line in zip(messages, lines, strict=True):
+        message.line = line  # type: ignore[assignment]
+    if _UNREFINED.isdisjoint(map(type, messages)):
+        return messages
+    return [_refined(message) if type(message) in _UNREFINED else message for message in messages]
 
 
 def _decode_any(line: bytes | LongLine) -> Message | None:

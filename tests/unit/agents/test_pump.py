@@ -1,5 +1,6 @@
 """The pipes, and who watches them: the pump, or a task for each. Without any process."""
 
+import fcntl
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from tests.unit.agents.programs import PATIENCE, wait_until
-from triologue.agents.pipes import PipeReader, PipeWriter, Watcher
+from triologue.agents.pipes import CHUNK, READS, PipeReader, PipeWriter, Watcher
 from triologue.agents.pump import HAS_PUMP, LITTLE, LONGEST_REST, READS_A_SECOND, ROUND, Speakers, start_watcher
 
 PIPE = 64 * 1024
@@ -99,6 +100,19 @@ async def keep_full(fd: int) -> None:
     while True:
         await trio.lowlevel.wait_writable(fd)
         os.write(fd, b"x" * PIPE)
+
+
+@pytest.mark.skipif(not HAS_PUMP, reason="the size of a pipe can be set on Linux only")
+async def test_what_one_round_reads_is_one_batch(watcher: Watcher) -> None:
+    theirs, ours = os.pipe()
+    fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, 4 * CHUNK)
+    os.write(ours, b"x" * (READS * CHUNK + 1))
+    rounds: list[list[int]] = []
+    reader = PipeReader(watcher, theirs, lambda *chunks: rounds.append(list(map(len, chunks))), nothing)
+    await wait_until(lambda: len(rounds) == 2)
+    reader.close()
+    assert rounds == [[CHUNK] * READS, [1]]
+    os.close(ours)
 
 
 async def test_closing_takes_what_is_in_the_pipe_and_does_not_wait_for_its_end(watcher: Watcher) -> None:
