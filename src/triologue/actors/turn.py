@@ -1,6 +1,7 @@
 """A turn, as its caller holds it."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from itertools import chain
 from typing import Literal, final
 
 import trio
@@ -268,19 +269,16 @@ class _TurnMessages:
             self._close()
 
     def _take(self, batches: list[Batch]) -> None:
-        if len(batches) == 1 and _OURS.isdisjoint(map(type, batches[0].messages)):
-            self._ready = iter(batches[0].messages)
-            return
-        ready: list[Message] = []
-        for batch in batches:
-            messages = batch.messages
-            if messages and type(messages[-1]) is TurnEnded:  # nothing of a turn follows its end
-                messages = messages[:-1]
-                self._close()
-            if not _OURS.isdisjoint(map(type, messages)):
-                messages = [message for message in messages if type(message) not in _OURS]
-            ready += messages
-        self._ready = iter(ready)
+        shown = [self._shown(batch.messages) for batch in batches]
+        self._ready = iter(shown[0]) if len(shown) == 1 else chain.from_iterable(shown)
+
+    def _shown(self, messages: Sequence[Message]) -> Sequence[Message]:
+        if messages and type(messages[-1]) is TurnEnded:  # nothing of a turn follows its end
+            messages = messages[:-1]
+            self._close()
+        if _OURS.isdisjoint(map(type, messages)):
+            return messages
+        return [message for message in messages if type(message) not in _OURS]
 
     def _close(self) -> None:
         if self._cursor is not None:

@@ -54,7 +54,7 @@ class Hearing:
     def is_plain(self, batch: list[Message]) -> bool:
         """Does nothing in this batch need a decision? Then it is published as it came, and not given to `take_in`."""
         session, watch = self._session, self._session.watch
-        if not self.is_settled:
+        if not self.is_settled or type(batch[-1]) in self._NOTABLE:  # as at the end of a turn that came at once
             return False
         types = set(map(type, batch))
         if not self._NOTABLE.keys().isdisjoint(types):
