@@ -87,35 +87,33 @@ class Hearing:
 
     def _hear(self, batch: list[Message]) -> None:
         """What lies between two messages that need a decision is passed on at once."""
-        done = 0
+        done, said = 0, list[Any]()
         message: Any
         for place, message in enumerate(batch):
             kind = type(message)
             if kind is StreamEvent:  # most are, and to compare with one class costs less than to look into a table
                 continue
             if kind in _SAID:
-                self._look_at(message)
+                said.append(message)
             elif kind in self._NOTABLE:
                 if done < place:
-                    self._pass_on(batch[done:place])
+                    self._pass_on(batch[done:place], said)
+                    said = []
                 self._NOTABLE[kind](self, message)
                 done = place + 1
-        self._pass_on(batch[done:] if done else batch)
+        self._pass_on(batch[done:] if done else batch, said)
 
-    def _look_at(self, message: AssistantMessage | UserMessage) -> None:
-        """It is passed on, but tells something of the turn."""
-        run = self._session.run
-        if run is None:
-            return
-        if _is_refusal(message):
-            run.account_error = text(message) or _NO_ACCOUNT
-        if run.owns_messages:
-            self._session.watch.note_tools((message,))
-
-    def _pass_on(self, messages: list[Message]) -> None:
-        """Nothing is to be decided about these, but how long the next may take."""
-        if self._session.watch.waits_for_output:
-            self._session.watch.heard(messages, in_turn=self._session.owner is not None)
+    def _pass_on(self, messages: list[Message], said: list[AssistantMessage | UserMessage]) -> None:
+        """Nothing is to be decided about these, but how long the next may take; what was said in them tells of the turn."""
+        session = self._session
+        if said and session.run is not None:
+            for message in said:
+                if type(message) is AssistantMessage and message.error == _NO_ACCOUNT:
+                    session.run.account_error = text(message) or _NO_ACCOUNT
+            if session.run.owns_messages:
+                session.watch.note_tools(said)
+        if session.watch.waits_for_output:
+            session.watch.heard(messages, in_turn=session.owner is not None)
         self._chunk += messages
 
     def _is_unsure(self) -> bool:
@@ -299,11 +297,6 @@ class Hearing:
         ControlCancel: _control,
         KeepAlive: _control,
     }
-
-
-def _is_refusal(message: AssistantMessage | UserMessage) -> bool:
-    """Does the agent say, in the place of an answer, that it has no account?"""
-    return type(message) is AssistantMessage and message.error == _NO_ACCOUNT
 
 
 def _task_ids(tasks: object) -> list[str]:
