@@ -18,7 +18,7 @@
     │   ├── AgentNotFound              its program is not installed
     │   ├── AgentStartError            it did not start
     │   ├── NotLoggedIn                it has no account
-    │   ├── AgentCrashed               it went away by itself
+    │   ├── AgentCrashed               it went away by itself, or closed its output
     │   ├── ModelError                 the model behind the built-in agent did not answer
     │   └── AgentProtocolError         it refused, or broke the protocol
     ├── TurnError                      look at the turn: its outcome was not `answered`
@@ -173,7 +173,7 @@ class NotLoggedIn(AgentError):
 
 
 class AgentCrashed(AgentError):
-    """The agent went away by itself.
+    """The agent went away by itself, or closed its output and had to be stopped.
 
     Attributes:
         exit_code: its exit status; negative for a signal; None when it had no process.

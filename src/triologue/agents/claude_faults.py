@@ -36,7 +36,7 @@ def diagnose(exit: Exit, refusal: ResultMessage | None, options: Options, *, con
         return told
     if refusal is not None:
         return AgentStartError(f"Claude Code did not begin the conversation: {refused or refusal.subtype}")
-    return AgentCrashed(f"Claude Code {ending(exit.code)}", exit_code=exit.code, stderr_tail=exit.stderr_tail)
+    return AgentCrashed(f"Claude Code {ending(exit)}", exit_code=exit.code, stderr_tail=exit.stderr_tail)
 
 
 def _not_found(found: re.Match[str], options: Options, config_dir: str) -> TriologueError:

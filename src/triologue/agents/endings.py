@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from triologue.errors import SessionNotFound, TriologueError
 from triologue.options import Options
+from triologue.ports import Exit
 
 # A shell's convention, which the programs follow: 128 and the number of the signal that it ended by.
 SIGNALLED = 128
@@ -35,8 +36,11 @@ def without_colours(said: str) -> str:
     return _COLOURS.sub("", said)
 
 
-def ending(code: int | None) -> str:
+def ending(exit: Exit) -> str:
     """How it ended, as the end of a sentence."""
+    code = exit.code
+    if exit.closed_output:
+        return "closed its output and did not exit, so it was stopped"
     if code is None:
         return "went away"
     if code == 0:

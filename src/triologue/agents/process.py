@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 MAX_WAITING = 256 * 1024 * 1024
 """Bytes that may wait for an agent to read its input."""
+EXIT_PATIENCE = 5.0
+"""Seconds for a process that has closed its output to exit; programs close it by exiting."""
 KILL_PATIENCE = 5.0
 """Seconds for a process to be gone after SIGKILL; only one that hangs in the kernel takes longer."""
 
@@ -127,6 +129,7 @@ class Process:
     __slots__ = (
         "_child",
         "_closed",
+        "_closed_output",
         "_command",
         "_decoder",
         "_eof_patience",
@@ -135,6 +138,7 @@ class Process:
         "_gone",
         "_is_closing",
         "_is_deaf",
+        "_is_over",
         "_sink",
         "_stderr",
         "_stdin",
@@ -149,10 +153,14 @@ class Process:
         self._decoder = Reader(terms.max_message_bytes)
         self._errors = ErrorOutput(command.stderr, command.argv[0])
         self._stdin = PipeWriter(terms.watcher, fds[0])
-        self._stdout = PipeReader(terms.watcher, fds[1], self._take, self._take)
+        self._stdout = PipeReader(terms.watcher, fds[1], self._take, self._output_ended)
         self._stderr = PipeReader(terms.watcher, fds[2], self._errors.feed, self._errors.close)
         self._child: Child | None = None
         self._is_deaf = False
+        self._is_over = False
+        """The host has closed its ends of the pipes."""
+        self._closed_output = False
+        """The agent did that and did not exit, so it is stopped."""
         self._exit: Exit | None = None
         self._gone = trio.Event()
         self._is_closing = False
@@ -270,13 +278,32 @@ class Process:
             self._is_deaf = True
             self.stop(eof=False)
 
+    def _output_ended(self) -> None:
+        self._take()
+        if not self._is_over:
+            self._terms.services.start_soon(self._see_it_exit)
+
+    async def _see_it_exit(self) -> None:
+        """It can say nothing any more, whatever it is asked: where it does not exit now, it is stopped."""
+        with trio.move_on_after(EXIT_PATIENCE):
+            await self._gone.wait()
+        # Where the loop stood still for so long, the word of its exit has come by now, and is heard first.
+        await trio.lowlevel.checkpoint()
+        if self._exit is None and not self._is_closing:
+            logger.warning("%r closed its output and did not exit within %g s; it is stopped", self, EXIT_PATIENCE)
+            self._closed_output = True
+            self.stop(eof=False)
+
     def _on_exit(self, code: int) -> None:
         if self._exit is None:
             self._close_pipes()
-            self._exit = Exit(code=code, stderr_tail=self._errors.read_tail())
+            if self._closed_output:
+                code = code or -signal.SIGTERM  # it did not leave in good order, for nobody knows what it had begun
+            self._exit = Exit(code=code, stderr_tail=self._errors.read_tail(), closed_output=self._closed_output)
             self._gone.set()
 
     def _close_pipes(self) -> None:
+        self._is_over = True
         self._stdin.close()
         self._stdout.close()
         self._stderr.close()

@@ -58,7 +58,7 @@ def diagnose(exit: Exit, refusal: ResultMessage | None, options: Options, *, con
         return AgentStartError(f"the Qoder CLI did not begin the conversation: {refused or refusal.subtype}")
     if exit.code in (REFUSED, BROKEN_CONFIG):
         return _refused(without_colours(exit.stderr_tail).strip())
-    return AgentCrashed(f"the Qoder CLI {ending(exit.code)}", exit_code=exit.code, stderr_tail=exit.stderr_tail)
+    return AgentCrashed(f"the Qoder CLI {ending(exit)}", exit_code=exit.code, stderr_tail=exit.stderr_tail)
 
 
 def _not_found(found: re.Match[str], options: Options, config_dir: str) -> TriologueError:

@@ -35,6 +35,8 @@ class Exit(Struct, frozen=True, kw_only=True):
     """Exit status; negative for a signal; None when there was no process."""
     stderr_tail: str = ""
     """The end of what it wrote to stderr, at most 64 KiB."""
+    closed_output: bool = False
+    """It closed its output and did not exit, so it was stopped: `code` tells of that, and is never 0."""
 
 
 class Account(Struct, frozen=True, kw_only=True):

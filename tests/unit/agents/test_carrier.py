@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +12,12 @@ from typing import NamedTuple
 import pytest
 import trio
 from msgspec.structs import replace
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.support.threads import no_threads
 from tests.unit.agents.programs import ENV, HERD, HERD_SIZE, PATIENCE, Ear, living, prompt, python, shell
 from triologue.agents import ClaudeCode, CortexCode, Qoder, access_token, process as process_module
-from triologue.agents.process import ProcessCarrier, open_carrier
+from triologue.agents.process import EXIT_PATIENCE, ProcessCarrier, open_carrier
 from triologue.agents.warden_process import COOKIE
 from triologue.errors import AgentNotFound, AgentProtocolError, AgentStartError
 from triologue.messages import Message, OversizeMessage, StrayText
@@ -344,6 +346,124 @@ async def test_stop_escalates(carrier: ProcessCarrier) -> None:
         connection.stop(eof=False)
         with trio.fail_after(PATIENCE):
             assert (await connection.wait_exit()).code == -signal.SIGTERM
+
+
+class Said(NamedTuple):
+    """Waits for what a program says on stderr, and for all that follows from it."""
+
+    lines: trio.MemorySendChannel[str]
+    heard: trio.MemoryReceiveChannel[str]
+
+    @classmethod
+    def open(cls) -> "Said":
+        return cls(*trio.open_memory_channel[str](9))
+
+    async def wait(self, line: str) -> None:
+        assert await self.heard.receive() == line
+        await wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize(
+    ("on_sigterm", "code"),
+    [("", -signal.SIGTERM), ("trap 'exit 0' TERM;", -signal.SIGTERM), ("trap 'exit 9' TERM;", 9)],
+)
+async def test_who_closes_its_output_and_does_not_exit_is_stopped(
+    on_sigterm: str, code: int, carrier: ProcessCarrier, mock_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    mock_clock.rate = 1  # so that this fails where nothing comes of it
+    ear, said = Ear(), Said.open()
+    script = f"{on_sigterm} echo last; exec >&-; echo closed >&2; while read line; do :; done"
+    async with carrier.spawn(shell(script, stderr=said.lines.send_nowait), sink=ear) as connection:
+        await said.wait("closed")
+        assert (ear.texts, connection.pid is None) == (["last"], False)
+        mock_clock.jump(EXIT_PATIENCE)
+        with trio.fail_after(PATIENCE):
+            assert await connection.wait_exit() == Exit(code=code, stderr_tail="closed\n", closed_output=True)
+    (told,) = [record.message.partition("> ")[2] for record in caplog.records]
+    assert told == "closed its output and did not exit within 5 s; it is stopped"
+
+
+async def test_who_closes_its_output_and_stays_deaf_is_killed(
+    impatient: ProcessCarrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "EXIT_PATIENCE", 0.01)
+    ended, texts = await run(impatient, python(DEAF.replace("time.sleep", "os.close(1)\ntime.sleep")))
+    assert (ended, texts) == (Exit(code=-signal.SIGKILL, closed_output=True), ["ready"])
+
+
+async def test_who_closes_its_output_has_time_to_exit(carrier: ProcessCarrier, mock_clock: MockClock) -> None:
+    said = Said.open()
+    command = shell("exec >&-; echo closed >&2; read line; exit 3", stderr=said.lines.send_nowait)
+    async with carrier.spawn(command, sink=Ear()) as connection:
+        await said.wait("closed")
+        mock_clock.jump(0.9 * EXIT_PATIENCE)
+        await wait_all_tasks_blocked()
+        connection.send(prompt("go"))
+        assert await connection.wait_exit() == Exit(code=3, stderr_tail="closed\n")
+
+
+async def test_a_loop_that_stands_still_while_a_process_exits_takes_nothing_from_its_time(
+    mock_clock: MockClock,
+) -> None:
+    for _ in range(8):  # the loop serves what is ready in any order
+        said = Said.open()
+        command = shell("exec >&-; echo closed >&2; read line; exit 3", stderr=said.lines.send_nowait)
+        # Its exit is told by the system alone, and so no later than it can be seen here.
+        async with open_carrier(direct=True) as carrier, carrier.spawn(command, sink=Ear()) as connection:
+            await said.wait("closed")
+            connection.send(prompt("go"))
+            while living([connection.pid or 0]):
+                time.sleep(0.001)
+            mock_clock.jump(EXIT_PATIENCE)
+            assert await connection.wait_exit() == Exit(code=3, stderr_tail="closed\n")
+
+
+@pytest.mark.parametrize("closes", ["before", "after"])
+async def test_who_is_told_to_leave_may_close_its_output_long_before(
+    closes: str, carrier: ProcessCarrier, mock_clock: MockClock
+) -> None:
+    steps = ["os.write(2, b'here\\n')", "sys.stdin.read()"]
+    steps.insert(0 if closes == "before" else 2, "os.close(1)")
+    steps = [
+        "signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))",
+        *steps,
+        "os.write(2, b'done\\n')",
+        "signal.pause()",
+    ]
+    said = Said.open()
+    command = python("\n".join(steps), stderr=said.lines.send_nowait)
+    async with carrier.spawn(command, sink=Ear()) as connection:
+        await said.wait("here")
+        connection.stop(eof=True)
+        await said.wait("done")
+        mock_clock.jump(EXIT_PATIENCE)
+        await wait_all_tasks_blocked()
+        assert connection.pid is not None
+        os.kill(connection.pid, signal.SIGUSR1)
+        assert await connection.wait_exit() == Exit(code=7, stderr_tail="here\ndone\n")
+
+
+async def test_what_a_process_has_left_its_output_to_may_go_on_speaking(
+    carrier: ProcessCarrier, mock_clock: MockClock
+) -> None:
+    script = "(read line; echo heard; sleep 1000) <&0 & exec >&-; echo closed >&2; wait"
+    ear, said = Ear(), Said.open()
+    async with carrier.spawn(shell(script, stderr=said.lines.send_nowait), sink=ear) as connection:
+        await said.wait("closed")
+        mock_clock.jump(EXIT_PATIENCE)
+        await wait_all_tasks_blocked()
+        connection.send(prompt("are you there?"))
+        assert await ear.wait_texts(1) == ["heard"]
+        connection.stop(eof=False)
+
+
+async def test_what_did_not_start_is_not_expected_to_exit(carrier: ProcessCarrier, mock_clock: MockClock) -> None:
+    with pytest.raises(AgentNotFound):
+        await run(carrier, Command(argv=["no-such-agent"], env=ENV))
+    await wait_all_tasks_blocked()
+    mock_clock.jump(EXIT_PATIENCE)
+    await wait_all_tasks_blocked()
+    assert (await run(carrier, shell("exit 5")))[0].code == 5
 
 
 @pytest.mark.parametrize("end", ["exec sleep 1000", "read line; exit 0"], ids=["running", "exited"])

@@ -215,6 +215,10 @@ def test_a_refusal_that_is_not_recognised_keeps_its_text() -> None:
         (Exit(code=0), "Claude Code left by itself (exit code 0)"),
         (Exit(code=None), "Claude Code went away"),
         (
+            Exit(code=143, closed_output=True, stderr_tail="EIO\n"),
+            "Claude Code closed its output and did not exit, so it was stopped; its stderr ends with: EIO",
+        ),
+        (
             Exit(code=1, stderr_tail="Error parsing streaming input line (type=unknown, 7 chars): SyntaxError\n"),
             (
                 "Claude Code ended with exit code 1; its stderr ends with: "

@@ -345,6 +345,13 @@ def test_the_whole_command(tmp_path: Path) -> None:
             "Cortex Code was killed by SIGTERM; its stderr ends with: Not authenticated.",
             id="killed",
         ),
+        pytest.param(
+            Exit(code=-15, closed_output=True),
+            Options(),
+            AgentCrashed,
+            "Cortex Code closed its output and did not exit, so it was stopped",
+            id="mute",
+        ),
     ],
 )
 def test_why_it_went_away(exit: Exit, options: Options, kind: type[TriologueError], said: str) -> None:

@@ -626,6 +626,10 @@ NOT_FOUND = (
             "its stderr ends with: Not logged in",
             id="killed, whatever it once printed",
         ),
+        pytest.param(
+            Exit(code=-15, closed_output=True), None, Options(),
+            AgentCrashed, "the Qoder CLI closed its output and did not exit, so it was stopped", id="mute",
+        ),
     ],
 )  # fmt: skip
 def test_why_it_went_away(
