@@ -92,13 +92,7 @@ class UnsupportedRequest(CallerError):
     """
 
     def __init__(
-        self,
-        agent: str,
-        request: str,
-        detail: str = "",
-        *,
-        capability: str | None = None,
-        version: str | None = None,
+        self, agent: str, request: str, detail: str = "", *, capability: str | None = None, version: str | None = None
     ) -> None:
         self.agent, self.request, self.capability, self.version = agent, request, capability, version
         who = f"{agent} {version}" if version else agent
@@ -234,12 +228,15 @@ class TurnTimeout(TurnError):
             `tool` or `turn`.
         about: of a tool: its name.
         seconds: how long it was; None where that is not known any more.
+        retry: what the agent told last of an API that did not answer it, and that it tried again; empty where it told of
+            no such thing, or the model has spoken since.
     """
 
-    def __init__(self, phase: str, about: str = "", *, seconds: float | None = None) -> None:
-        self.phase, self.about, self.seconds = phase, about, seconds
+    def __init__(self, phase: str, about: str = "", *, seconds: float | None = None, retry: str = "") -> None:
+        self.phase, self.about, self.seconds, self.retry = phase, about, seconds, retry
         length = f": {seconds:g} s" if seconds is not None else ""
-        super().__init__(f"Deadlines.{phase} passed{length}" + (f" ({about})" if about else ""))
+        why = f"; the agent was trying the model's API again: {retry}" if retry else ""
+        super().__init__(f"Deadlines.{phase} passed{length}" + (f" ({about})" if about else "") + why)
 
 
 class TurnInterrupted(TurnError):

@@ -129,6 +129,20 @@ async def test_an_overloaded_api_is_tried_again_then_fails_the_turn(place: Clean
 
 
 @pytest.mark.slow
+async def test_a_deadline_that_passes_while_the_agent_tries_again_tells_what_the_api_said(place: CleanPlace) -> None:
+    async with open_live_manager(place, deadlines=tri.Deadlines(first_event=5)) as manager:
+        session = manager.session("a")
+        outcome = await (await session.send("[[error 529 retry-after 60]]")).wait()
+        assert outcome.error is not None
+        timeout = outcome.error.__cause__
+        assert isinstance(timeout, tri.TurnTimeout)
+        assert (timeout.phase, timeout.seconds) == ("first_event", 5)
+        assert timeout.retry.startswith("529 overloaded (retry 1 of 10 after ")
+        assert timeout.retry in str(outcome.error)
+        assert (await session.ask("[[say late]]")).result == "late"
+
+
+@pytest.mark.slow
 async def test_a_connection_that_drops_is_healed_by_the_agent(place: CleanPlace) -> None:
     async with open_live_manager(place) as manager:
         assert (await manager.session("a").ask("[[drop before headers times 1]] [[say late]]")).result == "late"

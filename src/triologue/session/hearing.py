@@ -5,6 +5,7 @@ from typing import Any, ClassVar, final
 
 from triologue.errors import AgentProtocolError, NotLoggedIn, TriologueError
 from triologue.messages import (
+    ApiRetryMessage,
     AssistantMessage,
     BackgroundTasksMessage,
     CanUseTool,
@@ -72,8 +73,9 @@ class Hearing:
 
     @property
     def is_settled(self) -> bool:
-        """Is it known whose the text is that comes, and was its first not waited for?"""
-        return not (self._session.watch.waits_for_output or self._is_unsure())
+        """Is it known whose the text is that comes, and does nothing wait for the next piece of it?"""
+        watch = self._session.watch
+        return not (watch.waits_for_output or watch.retry or self._is_unsure())
 
     def take_in(self, batch: list[Message]) -> None:
         """Go through what one read gave. Most messages need no decision: they are published as they came."""
@@ -112,7 +114,7 @@ class Hearing:
                     session.run.account_error = text(message) or _NO_ACCOUNT
             if session.run.owns_messages:
                 session.watch.note_tools(said)
-        if session.watch.waits_for_output:
+        if session.watch.waits_for_output or session.watch.retry:
             session.watch.heard(messages, in_turn=session.owner is not None)
         self._chunk += messages
 
@@ -152,6 +154,10 @@ class Hearing:
 
     def _limits(self, message: RateLimitEvent) -> None:
         self._account(message)
+        self._chunk.append(message)
+
+    def _retried(self, message: ApiRetryMessage) -> None:
+        self._session.watch.retried(message)
         self._chunk.append(message)
 
     def _unread(self, message: OversizeMessage | MalformedMessage) -> None:
@@ -288,6 +294,7 @@ class Hearing:
         SessionStateMessage: _agent_state,
         BackgroundTasksMessage: _background,
         RateLimitEvent: _limits,
+        ApiRetryMessage: _retried,
         InitMessage: _init,
         ConversationReset: _reset,
         OversizeMessage: _unread,

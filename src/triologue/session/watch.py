@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from triologue.errors import TurnTimeout
 from triologue.messages import (
+    ApiRetryMessage,
     AssistantMessage,
     Message,
     StreamEvent,
@@ -20,6 +21,9 @@ FIRST_EVENT = "first_event"
 SILENCE = "silence"
 TOOL = "tool"
 TURN = "turn"
+
+MAX_RETRY = 200
+"""Characters that are kept of what an agent tells of a retry."""
 
 _OUTPUT = frozenset((AssistantMessage, StreamEvent))
 
@@ -51,6 +55,7 @@ class Watch:
         "_wanted",
         "_works_otherwise",
         "is_on",
+        "retry",
         "tools",
         "waits_for_output",
     )
@@ -63,6 +68,8 @@ class Watch:
         """A turn's prompt is with the agent."""
         self.waits_for_output = False
         """The model has not said anything in this turn."""
+        self.retry = ""
+        """What the agent told last of an API that did not answer; empty once the model spoke."""
         self._works_otherwise = False
         """Before it took the prompt up, the model spoke in a turn of the agent's own."""
         self.tools: dict[str, Call] = {}
@@ -76,12 +83,14 @@ class Watch:
         """The prompt goes to the agent."""
         self._generation = generation
         self.is_on = self.waits_for_output = True
+        self.retry = ""
         self._works_otherwise = self._has_missed = False
         self._set(FIRST_EVENT)
         self._set(TURN)
 
     def taken_up(self) -> None:
         """The agent begins to work on it; after a turn of its own, that is when its time begins."""
+        self.retry = ""
         if self.waits_for_output and self._works_otherwise:
             self._works_otherwise = False
             self._set(FIRST_EVENT)
@@ -98,6 +107,7 @@ class Watch:
         self._clear(FIRST_EVENT if self.waits_for_output else SILENCE)  # one of them runs, never both
         self._clear(TURN)
         self.is_on = self.waits_for_output = False
+        self.retry = ""
         for tool_use_id in self.tools:
             self._clear(TOOL, tool_use_id)
         self.tools, self._permissions = {}, {}
@@ -107,9 +117,17 @@ class Watch:
         """Does every tool's call need a decision?"""
         return TOOL in self._wanted
 
+    def retried(self, message: ApiRetryMessage) -> None:
+        """The API did not answer the agent, which tries again: where a deadline passes before it does, that is why."""
+        if self.is_on:
+            self.retry = _told_of(message)
+
     def heard(self, batch: Sequence[Message], *, in_turn: bool) -> None:
-        """The agent said this while its first output was waited for: in the turn, or in none of ours."""
+        """The agent said this, in the turn or in none of ours, while the first output or a retry was waited for."""
         if _OUTPUT.isdisjoint(map(type, batch)):
+            return
+        self.retry = ""
+        if not self.waits_for_output:
             return
         if not in_turn:
             self._works_otherwise = True
@@ -204,7 +222,7 @@ class Watch:
             self._set(timer)
             return None
         tool = self.tools[about].name if about in self.tools else ""
-        return TurnTimeout(timer, tool, seconds=seconds)
+        return TurnTimeout(timer, tool, seconds=seconds, retry=self.retry)
 
     def _set(self, timer: str, about: str = "") -> None:
         if timer in self._wanted:
@@ -213,3 +231,16 @@ class Watch:
     def _clear(self, timer: str, about: str = "") -> None:
         if timer in self._wanted:
             self._effect(do.ClearTimer(timer, about))
+
+
+def _told_of(message: ApiRetryMessage) -> str:
+    """One line: `529 overloaded (retry 2 of 10 after 1.2 s)`. A connection that broke has no status."""
+    reason = _cut(" ".join((message.error or "without a reason")[:MAX_RETRY].split()), MAX_RETRY // 2)
+    status = message.error_status
+    what = f"{status} {reason}" if status is not None else f"{reason}, no HTTP status"
+    attempt = f"retry {message.attempt} of {message.max_retries} after {message.retry_delay_ms / 1000:.1f} s"
+    return _cut(f"{what} ({attempt})", MAX_RETRY)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -63,6 +63,8 @@ class _Told(Struct, omit_defaults=True):
     """Of a deadline that passed."""
     seconds: float | None = None
     """The same: how long it was."""
+    retry: str = ""
+    """The same: what the agent had told of the model's API."""
     is_final: bool = False
     """Of an `AgentStartError`."""
 
@@ -135,7 +137,7 @@ def _ended(outcome: Outcome) -> _Ended:
 def _told(error: BaseException) -> _Told:
     cause = _told(error.__cause__) if error.__cause__ is not None else None
     if isinstance(error, TurnTimeout):
-        return _Told("TurnTimeout", error.phase, cause, error.about, error.seconds)
+        return _Told("TurnTimeout", error.phase, cause, error.about, error.seconds, retry=encodable_text(error.retry))
     name = next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _REBUILT), "TriologueError")
     is_final = isinstance(error, AgentStartError) and error.is_final
     return _Told(name, encodable_text(str(error)), cause, is_final=is_final)
@@ -162,7 +164,7 @@ def _error(told: _Told, result: ResultMessage | None) -> TriologueError:
 
 def _rebuilt(told: _Told, result: ResultMessage | None) -> TriologueError:
     if told.name == "TurnTimeout":
-        return TurnTimeout(told.text, told.about, seconds=told.seconds)
+        return TurnTimeout(told.text, told.about, seconds=told.seconds, retry=told.retry)
     if told.name == "AgentStartError":
         return AgentStartError(told.text, is_final=told.is_final)
     kind: type[TriologueError] = getattr(errors, told.name, TriologueError) if told.name in _REBUILT else TriologueError

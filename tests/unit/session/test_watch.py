@@ -7,12 +7,14 @@ from tests.support.frames import aborted, assistant, init, lifecycle, partial, r
 from tests.unit.session.stage import Stage, ready, running
 from triologue.errors import AgentCrashed, TurnFailed, TurnTimeout
 from triologue.messages import (
+    ApiRetryMessage,
     AssistantBody,
     AssistantMessage,
     CanUseTool,
     ControlRequest,
     HookCallback,
     MalformedMessage,
+    Message,
     OversizeMessage,
     PermissionResultAllow,
     ToolUseBlock,
@@ -311,3 +313,80 @@ def test_a_tool_that_begins_while_the_turn_is_being_stopped_is_not_watched_nor_r
     stage.submit("b")
     stage.hear(lifecycle("b", "started"), assistant("x"))
     assert stage.expire(SILENCE)[-1] == "-: interrupting"
+
+
+# What the agent tells of an API that does not answer.
+
+
+def retry(attempt: int, status: int | None, error: str | None = None) -> ApiRetryMessage:
+    """As Claude Code tells that it tries again."""
+    return ApiRetryMessage(
+        subtype="api_retry", attempt=attempt, max_retries=10, retry_delay_ms=1199, error_status=status, error=error
+    )
+
+
+def why(stage: Stage, timer: str) -> str:
+    """What the log tells of a deadline that passes now, behind its name; the error of the turn tells the same."""
+    notes = [
+        effect.text for effect in stage.session.receive(on.Expired(timer, 1, seconds=5)) if isinstance(effect, do.Note)
+    ]
+    effects = stage.session.receive(on.Heard(1, [success("g1_2"), aborted("a")]))
+    outcome = next(effect.outcome for effect in effects if isinstance(effect, do.Settle))
+    assert outcome.error is not None
+    assert notes == [f"the turn is stopped: {outcome.error.__cause__}"]
+    return str(outcome.error.__cause__).removeprefix(f"Deadlines.{timer} passed: 5 s")
+
+
+@pytest.mark.parametrize("timer", [FIRST_EVENT, TURN])
+def test_the_last_retry_of_the_api_is_told_where_no_first_word_came_in_time(timer: str) -> None:
+    stage = running("a", timed=ALL)
+    stage.hear(retry(1, 529, "overloaded"))
+    assert stage.hear(retry(2, 529, "overloaded")) == ["a: ApiRetryMessage"]
+    assert (
+        why(stage, timer) == "; the agent was trying the model's API again: 529 overloaded (retry 2 of 10 after 1.2 s)"
+    )
+
+
+def test_a_retry_behind_the_first_word_is_told_of_a_silence() -> None:
+    stage, _ = watched()
+    assert not stage.session.lets_pass(1, [partial("h"), retry(1, 500)])
+    stage.hear(partial("h"), retry(1, 500), init())
+    assert why(stage, SILENCE) == (
+        "; the agent was trying the model's API again: 500 without a reason (retry 1 of 10 after 1.2 s)"
+    )
+
+
+def test_a_connection_that_broke_has_no_status() -> None:
+    stage, _ = watched()
+    stage.hear(retry(1, None, "unknown"))
+    assert why(stage, SILENCE) == (
+        "; the agent was trying the model's API again: unknown, no HTTP status (retry 1 of 10 after 1.2 s)"
+    )
+
+
+@pytest.mark.parametrize("said", [partial("h"), assistant("h")])
+def test_a_retry_that_was_answered_is_no_reason(said: Message) -> None:
+    stage, _ = watched()
+    stage.hear(retry(1, 529, "overloaded"))
+    assert not stage.session.lets_pass(1, [said])  # once; then text passes by again
+    assert stage.hear(said) == [f"a: {type(said).__name__}"]
+    assert stage.session.lets_pass(1, [partial("i")])
+    assert why(stage, SILENCE) == ""
+
+
+def test_a_retry_of_the_turn_before_is_no_reason() -> None:
+    stage, _ = watched()
+    stage.submit("b")
+    stage.hear(retry(1, 529, "overloaded"), result("a"), lifecycle("b", "started"))
+    effects = stage.session.receive(on.Expired(FIRST_EVENT, 1, seconds=5))
+    assert [effect.text for effect in effects if isinstance(effect, do.Note)] == [
+        "the turn is stopped: Deadlines.first_event passed: 5 s"
+    ]
+
+
+def test_an_agent_that_tells_a_lot_of_its_retry_is_cut_short() -> None:
+    stage, _ = watched()
+    stage.hear(retry(10**4000, 529, "over\nloaded " * 1_000_000))
+    told = why(stage, SILENCE)
+    assert told.startswith("; the agent was trying the model's API again: 529 over loaded over loaded")
+    assert (len(told), told[-1]) == (len("; the agent was trying the model's API again: ") + 200, "…")
