@@ -28,6 +28,7 @@ logger = logging.getLogger("triologue.session")
 
 # What says nothing of how the turn goes on: it may come from an agent whose turn has stalled.
 _NO_NEWS = frozenset({KeepAlive, ControlResponse})
+_MAX_NOTE = 2_000  # characters of a line in the log
 
 
 @final
@@ -297,7 +298,8 @@ class Actor:
 
     def _note(self, note: do.Note) -> None:
         key, level = self.conversation.key, logging.WARNING if note.is_trouble else logging.INFO
-        text = " ".join(note.text.split())  # the end of an agent's stderr has lines of its own
+        # The end of an agent's stderr has lines of its own, and a name that an agent chose may be as long as a message.
+        text = " ".join(note.text[:_MAX_NOTE].split()) + ("…" if len(note.text) > _MAX_NOTE else "")
         logger.log(level, "the session %r: %s", key, text, extra=log_extra(key, note.turn_id or self.turn_id))
 
     def settle(self, turn_id: str, outcome: Outcome) -> None:

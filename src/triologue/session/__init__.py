@@ -18,5 +18,6 @@ from triologue.session.inputs import (
 from triologue.session.machine import Session as Session
 from triologue.session.peer import UNSUPPORTED as UNSUPPORTED
 from triologue.session.restarts import Restarts as Restarts
+from triologue.session.sampling import LogSampler as LogSampler
 from triologue.session.usage_limits import limit_of as limit_of
 from triologue.session.watch import FIRST_EVENT as FIRST_EVENT, SILENCE as SILENCE, TOOL as TOOL, TURN as TURN

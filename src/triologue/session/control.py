@@ -12,23 +12,18 @@ from triologue.session.serving import Serving
 from triologue.session.steering import Steering
 from triologue.wire import Answered, Asked, Ignored, Refused, Withdrawn
 
-TOLD = 10
-"""Frames of one agent that are noted as they are ignored; of more, those that make it ten times as many."""
-
 
 @final
 class Control:
     """Takes each of its frames to whom it concerns."""
 
-    __slots__ = ("_ignored", "_of_generation", "_questions", "_serving", "_session", "_steering")
+    __slots__ = ("_questions", "_serving", "_session", "_steering")
 
     def __init__(self, session: Ground, questions: Questions, serving: Serving, steering: Steering) -> None:
         self._session = session
         self._questions = questions
         self._serving = serving
         self._steering = steering
-        self._ignored = 0
-        self._of_generation = 0
 
     def take_in(self, message: ControlRequest | ControlResponse | ControlCancel | KeepAlive) -> None:
         """The agent said this."""
@@ -43,21 +38,11 @@ class Control:
             case Withdrawn(request_id=request_id):
                 self._serving.withdrawn(request_id)
             case Ignored(why=why) if not isinstance(message, KeepAlive):
-                self._ignore(why)
+                self._session.note_oddity("ignored a control frame", why)
             case Ignored():  # a keep-alive
                 pass
             case _:
                 assert_never(heard)
-
-    def _ignore(self, why: str) -> None:
-        """An agent that floods is not to fill the log of who runs it."""
-        generation = self._session.link.generation
-        self._ignored = self._ignored + 1 if generation == self._of_generation else 1
-        self._of_generation = generation
-        if self._ignored <= TOLD:
-            self._session.effect(do.Note(f"ignored a control frame: {why}"))
-        elif str(self._ignored).strip("0") == "1":
-            self._session.effect(do.Note(f"ignored {self._ignored} control frames by now; the latest: {why}"))
 
     def _answered(self, request_id: str, response: dict[str, Any]) -> None:
         session = self._session

@@ -307,6 +307,18 @@ class Ground:
         """Ask for something to be done."""
         self._effects.append(effect)
 
+    def note_oddity(self, what: str, detail: str, *, is_trouble: bool = False) -> None:
+        """Tell the log what the agent did that it should not; one that does it without end does not fill the log.
+
+        Args:
+            what: it did, in words that are always the same.
+            detail: of this time.
+            is_trouble: whoever looks after the program wants to know it.
+        """
+        suffix = self.link.log_sampler.suffix(what)
+        if suffix is not None:
+            self.effect(do.Note(f"{what}: {detail}{suffix}", is_trouble=is_trouble))
+
     def publish(self, turn_id: str | None, messages: list[Message]) -> None:
         """Tell those who listen; what follows at once from the same turn goes with it. The list is ours from now on."""
         last = self._effects[-1] if self._effects else None

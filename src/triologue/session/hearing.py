@@ -224,7 +224,7 @@ class Hearing:
             message.cost_usd = since = _cost_since_last_result(message)
             # The next total tells what this one did not.
             session.total_cost_usd = before + since if before is not None and since is not None else before
-            session.effect(do.Note(f"the agent told a cost that cannot be: {total!r} US dollars", is_trouble=True))
+            session.note_oddity("the agent told a cost that cannot be", f"{total!r} US dollars", is_trouble=True)
             return
         if before is None:
             message.cost_usd = _cost_since_last_result(message)

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from triologue.messages import ControlCancel, ControlRequest, InitMessage, Request, SetModel, SetPermissionMode
 from triologue.session.inputs import NO_SETTINGS, Setting, Settings
+from triologue.session.sampling import LogSampler
 from triologue.wire import Dialogue
 
 
@@ -116,6 +117,7 @@ class Link:
         "is_old",
         "is_untried",
         "is_working",
+        "log_sampler",
         "preparations",
         "state",
         "tells_lifecycle",
@@ -156,6 +158,8 @@ class Link:
         self.to_conclude: list[Request] | None = None
         """What is left of that; None: it is not being let go."""
         self.dialogue = Dialogue()
+        self.log_sampler = LogSampler()
+        """Of what this generation does, and should not."""
         self._purposes: dict[str, Purpose] = {}
 
     def move(self, event: LinkEvent) -> None:
@@ -188,6 +192,7 @@ class Link:
         self.is_working, self.background = False, _NONE
         self.is_old, self.aged_by = False, None
         self.dialogue = Dialogue(prefix=f"g{self.generation}_")
+        self.log_sampler = LogSampler()
         self._purposes = {}
 
     def greeted(self, response: dict[str, Any]) -> None:

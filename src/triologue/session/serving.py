@@ -50,7 +50,7 @@ class Serving:
         if is_leaving or (session.is_stopping and duty.ends_with_turn):
             session.duties.remove(duty)
             link.dialogue.forget(request_id)
-            session.effect(do.Note(f"{subtype_of(request)} came too late to be answered"))
+            session.note_oddity("a request came too late to be answered", subtype_of(request))
         elif duty.permission_id is not None and isinstance(request, CanUseTool):
             session.publish(duty.turn_id, [PermissionAsked(id=duty.permission_id, request=request)])
             session.effect(do.SetTimer(PERMISSION, link.generation, duty.permission_id))

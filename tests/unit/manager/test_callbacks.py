@@ -109,6 +109,16 @@ async def test_what_is_logged_has_its_session_and_its_turn(
     assert [told_of(record) for record in caplog.records] == [("k", "t1"), ("k", "t1"), ("k", None)]
 
 
+async def test_what_an_agent_says_at_length_is_cut_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "triologue")
+    async with scripted() as (session, agent, _):
+        await session.ask("hi")
+        agent.link.say(success("x" * 10_000))
+    (record,) = caplog.records
+    assert record.message.startswith("the session 'k': ignored a control frame: an answer to 'xxx")
+    assert (len(record.message), record.message[-2:]) == (len("the session 'k': ") + 2_001, "x…")
+
+
 async def test_a_request_of_a_kind_that_nobody_serves_is_refused() -> None:
     async with scripted() as (session, agent, _):
         await session.ask("hi")

@@ -23,6 +23,7 @@ from triologue.messages import (
     CanUseTool,
     ControlRequest,
     ConversationReset,
+    HookCallback,
     Initialize,
     Message,
     Outcome,
@@ -548,7 +549,40 @@ def test_an_agent_that_floods_with_frames_that_nobody_waits_for_does_not_fill_th
     assert notes == [
         *(f"ignored a control frame: an answer to 'x{number}', which waits for none" for number in range(1, 11)),
         *(
-            f"ignored {number} control frames by now; the latest: an answer to 'x{number}', which waits for none"
+            f"ignored a control frame: an answer to 'x{number}', which waits for none ({number} by now)"
             for number in (100, 1_000, 10_000)
         ),
+    ]
+
+
+def notes_of(stage: Stage, *heard: Message) -> list[str]:
+    """What the log is told as an agent says this."""
+    return [effect.text for effect in stage.session.receive(on.Heard(1, [*heard])) if isinstance(effect, do.Note)]
+
+
+def test_an_agent_that_asks_on_while_its_turn_is_stopped_does_not_fill_the_log() -> None:
+    stage = running("a")
+    stage.receive(on.StopTurn(None))
+    flood = [ControlRequest(request_id=f"x{n}", request=HookCallback(callback_id="h", input={})) for n in range(10_000)]
+    late = "a request came too late to be answered: hook_callback"
+    assert notes_of(stage, *flood) == [late] * 10 + [f"{late} ({number} by now)" for number in (100, 1_000, 10_000)]
+
+
+def test_an_agent_that_tells_wrong_costs_without_end_does_not_fill_the_log() -> None:
+    stage = running("a")
+    flood = [of_background(total_cost_usd=-1.0) for _ in range(10_000)]
+    wrong = "the agent told a cost that cannot be: -1.0 US dollars"
+    assert notes_of(stage, *flood) == [wrong] * 10 + [f"{wrong} ({number} by now)" for number in (100, 1_000, 10_000)]
+
+
+def test_what_an_agent_does_after_a_flood_of_something_else_is_told_and_so_is_what_the_next_one_does() -> None:
+    stage = running("a")
+    assert len(notes_of(stage, *(success(f"x{number}") for number in range(10_000)))) == 13
+    assert len(notes_of(stage, of_background(total_cost_usd=-1.0))) == 1
+    stage.gone()
+    stage.submit("b")
+    stage.begin()
+    effects = stage.session.receive(on.Heard(2, [success("x1")]))
+    assert [effect.text for effect in effects if isinstance(effect, do.Note)] == [
+        "ignored a control frame: an answer to 'x1', which waits for none"
     ]
