@@ -13,7 +13,7 @@ from triologue.errors import InvalidOption, reason_of
 from triologue.hosting import Service, StartSoon, Unsupported, run_callback
 from triologue.messages import PermissionResultAllow, PermissionResultDeny, subtype_of
 from triologue.options import CanUseToolCallback, ToolPermissionContext
-from triologue.session import effects as do, inputs as on
+from triologue.session import LogSampler, effects as do, inputs as on
 
 logger = logging.getLogger("triologue.session")
 
@@ -29,7 +29,7 @@ class Callbacks:
         key: of the session, for the log file.
     """
 
-    __slots__ = ("_begun", "_key", "_post", "_running", "_start_soon", "service")
+    __slots__ = ("_begun", "_failures", "_key", "_post", "_running", "_start_soon", "service")
 
     def __init__(self, start_soon: StartSoon, service: Service, post: Callable[[on.Input], None], key: str) -> None:
         self.service = service
@@ -37,6 +37,7 @@ class Callbacks:
         self._post = post
         self._key = key
         self._running: dict[str, trio.CancelScope] = {}
+        self._failures = LogSampler()
         self._begun: trio.Event | None = None
         """The newest of them has begun; None while there was none."""
 
@@ -108,9 +109,9 @@ class Callbacks:
     def _failed(self, effect: do.AskPermission | do.Serve, name: str, error: Exception) -> on.Failed:
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
-        if not isinstance(error, Unsupported):
-            told = log_extra(self._key, effect.turn_id)
-            logger.error("a callback of the session %r raised: %s", self._key, name, exc_info=error, extra=told)
+        if not isinstance(error, Unsupported) and (suffix := self._failures.suffix(name)) is not None:
+            told, text = log_extra(self._key, effect.turn_id), "a callback of the session %r raised: %s%s"
+            logger.error(text, self._key, name, suffix, exc_info=error, extra=told)
         code = getattr(error, "code", None)
         return on.Failed(
             effect.generation, effect.request_id, reason_of(error), code if isinstance(code, str) else None

@@ -11,6 +11,7 @@ from triologue.actors.log_extra import log_extra
 from triologue.hosting import result_callbacks, result_of, run_callback
 from triologue.messages import AssistantMessage, AuthStatus, McpStatusChange, Message
 from triologue.options import Options
+from triologue.session import LogSampler
 
 logger = logging.getLogger("triologue.session")
 
@@ -25,12 +26,13 @@ EXIT_AUTH_EXPIRED = 41
 class Notices:
     """Calls them one after the other, in the order in which things were said. What they raise is logged."""
 
-    __slots__ = ("_inbox", "_key", "_on_auth_expired", "_on_mcp_status", "_on_result", "_over", "_post")
+    __slots__ = ("_failures", "_inbox", "_key", "_on_auth_expired", "_on_mcp_status", "_on_result", "_over", "_post")
 
     def __init__(self, options: Options, key: str) -> None:
         self._on_mcp_status = options.on_mcp_status_change
         self._on_auth_expired = options.on_auth_expired
         self._key = key
+        self._failures = LogSampler()
         self._on_result = result_callbacks(options)
         self._post, self._inbox = trio.open_memory_channel[Callable[[], Any]](MAX_WAITING)
         self._over = trio.Event()
@@ -53,10 +55,8 @@ class Notices:
                 given = call()
                 if inspect.isawaitable(given):
                     await given
-            except* Exception as errors:
-                told = log_extra(self._key)
-                error = errors.exceptions[0]
-                logger.exception("a callback of the session %r raised", self._key, exc_info=error, extra=told)
+            except* Exception as errors:  # noqa: BLE001 - it is logged with its trace
+                self._log("a callback of the session %r raised%s", errors.exceptions[0])
         self._over.set()
 
     async def finish(self, exit_code: int | None, patience: float) -> None:
@@ -85,8 +85,12 @@ class Notices:
         if self._post.statistics().current_buffer_used < MAX_WAITING:
             self._post.send_nowait(call)
         else:
-            told = log_extra(self._key)
-            logger.error("%d calls of the session %r wait already; one is dropped", MAX_WAITING, self._key, extra=told)
+            self._log(f"a call of the session %r is dropped, since {MAX_WAITING} wait already%s")
+
+    def _log(self, text: str, error: BaseException | None = None) -> None:
+        suffix = self._failures.suffix(text)
+        if suffix is not None:
+            logger.error(text, self._key, suffix, exc_info=error, extra=log_extra(self._key))
 
 
 def is_told(options: Options) -> bool:

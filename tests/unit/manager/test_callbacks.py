@@ -109,6 +109,20 @@ async def test_what_is_logged_has_its_session_and_its_turn(
     assert [told_of(record) for record in caplog.records] == [("k", "t1"), ("k", "t1"), ("k", None)]
 
 
+async def test_an_agent_that_calls_hooks_that_nobody_has_does_not_fill_the_log(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    unknown = HookCallback(callback_id="hook_7", input={})
+    async with scripted() as (session, agent, _):
+        await session.ask("hi")
+        for begin in range(0, 2_000, 500):  # that many may be open at once
+            agent.link.say(*(ControlRequest(request_id=f"x{begin + n}", request=unknown) for n in range(500)))
+            await wait_all_tasks_blocked()
+        assert len(agent.link.replies) == 2_000
+    line = "a callback of the session 'k' raised: hook_callback"
+    assert caplog.messages == [line] * 10 + [f"{line} (100 by now)", f"{line} (1000 by now)"]
+
+
 async def test_what_an_agent_says_at_length_is_cut_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "triologue")
     async with scripted() as (session, agent, _):
@@ -444,6 +458,28 @@ async def test_mcp_servers_that_come_and_go_are_told_in_order(autojump_clock: Mo
         await trio.sleep(2)
         assert seen == ["s connected", "s failed", "s disabled"]
         assert await answer(session, "two") == "2. two"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "line"),
+    [
+        (0, "a callback of the session 'k' raised"),
+        (3_600, "a call of the session 'k' is dropped, since 1000 wait already"),
+    ],
+)
+async def test_servers_that_come_and_go_without_end_do_not_fill_the_log(
+    seconds: float, line: str, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def note(change: McpStatusChange) -> None:
+        await trio.sleep(seconds)
+        raise RuntimeError("the dashboard is down")
+
+    async with scripted(options=Options(on_mcp_status_change=note)) as (session, agent, _):
+        await session.ask("hi")
+        for _ in range(5):
+            agent.link.say(*[McpStatusChange(server_name="s", status="failed")] * 500)
+            await wait_all_tasks_blocked()
+        assert caplog.messages == [line] * 10 + [f"{line} (100 by now)", f"{line} (1000 by now)"]
 
 
 async def test_a_start_that_nobody_wants_any_more_leaves_no_task(autojump_clock: MockClock) -> None:

@@ -220,5 +220,5 @@ async def test_no_more_calls_wait_than_there_may(
         await trio.sleep(5)
     assert len(told) == 3, "one is made at once, two wait"
     assert [record.message for record in caplog.records] == 2 * [
-        "2 calls of the session 'k' wait already; one is dropped"
+        "a call of the session 'k' is dropped, since 2 wait already"
     ]
