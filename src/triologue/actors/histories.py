@@ -1,12 +1,18 @@
 """An agent's own history, as a store keeps it beside the log: found at a start, and added to by what the agent tells of it."""
 
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from triologue.actors.journal import Journal
+from triologue.actors.log_extra import log_extra
+from triologue.errors import AgentProtocolError
 from triologue.messages import Message, TranscriptMirror
 from triologue.options import Options
 from triologue.ports import Agent, MirrorsHistories, SessionStore
+from triologue.session import LogSampler
+
+logger = logging.getLogger("triologue.session")
 
 
 @asynccontextmanager
@@ -29,7 +35,9 @@ async def found_history(
         yield restored.options
 
 
-def without_mirrors(batch: list[Message], agent: Agent, options: Options, journal: Journal) -> list[Message]:
+def without_mirrors(
+    batch: list[Message], agent: Agent, options: Options, journal: Journal, strays: LogSampler
+) -> list[Message]:
     """What an agent said, without what it wrote into its own history, which is kept apart.
 
     Args:
@@ -37,10 +45,21 @@ def without_mirrors(batch: list[Message], agent: Agent, options: Options, journa
         agent: which; one of those that have a history.
         options: what it was started with.
         journal: of its session.
+        strays: counts what is told of other files.
     """
     if TranscriptMirror not in set(map(type, batch)) or not isinstance(agent, MirrorsHistories):
         return batch
     for message in batch:
         if isinstance(message, TranscriptMirror):
-            journal.mirror(agent.entries_of(message, options))
+            try:
+                journal.mirror(agent.entries_of(message, options))
+            except AgentProtocolError as error:
+                _tell(journal.lease.key, error, strays)
     return [message for message in batch if not isinstance(message, TranscriptMirror)]
+
+
+def _tell(key: str, stray: AgentProtocolError, strays: LogSampler) -> None:
+    suffix = strays.suffix("stray")
+    if suffix is not None:
+        text = "the session %r: what its agent tells of its history is not kept: %s%s"
+        logger.warning(text, key, stray, suffix, extra=log_extra(key))

@@ -39,7 +39,7 @@ from triologue.ports import (
     MirrorsHistories,
     PreparesSessions,
 )
-from triologue.session import Session, effects as do, inputs as on
+from triologue.session import LogSampler, Session, effects as do, inputs as on
 
 
 @final
@@ -258,11 +258,12 @@ class Holding:
         journal = self._conversation.journal if isinstance(agent, MirrorsHistories) else None
         if journal is None and notices is None:
             return None
+        strays = LogSampler()
 
         def read(batch: list[Message]) -> list[Message]:
             if notices is not None:
                 notices.look(batch)
-            return batch if journal is None else without_mirrors(batch, agent, options, journal)
+            return batch if journal is None else without_mirrors(batch, agent, options, journal, strays)
 
         return read
 

@@ -1,6 +1,5 @@
 """What agents tell of their own histories, as a store keeps it."""
 
-import logging
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import PurePath
@@ -10,12 +9,11 @@ from msgspec import Struct
 
 from triologue.engine.histories import parse_lines
 from triologue.engine.histories.folders import is_name
+from triologue.errors import AgentProtocolError, brief
 from triologue.messages import TranscriptMirror
 from triologue.messages.loose import is_text
 from triologue.options import Options
 from triologue.ports import TranscriptEntry
-
-logger = logging.getLogger(__name__)
 
 FLAG = "session-mirror"
 """Has an agent tell what it writes."""
@@ -56,12 +54,14 @@ def entries_of(mirror: TranscriptMirror, projects: str | None) -> list[Transcrip
     Args:
         mirror: the message.
         projects: the folder below which its file must be, in that of a project; None: its path is within such a one.
+
+    Raises:
+        AgentProtocolError: its file is no history.
     """
     path = mirror.file_path if projects is None else _within(mirror.file_path, projects)
     session_id = path.split("/")[0].removesuffix(".jsonl") if path is not None else ""
     if path is None or not is_path_of(session_id, path):
-        logger.warning("a line of %r is not kept: it is no history below %r", mirror.file_path, projects)
-        return []
+        raise AgentProtocolError(f"{brief(mirror.file_path)} is no history below {projects!r}")
     return list(as_entries(session_id, path, mirror.lines))
 
 

@@ -15,7 +15,7 @@ from triologue.agents.own_folders import own_folder, write_own
 from triologue.engine.histories import ABOUT_AGENT, CLAUDE, QODER, UNTOLD, FolderRules
 from triologue.engine.histories.folders import find_files, is_file, is_name, make_folder
 from triologue.engine.identity import working_directory
-from triologue.errors import StoreError
+from triologue.errors import StoreError, brief
 from triologue.loops import in_thread
 from triologue.messages import TranscriptMirror
 from triologue.messages.message import decode_object
@@ -156,11 +156,13 @@ def _parted(entries: Iterable[TranscriptEntry]) -> tuple[dict[str, Any] | None, 
 def _by_file(session_id: str, entries: Iterable[TranscriptEntry]) -> dict[str, list[TranscriptEntry]]:
     """The lines of each file; those that would go elsewhere are left out."""
     files: dict[str, list[TranscriptEntry]] = {}
+    strays: list[str] = []
     for entry in entries:
         if entry.path in files or is_path_of(session_id, entry.path):
             files.setdefault(entry.path, []).append(entry)
         else:
-            logger.warning(
-                "a line of the history of %r is passed over: no file of it is called %r", session_id, entry.path
-            )
+            strays.append(entry.path)
+    if strays:
+        text = "%d lines of the history of %r are passed over: no file of it is called %s"
+        logger.warning(text, len(strays), session_id, brief(strays[0]))
     return files

@@ -242,11 +242,14 @@ class MirrorsHistories(Protocol):
         ...
 
     def entries_of(self, mirror: TranscriptMirror, options: Options) -> list[TranscriptEntry]:
-        """What a store keeps of such a message: nothing that comes from outside the histories, which is logged.
+        """What a store keeps of such a message.
 
         Args:
             mirror: what was told. It may be about another conversation than the one that was resumed: a copy, say.
             options: what the agent was started with.
+
+        Raises:
+            AgentProtocolError: it comes from outside the histories. That is logged, and nothing of it is kept.
         """
         ...
 

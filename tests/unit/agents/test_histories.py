@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import stat
 import tempfile
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from tests.support.wiretap import Wiretap
 from triologue.agents import ClaudeCode, Qoder, access_token
 from triologue.agents.mirrors import entries_of
 from triologue.agents.own_folders import own_folder
-from triologue.errors import StoreError
+from triologue.errors import AgentProtocolError, StoreError
 from triologue.messages import TranscriptMirror
 from triologue.options import Options, without_identity
 from triologue.ports import MirrorsHistories, Restored, TranscriptEntry
@@ -83,10 +84,14 @@ def tree(folder: Path) -> dict[str, str]:
         ("", None),
     ],
 )
-def test_what_lies_in_a_projects_folder_is_kept(file: str, path: str | None, caplog: pytest.LogCaptureFixture) -> None:
-    found = entries_of(TranscriptMirror.of(file, [b'{"type":"user","uuid":"u1"}']), "/c/projects")
-    assert [(each.session_id, each.path, each.id) for each in found] == ([] if path is None else [(A, path, "u1")])
-    assert bool(caplog.messages) == (path is None)
+def test_what_lies_in_a_projects_folder_is_kept(file: str, path: str | None) -> None:
+    mirror = TranscriptMirror.of(file, [b'{"type":"user","uuid":"u1"}'])
+    if path is None:
+        with pytest.raises(AgentProtocolError, match=re.escape(f"{file!r} is no history below '/c/projects'")):
+            entries_of(mirror, "/c/projects")
+        return
+    found = entries_of(mirror, "/c/projects")
+    assert [(each.session_id, each.path, each.id) for each in found] == [(A, path, "u1")]
 
 
 def test_a_folder_may_go_by_two_names(tmp_path: Path, agent: ClaudeCode) -> None:
@@ -94,7 +99,8 @@ def test_a_folder_may_go_by_two_names(tmp_path: Path, agent: ClaudeCode) -> None
     (tmp_path / "link").symlink_to(tmp_path / "home")
     mirror = TranscriptMirror.of(str(tmp_path / "link" / ".claude" / "projects" / "-here" / OWN), [b"{}"])
     assert [each.path for each in agent.entries_of(mirror, Options())] == [OWN]
-    assert agent.entries_of(mirror, Options(env={"CLAUDE_CONFIG_DIR": "/other"})) == []
+    with pytest.raises(AgentProtocolError):
+        agent.entries_of(mirror, Options(env={"CLAUDE_CONFIG_DIR": "/other"}))
 
 
 def test_lines_are_kept_as_they_were_told() -> None:
@@ -185,7 +191,8 @@ async def test_nothing_is_put_where_nothing_is_kept_or_all_is_there(
 async def test_a_line_that_would_go_elsewhere_is_passed_over(
     path: str, temporary: Path, agent: ClaudeCode, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with agent.restore(Options(resume=A, cwd="/"), [*KEPT, entry(path, "from elsewhere", type="user")]):
+    strays = [entry(path, "from elsewhere", type="user")] * 1_000
+    async with agent.restore(Options(resume=A, cwd="/"), [*KEPT, *strays]):
         assert len(list(temporary.rglob("*.jsonl"))) == 2
         assert "from elsewhere" not in str(tree(temporary))
     assert [record.levelno for record in caplog.records] == [logging.WARNING]

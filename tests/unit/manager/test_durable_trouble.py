@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import triologue as tri
 from tests.support.broken_log import BrokenHandler
 from tests.support.scripted_agent import ScriptedAgent as LinkedAgent
 from tests.support.slow_store import SlowLeases, SlowStore, kinds
+from triologue.agents.mirrors import entries_of
 from triologue.engine import OfflineModel, Transcripts
 from triologue.manager import latest_of
-from triologue.messages import Event, Gap
-from triologue.ports import Append
+from triologue.messages import Event, Gap, TranscriptMirror
+from triologue.ports import Append, Restored, TranscriptEntry
 from triologue.stores import MemoryStore
 from triologue.testing import (
     CancelAt,
@@ -50,6 +52,36 @@ async def leave_unfinished(store: MemoryStore, agent: ScriptedAgent, *prompts: s
     async with tri.open_manager(agent, store=store, deadlines=tri.Deadlines(drain=0)) as manager:
         for number, prompt in enumerate(prompts, start=1):
             await manager.session("k").send(prompt, id=str(number), **options)  # type: ignore[arg-type]
+
+
+class Stray:
+    """Tells of files that are no history."""
+
+    def __init__(self, agent: LinkedAgent) -> None:
+        self._agent = agent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._agent, name)
+
+    def mirrored(self, options: tri.Options) -> tri.Options:
+        return options
+
+    def entries_of(self, mirror: TranscriptMirror, options: tri.Options) -> list[TranscriptEntry]:
+        return entries_of(mirror, "/c/projects")
+
+    def restore(self, options: tri.Options, entries: Sequence[TranscriptEntry]) -> Any:
+        return nullcontext(Restored(options))
+
+
+async def test_an_agent_that_tells_of_files_that_are_no_history_does_not_fill_the_log(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = LinkedAgent()
+    async with tri.open_manager(Stray(agent), store=MemoryStore()) as manager:
+        await manager.session("k").ask("hi")
+        agent.link.say(*[TranscriptMirror.of("/etc/passwd", [b"{}"])] * 2_000)
+    line = "the session 'k': what its agent tells of its history is not kept: '/etc/passwd' is no history below '/c/projects'"
+    assert caplog.messages == [line] * 10 + [f"{line} (100 by now)", f"{line} (1000 by now)"]
 
 
 async def test_a_reset_of_a_session_that_is_awake_is_kept(autojump_clock: MockClock) -> None:
