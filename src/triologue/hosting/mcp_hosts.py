@@ -8,6 +8,7 @@ import trio
 from triologue.hosting.callbacks import CallbackError
 from triologue.hosting.servers import McpServer
 from triologue.messages import McpMessage, McpToolCall
+from triologue.session import LogSampler
 
 if TYPE_CHECKING:
     from triologue.hosting.mcp_session import McpSession
@@ -103,11 +104,12 @@ def unknown_server(name: str, message: Mapping[str, Any]) -> dict[str, Any]:
 class _Host:
     """One server of one connection, through as many runs as it takes."""
 
-    __slots__ = ("_handshake", "_server", "_session", "_start_soon")
+    __slots__ = ("_failures", "_handshake", "_server", "_session", "_start_soon")
 
     def __init__(self, server: McpServer, start_soon: StartSoon) -> None:
         self._server, self._start_soon = server, start_soon
         self._session: McpSession | None = None
+        self._failures = LogSampler()
         self._handshake = trio.Lock()
 
     async def answer(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +134,7 @@ class _Host:
             return session
         from triologue.hosting.mcp_session import McpSession  # here, because the library is slow to import
 
-        self._session = McpSession(self._server.name, self._server.instance)
+        self._session = McpSession(self._server.name, self._server.instance, self._failures)
         self._start_soon(self._session.run)
         if session is not None:
             await session.close(_GRACE)

@@ -16,6 +16,7 @@ from mcp.types import ClientNotification, ErrorData, JSONRPCMessage
 from pydantic import ValidationError
 
 from triologue.errors import reason_of
+from triologue.session import LogSampler
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +49,12 @@ class McpSession:
     """One run of one server, from its first message to its end; then it is over for good.
 
     `server` is a `mcp.server.lowlevel.Server`. Towards it every request has an id of ours, so that the agent's may be of any kind and used again.
+    `failures` counts those of all its runs: an agent may have it started again and again.
     """
 
-    def __init__(self, name: str, server: Any) -> None:
+    def __init__(self, name: str, server: Any, failures: LogSampler) -> None:
         self._name = name
+        self._failures = failures
         self._server = copy.copy(server)  # shallow: what is set below is for this session
         # The library answers a cancelled request by itself, and falls over when its handler then answers too. So
         # cancelling is done here, in the handler, and the library sees a request that ended with an error.
@@ -84,9 +87,8 @@ class McpSession:
                         with trio.move_on_after(_LAST_WORDS):
                             await self._served.wait()
                         self._fail("it stopped")
-        except Exception as error:
-            logger.warning("MCP server %r failed: %s", self._name, reason_of(error), exc_info=True)
-            self._fail(reason_of(error))
+        except Exception as error:  # noqa: BLE001 - it is logged with its trace
+            self._fail(self._told(error))
         finally:
             self._fail("it was stopped")
             self._started.set()
@@ -125,11 +127,17 @@ class McpSession:
         with server_write:
             try:
                 await self._server.run(server_read, server_write, self._server.create_initialization_options())
-            except Exception as error:
-                logger.warning("MCP server %r failed: %s", self._name, reason_of(error), exc_info=True)
-                self._fail(reason_of(error))
+            except Exception as error:  # noqa: BLE001 - as above
+                self._fail(self._told(error))
             finally:
                 self._served.set()
+
+    def _told(self, error: Exception) -> str:
+        """Log why it failed; gives that."""
+        suffix, reason = self._failures.suffix("failed"), reason_of(error)
+        if suffix is not None:
+            logger.warning("MCP server %r failed: %s%s", self._name, reason, suffix, exc_info=error)
+        return reason
 
     async def _handle(self, message: Any, session: Any, lifespan_context: Any, raise_exceptions: Any = False) -> None:  # noqa: FBT002 - the library's
         """What the library does with a message, without its way with warnings."""

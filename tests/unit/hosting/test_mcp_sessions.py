@@ -179,6 +179,25 @@ async def test_what_a_server_asks_of_the_agent_is_refused_and_what_it_tells_is_d
     assert "MCP server 'nosy' sent notifications/message, which has no way to the agent" in caplog.messages
 
 
+async def test_a_server_that_is_started_again_and_again_and_fails_does_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def connect() -> dict[str, Any]:
+        raise ConnectionRefusedError("no database")
+
+    @asynccontextmanager
+    async def lifespan(server: Any) -> AsyncGenerator[dict[str, Any]]:
+        yield connect()
+
+    who = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "agent", "version": "1"}}
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": who}
+    async with open_service(Options(mcp_servers={"s": Server("fragile", lifespan=lifespan)})) as service:
+        for _ in range(150):
+            assert "no database" in (await tell(service, "s", hello))["error"]["message"]
+    line = "MCP server 's' failed: no database"
+    assert caplog.messages == [line] * 10 + [f"{line} (100 by now)"]
+
+
 async def test_fifty_calls_at_once() -> None:
     both, running = trio.Event(), 0
 
