@@ -34,6 +34,7 @@ from triologue.actors.inside import (
 from triologue.actors.journal import Journal as Journal
 from triologue.actors.log import Cursor as Cursor, Listener as Listener, Log as Log
 from triologue.actors.log_extra import log_extra as log_extra, log_safely as log_safely
+from triologue.actors.once_a_minute import OnceAMinute as OnceAMinute
 from triologue.actors.permissions import (
     Permission as Permission,
     Permissions as Permissions,

@@ -252,7 +252,9 @@ class Connection:
         try:
             self._reply(await self._reply_to(request, requests))
         except Exception:  # a reply that cannot be encoded, too
-            logger.exception("a request of the kind %r broke", type(request).__name__)
+            kind = type(request).__name__
+            if (suffix := self._hall.failures.suffix(kind)) is not None:
+                logger.exception("a request of the kind %r broke%s", kind, suffix)
             text = "the gateway has a bug; its log says more"
             self._reply(Failed(re=request.id, code=codes.INTERNAL, message=text))
 

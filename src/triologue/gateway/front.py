@@ -48,7 +48,8 @@ class Front:
         except* _BROKEN as group:
             logger.debug("a client has left: %r", group.exceptions[0])
         except* Exception:
-            logger.exception("a connection broke")
+            if (suffix := self._hall.failures.suffix("connection")) is not None:
+                logger.exception("a connection broke%s", suffix)
         finally:
             await trio.aclose_forcefully(stream)
 

@@ -6,6 +6,7 @@ from typing import Protocol, final
 import trio
 from msgspec.structs import replace
 
+from triologue.actors import OnceAMinute
 from triologue.gateway.flushing import Flusher
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.rights import GONE, Rights
@@ -60,7 +61,9 @@ class Hall:
         self.limits = limits
         self.rights = rights
         self.nursery = nursery
-        self.rooms = Rooms(manager, nursery)
+        self.failures = OnceAMinute()
+        """What broke by a bug of the gateway's or of the program's, and a client can do again and again."""
+        self.rooms = Rooms(manager, nursery, self.failures)
         self.flusher = Flusher()
         nursery.start_soon(self.flusher.run)
         self.counters = GatewayStatistics()

@@ -6,7 +6,7 @@ from typing import Protocol, final
 
 import trio
 
-from triologue.actors import Batch
+from triologue.actors import Batch, OnceAMinute
 from triologue.errors import ManagerClosed, StoreError, TriologueError
 from triologue.manager import Session, SessionManager
 from triologue.messages import Gap, Message, StreamEvent
@@ -75,10 +75,12 @@ class Room:
 
     Args:
         session: which.
+        failures: of the gateway, as its log is told of them.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, failures: OnceAMinute) -> None:
         self.session = session
+        self._failures = failures
         self.labels = Labels(session.key)
         self.viewers: dict[Viewer, None] = {}
         self.position = 0
@@ -104,11 +106,16 @@ class Room:
             self._end(ManagerClosed(f"the session {self.session.key!r} was deleted, or its manager was left"))
         except TriologueError as error:
             self._end(error)
-        except Exception:  # the program's function for options, perhaps, which a client may ask for any key
-            logger.exception("the session %r cannot be shown", self.session.key)
+        except Exception as error:  # noqa: BLE001 - the program's function for options, perhaps, which a client may ask for any key
+            self._tell("the session %r cannot be shown%s", error)
             self._end(_broke())
         finally:
             self.opened.set()
+
+    def _tell(self, text: str, error: Exception) -> None:
+        suffix = self._failures.suffix(text)
+        if suffix is not None:
+            logger.error(text, self.session.key, suffix, exc_info=error)
 
     def _end(self, error: TriologueError) -> None:
         self.ended = self.ended or error
@@ -122,8 +129,8 @@ class Room:
         if self.ended is None:
             try:
                 self._hand_out(batch)
-            except Exception:  # a bug ends this room, and not the conversation
-                logger.exception("the session %r cannot be shown any more", self.session.key)
+            except Exception as error:  # noqa: BLE001 - a bug ends this room, and not the conversation
+                self._tell("the session %r cannot be shown any more%s", error)
                 self.ended = _broke()
                 self._finished.set()
 
@@ -163,10 +170,12 @@ class Rooms:
     Args:
         manager: whose sessions are watched.
         nursery: where their tasks run.
+        failures: of the gateway, as its log is told of them.
     """
 
-    def __init__(self, manager: SessionManager, nursery: trio.Nursery) -> None:
+    def __init__(self, manager: SessionManager, nursery: trio.Nursery, failures: OnceAMinute) -> None:
         self._manager = manager
+        self._failures = failures
         self._nursery = nursery
         self._rooms: dict[str, Room] = {}
 
@@ -182,7 +191,7 @@ class Rooms:
         """
         room = self._rooms.get(key)
         if room is None:
-            room = self._rooms[key] = Room(self._manager.session(key))
+            room = self._rooms[key] = Room(self._manager.session(key), self._failures)
             self._nursery.start_soon(self._run, room, name=f"triologue room {key!r}")
         room.users += 1
         try:

@@ -348,6 +348,25 @@ async def test_options_that_fail_for_a_key_are_no_end_of_the_gateway(
     ]
 
 
+async def test_a_client_that_comes_again_and_again_with_such_a_key_does_not_fill_the_log(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    tenants: dict[str, tri.Options] = {}
+    async with tri.open_manager(new_agent(), options=tenants.__getitem__) as manager, house(manager) as gateway:
+        client = await gateway.client()
+        for _ in range(1_000):
+            assert await client.fails(asked.Attach, key="bad") == "internal"
+        for number in range(5):
+            assert await client.fails(asked.Prompt, key="bad", turn=str(number), prompt="hello") == "internal"
+        await trio.sleep(60)
+        assert await client.fails(asked.Attach, key="worse") == "internal"
+    assert caplog.messages == [
+        "the session 'bad' cannot be shown",
+        "a request of the kind 'Prompt' broke",
+        "the session 'worse' cannot be shown (999 more since the last)",
+    ]
+
+
 async def test_a_bug_in_showing_a_session_ends_its_viewers_and_not_the_session(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
