@@ -7,7 +7,7 @@ from typing import Final, final
 
 import trio
 
-from triologue.actors import log_safely
+from triologue.actors import OnceAMinute, log_safely
 
 _ADVICE: Final = {
     errno.EMFILE: "; raise the limit of this program (`ulimit -n`, LimitNOFILE=), or let fewer in at once",
@@ -19,9 +19,6 @@ _ADVICE: Final = {
 
 PAUSE: Final = 0.1
 """Seconds until it is tried again."""
-
-SILENCE: Final = 60.0
-"""Seconds until it is told again."""
 
 
 @final
@@ -40,7 +37,7 @@ class Entrance(trio.abc.Listener[trio.SocketStream]):
         self._listener = listener
         self._logger = logger
         self._who = who
-        self._silent_until = -float("inf")
+        self._told = OnceAMinute()
 
     async def accept(self) -> trio.SocketStream:
         """The next one."""
@@ -58,7 +55,6 @@ class Entrance(trio.abc.Listener[trio.SocketStream]):
         await self._listener.aclose()
 
     def _tell(self, number: int) -> None:
-        if trio.current_time() >= self._silent_until:
-            self._silent_until = trio.current_time() + SILENCE
+        if self._told.suffix("full") is not None:  # how often it was tried meanwhile, nobody needs to know
             text, why = "%s have to wait outside: %s%s", os.strerror(number)
             log_safely(self._logger, logging.ERROR, text, self._who, why, _ADVICE[number])

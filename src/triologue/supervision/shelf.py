@@ -14,6 +14,7 @@ from triologue.actors import (
     MAX_KEY_LENGTH,
     Conversation,
     Journal,
+    OnceAMinute,
     check_fits,
     described,
     is_another,
@@ -294,6 +295,7 @@ class Shelf:
 
     async def keep(self) -> None:
         """Renew all leases again and again, until cancelled."""
+        failures = OnceAMinute()
         while True:
             await trio.sleep(self._ttl / RENEWALS)
             journals = {key: held.journal for key, held in self._held.items() if held.journal is not None}
@@ -303,7 +305,9 @@ class Shelf:
                 with trio.fail_after(PATIENCE):
                     kept = await self.store.renew([each.lease for each in journals.values()], ttl=self._ttl)
             except Exception as error:  # noqa: BLE001 - a bug of the store's too; the store itself refuses who is late
-                log_safely(logger, logging.WARNING, "%d leases could not be renewed: %r", len(journals), error)
+                if (suffix := failures.suffix("renew")) is not None:
+                    text = "%d leases could not be renewed: %r%s"
+                    log_safely(logger, logging.WARNING, text, len(journals), error, suffix)
                 continue
             self._renewed(journals, {lease.key: lease for lease in kept})
 
