@@ -137,7 +137,8 @@ def _ended(outcome: Outcome) -> _Ended:
 def _told(error: BaseException) -> _Told:
     cause = _told(error.__cause__) if error.__cause__ is not None else None
     if isinstance(error, TurnTimeout):
-        return _Told("TurnTimeout", error.phase, cause, error.about, error.seconds, retry=encodable_text(error.retry))
+        about, retry = encodable_text(error.about), encodable_text(error.retry)
+        return _Told("TurnTimeout", error.phase, cause, about, error.seconds, retry=retry)
     name = next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _REBUILT), "TriologueError")
     is_final = isinstance(error, AgentStartError) and error.is_final
     return _Told(name, encodable_text(str(error)), cause, is_final=is_final)

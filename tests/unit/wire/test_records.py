@@ -9,7 +9,7 @@ from triologue.wire import decode_record, encode_record, kind_of
 
 def test_which_deadline_passed_is_kept_with_all_that_it_says() -> None:
     error = TurnFailed("the turn failed")
-    error.__cause__ = TurnTimeout("tool", "Bash", seconds=60, retry="529 over\udce9loaded")
+    error.__cause__ = TurnTimeout("tool", "Ba\udce9sh", seconds=60, retry="529 over\udce9loaded")
     error.__cause__.__cause__ = AgentStartError("it hung")
     ended = TurnEnded(outcome=Outcome(kind="failed", error=error, reason="tool"))
     read = decode_record(kind_of(ended), encode_record(ended))
@@ -18,8 +18,8 @@ def test_which_deadline_passed_is_kept_with_all_that_it_says() -> None:
     cause = read.outcome.error.__cause__
     assert isinstance(cause, TurnTimeout)
     again = "529 over\ufffdloaded"
-    assert str(cause) == f"Deadlines.tool passed: 60 s (Bash); the agent was trying the model's API again: {again}"
-    assert (cause.phase, cause.about, cause.seconds, cause.retry) == ("tool", "Bash", 60, again)
+    assert str(cause) == f"Deadlines.tool passed: 60 s (Ba\ufffdsh); the agent was trying the model's API again: {again}"
+    assert (cause.phase, cause.about, cause.seconds, cause.retry) == ("tool", "Ba\ufffdsh", 60, again)
     assert repr(cause.__cause__) == repr(AgentStartError("it hung"))
 
 
