@@ -31,7 +31,8 @@ def user_message(prompt: Prompt) -> UserMessage:
             _check_blocks(prompt)
             return _sendable(UserMessage(message=UserBody(content=list(prompt))))
         case UserMessage():
-            return _sendable(msgspec.structs.replace(prompt, line=b""))
+            # By way of JSON, because whoever made it may have put anything into its fields.
+            return _from_frame(plain(_sendable(msgspec.structs.replace(prompt, line=b""))))
         case dict():
             return _sendable(_from_frame(encodable(prompt)))
         case _:

@@ -84,6 +84,12 @@ def test_nothing_of_a_dict_is_lost() -> None:
         ({"message": {"content": "x", "new": 1}}, ValueError),
         ({"message": {"content": "x"}, "uuid": 5}, ValueError),
         ({"message": {"content": "x"}, "new": object()}, TypeError),
+        (UserMessage(message="hi"), ValueError),  # type: ignore[arg-type]
+        (UserMessage(message=UserBody(content=None)), ValueError),  # type: ignore[arg-type]
+        (UserMessage(message=UserBody(content=[TextBlock(text=5)])), ValueError),  # type: ignore[arg-type]
+        (UserMessage(message=UserBody(content="x", role="assistant")), ValueError),
+        (UserMessage(message=UserBody(content="x"), uuid=5), ValueError),  # type: ignore[arg-type]
+        (UserMessage(message=UserBody(content=[UnknownBlock(data=object())])), TypeError),
     ],
 )
 def test_what_is_no_prompt_is_refused(prompt: Any, error: type[Exception]) -> None:
