@@ -65,6 +65,12 @@ def check_kinds(options: Options) -> None:
     """
     if not isinstance(options, Options):
         raise InvalidOption(f"options are an Options(...), not {_shown(options)}")
+    if options.__struct_fields__ != _FRESH.__struct_fields__:
+        kind = type(options)
+        raise InvalidOption(
+            f"options are an Options(...), not {kind.__name__}(...), whose fields mean something else; "
+            f"give that one to the query or the client of {kind.__module__.removesuffix('.options')}"
+        )
     for name, value in options.named().items():
         kinds, what = _KINDS.get(name) or _KINDS_BY_DEFAULT[type(getattr(_FRESH, name))]
         if not (callable(value) if name in _FUNCTIONS else isinstance(value, kinds)):

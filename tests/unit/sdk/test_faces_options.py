@@ -213,3 +213,14 @@ def test_options_can_be_copied() -> None:
 def test_an_abort_event_is_trios() -> None:
     event = trio.Event()
     assert plain("cortex", abort_event=event).abort_event is event
+
+
+@pytest.mark.parametrize("vendor", sorted(FACES))
+def test_the_options_of_a_face_are_refused_where_options_are_meant(vendor: str) -> None:
+    kind = OPTIONS[vendor].__name__
+    with pytest.raises(tri.InvalidOption) as caught:
+        tri.query("hi", options=options(vendor), agent=tri.Embedded())
+    assert str(caught.value) == (
+        f"options are an Options(...), not {kind}(...), whose fields mean something else; "
+        f"give that one to the query or the client of triologue.sdk.{vendor}"
+    )
