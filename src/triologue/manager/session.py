@@ -245,6 +245,7 @@ class Session(Controls):
 
         In a store it has a head of its own from then on, whose key is this one with `@` and the session id.
         """
+        self._directory.refuse_elsewhere()
         conversation, shelf = self._conversation(), self._registry.shelf
         aside = shelf.setting_aside(conversation) if shelf is not None else nullcontext()
         try:

@@ -212,8 +212,9 @@ class Client(Controls):
         self._unread.raise_failure()
 
     def _connected(self) -> Session:
-        if not self._is_connected or self._hold is None:
+        if not self._is_connected or self._hold is None or self._root is None:
             raise CallerError("this client is not connected; use `async with Client(...)`, or call connect() first")
+        self._root.refuse_elsewhere()
         return self._hold.session
 
     def __del__(self) -> None:

@@ -21,7 +21,7 @@ import trio
 from triologue.actors import log_extra
 from triologue.agents import Embedded
 from triologue.errors import ManagerClosed, SessionIdInUse, StoreError, TriologueError
-from triologue.loops import refuse_outside
+from triologue.loops import refuse_elsewhere, refuse_outside
 from triologue.manager import Session, SessionManager, open_manager
 from triologue.options import Deadlines, Limits, Options
 from triologue.ports import Agent, SessionStore
@@ -96,6 +96,14 @@ class Root:
             root = roots[name] = cls(store)
             trio.lowlevel.spawn_system_task(root._run, name="triologue.sdk root")
         return roots[name]
+
+    def refuse_elsewhere(self) -> None:
+        """Serve only the `trio.run` whose root this is.
+
+        Raises:
+            RuntimeError: this is called in another one, or in none.
+        """
+        refuse_elsewhere(self._token)
 
     @staticmethod
     def _all() -> "dict[Hashable, Root]":

@@ -119,6 +119,7 @@ async def test_what_is_called_on_another_loop_is_refused_and_breaks_nothing() ->
             session.get_mcp_status,
             session.interrupt,
             session.close,
+            session.reset,
             turn.wait,
             turn.cancel,
             lambda: read(turn),

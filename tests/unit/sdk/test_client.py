@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,19 @@ async def test_a_response_ends_with_its_result(agent: tri.Embedded) -> None:
         messages = [message async for message in client.receive_response()]
     assert isinstance(messages[-1], tri.ResultMessage)
     assert [tri.text(m) for m in messages if isinstance(m, tri.AssistantMessage)] == ["Hello! What can I do for you?"]
+
+
+async def test_in_another_loop_it_refuses_and_the_conversation_goes_on(agent: tri.Embedded) -> None:
+    async with tri.Client(agent=agent) as client:
+        await client.query("Hello")
+
+        async def read_all(read: Callable[[], AsyncIterator[tri.Message]]) -> list[tri.Message]:
+            return [message async for message in read()]
+
+        for read in (client.receive_response, client.receive_messages):
+            with pytest.raises(RuntimeError, match=r"belongs to the trio\.run"):
+                await trio.to_thread.run_sync(partial(trio.run, read_all, read))
+        assert await response(client) == ["Hello! What can I do for you?"]
 
 
 async def test_without_a_turn_a_response_ends_at_once(agent: tri.Embedded) -> None:
