@@ -34,7 +34,10 @@ class RedactedThinkingBlock(Block, tag="redacted_thinking"):
 
 
 class _Call(Block):
-    """A tool is to be run. What it is called with may be a whole file, so it is decoded when somebody first looks at it."""
+    """A tool is to be run. What it is called with may be a whole file, so it is decoded when somebody first looks at it.
+
+    Until then msgspec's own functions, such as `msgspec.structs.asdict`, have it as `Raw`; JSON is encoded all the same.
+    """
 
     id: str
     name: str
@@ -53,6 +56,10 @@ class _Call(Block):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r}, name={self.name!r}, input={self.input!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """For rich, which asks a struct for this before its `repr`."""
+        return [("id", self.id), ("name", self.name), ("input", self.input)]
 
 
 def _look_late(slot: Any) -> property:

@@ -5,6 +5,7 @@ import copy
 import msgspec
 import pytest
 from msgspec import Raw
+from rich.pretty import pretty_repr
 
 from triologue.messages import (
     AssistantBody,
@@ -80,6 +81,7 @@ def test_what_a_tool_is_called_with_reads_as_the_object_that_it_is(
     assert received(b'{"a":1}').input == {"a": 1}
     assert received(b'{ "a": 1 }') == made
     assert repr(received(b'{"a":1}')) == repr(made) == f"{kind.__name__}(id='t', name='add', input={{'a': 1}})"
+    assert pretty_repr(received(b'{"a":1}')) == repr(made)
     assert received(b'{"a":2}') != made
     assert plain(received(b'{"a":1}')) == plain(made)
     assert msgspec.json.encode(received(b'{"a":1}')) == msgspec.json.encode(made)
