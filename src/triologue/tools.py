@@ -126,7 +126,7 @@ def tool_from_function(
     return ToolDefinition(
         name=name,
         description=_text(name, description, inspect.getdoc(function) or ""),
-        input_schema=_schema(name, arguments),
+        input_schema=_schema(name, arguments, {p.name: p.annotation for p in parameters}),
         call=call,
         blocking=not is_async,
         annotations=_annotations(name, annotations),
@@ -254,12 +254,15 @@ def _declared(name: str, input_schema: Any) -> tuple[dict[str, Any], Callable[[d
         raise InvalidOption(f"input_schema={brief(input_schema)} of tool {name!r} has keys that are no text")
     fields = {key: _described(_bare(hint)) for key, hint in hints.items()}
     make: Any = TypedDict  # at run time; type checkers know it only as a statement
-    kind = make(name, {key: hint if key in required else NotRequired[hint] for key, hint in fields.items()})
+    try:
+        kind = make(name, {key: hint if key in required else NotRequired[hint] for key, hint in fields.items()})
+    except (TypeError, SyntaxError) as error:
+        raise _no_type(name, fields, error) from error
 
     def check(given: dict[str, Any]) -> None:
         msgspec.convert(given, kind)
 
-    return _schema(name, kind), check
+    return _schema(name, kind, fields), check
 
 
 def _bare(hint: Any) -> Any:
@@ -316,15 +319,29 @@ def _arguments(name: str, parameters: list[inspect.Parameter]) -> type[Struct]:
     return msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
 
 
-def _schema(name: str, arguments: type) -> dict[str, Any]:
+def _schema(name: str, arguments: type, hints: dict[str, Any]) -> dict[str, Any]:
     """JSON Schema of the arguments: an object at the top, with the types that it refers to under `$defs`."""
     try:
         (reference,), components = msgspec.json.schema_components([arguments], ref_template="#/$defs/{name}")
-    except (TypeError, RecursionError) as error:
-        raise InvalidOption(f"a parameter of tool {name!r} cannot be described to a model: {error}") from error
+    except Exception as error:  # a type may be said in a text, which is code
+        raise _no_type(name, hints, error) from error
     schema: dict[str, Any] = components.pop(reference["$ref"].rpartition("/")[2])
     schema.pop("title", None)
     schema.setdefault("required", [])
     if components:
         schema["$defs"] = components
     return schema
+
+
+def _no_type(name: str, hints: dict[str, Any], error: Exception) -> InvalidOption:
+    """Which parameter cannot be described, as far as that can be told of one alone."""
+    for parameter, hint in hints.items():
+        try:
+            msgspec.json.schema_components([hint])
+        except Exception:  # noqa: BLE001  # as above
+            return InvalidOption(
+                f"parameter {parameter!r} of tool {name!r} cannot be described to a model: {brief(hint)} is no type "
+                "that JSON Schema can express, as str, list[int] or a dataclass is; or give the whole JSON Schema, "
+                "as in {'type': 'object', 'properties': ...}"
+            )
+    return InvalidOption(f"a parameter of tool {name!r} cannot be described to a model: {error}")

@@ -1,6 +1,7 @@
 """Declaring tools from functions."""
 
 import inspect
+import re
 import sys
 from datetime import date
 from enum import Enum
@@ -122,7 +123,7 @@ def no_type(thing: "not a type") -> None:  # type: ignore[valid-type]  # noqa: F
         (bare, "parameter 'a' of tool 'bare' has no annotation"),
         (many, r"tool 'many' takes '\*numbers: int'"),
         (named, r"tool 'named' takes '\*\*numbers: int'"),
-        (odd, "a parameter of tool 'odd' cannot be described to a model"),
+        (odd, "parameter 'thing' of tool 'odd' cannot be described to a model: <class 'object'> is no type that"),
         (absent, "the signature of tool 'absent' cannot be read: name 'Nowhere' is not defined"),
         (no_type, "the signature of tool 'no_type' cannot be read: "),
         (lambda: None, "a tool needs a function with a name"),
@@ -260,7 +261,13 @@ def test_a_context_may_be_annotated_with_what_only_type_checkers_import() -> Non
             "a tool's name is 1 to 128 letters, digits, `_` and `-`, not 'no spaces'",
         ),
         (lambda: tool(name="")(add), "a tool's name is 1 to 128"),
-        (lambda: tool("t", "T.", {"a": object})(print), "a parameter of tool 't' cannot be described"),
+        *(
+            (
+                lambda hint=hint: tool("t", "T.", {"b": int, "a": hint})(print),
+                f"parameter 'a' of tool 't' cannot be described to a model: {re.escape(repr(hint))} is no type",
+            )
+            for hint in (object, "string", "int |", ("x",), {"type": "string"})
+        ),
         (lambda: tool("t", "T.", {1: int})(print), "has keys that are no text"),  # type: ignore[dict-item]
         (
             lambda: tool("t", "T.", Unreadable)(print),
