@@ -9,6 +9,8 @@ from triologue.messages import HookCallback
 from triologue.options import HookContext, HookMatcher, Options
 
 _KEYWORDS = {"async_": "async", "continue_": "continue"}
+# Some agents take any other word for no decision, and run what was to be denied.
+_DECISIONS = (None, "allow", "deny", "ask", "defer")
 _FAILURES = (None, "block", "continue")
 
 # Seconds. To Claude Code a hook that is late stops the tool, and one that fails does not: so the agent's own clock,
@@ -78,7 +80,7 @@ class Hooks:
         """Run a callback; its output as the agent reads it.
 
         Raises:
-            CallbackError: nothing is registered under this id, or it gave no dict.
+            CallbackError: nothing is registered under this id, or it gave no dict, or a decision that there is not.
             TimeoutError: it took longer than its matcher allows.
         """
         found = self._callbacks.get(request.callback_id)
@@ -95,6 +97,13 @@ class Hooks:
 def _output(label: str, output: Any) -> dict[str, Any]:
     if not isinstance(output, dict):
         raise CallbackError(f"{label} gave {brief(output)} and no dict; give {{}} to decide nothing")
+    specific = output.get("hookSpecificOutput") or {}
+    if not isinstance(specific, dict):
+        raise CallbackError(f"{label} gave hookSpecificOutput={brief(specific)}, which is no dict")
+    if (decision := specific.get("permissionDecision")) not in _DECISIONS:
+        raise CallbackError(
+            f"{label} gave permissionDecision={brief(decision)}, which is none of allow, deny, ask, defer"
+        )
     return {_KEYWORDS.get(str(key), str(key)): value for key, value in output.items()}
 
 

@@ -91,6 +91,22 @@ async def test_what_is_no_output_names_its_callback() -> None:
         await answer([none], "hook_9")
 
 
+@pytest.mark.parametrize(
+    ("specific", "told"),
+    [
+        ({"permissionDecision": "Deny"}, "permissionDecision='Deny', which is none of allow, deny, ask, defer"),
+        ({"permissionDecision": False}, "permissionDecision=False, which is none of allow, deny, ask, defer"),
+        ("deny", "hookSpecificOutput='deny', which is no dict"),
+    ],
+)
+async def test_a_decision_that_there_is_not_is_a_failure(specific: Any, told: str) -> None:
+    async def decide(given: Any, tool_use_id: str | None, context: HookContext) -> dict[str, Any]:
+        return {"hookSpecificOutput": specific}
+
+    with pytest.raises(CallbackError, match=rf"^the PreToolUse hook '.*decide' gave {told}$"):
+        await answer([decide])
+
+
 async def test_what_a_hook_raises_comes_out() -> None:
     async def fail(given: Any, tool_use_id: str | None, context: HookContext) -> dict[str, Any]:
         raise ZeroDivisionError("on purpose")
