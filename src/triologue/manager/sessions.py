@@ -9,7 +9,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from triologue.actors import Durations, OnMissing, Turn
+from triologue.actors import Durations, OnMissing, Turn, current_home
 from triologue.agents import Leftovers, measure_trees
 from triologue.errors import InvalidOption, brief
 from triologue.manager.checks import check_key
@@ -292,6 +292,11 @@ class SessionManager:
     def is_draining(self) -> bool:
         """Was the end asked for, or is the block being left? Nothing new is taken in then."""
         return self._directory.is_draining
+
+    def is_waiting_for_caller(self, key: str) -> bool:
+        """Does a tool, hook or permission callback ask this, whose end the session of this key waits for?"""
+        conversation, asker = self._registry.get(key), current_home()
+        return conversation is not None and asker is not None and conversation.home.reaches(asker)
 
     async def overview_page(self, prefix: str, *, after: str, limit: int) -> OverviewPage:
         """The lines of `overview` behind a key, at most so many; the others cost nearly nothing. Raises `StoreError`."""

@@ -211,15 +211,23 @@ class Root:
         if self._manager is None:  # then it ended with `trio.run`
             await trio.lowlevel.checkpoint()
             return
-        if hold.is_let_go:
-            with trio.CancelScope(shield=True):
-                await hold.is_over.wait()
-            return
-        hold.is_let_go = True
+        # What the agent waits for is cancelled by what it would wait for here, so it must not be shielded from that.
+        is_inside = self._manager.is_waiting_for_caller(hold.session.key)
+        if not hold.is_let_go:
+            hold.is_let_go = True
+            if not is_inside:
+                await self._close(hold)
+                return
+            self.start_soon(self._close, hold)
+        with trio.CancelScope(shield=not is_inside):
+            await hold.is_over.wait()
+
+    async def _close(self, hold: Hold) -> None:
         key = hold.session.key
         try:
             with trio.CancelScope(shield=True):
-                await self._manager.put_away(key)
+                if self._manager is not None:
+                    await self._manager.put_away(key)
         except TriologueError as error:
             logger.warning("closing %r: %s", key, error, extra=log_extra(key))
         finally:

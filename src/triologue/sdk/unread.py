@@ -5,7 +5,7 @@ from typing import final
 
 import trio
 
-from triologue.actors import Turn
+from triologue.actors import Turn, current_home, waiting_for
 from triologue.messages import Message, ResultMessage
 from triologue.sdk.feed import Feed, cause_of
 
@@ -98,6 +98,7 @@ class Response:
         self._unread = unread
         self._current = unread.oldest
         self._is_over = False
+        self._asker = current_home()
 
     def __aiter__(self) -> "Response":
         return self
@@ -112,7 +113,11 @@ class Response:
             raise StopAsyncIteration
         current.is_begun = True
         try:
-            message = await anext(current.messages)
+            if self._asker is None or current.turn.outcome is not None:
+                message = await anext(current.messages)
+            else:
+                with waiting_for(current.turn.home, self._asker):
+                    message = await anext(current.messages)
         except StopAsyncIteration:
             message = self._conclude(current)
         if isinstance(message, ResultMessage):

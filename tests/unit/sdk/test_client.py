@@ -65,6 +65,43 @@ async def test_in_another_loop_it_refuses_and_the_conversation_goes_on(agent: tr
         assert await response(client) == ["Hello! What can I do for you?"]
 
 
+async def test_a_tool_may_disconnect_its_own_client(autojump_clock: MockClock) -> None:
+    async def leave() -> str:
+        await client.disconnect()
+        return "gone"
+
+    client = tri.Client(agent=tri.Embedded(tools=[leave]))
+    await client.connect()
+    await client.query("Use the tool leave")
+    with trio.fail_after(5):
+        assert await response(client) == [None]  # the turn was interrupted
+        await client.disconnect()
+    assert not client.is_connected
+
+
+async def test_a_tool_may_close_its_own_query(autojump_clock: MockClock) -> None:
+    async def leave() -> str:
+        await query.aclose()
+        return "gone"
+
+    query = tri.query("Use the tool leave", agent=tri.Embedded(tools=[leave]))
+    with trio.fail_after(5):
+        assert [message async for message in query if isinstance(message, tri.ResultMessage)] == []
+        await query.aclose()
+
+
+async def test_a_tool_that_reads_the_reply_it_belongs_to_is_told_so() -> None:
+    async def read() -> str:
+        return str(await response(client))
+
+    async with tri.Client(agent=tri.Embedded(tools=[read])) as client:
+        await client.query("Use the tool read")
+        with trio.fail_after(5):
+            (result,) = await response(client)
+        assert result is not None
+        assert "waits for a turn of that session" in result
+
+
 async def test_without_a_turn_a_response_ends_at_once(agent: tri.Embedded) -> None:
     async with tri.Client(agent=agent) as client:
         assert await response(client) == []
