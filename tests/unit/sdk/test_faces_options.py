@@ -224,3 +224,12 @@ def test_the_options_of_a_face_are_refused_where_options_are_meant(vendor: str) 
         f"options are an Options(...), not {kind}(...), whose fields mean something else; "
         f"give that one to the query or the client of triologue.sdk.{vendor}"
     )
+
+
+@pytest.mark.parametrize("vendor", sorted(FACES))
+@pytest.mark.parametrize("given", [{"env": {"TOKEN": "sesame"}}, tri.Options(env={"TOKEN": "sesame"})])
+def test_what_is_no_options_of_a_face_is_refused_without_what_is_in_it(vendor: str, given: Any) -> None:
+    with pytest.raises(tri.InvalidOption) as caught:
+        FACES[vendor].query(prompt="hi", options=given)
+    told = f"options are {OPTIONS[vendor].__name__}(...), not of the type {type(given).__name__}"
+    assert str(caught.value) == told

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from triologue.errors import InvalidOption, UnsupportedOption, brief
+from triologue.errors import InvalidOption, UnsupportedOption
 from triologue.options import Options
 
 
@@ -35,7 +35,8 @@ def described(agent: Any) -> Any:
 def check_face(options: Any, kind: type[Options]) -> None:
     """Refuse another vendor's options, or none at all. Raises `InvalidOption`."""
     if not isinstance(options, kind):
-        raise InvalidOption(f"options are {kind.__name__}(...), not {brief(options)}")
+        # Only of what type, because what is in them may well be a secret.
+        raise InvalidOption(f"options are {kind.__name__}(...), not of the type {type(options).__name__}")
 
 
 def refuse_what_is_set(agent: str, options: Options, hints: Mapping[str, str]) -> None:
