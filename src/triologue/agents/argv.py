@@ -212,7 +212,7 @@ def checked_servers(servers: object) -> str | dict[str, Any] | None:
         return servers
     if isinstance(servers, Path):
         return str(servers)
-    raise InvalidOption(f"mcp_servers={brief(servers)} is neither a dict of servers nor a path nor JSON")
+    raise InvalidOption(f"mcp_servers, a {type(servers).__name__}, is neither a dict of servers nor a path nor JSON")
 
 
 def built_in_tools(tools: object) -> str | None:
@@ -251,5 +251,8 @@ def extra_arguments(options: Options, *, reserved: Mapping[str, str] = OWN_FLAGS
         if name in reserved:
             raise InvalidOption(f"extra_args: {name!r} cannot be given here: {reserved[name]}")
         if value is not None and not isinstance(value, str):
-            raise InvalidOption(f"extra_args[{name!r}]={brief(value)} is neither a str nor None, for no value")
+            # Without the value, which may be a secret.
+            raise InvalidOption(
+                f"extra_args[{name!r}], a {type(value).__name__}, is neither a str nor None, for no value"
+            )
         yield f"--{name}", value

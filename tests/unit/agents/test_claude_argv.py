@@ -200,7 +200,6 @@ def test_the_command_line(options: Options, words: list[str]) -> None:
         (Options(tools="Bash"), "tools='Bash' is neither"),  # type: ignore[arg-type]
         (Options(tools=[""]), "tools: '' is no name"),
         (Options(allowed_tools=[" "]), "allowed_tools: ' ' is no name"),
-        (Options(mcp_servers=["a"]), "mcp_servers=['a'] is neither"),  # type: ignore[arg-type]
         (Options(mcp_servers={"a": "b"}), "mcp_servers['a'] is text"),
         (Options(mcp_servers={"a": {"type": "sdk"}}), "mcp_servers['a'] is of type 'sdk' and has no instance"),
         (Options(task_budget={"total": 0}), "task_budget={'total': 0} is not"),
@@ -224,7 +223,9 @@ def test_the_command_line(options: Options, words: list[str]) -> None:
         (Options(extra_args={"--verbose": None}), "'--verbose' is no flag's name"),
         (Options(extra_args={"resume": ID}), "'resume' cannot be given here: use Options.resume"),
         (Options(extra_args={"output-format": "text"}), "it is how triologue talks to the agent"),
-        (Options(extra_args={"a": True}), "extra_args['a']=True is neither a str nor None"),  # type: ignore[dict-item]
+        (Options(extra_args={"a": True}), "extra_args['a'], a bool, is neither a str nor None"),  # type: ignore[dict-item]
+        (Options(extra_args={"api-key": ["s3cret"]}), "extra_args['api-key'], a list, is neither"),  # type: ignore[dict-item]
+        (Options(mcp_servers=[{"env": {"KEY": "s3cret"}}]), "mcp_servers, a list, is neither a dict of servers"),  # type: ignore[arg-type]
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
