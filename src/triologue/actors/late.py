@@ -60,7 +60,7 @@ class Late:
             event = _read_oddly(partial)
         delta = event.delta
         text = getattr(delta, _PIECES[delta.type]) if delta is not None and delta.type in _PIECES else None
-        if delta is None or text is None or event.type != "content_block_delta":
+        if delta is None or text is None or event.type != "content_block_delta" or _says_more(delta):
             self._parts.append(_Part(turn_id, partial, None, "", []))
             return
         last = self._parts[-1] if self._parts else None
@@ -85,6 +85,11 @@ class Late:
 _PIECES = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
 _decode = msgspec.json.Decoder(_Piece).decode
+
+
+def _says_more(delta: _Delta) -> bool:
+    """Has it a piece of another kind, which would be lost?"""
+    return (delta.text, delta.thinking, delta.partial_json).count(None) != len(_PIECES) - 1
 
 
 def _read_oddly(partial: StreamEvent) -> _Piece:

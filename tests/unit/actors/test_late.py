@@ -37,6 +37,15 @@ def test_deltas_of_no_known_kind_stay_apart(delta: dict[str, object]) -> None:
     assert added_up(event, event) == [event, event]
 
 
+def test_a_delta_with_pieces_of_two_kinds_stays_apart() -> None:
+    event = {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "thinking_delta", "thinking": "a", "text": "b"},
+    }
+    assert added_up(event, event) == [event, event]
+
+
 @given(st.lists(events(), max_size=5))
 def test_no_piece_is_lost_whatever_an_agent_sends(said: list[dict[str, object]]) -> None:
     def pieces(all_events: list[dict[str, object]]) -> str:

@@ -18,7 +18,9 @@ def test_which_deadline_passed_is_kept_with_all_that_it_says() -> None:
     cause = read.outcome.error.__cause__
     assert isinstance(cause, TurnTimeout)
     again = "529 over\ufffdloaded"
-    assert str(cause) == f"Deadlines.tool passed: 60 s (Ba\ufffdsh); the agent was trying the model's API again: {again}"
+    assert (
+        str(cause) == f"Deadlines.tool passed: 60 s (Ba\ufffdsh); the agent was trying the model's API again: {again}"
+    )
     assert (cause.phase, cause.about, cause.seconds, cause.retry) == ("tool", "Ba\ufffdsh", 60, again)
     assert repr(cause.__cause__) == repr(AgentStartError("it hung"))
 
