@@ -51,6 +51,8 @@ class Intake:
 
         With `is_read`, its first iteration misses no partial; with `is_command`, it is a slash command for the agent.
         """
+        if (known := await self._known_while_draining(prompt, id)) is not None:
+            return known
         self._directory.refuse_if_closed()
         policy: Overlap = overlap if overlap is not None else self._overlap or self._directory.overlap
         check_overlap(policy)
@@ -106,6 +108,20 @@ class Intake:
         except Exception:  # refused, which is no turn
             turn.release()
             raise
+        return turn
+
+    async def _known_while_draining(self, prompt: UserMessage, id: str | None) -> Turn | None:
+        """The turn that was sent under this id: it is nothing new, and who hears that it is refused sends it again."""
+        chosen, conversation = id if id is not None else prompt.uuid, self._registry.get(self._key)
+        if not self._directory.is_draining or self._registry.is_closed or chosen is None or conversation is None:
+            return None
+        self._directory.refuse_elsewhere()
+        check_labels(chosen, None)
+        known = conversation.known_turn(chosen, digest_of(prompt))
+        if known is None:
+            return None
+        turn, accepted = known
+        await accepted.wait()
         return turn
 
     def new_turn(

@@ -170,7 +170,7 @@ class Session(Controls):
             BudgetExceeded: the session, or all of the manager's, have cost what they may.
             SessionFailed: its agents died too often; `retry_at` tells when it opens again.
             InvalidOption: no prompt; an id that another prompt has; an `overlap` that there is not.
-            ManagerClosed: the manager's block is being left.
+            ManagerClosed: the manager's block is being left, and this prompt was not accepted before, under its `id`.
             SessionElsewhere: another host has it, where there is a store.
             SessionIdInUse: it begins with a `session_id` under which the store has another conversation.
             StoreError: it could not be kept; or another program has deleted the session while it slept: send it again.

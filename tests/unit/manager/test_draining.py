@@ -15,6 +15,7 @@ from tests.support.ctrl_c import Press
 from tests.support.scripted_agent import ScriptedAgent
 from tests.support.slow_store import SlowStore, kinds
 from tests.unit.manager.stage import scripted
+from triologue.actors import Turn
 from triologue.agents import Embedded
 from triologue.engine import OfflineModel
 from triologue.errors import InvalidOption, ManagerClosed, TurnInterrupted
@@ -49,6 +50,23 @@ async def test_what_runs_may_end_and_then_the_block_does(autojump_clock: MockClo
         "cancelled",
     ]
     assert isinstance(waiting.outcome and waiting.outcome.error, ManagerClosed)
+
+
+async def test_what_is_sent_again_under_its_id_is_the_turn_that_runs_or_waits(autojump_clock: MockClock) -> None:
+    again: list[Turn] = []
+    async with scripted(deadlines=NIGHT) as (session, _, manager):
+        turns = [await session.send("wait 20", id="1"), await session.send("next", id="2")]
+        await wait_all_tasks_blocked()
+        manager.drain()
+        again += [await session.send("wait 20", id="1"), await session.send("next", id="2")]
+        with pytest.raises(InvalidOption, match="another prompt"):
+            await session.send("something else", id="2")
+        with pytest.raises(ManagerClosed):
+            await session.send("too late", id="3")
+        await serve()
+    assert again == turns
+    with pytest.raises(ManagerClosed):
+        await session.send("wait 20", id="1")
 
 
 async def test_what_runs_too_long_is_interrupted(autojump_clock: MockClock) -> None:
