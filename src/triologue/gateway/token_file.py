@@ -51,6 +51,8 @@ class TokenFile:
         self._kept: dict[str, KeptToken] = {}
         self._seen: tuple[int, ...] = ()
         """Tells whether the file is another one than that which was read."""
+        self._complained: tuple[int, ...] | None = None
+        """Of the file of which the log has told that it cannot be read."""
         try:
             self._read()
         except FileNotFoundError:
@@ -116,8 +118,14 @@ class TokenFile:
             self._kept, self._seen = {}, ()
             logger.warning("the token file %s is gone, so no token is valid", self._path)
         except StoreError as error:
-            self._seen = mark  # of what was read: who writes it in place may be done only now
-            logger.error("the tokens stay as they were: %s", error)  # noqa: TRY400 - the trace says nothing more
+            # Where the system gave nothing to read, for want of open files or of rights, the same file may be read soon,
+            # and somebody may be revoked in it. What was read is bad until it is another: who writes it in place may be
+            # done only now.
+            if not isinstance(error.__cause__, OSError):
+                self._seen = mark
+            if mark != self._complained:
+                self._complained = mark
+                logger.error("the tokens stay as they were: %s", error)  # noqa: TRY400 - the trace says nothing more
 
     def _mark(self) -> tuple[int, ...]:
         try:
@@ -204,4 +212,4 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def _mark_of(found: os.stat_result) -> tuple[int, ...]:
-    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
+    return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode, found.st_uid)

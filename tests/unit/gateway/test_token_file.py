@@ -208,3 +208,51 @@ def test_what_is_written_while_a_bad_one_is_read_counts_too(path: Path, monkeypa
     monkeypatch.setattr(os, "fstat", look)
     assert served.check(token, 0.0) is not None
     assert served.check(token, 0.0) is None
+
+
+def test_what_cannot_be_opened_for_a_while_is_read_once_it_can_be(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    command = TokenFile(path, create=True)
+    token = command.add("phone")
+    served = TokenFile(path)
+
+    def refuse(*_: Any) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def story() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(served.watch, lambda: heard.append(served.check(token, 0.0) is not None))
+            command.revoke(token)
+            with monkeypatch.context() as full:
+                full.setattr(os, "open", refuse)
+                await trio.sleep(3.5)
+                assert served.check(token, 0.0) is not None
+            await trio.sleep(1)
+            nursery.cancel_scope.cancel()
+
+    heard: list[bool] = []
+    run_virtual(story)
+    assert heard == [False]
+    said = f"the tokens stay as they were: cannot read the token file {str(path)!r}: Too many open files"
+    assert [record.getMessage() for record in caplog.records] == [said], "once, and not at every look"
+
+
+def test_a_file_that_is_given_to_its_user_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = TokenFile(path, create=True)
+    token = command.add("phone")
+    served = TokenFile(path)
+    command.revoke(token)
+    with monkeypatch.context() as foreign:
+        foreign.setattr(os, "fstat", _owned_by(os.geteuid() + 1, os.fstat))
+        foreign.setattr(os, "stat", _owned_by(os.geteuid() + 1, os.stat))
+        assert served.check(token, 0.0) is not None
+    assert served.check(token, 0.0) is None
+
+
+def _owned_by(uid: int, look: Callable[..., os.stat_result]) -> Callable[..., os.stat_result]:
+    def found(*of: Any, **how: Any) -> os.stat_result:
+        real = look(*of, **how)
+        return os.stat_result([*real[:4], uid, *real[5:]], {"st_mtime_ns": real.st_mtime_ns})
+
+    return found
