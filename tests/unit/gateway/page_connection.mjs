@@ -49,9 +49,12 @@ globalThis.sessionStorage = {
 };
 const { Connection } = await import(pathToFileURL(process.argv[2]).href);
 
-function story(name, tell) {
+/** `rarely`: seconds between two runs of what is to run in an interval, at least, as in a tab that nobody looks at. */
+function story(name, tell, { rarely = 0 } = {}) {
   test(name, () => {
     mock.timers.enable({ apis: ["setInterval", "setTimeout", "Date"] });
+    const often = globalThis.setInterval;
+    globalThis.setInterval = (act, wait) => often(act, Math.max(wait, rarely * SECOND));
     [sockets, kept, states] = [[], new Map([[TOKEN, "tri_1_secret"]]), []];
     const heard = [];
     const connection = new Connection({
@@ -125,3 +128,23 @@ story("where nothing is heard any more, that is seen as soon as at first once al
   }
   assert.ok(times.every((time) => time <= 60), `${times}`);
 });
+
+function answerFor(minutes) {
+  const socket = newest();
+  socket.welcome();
+  for (let second = 0; second < minutes * 60; second++) {
+    pass(1);
+    socket.pong();
+  }
+  assert.equal(socket.closed, false);
+}
+
+const hidden = { rarely: 60 };
+
+story("a tab that the browser lets look once in a minute stays connected", () => answerFor(30), hidden);
+
+story("it sees that nobody is there, too", () => {
+  answerFor(5);
+  pass(130);
+  assert.equal(sockets[0].closed, true);
+}, hidden);

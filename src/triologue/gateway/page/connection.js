@@ -26,6 +26,7 @@ export class Connection {
   #attempts = 0;
   #retry = 0;
   #heardAt = 0;
+  #pingedAt = 0;
   #welcomeAt = 0;
   #patience = SILENCE;
   #pending = new Map();
@@ -130,13 +131,15 @@ export class Connection {
   /** Is anybody there? A laptop that slept is told by nobody that its connection is gone. */
   #look() {
     if (!this.#isReady) return;
-    if (Date.now() - this.#heardAt > this.#patience) {
+    // A browser lets a minute and more pass between two looks of a tab that is hidden, and who was not asked is silent.
+    if (this.#pingedAt > this.#heardAt && Date.now() - this.#heardAt > this.#patience) {
       // Nothing tells how much of a message has come. One that takes longer than this would be asked for again for ever.
       this.#patience *= 2;
       const socket = this.#socket;
       this.#lose(1006, "nothing was heard");
       socket.close();
     } else {
+      this.#pingedAt = Date.now();
       this.request({ type: "ping" }).catch(() => {});
     }
   }
