@@ -27,8 +27,9 @@ _LAST_WORDS_SECONDS: Final = 2.0
 """For telling the gateway, when the block is left, which turns are withdrawn, and for the close behind it."""
 _CLOSE_SECONDS: Final = 0.5
 """For that close at least: what was said last may be on its way."""
-_TOO_MANY_TRIES: Final = 5
-"""Times in a row that the gateway may say that it has too many clients."""
+_TOO_MANY_TRIES: Final = 10
+"""Times in a row that the gateway may say that it has too many clients, which with their pauses take a minute at least:
+connections that the network has lost count there until their pongs are missed, for 50 seconds as its limits come."""
 _FINAL: Final = {
     codes.CLOSE_UNAUTHORIZED: "does not accept the token (any more)",  # in answer to `hello`
     codes.CLOSE_BAD_FRAME: "does not understand this client",

@@ -10,6 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from tests.support.remote import closing, remote
 from tests.unit.remote.model_gateway import ModelGateway, open_model, said
+from triologue.gateway import GatewayLimits
 from triologue.protocol import asked, codes, told
 from triologue.remote.backoff import MAX_DELAY, Backoff
 
@@ -213,6 +214,20 @@ async def test_a_gateway_with_too_many_clients_is_asked_some_times(autojump_cloc
         with pytest.raises(tri.GatewayRefused, match="too many clients") as refused:
             await far.session("k").ask("hello")
         assert refused.value.code == codes.CLOSE_TOO_MANY
+
+
+async def test_one_that_has_not_yet_seen_which_clients_are_gone_takes_them_back(autojump_clock: MockClock) -> None:
+    gateway, limits = ModelGateway(), GatewayLimits()
+    async with open_model(gateway) as far, trio.open_nursery() as nursery:
+        gateway.refuses_with = codes.CLOSE_TOO_MANY
+        gateway.cut()
+
+        async def see_who_is_gone() -> None:
+            await trio.sleep(limits.keep_alive + limits.stall)
+            gateway.refuses_with = None
+
+        nursery.start_soon(see_who_is_gone)
+        assert (await far.session("k").ask("hello")).result == "re: hello"
 
 
 @pytest.mark.parametrize("code", [codes.CLOSE_UNAUTHORIZED, codes.CLOSE_BAD_FRAME])
