@@ -81,6 +81,8 @@ class Link:
         """Something is to be written."""
         self._is_written = trio.Event()
         """Nothing is."""
+        self._is_put_off = trio.Event()
+        """Something is to be written later."""
         self._opened_at = -math.inf
         """When the gateway welcomed this client, if it did on the newest connection."""
         self._too_many = 0
@@ -103,14 +105,14 @@ class Link:
         """Has the token this right?"""
         return right in self.welcome.rights
 
-    async def ask(self, request: asked.Request, kind: type[R]) -> R:
-        """Ask, and wait for the reply. Cancelling it withdraws what can be withdrawn.
+    async def ask(self, request: asked.Request, kind: type[R], *, began: int | None = None) -> R:
+        """Ask, and wait for the reply. Cancelling it withdraws what can be withdrawn. For `began` see `Machine.ask`.
 
         Raises:
             TriologueError: what the gateway answered, or why it did not.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        waiting = self.machine.ask(request)
+        waiting = self.machine.ask(request, began=began)
         self.wake()
         try:
             reply = await waiting.reply.wait()
@@ -209,7 +211,7 @@ class Link:
                     failures.append(error)
                     nursery.cancel_scope.cancel()
 
-            for part in (self._read, self._write, self._keep_alive):
+            for part in (self._read, self._write, self._pace, self._keep_alive):
                 nursery.start_soon(run, part)
         return failures[0]
 
@@ -217,6 +219,8 @@ class Link:
         while True:
             self.machine.receive(await carrier.receive())
             self.wake()
+            if self.machine.pause is not None:
+                self._is_put_off.set()
 
     async def _write(self, carrier: Carrier) -> NoReturn:
         while True:
@@ -227,6 +231,16 @@ class Link:
             else:
                 self._is_written.set()
                 await self._news.wait()
+
+    async def _pace(self, _: Carrier) -> NoReturn:
+        """Say what was put off, one after the other."""
+        while True:
+            while (pause := self.machine.pause) is None:
+                self._is_put_off = trio.Event()
+                await self._is_put_off.wait()
+            await trio.sleep(pause)
+            self.machine.go_on()
+            self.wake()
 
     async def _keep_alive(self, carrier: Carrier) -> NoReturn:
         while True:

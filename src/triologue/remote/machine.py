@@ -1,6 +1,7 @@
 """The client's end of `triologue.v1`, without I/O: what was asked, what is attached, and what is said again."""
 
 from collections import defaultdict, deque
+from math import inf
 from typing import Final, final
 
 import msgspec
@@ -28,7 +29,7 @@ _UNCOUNTED: Final = (asked.Interrupt, asked.Ping)
 class Waiting:
     """A request, and what waits for its reply."""
 
-    __slots__ = ("accepted", "is_sent", "is_unwanted", "refusal", "reply", "request", "was_lost")
+    __slots__ = ("accepted", "is_sent", "is_unwanted", "refusal", "reply", "request", "was_held", "was_lost")
 
     def __init__(self, request: asked.Request) -> None:
         self.request = request
@@ -37,6 +38,8 @@ class Waiting:
         """It went out on the connection that there is."""
         self.was_lost = False
         """It went out on one that broke."""
+        self.was_held = False
+        """It, or its caller before, had to wait for a connection."""
         self.is_unwanted = False
         """A prompt whose caller was cancelled: its turn is cancelled as soon as it is accepted."""
         self.refusal: TriologueError | None = None
@@ -66,6 +69,10 @@ class Machine:
         self._pending: dict[int, Waiting] = {}
         """By number, in the order of asking."""
         self._outbox: deque[Waiting] = deque()
+        self._put_off: deque[Waiting] = deque()
+        """Prompts that had waited for the connection, and were too many at once then."""
+        self.pause: float | None = None
+        """Seconds until `go_on` is to be called; None where nothing was put off."""
         self._unanswered: set[int] = set()
         """The numbers that went out on this connection, also of requests whose callers have left."""
         self.attachments = Attachments(self._post, held_bytes)
@@ -73,6 +80,7 @@ class Machine:
         """What the gateway said on the newest connection; None before the first."""
         self.is_open = False
         """There is a connection, and the gateway has welcomed this client."""
+        self._connections = 0
         self.failure: Exception | None = None
         """Why it is over; None until then."""
 
@@ -82,8 +90,17 @@ class Machine:
 
     # Asking.
 
-    def ask(self, request: asked.Request) -> Waiting:
+    @property
+    def connection(self) -> int | None:
+        """The number of the connection; None while there is none."""
+        return self._connections if self.is_open else None
+
+    def ask(self, request: asked.Request, *, began: int | None = None) -> Waiting:
         """Ask something; its `id` is chosen here. It waits for a connection if there is none.
+
+        Args:
+            request: what is asked.
+            began: the `connection` when its caller came, who may have had to wait for one before this.
 
         Raises:
             LimitError: too many requests wait.
@@ -96,7 +113,9 @@ class Machine:
             raise LimitError(f"{len(self._pending)} requests wait for the gateway; max_waiting allows no more")
         if isinstance(request, asked.Interrupt) and not self.is_open:
             raise GatewayLost("there is no connection to the gateway, and an interrupt does not wait for one")
-        return self._post(request)
+        waiting = self._post(request)
+        waiting.was_held |= began != self.connection
+        return waiting
 
     def tell(self, request: asked.Request) -> None:
         """Ask something that nobody waits for, such as the cancel of a turn; there are no more of these than turns."""
@@ -152,6 +171,13 @@ class Machine:
         self._outbox = held_back
         return frames
 
+    def go_on(self) -> None:
+        """Say the next prompt of those that were put off."""
+        if self._put_off:
+            self._outbox.append(self._put_off.popleft())
+        if not self._put_off:
+            self.pause = None
+
     def _may_send(self) -> bool:
         return self.welcome is None or len(self._unanswered) < self.welcome.max_requests
 
@@ -183,6 +209,8 @@ class Machine:
         """The connection broke. What may be said twice waits for the next one, the rest fails."""
         self.is_open = False
         self._outbox.clear()
+        self._put_off.clear()
+        self.pause = None
         self._unanswered.clear()
         self.attachments.lost()
         for number, waiting in list(self._pending.items()):
@@ -197,6 +225,7 @@ class Machine:
                 )
                 waiting.reply.settle(error=error)
             waiting.was_lost, waiting.is_sent = waiting.was_lost or waiting.is_sent, False
+            waiting.was_held = True
 
     def fail(self, error: Exception) -> None:
         """It is over: whoever waits is told so."""
@@ -214,11 +243,16 @@ class Machine:
         return waiting
 
     def _enter(self, waiting: Waiting) -> None:
+        self._number(waiting)
+        if self.is_open:
+            self._outbox.append(waiting)
+        else:
+            waiting.was_held = True
+
+    def _number(self, waiting: Waiting) -> None:
         self._count += 1
         waiting.request = replace(waiting.request, id=self._count)
         self._pending[self._count] = waiting
-        if self.is_open:
-            self._outbox.append(waiting)
 
     def _frame(self, waiting: Waiting) -> list[bytes]:
         """The request's frame, which counts as sent; none where nobody waits for it, or it can never be sent."""
@@ -251,6 +285,7 @@ class Machine:
         """A connection begins: attach where each stopped, then ask what waits for its reply."""
         before = list(self._pending.values())
         self.welcome, self.is_open = welcome, True
+        self._connections += 1
         self.attachments.resume()
         self._outbox += before
 
@@ -300,6 +335,8 @@ class Machine:
         if waiting.was_lost and is_own_answer(request, error):
             waiting.reply.settle(told.Done(re=request.id))
             return
+        if self._puts_off(waiting, failed):
+            return
         if isinstance(request, asked.Prompt) and waiting.was_lost and failed.code == TOO_MANY:
             # It may have been accepted when it was said first, which is looked up before it counts as refused.
             waiting.request, waiting.refusal = asked.TurnOf(id=0, key=request.key, turn=request.turn or ""), error
@@ -315,6 +352,20 @@ class Machine:
                 attachment.lose(request.turn, failed.message)
                 self.attachments.look_at(attachment)
         waiting.reply.settle(error=waiting.refusal or error)
+
+    def _puts_off(self, waiting: Waiting, failed: told.Failed) -> bool:
+        """Is it a prompt that came too early? Those that have waited for a connection come all at once."""
+        retry_in = failed.data.get("retry_in")
+        is_early = failed.code == TOO_MANY and isinstance(retry_in, int | float) and 0 <= retry_in < inf
+        if not is_early or not isinstance(waiting.request, asked.Prompt) or waiting.is_unwanted:
+            return False
+        if not waiting.was_held and not self._put_off:
+            return False
+        waiting.is_sent = False
+        self._number(waiting)
+        self._put_off.append(waiting)
+        self.pause = retry_in
+        return True
 
     def _accepted(self, waiting: Waiting, said: told.Accepted) -> None:
         waiting.accepted = said

@@ -141,12 +141,13 @@ class RemoteSession:
         turn_id = id if id is not None else frame.uuid if frame.uuid is not None else str(uuid4())
         said = encodable_text(prompt) if isinstance(prompt, str) else frame.data
         request = asked.Prompt(id=0, key=self._key, prompt=said, turn=turn_id, overlap=overlap, meta=meta or {})
+        began = self._link.machine.connection
         if not self._link.may("watch"):
-            return self._unseen(await self._link.ask(request, told.Accepted), request.meta)
+            return self._unseen(await self._link.ask(request, told.Accepted, began=began), request.meta)
         with self._used() as attachment:
             await self._attach(attachment)
             with self._following(attachment, turn_id, meta or {}) as turn:
-                accepted = await self._link.ask(request, told.Accepted)
+                accepted = await self._link.ask(request, told.Accepted, began=began)
                 try:
                     await self._read_from(attachment, turn, accepted.seq)
                 except trio.Cancelled:

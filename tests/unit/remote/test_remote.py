@@ -12,6 +12,7 @@ import triologue as tri
 from tests.support.gateway import house, said
 from tests.support.remote import Line, remote
 from tests.unit.remote.model_gateway import ModelGateway, open_model
+from triologue.gateway import GatewayLimits
 from triologue.gateway.tokens import Grant, MemoryTokens
 from triologue.protocol.codes import CLOSE_UNAUTHORIZED
 from triologue.stores import MemoryStore
@@ -63,6 +64,56 @@ async def test_what_is_read_goes_on_where_it_was_when_the_line_was_cut(autojump_
     shown = [event.message for event in log if event.turn_id == "t" and is_shown(event.message)]
     assert list(map(encode_record, messages)) == list(map(encode_record, shown))
     assert answered.result == "once upon a time"
+
+
+async def test_prompts_that_waited_for_a_connection_are_not_refused_for_coming_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    limits = GatewayLimits(prompts_per_second=5)
+    async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
+        line, answers, refused = Line(gateway), list[str | None](), list[str]()
+        async with remote(line.connect) as far:
+
+            async def ask(number: int) -> None:
+                try:
+                    answers.append((await far.session(str(number)).ask("hello")).result)
+                except tri.LimitError as error:
+                    refused.append(str(error))
+
+            async with trio.open_nursery() as nursery:
+                line.is_down = True
+                await line.cut()
+                for number in range(30):
+                    await trio.sleep(0.2)
+                    nursery.start_soon(ask, number)
+                line.is_down = False
+                await trio.sleep(60)
+                assert (len(answers), refused) == (30, [])
+            async with trio.open_nursery() as nursery:
+                for number in range(30):
+                    nursery.start_soon(ask, number)
+            assert len(refused) == 25, "who sends too many at once hears of it"
+        assert manager.statistics().turns["answered"] == 35
+
+
+async def test_one_of_these_that_is_withdrawn_is_not_sent(autojump_clock: MockClock) -> None:
+    limits = GatewayLimits(prompts_per_second=1)
+    async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
+        line = Line(gateway)
+        async with remote(line.connect) as far, trio.open_nursery() as nursery:
+            line.is_down = True
+            await line.cut()
+            await wait_all_tasks_blocked()
+            for number in range(3):
+                nursery.start_soon(far.session(str(number)).ask, "hello")
+            await trio.sleep(0.1)
+            line.is_down = False
+            await trio.sleep(0.7)
+            assert manager.statistics().turns["answered"] == 1
+            nursery.cancel_scope.cancel()
+        assert trio.current_time() < 2, "nothing was left to say"
+        await trio.sleep(10)
+        assert manager.statistics().turns["answered"] == 1
 
 
 def is_shown(message: tri.Message) -> bool:
