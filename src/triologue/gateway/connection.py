@@ -264,7 +264,7 @@ class Connection:
         except Refusal as refusal:
             return refusal.told(request.id)
         except TriologueError as error:
-            return codes.failed(request.id, error)
+            return codes.failed(request.id, error, is_draining=self._hall.manager.is_draining)
 
     def _reply(self, reply: Reply) -> None:
         self._counters.failures += isinstance(reply, Failed)

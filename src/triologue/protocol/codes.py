@@ -116,14 +116,16 @@ def code_of(error: TriologueError) -> str:
     return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
 
 
-def failed(re: int, error: TriologueError) -> Failed:
-    """The reply that tells of an error."""
+def failed(re: int, error: TriologueError, *, is_draining: bool = False) -> Failed:
+    """The reply that tells of an error; with `is_draining`, of a manager that is about to end."""
     kind = _KINDS.get(code_of(error), TriologueError)
     data = {name: getattr(error, name) for name in _ATTRIBUTES.get(kind, ())}
     if isinstance(error, SessionFailed) and error.retry_at is not None:  # two machines have no clock in common
         data["retry_in"] = max(0.0, error.retry_at - trio.current_time())
     if isinstance(error, TurnError) and error.result is not None:
         data["result"] = error.result.data
+    if isinstance(error, errors.ManagerClosed) and is_draining:
+        data["is_draining"] = True
     return Failed(re=re, code=code_of(error), message=encodable_text(str(error)), data=data)
 
 

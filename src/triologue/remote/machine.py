@@ -335,7 +335,7 @@ class Machine:
         if waiting.was_lost and is_own_answer(request, error):
             waiting.reply.settle(told.Done(re=request.id))
             return
-        if self._puts_off(waiting, failed):
+        if self._puts_off(waiting, failed) or self._keeps_for_the_next(waiting, failed):
             return
         if isinstance(request, asked.Prompt) and waiting.was_lost and failed.code == TOO_MANY:
             # It may have been accepted when it was said first, which is looked up before it counts as refused.
@@ -366,6 +366,16 @@ class Machine:
         self._put_off.append(waiting)
         self.pause = retry_in
         return True
+
+    def _keeps_for_the_next(self, waiting: Waiting, failed: told.Failed) -> bool:
+        """Does a gateway that is about to end take it no more? Then it waits, as it would without a connection."""
+        request = waiting.request
+        if failed.data.get("is_draining") is not True or waiting.is_unwanted:
+            return False
+        if isinstance(request, asked.Prompt):
+            waiting.is_sent = False
+            self._pending[request.id] = waiting
+        return isinstance(request, asked.Prompt | asked.Attach)  # each connection begins with these anyway
 
     def _accepted(self, waiting: Waiting, said: told.Accepted) -> None:
         waiting.accepted = said

@@ -266,6 +266,57 @@ async def test_a_gateway_that_was_started_again_and_had_kept_nothing(autojump_cl
                 assert (await session.ask("hello")).result  # the next one begins afresh
 
 
+async def test_what_a_gateway_that_drains_takes_no_more_waits_for_the_next_one(autojump_clock: MockClock) -> None:
+    store, agent = MemoryStore(), new_agent()
+    heard: list[tri.Event] = []
+    withdrawn: list[bool] = []
+    async with trio.open_nursery() as nursery:
+
+        async def watch() -> None:
+            async with far.session("b").subscribe() as events:
+                async for event in events:
+                    heard.append(event)  # noqa: PERF401 - it is looked at before this ends
+
+        async def withdraw() -> None:
+            with trio.move_on_after(1) as scope:
+                await far.session("c").ask("not wanted for long")
+            withdrawn.append(scope.cancelled_caught)
+
+        async with tri.open_manager(agent, store=store) as first, house(first) as gateway:
+            line = Line(gateway)
+            far = await nursery.start(_hold, line)
+            await far.session("a").send("long", id="t")
+            await wait_all_tasks_blocked()
+            first.drain()
+            nursery.start_soon(watch)
+            nursery.start_soon(withdraw)
+            answers: list[dict[str, str | None]] = [{}, {}]
+            for key, told in zip("ab", answers, strict=True):
+                nursery.start_soon(_keep_answer, far, key, told)
+            with pytest.raises(tri.ManagerClosed):
+                await far.session("a").set_model("another")
+            await trio.sleep(20)
+            assert (answers, heard, withdrawn) == ([{}, {}], [], [True])
+            line.is_down = True
+        async with tri.open_manager(agent, store=store) as second, house(second) as gateway:
+            line.house, line.is_down = gateway, False
+            await trio.sleep(60)
+            assert [set(told) for told in answers] == [{"a"}, {"b"}]
+            assert heard
+            assert await store.get_session("c") is None
+            nursery.cancel_scope.cancel()
+
+
+async def _hold(line: Line, task_status: trio.TaskStatus[tri.RemoteManager]) -> None:
+    async with remote(line.connect) as far:
+        task_status.started(far)
+        await trio.sleep_forever()
+
+
+async def _keep_answer(far: tri.RemoteManager, key: str, told: dict[str, str | None]) -> None:
+    told[key] = (await far.session(key).ask("hello")).result
+
+
 async def test_another_log_that_is_as_long_is_not_taken_for_the_one_that_was_read(autojump_clock: MockClock) -> None:
     async with tri.open_manager(new_agent()) as first, house(first) as gateway:
         line = Line(gateway)
