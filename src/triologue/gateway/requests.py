@@ -9,7 +9,7 @@ import trio
 from msgspec import UNSET, Raw, UnsetType
 
 from triologue.actors import Turn
-from triologue.errors import InvalidOption
+from triologue.errors import InvalidOption, ManagerClosed
 from triologue.gateway.attachments import Attachments
 from triologue.gateway.refusing import Refusal, no_permission, no_session, no_turn
 from triologue.gateway.rights import Rights, check_right
@@ -82,6 +82,7 @@ class Requests:
             id=request.turn,
             meta={**request.meta, **self._rights.meta(self._grant)},
         )
+        self._refuse_left(turn)
         return told.Accepted(
             re=request.id,
             key=request.key,
@@ -90,6 +91,16 @@ class Requests:
             position=turn.position,
             seq=turn.begin,
         )
+
+    def _refuse_left(self, turn: Turn) -> None:
+        """A turn that a drain has left in the store goes on at the next start: it is cancelled for this process alone.
+
+        Raises:
+            ManagerClosed: this is such a turn.
+        """
+        error = turn.outcome.error if turn.outcome is not None and turn.outcome.kind == "cancelled" else None
+        if isinstance(error, ManagerClosed) and self._manager.store is not None:
+            raise ManagerClosed("the manager was drained before this turn began; it goes on at the next start")
 
     async def _spend(self, request: asked.Prompt) -> None:
         """Count a prompt. Who comes back may say many again at once, and is to hear what became of each."""
@@ -192,6 +203,7 @@ class Requests:
         return told.Pong(re=request.id)
 
     def _told_turn(self, request: asked.TurnOf | asked.Cancel, turn: Turn) -> told.TurnTold:
+        self._refuse_left(turn)
         outcome = turn.outcome
         return told.TurnTold(
             re=request.id,

@@ -372,10 +372,11 @@ class Machine:
         request = waiting.request
         if failed.data.get("is_draining") is not True or waiting.is_unwanted:
             return False
-        if isinstance(request, asked.Prompt):
+        if isinstance(request, asked.Prompt | asked.Cancel):
             waiting.is_sent = False
             self._pending[request.id] = waiting
-        return isinstance(request, asked.Prompt | asked.Attach)  # each connection begins with these anyway
+            return True
+        return isinstance(request, asked.Attach)  # with which each connection begins anyway
 
     def _accepted(self, waiting: Waiting, said: told.Accepted) -> None:
         waiting.accepted = said

@@ -307,14 +307,51 @@ async def test_what_a_gateway_that_drains_takes_no_more_waits_for_the_next_one(a
             nursery.cancel_scope.cancel()
 
 
+async def test_a_turn_that_a_drain_leaves_for_the_next_start_is_not_told_to_be_cancelled(
+    autojump_clock: MockClock,
+) -> None:
+    store, agent = MemoryStore(), new_agent()
+    async with trio.open_nursery() as nursery:
+        async with tri.open_manager(agent, store=store) as first, house(first) as gateway:
+            line = Line(gateway)
+            far = await nursery.start(_hold, line)
+            session, told = far.session("a"), dict[str, str | None]()
+            await far.session("b").send("long")
+            await session.send("story")
+            turn, unwanted = await session.send("hello", id="t"), await session.send("hello", id="u")
+            first.drain()
+            await trio.sleep(25)
+            assert await _drained(first.session("a"), "t"), "for this process it is"
+            with pytest.raises(tri.ManagerClosed, match="goes on at the next start"):
+                await session.find("t")
+            nursery.start_soon(_keep_answer, far, "a", told, "t")
+            unwanted.withdraw()
+            await trio.sleep(1)
+            assert (turn.outcome, unwanted.outcome, told) == (None, None, {})
+            line.is_down = True
+        async with tri.open_manager(agent, store=store) as second, house(second) as gateway:
+            line.house, line.is_down = gateway, False
+            await trio.sleep(60)
+            await second.recover()
+            assert ((await turn.wait()).kind, (await unwanted.wait()).kind) == ("answered", "cancelled")
+            await trio.sleep(1)
+            assert list(told) == ["a"]
+            nursery.cancel_scope.cancel()
+
+
+async def _drained(session: tri.Session, id: str) -> bool:
+    turn = await session.find(id)
+    return turn is not None and turn.outcome is not None and isinstance(turn.outcome.error, tri.ManagerClosed)
+
+
 async def _hold(line: Line, task_status: trio.TaskStatus[tri.RemoteManager]) -> None:
     async with remote(line.connect) as far:
         task_status.started(far)
         await trio.sleep_forever()
 
 
-async def _keep_answer(far: tri.RemoteManager, key: str, told: dict[str, str | None]) -> None:
-    told[key] = (await far.session(key).ask("hello")).result
+async def _keep_answer(far: tri.RemoteManager, key: str, told: dict[str, str | None], id: str | None = None) -> None:
+    told[key] = (await far.session(key).ask("hello", id=id)).result
 
 
 async def test_another_log_that_is_as_long_is_not_taken_for_the_one_that_was_read(autojump_clock: MockClock) -> None:
