@@ -30,7 +30,7 @@ class Registry:
         self._conversations: dict[str, Conversation] = {}
         self._actors: dict[str, Actor] = {}
         self._ends: dict[str, trio.Event] = {}
-        """Of those whose end somebody waits for; set too when one is given something."""
+        """Of those whose end somebody waits for; set too when one is given something, or is left by who took it."""
         self.shelf: Shelf | None = None
         """Where there is a store: the sessions of it that are written to here."""
         self.asleep: Asleep | None = None
@@ -103,9 +103,19 @@ class Registry:
         if actor is not None:
             actor.crash(error)
 
+    def tell_ends(self, key: str) -> None:
+        """Let those look again that wait for the end of this one."""
+        if (waited_for := self._ends.pop(key, None)) is not None:
+            waited_for.set()
+
     async def wait_asleep(self, key: str) -> None:
         """Wait until a conversation has no task, not even one that is just ending."""
         while key in self._actors:
+            await self._ends.setdefault(key, trio.Event()).wait()
+
+    async def wait_left(self, key: str) -> None:
+        """Wait until nobody takes a conversation that has no task; one that is given something meanwhile has one."""
+        while self.shelf is not None and self.shelf.is_used(key) and key not in self._actors:
             await self._ends.setdefault(key, trio.Event()).wait()
 
     async def wait_put_back(self, conversation: Conversation) -> None:
@@ -153,13 +163,8 @@ class Registry:
             if self.asleep is not None:
                 self.asleep.drop(conversation.key)
             self._nursery.start_soon(self._supervise, actor, name=f"triologue session {conversation.key!r}")
-        self._tell_ends(conversation.key)
+        self.tell_ends(conversation.key)
         return actor
-
-    def _tell_ends(self, key: str) -> None:
-        """Let those look again that wait for the end of this one."""
-        if (waited_for := self._ends.pop(key, None)) is not None:
-            waited_for.set()
 
     async def _supervise(self, actor: Actor) -> None:
         """Run it to its end, or to what breaks it, which harms no other conversation; also while the manager is left."""
@@ -176,7 +181,7 @@ class Registry:
         finally:
             if self._actors.get(key) is actor:
                 del self._actors[key]
-                self._tell_ends(key)
+                self.tell_ends(key)
             if self.shelf is not None:
                 with trio.CancelScope(shield=True), trio.move_on_after(self._world.deadlines.close):
                     await self.shelf.let_go(actor.conversation)

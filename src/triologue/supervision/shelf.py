@@ -62,6 +62,10 @@ class Sleepers(Protocol):
         """Wait until it has none."""
         ...
 
+    def tell_ends(self, key: str) -> None:
+        """Nobody takes it any more, and who waits for that looks again."""
+        ...
+
     def crash(self, key: str, error: StoreError) -> None:
         """End a session that cannot be kept any more."""
         ...
@@ -139,6 +143,7 @@ class Shelf:
             self._users[key] -= 1
             if not self._users[key]:
                 del self._users[key]
+                self._sleepers.tell_ends(key)
                 with trio.CancelScope(shield=True), trio.move_on_after(PATIENCE):
                     await self.let_go(conversation)
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -940,6 +941,25 @@ async def test_delete_and_send_at_once(autojump_clock: MockClock) -> None:
             began = trio.current_time()
             assert (await session.ask("three")).result is not None
             assert trio.current_time() - began < 1
+
+
+def test_who_deletes_what_somebody_takes_from_a_slow_store_waits_and_does_not_ask_again_and_again() -> None:
+    class SlowReads(SlowStore):
+        async def read(self, key: str, **what: Any) -> list[tri.Record]:
+            await trio.sleep(20)
+            return await self.kept.read(key, **what)
+
+    async def story() -> None:
+        store = SlowReads()
+        async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
+            await manager.session("k").ask("one")
+            await manager.session("k").hibernate()
+            nursery.start_soon(partial(manager.session("k").send, "two", id="2"))  # is it known? The store is asked
+            await wait_all_tasks_blocked()
+            await manager.delete("k")
+            assert (trio.current_time(), await store.kept.get_session("k")) == (20, None)
+
+    run_virtual(story, max_passes=500)
 
 
 async def test_a_fork_onto_a_key_of_the_store(autojump_clock: MockClock) -> None:
