@@ -188,8 +188,13 @@ class Journal:
 
     def _begin(self) -> None:
         if self._written is None and self._error is None:
-            self._written = trio.Event()
-            self._nursery.start_soon(self._write, self._written)
+            written = trio.Event()
+            try:
+                self._nursery.start_soon(self._write, written)
+            except RuntimeError:  # its end was not waited for by who uses the session from outside of it
+                text = f"the manager's block was left, so nothing more of the session {self.lease.key!r} is kept"
+                raise ManagerClosed(text) from None
+            self._written = written
 
     def _weigh(self, size: int) -> None:
         self._backlog += size

@@ -962,6 +962,26 @@ def test_who_deletes_what_somebody_takes_from_a_slow_store_waits_and_does_not_as
     run_virtual(story, max_passes=500)
 
 
+async def test_who_uses_a_session_when_its_manager_is_left_hears_that_it_was(autojump_clock: MockClock) -> None:
+    """Also who waits for the store then, and would write to it afterwards."""
+    store = SlowStore()
+    async with trio.open_nursery() as nursery:
+
+        async def reset(session: tri.Session) -> None:
+            with pytest.raises(tri.ManagerClosed, match="was left, so nothing more of the session 'k' is kept"):
+                await session.reset()
+
+        async with tri.open_manager(new_agent(), store=store.as_store) as manager:
+            await manager.session("k").ask("one")
+            await manager.session("k").hibernate()
+            store.hold()
+            nursery.start_soon(reset, manager.session("k"))
+            await wait_all_tasks_blocked()
+        store.go_on()
+    async with tri.open_manager(new_agent("other"), store=store.as_store) as manager:
+        await manager.delete("k")  # the lease was given back
+
+
 async def test_a_fork_onto_a_key_of_the_store(autojump_clock: MockClock) -> None:
     store, agent = MemoryStore(), new_agent()
     await leave_unfinished(store, agent, "long", "two")
