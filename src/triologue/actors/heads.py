@@ -1,6 +1,7 @@
 """A conversation as the head of a stored session, and back."""
 
 import time
+from collections.abc import Sequence
 from math import isclose
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from triologue.actors.conversation import Conversation
 from triologue.errors import MAY_HOLD_SECRETS, CallerError, InvalidOption, UnsupportedOption
 from triologue.messages.loose import as_text
 from triologue.options import IDENTITY, Options, without_identity
-from triologue.ports import Agent, LivesInside, StoredSession
+from triologue.ports import Agent, LivesInside, StoredSession, UnfinishedTurn
 
 # Kept by fields of their own; what may hold secrets is not kept at all.
 _ELSEWHERE = frozenset({*IDENTITY, "cwd", "model", "permission_mode"})
@@ -111,26 +112,27 @@ def restore(conversation: Conversation, head: StoredSession) -> None:
     if head.settings.get(_NAMED_FOLDER):
         conversation.given |= {"cwd"}
     conversation.given |= changed.keys()
-    if head.session_id is None and conversation.options.cwd is not None and "cwd" in named:
-        changed["cwd"] = str(Path(conversation.options.cwd).absolute())
-    elif head.cwd is not None and head.cwd != str(conversation.options.cwd) and stays(conversation, head):
-        changed["cwd"] = head.cwd
     conversation.options = conversation.options.copy()
     for name, value in changed.items():
         setattr(conversation.options, name, value)
+    cwd = conversation.options.cwd
+    if head.session_id is None and cwd is not None and "cwd" in named:
+        conversation.options.cwd = str(Path(cwd).absolute())
+    elif head.cwd is not None and stays(conversation, head.unfinished):
+        conversation.options.cwd = head.cwd
     conversation.own = kept
     conversation.begun = head.created
     conversation.log.skip_to(head.last_seq)
 
 
-def stays(conversation: Conversation, head: StoredSession | None) -> bool:
+def stays(conversation: Conversation, unfinished: Sequence[UnfinishedTurn]) -> bool:
     """Is it bound to its folder? By its agent's history, a message that was accepted for it, or a caller who named it.
 
     Else the folder is the manager's, which may have been a wrong one and be another now.
     """
-    begin = {**conversation.options.named(), **(head.settings.get("begin", {}) if head is not None else {})}
-    has_history = conversation.session_id or begin.get("resume") or begin.get("continue_conversation")
-    return bool(has_history or "cwd" in conversation.given or (head is not None and head.unfinished))
+    options = conversation.options
+    has_history = conversation.session_id or options.resume or options.continue_conversation
+    return bool(has_history or unfinished or "cwd" in conversation.given)
 
 
 def is_another(conversation: Conversation, head: StoredSession | None) -> bool:

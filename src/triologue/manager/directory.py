@@ -305,7 +305,7 @@ class Directory:
         if journal is not None:
             renewed = pinned(renewed, conversation.agent)
         # The folder too, because it is where agents find their histories.
-        is_bound = stays(conversation, journal.head if journal is not None else None)
+        is_bound = stays(conversation, journal.head.unfinished if journal is not None else ())
         for name in {*IDENTITY, *conversation.given, *(["cwd"] if is_bound else [])}:
             setattr(renewed, name, getattr(before, name))
         if renewed == before:
