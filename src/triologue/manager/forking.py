@@ -30,7 +30,6 @@ async def begin_copy(
     if at is not None:
         await check_cut(conversation, at, directory.world.store)
     if conversation.session_id is None:
-        directory.leave(conversation)
         raise InvalidOption(
             f"the session {conversation.key!r} has not begun, so there is nothing to fork; send a prompt first"
         )

@@ -1,5 +1,6 @@
 """Sessions that sleep, of which more are known than `Limits.max_asleep`: those that nobody uses are left to the store."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,21 @@ async def test_of_too_many_that_sleep_the_least_recently_used_are_put_away(
         assert manager.explain("b").state == "new"
         assert await ask(manager.session("b"), "and now?") == 2
     assert agent.starts[-1].options.resume == agent.starts[1].session_id
+
+
+@pytest.mark.parametrize("at", [None, ""])
+async def test_one_that_was_copied_or_could_not_be_counts_too(
+    at: str | None, agent: ScriptedAgent, autojump_clock: MockClock
+) -> None:
+    store, keys = MemoryStore(), ["a", "b", "c", "d"]
+    async with tri.open_manager(agent, store=store) as manager:
+        await use(manager, agent, *keys)
+    async with tri.open_manager(agent, store=store, limits=tri.Limits(max_asleep=2)) as manager:
+        for key in keys:
+            with suppress(tri.InvalidOption):
+                await manager.session(key).fork(f"copy of {key}", at=at)
+            let_go(agent)
+        assert len(manager.sessions()) == 2
 
 
 async def test_those_that_are_awake_do_not_count(agent: ScriptedAgent, autojump_clock: MockClock) -> None:
