@@ -8,7 +8,7 @@ from uuid import uuid4
 import trio
 
 from triologue.actors import Conversation, Turn, WaitFor, current_home, digest_of, waiting_for
-from triologue.errors import WouldDeadlock
+from triologue.errors import InvalidOption, WouldDeadlock
 from triologue.manager.directory import Directory
 from triologue.manager.prompts import check_labels, user_frame
 from triologue.messages import Prompt, ResultMessage, UserMessage
@@ -55,8 +55,12 @@ class Intake:
             return known
         self._directory.refuse_if_closed()
         policy: Overlap = overlap if overlap is not None else self._overlap or self._directory.overlap
-        check_overlap(policy)
-        check_labels(id if id is not None else prompt.uuid, meta)
+        try:
+            check_overlap(policy)
+            check_labels(id if id is not None else prompt.uuid, meta)
+        except InvalidOption:
+            self._leave()
+            raise
         conversation = self._conversation()
         async with self._directory.taken(conversation):
             return await self._submit(
@@ -157,6 +161,11 @@ class Intake:
         """
         self._directory.refuse_elsewhere()
         return waiting_for(self._conversation().home, current_home(), what)
+
+    def _leave(self) -> None:
+        """Nothing comes of it: who waits for a turn has entered its key already."""
+        if (conversation := self._registry.get(self._key)) is not None:
+            self._directory.leave(conversation)
 
     def _withdraw(self, turn_id: str) -> None:
         conversation = self._registry.get(self._key)

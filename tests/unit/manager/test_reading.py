@@ -197,6 +197,17 @@ async def test_looking_at_a_key_leaves_nothing_behind(autojump_clock: MockClock)
             assert await events.batch() == await manager.session("other").read()
 
 
+async def test_a_prompt_that_is_refused_leaves_nothing_behind(autojump_clock: MockClock) -> None:
+    async with tri.open_manager(new_agent()) as manager:
+        session = manager.session("k")
+        with pytest.raises(tri.InvalidOption):
+            await session.ask("hello", id="1" * 1000)
+        with pytest.raises(tri.InvalidOption):
+            async with session.turn("hello", meta={"number": 1}):  # type: ignore[dict-item]
+                pass
+        assert manager.sessions() == []
+
+
 class DistantStore(SlowStore):
     """It finds a session within a second."""
 
