@@ -226,7 +226,7 @@ class Session(Controls):
 
         Args:
             key: the copy's key.
-            at: the uuid of the last message to copy; None: all of it.
+            at: the uuid of the last message to copy; None: all that there is at the copy's first prompt, if it is kept.
             session_id: the copy's session id; None: the agent chooses.
 
         Raises:
