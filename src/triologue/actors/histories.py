@@ -4,9 +4,11 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from triologue.actors.journal import Journal
+import trio
+
+from triologue.actors.journal import PATIENCE, Journal
 from triologue.actors.log_extra import log_extra
-from triologue.errors import AgentProtocolError
+from triologue.errors import AgentProtocolError, StoreError
 from triologue.messages import Message, TranscriptMirror
 from triologue.options import Options
 from triologue.ports import Agent, MirrorsHistories, SessionStore
@@ -28,7 +30,12 @@ async def found_history(
         yield options
         return
     await journal.wait_written()  # what the agent told last, before it went away
-    entries = await store.read_transcript(options.resume)
+    try:
+        with trio.fail_after(PATIENCE):  # no deadline of the start runs yet
+            entries = await store.read_transcript(options.resume)
+    except trio.TooSlowError:
+        key = journal.lease.key
+        raise StoreError(f"the store did not give the history of the session {key!r} within {PATIENCE:g} s") from None
     async with agent.restore(options, entries) as restored:
         if restored.unkept:
             journal.mirror(restored.unkept)

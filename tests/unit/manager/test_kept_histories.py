@@ -8,9 +8,11 @@ import trio
 from trio.testing import MockClock
 
 import triologue as tri
+from tests.support.slow_store import SlowStore
 from tests.support.standin_program import agent_program
 from tests.unit.supervision.test_memory import overseer_of
 from triologue.engine import Transcripts
+from triologue.ports import TranscriptEntry
 from triologue.stores import MemoryStore
 
 
@@ -33,6 +35,32 @@ async def test_the_built_in_agent_remembers_in_another_process(autojump_clock: M
         assert (await copy.ask("What do I like?")).result == "You like Python."
     async with tri.open_manager(embedded(), store=store) as manager:
         assert (await manager.session("copy").ask("What do I like?")).result == "You like Python."
+
+
+class SilentStore(SlowStore):
+    """It does not answer the first time that it is asked for a history."""
+
+    is_asked = False
+
+    async def read_transcript(self, session_id: str) -> list[TranscriptEntry]:
+        if not self.is_asked:
+            self.is_asked = True
+            await trio.sleep_forever()
+        return await self.kept.read_transcript(session_id)
+
+
+async def test_a_history_that_the_store_does_not_give_holds_up_no_session_for_ever(autojump_clock: MockClock) -> None:
+    store = SilentStore()
+    async with tri.open_manager(embedded(), store=store.as_store) as manager:
+        await manager.session("k").ask("Remember: I like Python")
+    async with tri.open_manager(embedded(), store=store.as_store) as manager:
+        session = manager.session("k")
+        with trio.fail_after(60), pytest.raises(tri.TurnFailed) as failed:
+            await session.ask("What do I like?")
+        assert isinstance(failed.value.__cause__, tri.StoreError)
+        assert str(failed.value.__cause__) == "the store did not give the history of the session 'k' within 30 s"
+        assert session.resume_outcome == "transient"
+        assert (await session.ask("What do I like?")).result == "You like Python."
 
 
 async def test_a_copy_ends_with_a_message_that_there_is(autojump_clock: MockClock) -> None:
