@@ -7,9 +7,6 @@ from typing import Any, final
 import msgspec
 from rich.console import Console
 
-PIPE_WIDTH = 2_000
-"""Characters of a line that nobody sees in a terminal."""
-
 
 @final
 class _Console(Console):
