@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from triologue.cli.database import existing_database, find
 from triologue.cli.endings import ExitCode
-from triologue.cli.sessions.files import write_new
+from triologue.cli.sessions.files import new_file
 from triologue.engine.histories import ABOUT_AGENT
 from triologue.errors import InvalidOption
 from triologue.manager import KeptSessions
@@ -41,13 +41,22 @@ async def export_kept(request: ExportRequest) -> ExitCode:
         if request.form == "claude":
             await _export_files(store, head, request.output or Path())
         elif request.output is not None:
-            lines: list[bytes] = []
-            await KeptSessions(store).export(head.key, lines.append)
-            write_new(request.output, lines)
+            await write_log(store, head.key, request.output)
         else:
             await KeptSessions(store).export(head.key, sys.stdout.buffer.write)
             sys.stdout.buffer.flush()
     return ExitCode.OK
+
+
+async def write_log(store: SessionStore, key: str, path: Path) -> None:
+    """Write the log of a session to a file as it is read, for it may be larger than the memory.
+
+    Raises:
+        InvalidOption: the file is there already.
+        StoreError: it cannot be read, or cannot be written; then there is no file.
+    """
+    with new_file(path) as file:
+        await KeptSessions(store).export(key, file.write)
 
 
 async def _export_files(store: SessionStore, head: StoredSession, folder: Path) -> None:
@@ -63,7 +72,8 @@ async def _export_files(store: SessionStore, head: StoredSession, folder: Path) 
                 f"{str(folder / path)!r} is there already, and nothing was written; name another folder"
             )
     for path, lines in files.items():
-        write_new(folder / path, lines)
+        with new_file(folder / path) as file:
+            file.writelines(lines)
         sys.stdout.write(f"{folder / path}\n")
 
 

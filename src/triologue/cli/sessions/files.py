@@ -1,15 +1,17 @@
 """Files that are read and written for the user, and what is said where that cannot be."""
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from triologue.errors import InvalidOption, StoreError
 
 
-def write_new(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file for this user alone, and the folders above it. One that cannot be written whole does not stay.
+@contextmanager
+def new_file(path: Path) -> Generator[BinaryIO]:
+    """A file to write, for this user alone, and the folders above it. One that is not written whole does not stay.
 
     Raises:
         InvalidOption: it is there already.
@@ -23,7 +25,7 @@ def write_new(path: Path, chunks: Iterable[bytes]) -> None:
             raise InvalidOption(f"{str(path)!r} is there already, and was left as it is; name another place") from None
         try:
             with os.fdopen(fd, "wb") as file:
-                file.writelines(chunks)
+                yield file
         except BaseException:  # the next attempt would find it, and be refused
             path.unlink()
             raise

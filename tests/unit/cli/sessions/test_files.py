@@ -2,13 +2,12 @@
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from triologue.cli.sessions.exporting import files_of
-from triologue.cli.sessions.files import write_new
+from triologue.cli.sessions.files import new_file
 from triologue.cli.sessions.importing import beyond
 from triologue.errors import InvalidOption, StoreError
 from triologue.ports import TranscriptEntry
@@ -45,24 +44,26 @@ def test_only_what_is_not_kept_yet_is_taken() -> None:
     assert list(beyond(again, kept)) == again[3:]
 
 
+def write_new(path: Path, data: bytes) -> None:
+    with new_file(path) as file:
+        file.write(data)
+
+
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b"
-    write_new(path, [b"1", b"2"])
+    write_new(path, b"12")
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"12", 0o600)
     with pytest.raises(InvalidOption, match="is there already, and was left as it is; name another place"):
-        write_new(path, [b"3"])
+        write_new(path, b"3")
     with pytest.raises(StoreError, match="cannot be written: File exists"):
-        write_new(path / "c", [])
+        write_new(path / "c", b"")
     assert path.read_bytes() == b"12"
 
 
 def test_what_was_not_written_whole_does_not_stay(tmp_path: Path) -> None:
-    def chunks() -> Iterator[bytes]:
-        yield b"1"
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     path = tmp_path / "a"
-    with pytest.raises(StoreError, match="cannot be written: No space left on device"):
-        write_new(path, chunks())
-    write_new(path, [b"1", b"2"])
+    with pytest.raises(StoreError, match="cannot be written: No space left on device"), new_file(path) as file:
+        file.write(b"1")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    write_new(path, b"12")
     assert path.read_bytes() == b"12"
