@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+import trio
 from rich.console import Console
 
 from triologue.agents import is_dead, new_owner
@@ -13,6 +14,9 @@ from triologue.cli.ps import counted
 from triologue.cli.sessions.listing import Selection, holders_of, print_table, title_of
 from triologue.errors import InvalidOption, SessionElsewhere
 from triologue.ports import SessionStore, StoredSession
+
+AT_ONCE = 10
+"""Sessions that are deleted at the same time. Of more, or of long ones, whoever else writes to the database would wait for long."""
 
 
 async def delete_kept(keys: Sequence[str], console: Console, *, is_sure: bool) -> ExitCode:
@@ -52,21 +56,40 @@ async def _delete(
         if not _agrees(f"Delete {counted(len(heads), 'session')}?"):
             console.print("Nothing was deleted.")
             return ExitCode.OK
-    deleted = 0
-    refusals: list[str] = []
-    for head in heads:
-        # The user may have thought about the list for long, and many before this one may have been deleted.
-        if before is not None and await _is_used_since(store, head.key, before):
-            refusals.append(f"the session {head.key!r} was used meanwhile, so it is kept")
-            continue
-        try:
-            deleted += await _forget(store, head.key)
-        except SessionElsewhere as error:
-            refusals.append(str(error))
+    deleted, refusals = await delete_all(store, [head.key for head in heads], before=before)
     console.print(f"{counted(deleted, 'session')} deleted.")
     for refusal in refusals:
         sys.stderr.write(f"triologue: not deleted: {refusal}\n")
     return ExitCode.FAILED if refusals and before is None else ExitCode.OK
+
+
+async def delete_all(store: SessionStore, keys: Sequence[str], *, before: float | None = None) -> tuple[int, list[str]]:
+    """Delete sessions, some at a time, so that a disk is waited for once for several; gives their number, and why others stay.
+
+    Args:
+        store: has them.
+        keys: theirs.
+        before: those that were active since stay, in seconds since the epoch; None: all go.
+    """
+    deleted: list[str] = []
+    refusals: dict[str, str] = {}
+
+    async def delete(key: str) -> None:
+        # The user may have thought about the list for long, and many before this one may have been deleted.
+        if before is not None and await _is_used_since(store, key, before):
+            refusals[key] = f"the session {key!r} was used meanwhile, so it is kept"
+            return
+        try:
+            if await _forget(store, key):
+                deleted.append(key)
+        except SessionElsewhere as error:
+            refusals[key] = str(error)
+
+    for first in range(0, len(keys), AT_ONCE):
+        async with trio.open_nursery() as nursery:
+            for key in keys[first : first + AT_ONCE]:
+                nursery.start_soon(delete, key)
+    return len(deleted), [refusals[key] for key in keys if key in refusals]
 
 
 async def _is_used_since(store: SessionStore, key: str, before: float) -> bool:
