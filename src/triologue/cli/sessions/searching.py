@@ -44,7 +44,7 @@ async def search_kept(request: SearchRequest, console: Console) -> ExitCode:
             heads = await request.selection.read(store)
         for head in heads:
             try:
-                await _search(store, head, request, hits)
+                await search_in(store, head, request, hits)
             except StoreError as error:
                 unread.append(error)
             if len(hits) > request.limit:
@@ -67,10 +67,16 @@ def _tell(request: SearchRequest, hits: list[Hit], unread: list[StoreError]) -> 
     return ExitCode.OK if hits and not unread else ExitCode.FAILED
 
 
-async def _search(store: SessionStore, head: StoredSession, request: SearchRequest, hits: list[Hit]) -> None:
-    """Add what is found in a session, until there is one more than is shown."""
+async def search_in(store: SessionStore, head: StoredSession, request: SearchRequest, hits: list[Hit]) -> None:
+    """Add what is found in a session, until there is one more than is shown.
+
+    What is said while it is read is not looked for: most sessions are read at once, and another time to find no more.
+    """
     search, last = Search(request.wanted), 0
-    while len(hits) <= request.limit and (records := await store.read(head.key, after=last, limit=PAGE)):
+    while last < head.last_seq and len(hits) <= request.limit:
+        records = await store.read(head.key, after=last, limit=PAGE)
+        if not records:
+            break  # it was deleted meanwhile
         found = (search.look_at(head.key, record) for record in records)
         hits += [hit for hit in found if hit is not None]
         last = records[-1].seq
