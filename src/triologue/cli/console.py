@@ -2,10 +2,16 @@
 
 import shutil
 import sys
-from typing import Any, final
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, Final, final
 
 import msgspec
 from rich.console import Console
+from rich.text import Text
+
+AT_ONCE: Final = 500
+"""Lines that rich is given in one call. It takes its time for each call, and a kilobyte for each line until its end."""
 
 
 @final
@@ -22,6 +28,13 @@ def new_console() -> Console:
     if not console.width:  # COLUMNS=0, which says that nobody knows: rich would print nothing at all
         console.width = shutil.get_terminal_size().columns
     return console
+
+
+def print_lines(lines: Iterable[Text], console: Console) -> None:
+    """Print any number of lines, each as long as it is."""
+    rest = iter(lines)
+    while some := list(islice(rest, AT_ONCE)):
+        console.print(Text("\n").join(some), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

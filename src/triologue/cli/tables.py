@@ -7,10 +7,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from triologue.cli.console import print_lines
+
 GAP: Final = "  "
 HEADER: Final = "bright_black"
-AT_ONCE: Final = 500
-"""Lines that rich is given at once: it takes its time for each call, and keeps all of it."""
 
 
 class Column(NamedTuple):
@@ -60,9 +60,7 @@ class Table:
 
     def print(self, console: Console) -> None:
         """Print it, however wide the console takes itself to be."""
-        lines = self.lines()
-        for first in range(0, len(lines), AT_ONCE):
-            console.print(Text("\n").join(lines[first : first + AT_ONCE]), soft_wrap=True)
+        print_lines(self.lines(), console)
 
     def _widths(self, rows: list[list[Cell]]) -> list[int]:
         widths = [max(_cells_of(row[number].text) for row in rows) for number in range(len(self._columns))]

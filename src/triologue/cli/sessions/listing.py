@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from triologue.agents import is_dead
-from triologue.cli.console import print_json
+from triologue.cli.console import print_json, print_lines
 from triologue.cli.database import existing_database, find
 from triologue.cli.endings import ExitCode
 from triologue.cli.sessions.spans import ago
@@ -96,9 +96,9 @@ async def show_kept(request: ShowRequest, console: Console) -> ExitCode:
             console.print(Text(f"  {name:<11}  ", FAINT).append(value, "default"), soft_wrap=True)
         view, last = TranscriptView(first=request.first), 0
         while records := await store.read(head.key, after=last, limit=PAGE):
-            print_lines([line for record in records for line in view.show(record)], console)
+            print_lines((_line_of(line) for record in records for line in view.show(record)), console)
             last = records[-1].seq
-        print_lines(view.end(), console)
+        print_lines(map(_line_of, view.end()), console)
     return ExitCode.OK
 
 
@@ -170,7 +170,5 @@ def builtins_of(head: StoredSession, held_by: str | None) -> dict[str, Any]:
     return {**told, "held_by": held_by}
 
 
-def print_lines(lines: list[Shown], console: Console) -> None:
-    """Print what a view gave, all at once: rich takes its time for each call."""
-    if lines:
-        console.print(Text("\n").join(Text(line.text, line.style) for line in lines), soft_wrap=True)
+def _line_of(shown: Shown) -> Text:
+    return Text(shown.text, shown.style)

@@ -6,7 +6,7 @@ from msgspec import Struct, to_builtins
 from rich.console import Console
 from rich.text import Text
 
-from triologue.cli.console import print_json
+from triologue.cli.console import print_json, print_lines
 from triologue.cli.database import existing_database, find
 from triologue.cli.endings import ExitCode, one_line
 from triologue.cli.sessions.listing import PAGE, Selection
@@ -52,8 +52,7 @@ async def search_kept(request: SearchRequest, console: Console) -> ExitCode:
     if request.json:
         print_json(to_builtins(hits[: request.limit]))
     else:
-        for hit in hits[: request.limit]:
-            console.print(_line_of(hit), soft_wrap=True)
+        print_lines(map(_line_of, hits[: request.limit]), console)
     return _tell(request, hits, unread)
 
 
