@@ -27,6 +27,15 @@ async def begin_copy(
         InvalidOption: a key that cannot be, or there is nothing to copy yet, or no such message.
         SessionIdInUse, SessionElsewhere, StoreError: see `Directory.taken`.
     """
+    try:
+        await _begin(directory, conversation, key, at, session_id)
+    finally:
+        directory.leave(conversation)
+
+
+async def _begin(
+    directory: Directory, conversation: Conversation, key: str, at: str | None, session_id: str | None
+) -> None:
     if at is not None:
         await check_cut(conversation, at, directory.world.store)
     if conversation.session_id is None:

@@ -237,10 +237,7 @@ class Session(Controls):
         """
         await trio.lowlevel.checkpoint()
         conversation = await self._directory.known(self._conversation)
-        try:
-            await begin_copy(self._directory, conversation, key, at=at, session_id=session_id)
-        finally:
-            self._directory.leave(conversation)
+        await begin_copy(self._directory, conversation, key, at=at, session_id=session_id)
         return Session(self._directory, key, None, None)
 
     async def reset(self) -> None:
