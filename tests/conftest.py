@@ -1,5 +1,6 @@
 """For every test: how hard hypothesis tries, what is skipped, no network, and nothing left behind."""
 
+import faulthandler
 import gc
 import inspect
 import itertools
@@ -65,6 +66,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for name, (find, reason) in NEEDS.items():
         if item.get_closest_marker(name) is not None and find() is None:
             give_up(reason)
+    if item.get_closest_marker("timeout") is not None:
+        # It may run on after `faulthandler_timeout`, and to tell where a running thread is can crash Python, 3.11 to 3.13
+        # (https://github.com/python/cpython/issues/140815). pytest-timeout says where it hangs, when its own time is over.
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,8 @@ import trio
 
 from tests.support.leftovers import Belongings, descendants, is_alive, run_to_the_last_task
 
+ROOT = Path(__file__).parents[1]
+
 needs_proc = pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found in /proc")
 
 ORPHAN_IN_ITS_OWN_SESSION = """
@@ -53,3 +55,21 @@ def test_it_fails_a_run_that_leaves_a_task() -> None:
 
     with pytest.raises(AssertionError, match="lingering"):
         run_to_the_last_task(main)
+
+
+LONG_TEST = """
+import time, pytest
+
+@pytest.mark.timeout(60)
+def test_that_has_a_time_of_its_own():
+    time.sleep(1.2)
+"""
+
+
+def test_it_looks_into_no_test_whose_own_time_is_not_over(tmp_path: Path) -> None:
+    file = tmp_path / "test_long.py"
+    file.write_text(LONG_TEST)
+    options = [f"--rootdir={ROOT}", "-p", "tests.conftest", "-p", "no:cacheprovider", "-o", "faulthandler_timeout=1"]
+    argv = [sys.executable, "-m", "pytest", "-c", "pyproject.toml", *options, str(file)]
+    run = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, ""), run.stdout
