@@ -172,6 +172,8 @@ async def test_claude_code() -> None:
     async with open_clean_place() as place:
         hosts = Hosts(place.cwd, str(find_claude()), 3, claude_environment(place))
         kinds = await kill_often(hosts, KILLS_ON_CLAUDE, 4)
+        if not kinds["answered"]:  # on a busy machine all of these may come before the first answer
+            kinds = await kill_often(hosts, KILLS_ON_CLAUDE, 30)
         assert kinds["answered"] > 0
 
 
