@@ -67,8 +67,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if item.get_closest_marker(name) is not None and find() is None:
             give_up(reason)
     if item.get_closest_marker("timeout") is not None:
-        # It may run on after `faulthandler_timeout`, and to tell where a running thread is can crash Python, 3.11 to 3.13
-        # (https://github.com/python/cpython/issues/140815). pytest-timeout says where it hangs, when its own time is over.
+        # It may run on after `faulthandler_timeout`, and to tell where a running thread is can crash Python, as was seen on
+        # 3.11 to 3.13. pytest-timeout says where it hangs, when its own time is over.
         faulthandler.cancel_dump_traceback_later()
 
 

@@ -66,6 +66,7 @@ def test_that_has_a_time_of_its_own():
 """
 
 
+@pytest.mark.slow
 def test_it_looks_into_no_test_whose_own_time_is_not_over(tmp_path: Path) -> None:
     file = tmp_path / "test_long.py"
     file.write_text(LONG_TEST)
