@@ -1,5 +1,6 @@
 """The client's end of `triologue.v1`, without I/O: what was asked, what is attached, and what is said again."""
 
+import heapq
 from collections import defaultdict, deque
 from math import inf
 from typing import Final, final
@@ -7,8 +8,7 @@ from typing import Final, final
 import msgspec
 from msgspec.structs import replace
 
-from triologue.actors import Reply
-from triologue.errors import GatewayError, GatewayLost, InvalidOption, LimitError, TriologueError
+from triologue.errors import GatewayError, GatewayLost, InvalidOption, LimitError
 from triologue.messages import Event
 from triologue.messages.loose import as_text
 from triologue.protocol import asked, told
@@ -17,35 +17,13 @@ from triologue.protocol.events import event_of
 from triologue.remote.attaching import Attachments
 from triologue.remote.repeating import is_own_answer, may_repeat
 from triologue.remote.turn import outcome_of
+from triologue.remote.waiting import Waiting
 
 _encode = msgspec.json.Encoder(enc_hook=as_text).encode
 _decode = msgspec.json.Decoder(told.Told).decode
 
 _UNCOUNTED: Final = (asked.Interrupt, asked.Ping)
 """They go out at once, whatever else waits for replies."""
-
-
-@final
-class Waiting:
-    """A request, and what waits for its reply."""
-
-    __slots__ = ("accepted", "is_sent", "is_unwanted", "refusal", "reply", "request", "was_held", "was_lost")
-
-    def __init__(self, request: asked.Request) -> None:
-        self.request = request
-        self.reply = Reply()
-        self.is_sent = False
-        """It went out on the connection that there is."""
-        self.was_lost = False
-        """It went out on one that broke."""
-        self.was_held = False
-        """It, or its caller before, had to wait for a connection."""
-        self.is_unwanted = False
-        """A prompt whose caller was cancelled: its turn is cancelled as soon as it is accepted."""
-        self.refusal: TriologueError | None = None
-        """What a prompt was refused with when it was said again, while its turn is looked for."""
-        self.accepted: told.Accepted | None = None
-        """The receipt of a prompt. Its caller may be cancelled in the moment in which that comes."""
 
 
 @final
@@ -67,10 +45,10 @@ class Machine:
         self._max_waiting = max_waiting
         self._count = 0
         self._pending: dict[int, Waiting] = {}
-        """By number, in the order of asking."""
+        """By number."""
         self._outbox: deque[Waiting] = deque()
-        self._put_off: deque[Waiting] = deque()
-        """Prompts that had waited for the connection, and were too many at once then."""
+        self._put_off: list[tuple[int, Waiting]] = []
+        """Prompts that had waited for the connection, and were too many at once then, and those asked since; a heap by place."""
         self.pause: float | None = None
         """Seconds until `go_on` is to be called; None where nothing was put off."""
         self._unanswered: set[int] = set()
@@ -173,8 +151,11 @@ class Machine:
 
     def go_on(self) -> None:
         """Say the next prompt of those that were put off."""
-        if self._put_off:
-            self._outbox.append(self._put_off.popleft())
+        while self._put_off:
+            _, waiting = heapq.heappop(self._put_off)
+            if waiting.request.id in self._pending:  # or nobody waits for it any more
+                self._outbox.append(waiting)
+                break
         if not self._put_off:
             self.pause = None
 
@@ -238,21 +219,27 @@ class Machine:
     # Inside.
 
     def _post(self, request: asked.Request) -> Waiting:
-        waiting = Waiting(request)
+        waiting = Waiting(request, self._count + 1)
         self._enter(waiting)
         return waiting
 
     def _enter(self, waiting: Waiting) -> None:
         self._number(waiting)
-        if self.is_open:
-            self._outbox.append(waiting)
-        else:
+        if not self.is_open:
             waiting.was_held = True
+        elif self._put_off and isinstance(waiting.request, asked.Prompt):  # behind those that were asked before
+            self._put_aside(waiting)
+        else:
+            self._outbox.append(waiting)
 
     def _number(self, waiting: Waiting) -> None:
         self._count += 1
         waiting.request = replace(waiting.request, id=self._count)
         self._pending[self._count] = waiting
+
+    def _put_aside(self, waiting: Waiting) -> None:
+        waiting.was_held = True
+        heapq.heappush(self._put_off, (waiting.place, waiting))
 
     def _frame(self, waiting: Waiting) -> list[bytes]:
         """The request's frame, which counts as sent; none where nobody waits for it, or it can never be sent."""
@@ -283,7 +270,7 @@ class Machine:
 
     def _say_again(self, welcome: told.Welcome) -> None:
         """A connection begins: attach where each stopped, then ask what waits for its reply."""
-        before = list(self._pending.values())
+        before = sorted(self._pending.values(), key=lambda waiting: waiting.place)
         self.welcome, self.is_open = welcome, True
         self._connections += 1
         self.attachments.resume()
@@ -363,7 +350,7 @@ class Machine:
             return False
         waiting.is_sent = False
         self._number(waiting)
-        self._put_off.append(waiting)
+        self._put_aside(waiting)
         self.pause = retry_in
         return True
 

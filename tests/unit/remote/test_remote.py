@@ -116,6 +116,26 @@ async def test_one_of_these_that_is_withdrawn_is_not_sent(autojump_clock: MockCl
         assert manager.statistics().turns["answered"] == 1
 
 
+async def test_one_of_these_that_is_withdrawn_holds_up_nobody(autojump_clock: MockClock) -> None:
+    limits = GatewayLimits(prompts_per_second=1)
+    async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
+        line = Line(gateway)
+        async with remote(line.connect) as far:
+            line.is_down = True
+            await line.cut()
+            await wait_all_tasks_blocked()
+            async with trio.open_nursery() as nursery:
+                for number in range(100):
+                    nursery.start_soon(far.session(str(number)).ask, "hello")
+                await wait_all_tasks_blocked()
+                line.is_down = False
+                await trio.sleep(3)
+                nursery.cancel_scope.cancel()
+            began = trio.current_time()
+            await far.session("k").ask("hello")
+            assert trio.current_time() - began < 2
+
+
 def is_shown(message: tri.Message) -> bool:
     return not isinstance(message, tri.TurnAccepted | tri.TurnStarted | tri.TurnEnded)
 
