@@ -51,8 +51,8 @@ class TokenFile:
         self._kept: dict[str, KeptToken] = {}
         self._seen: tuple[int, ...] = ()
         """Tells whether the file is another one than that which was read."""
-        self._complained: tuple[int, ...] | None = None
-        """Of the file of which the log has told that it cannot be read."""
+        self._complained: tuple[bool, tuple[int, ...]] | None = None
+        """Of the file of which the log has told that the system does not give it for now, or that it is bad."""
         try:
             self._read()
         except FileNotFoundError:
@@ -121,10 +121,11 @@ class TokenFile:
             # Where the system gave nothing to read, for want of open files or of rights, the same file may be read soon,
             # and somebody may be revoked in it. What was read is bad until it is another: who writes it in place may be
             # done only now.
-            if not isinstance(error.__cause__, OSError):
+            is_passing = isinstance(error.__cause__, OSError)
+            if not is_passing:
                 self._seen = mark
-            if mark != self._complained:
-                self._complained = mark
+            if (is_passing, mark) != self._complained:
+                self._complained = is_passing, mark
                 logger.error("the tokens stay as they were: %s", error)  # noqa: TRY400 - the trace says nothing more
 
     def _mark(self) -> tuple[int, ...]:

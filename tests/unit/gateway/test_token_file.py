@@ -238,6 +238,26 @@ def test_what_cannot_be_opened_for_a_while_is_read_once_it_can_be(
     assert [record.getMessage() for record in caplog.records] == [said], "once, and not at every look"
 
 
+def test_one_that_is_damaged_when_it_can_be_opened_again_is_told_of(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = TokenFile(path, create=True).add("phone")
+    served = TokenFile(path)
+
+    def refuse(*_: Any) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    path.write_bytes(b"{")
+    with monkeypatch.context() as full:
+        full.setattr(os, "open", refuse)
+        assert served.check(token, 0.0) is not None
+    for _ in range(3):
+        assert served.check(token, 0.0) is not None
+    opening, damage = (record.getMessage() for record in caplog.records)
+    assert opening.endswith("Too many open files")
+    assert f"{str(path)!r} is no token file, or a damaged one" in damage
+
+
 def test_a_file_that_is_given_to_its_user_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = TokenFile(path, create=True)
     token = command.add("phone")
