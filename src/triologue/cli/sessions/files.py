@@ -1,6 +1,7 @@
 """Files that are read and written for the user, and what is said where that cannot be."""
 
 import os
+import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from triologue.errors import InvalidOption, StoreError
 def new_file(path: Path) -> Generator[BinaryIO]:
     """A file to write, for this user alone, and the folders above it. One that is not written whole does not stay.
 
+    Until it is whole it has another name, and an empty one keeps its place: where this process is killed, nobody takes
+    half of it for all.
+
     Raises:
         InvalidOption: it is there already.
         StoreError: it cannot be written.
@@ -20,15 +24,22 @@ def new_file(path: Path) -> Generator[BinaryIO]:
     with telling(path, "written"):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.close(_make(path))
         except FileExistsError:
             raise InvalidOption(f"{str(path)!r} is there already, and was left as it is; name another place") from None
+        draft = path.with_name(f"triologue.{secrets.token_hex(4)}.draft")
         try:
-            with os.fdopen(fd, "wb") as file:
+            with os.fdopen(_make(draft), "wb") as file:
                 yield file
+            draft.replace(path)
         except BaseException:  # the next attempt would find it, and be refused
+            draft.unlink(missing_ok=True)
             path.unlink()
             raise
+
+
+def _make(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
 @contextmanager
