@@ -183,10 +183,11 @@ def read_block(value: Any) -> ContentBlock:
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in _KINDS:
         return UnknownBlock(data=value)
+    fields = value
     if (late := _LATE.get(kind)) in value:
-        value = {**value, late: Raw(msgspec.json.encode(value[late]))}
+        fields = {**value, late: Raw(msgspec.json.encode(value[late]))}
     try:
-        block: ContentBlock = msgspec.convert(value, _KINDS[kind], strict=False)
+        block: ContentBlock = msgspec.convert(fields, _KINDS[kind], strict=False)
     except msgspec.ValidationError:
         return UnknownBlock(data=value)
     return block

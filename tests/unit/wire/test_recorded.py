@@ -389,6 +389,17 @@ ODD: list[tuple[str, Message]] = [
             )
         ),
     ),
+    (  # a block that cannot be read is kept as it was said
+        '{"type":"user","message":{"content":[{"type":"tool_result","content":[1]},{"type":"tool_use","id":3,"input":{"a":1}}]}}',
+        UserMessage(
+            message=UserBody(
+                content=[
+                    UnknownBlock(data={"type": "tool_result", "content": [1]}),
+                    UnknownBlock(data={"type": "tool_use", "id": 3, "input": {"a": 1}}),
+                ]
+            )
+        ),
+    ),
     (
         '{"type":"assistant","message":{"content":"plain text"},"session_id":5}',
         AssistantMessage(message=AssistantBody(content=[TextBlock(text="plain text")], model=""), session_id="5"),
