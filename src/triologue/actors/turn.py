@@ -203,9 +203,13 @@ class Turn:
         return twin
 
     def __aiter__(self) -> AsyncIterator[Message]:
+        return self.read_by(current_home())
+
+    def read_by(self, asker: Home | None) -> AsyncIterator[Message]:
+        """As iterating it, by a callback of this session; None: by none, or its reader has that told elsewhere."""
         refuse_elsewhere(self._home.loop)
         cursor, self._reserved = self._reserved, None
-        return _TurnMessages(self._log, cursor or self._open(), self)
+        return _TurnMessages(self._log, cursor or self._open(), self, asker)
 
     def reserve(self) -> None:
         """Begin to read for the first iteration, so that it misses no partial, however early one comes."""
@@ -231,11 +235,11 @@ class _TurnMessages:
 
     __slots__ = ("_asker", "_cursor", "_log", "_ready", "_turn")
 
-    def __init__(self, log: Log, cursor: Cursor, turn: Turn) -> None:
+    def __init__(self, log: Log, cursor: Cursor, turn: Turn, asker: Home | None) -> None:
         self._log = log
         self._cursor: Cursor | None = cursor
         self._turn = turn
-        self._asker = current_home()
+        self._asker = asker
         self._ready: Iterator[Message] = iter(())
 
     def __aiter__(self) -> "_TurnMessages":

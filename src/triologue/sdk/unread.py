@@ -19,7 +19,8 @@ class UnreadTurn:
 
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
-        self.messages = aiter(turn)  # from now on, so that partials are kept
+        # From now on, so that partials are kept; by nobody yet, for a tool may send what the program reads.
+        self.messages = turn.read_by(None)
         self.is_begun = False
 
     @property

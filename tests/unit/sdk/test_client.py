@@ -102,6 +102,17 @@ async def test_a_tool_that_reads_the_reply_it_belongs_to_is_told_so() -> None:
         assert "waits for a turn of that session" in result
 
 
+async def test_what_a_tool_sends_the_program_may_read() -> None:
+    async def go_on() -> str:
+        await client.query("Hello")
+        return "sent"
+
+    async with tri.Client(agent=tri.Embedded(tools=[go_on])) as client:
+        await client.query("Use the tool go_on")
+        assert await response(client) == ["The tool go_on says: sent."]
+        assert await response(client) == ["Hello! What can I do for you?"]
+
+
 async def test_without_a_turn_a_response_ends_at_once(agent: tri.Embedded) -> None:
     async with tri.Client(agent=agent) as client:
         assert await response(client) == []
