@@ -317,7 +317,8 @@ class Ground:
         """
         suffix = self.link.log_sampler.suffix(what)
         if suffix is not None:
-            self.effect(do.Note(f"{what}: {detail}{suffix}", is_trouble=is_trouble))
+            # The number comes first, because a line that is too long is cut.
+            self.effect(do.Note(f"{what}{suffix}: {detail}", is_trouble=is_trouble))
 
     def publish(self, turn_id: str | None, messages: list[Message]) -> None:
         """Tell those who listen; what follows at once from the same turn goes with it. The list is ours from now on."""

@@ -16,7 +16,7 @@ class LogSampler:
         self._counts: dict[str, int] | None = None  # made when it is needed, which it seldom is
 
     def suffix(self, kind: str) -> str | None:
-        """One more of this kind: what its line ends with, `""` or ` (1000 by now)`; None where it is to have no line."""
+        """One more of this kind: what its line has behind its kind, `""` or ` (1000 by now)`; None where it is to have no line."""
         counts = self._counts = self._counts if self._counts is not None else {}
         count = counts[kind] = counts.get(kind, 0) + 1
         if count <= TOLD:

@@ -127,10 +127,13 @@ async def test_what_an_agent_says_at_length_is_cut_in_the_log(caplog: pytest.Log
     caplog.set_level(logging.INFO, "triologue")
     async with scripted() as (session, agent, _):
         await session.ask("hi")
-        agent.link.say(success("x" * 10_000))
-    (record,) = caplog.records
-    assert record.message.startswith("the session 'k': ignored a control frame: an answer to 'xxx")
-    assert (len(record.message), record.message[-2:]) == (len("the session 'k': ") + 2_001, "x…")
+        agent.link.say(*[success("x" * 10_000)] * 100)
+    begin = "the session 'k': "
+    assert {(len(line), line[-2:]) for line in caplog.messages} == {(len(begin) + 2_001, "x…")}
+    assert [line[: line.index("xxx")].removeprefix(begin) for line in caplog.messages] == [
+        *["ignored a control frame: an answer to '"] * 10,
+        "ignored a control frame (100 by now): an answer to '",
+    ]
 
 
 async def test_a_request_of_a_kind_that_nobody_serves_is_refused() -> None:
