@@ -6,7 +6,7 @@ from typing import TypeAlias, final
 
 import trio
 
-from triologue.actors import Turn
+from triologue.actors import Turn, current_home, waiting_for
 from triologue.errors import ManagerClosed, StoreError, TriologueError, TurnError
 from triologue.manager import Session
 from triologue.messages import Gap, Message, Outcome, Prompt, TurnEnded, is_of_agent
@@ -143,8 +143,13 @@ class Replies:
         self._reader.wake()
 
     async def _read(self) -> None:
+        turn = self._feed.last
         try:
-            batches = await self._reader.receive()
+            if turn is None or turn.outcome is not None or not self._reader.must_wait:
+                batches = await self._reader.receive()
+            else:
+                with waiting_for(turn.home, current_home()):  # a tool of its own would wait for itself
+                    batches = await self._reader.receive()
         except trio.EndOfChannel:  # `trio.run` is ending, or the conversation was refused by the store
             self._is_ended = True
             await self._feed.wait_over()

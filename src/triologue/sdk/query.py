@@ -8,6 +8,7 @@ from typing import final
 
 import trio
 
+from triologue.errors import WouldDeadlock
 from triologue.manager import check_for, check_store, default_agent
 from triologue.messages import Message
 from triologue.options import Options, check_kinds
@@ -97,7 +98,7 @@ class Query:
             raise StopAsyncIteration
         try:
             return await self._replies.__anext__()
-        except trio.Cancelled:
+        except (trio.Cancelled, WouldDeadlock):  # whoever else reads it goes on
             raise
         except BaseException:  # the end, or a failure: either way there is nothing more
             await self.aclose()

@@ -102,6 +102,17 @@ async def test_a_tool_that_reads_the_reply_it_belongs_to_is_told_so() -> None:
         assert "waits for a turn of that session" in result
 
 
+async def test_a_tool_that_reads_its_own_query_is_told_so() -> None:
+    async def read() -> str:
+        return str([message async for message in query])
+
+    query = tri.query("Use the tool read", agent=tri.Embedded(tools=[read]))
+    with trio.fail_after(5):
+        (result,) = [message.result async for message in query if isinstance(message, tri.ResultMessage)]
+    assert result is not None
+    assert "waits for a turn of that session" in result
+
+
 async def test_what_a_tool_sends_the_program_may_read() -> None:
     async def go_on() -> str:
         await client.query("Hello")
