@@ -203,11 +203,11 @@ class Turn:
         return twin
 
     def __aiter__(self) -> AsyncIterator[Message]:
+        refuse_elsewhere(self._home.loop)
         return self.read_by(current_home())
 
     def read_by(self, asker: Home | None) -> AsyncIterator[Message]:
         """As iterating it, by a callback of this session; None: by none, or its reader has that told elsewhere."""
-        refuse_elsewhere(self._home.loop)
         cursor, self._reserved = self._reserved, None
         return _TurnMessages(self._log, cursor or self._open(), self, asker)
 
