@@ -13,6 +13,9 @@ from rich.text import Text
 AT_ONCE: Final = 500
 """Lines that rich is given in one call. It takes its time for each call, and a kilobyte for each line until its end."""
 
+PIPE_WIDTH = 2_000
+"""Characters of a line that nobody sees in a terminal."""
+
 
 @final
 class _Console(Console):

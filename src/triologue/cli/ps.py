@@ -6,13 +6,13 @@ import time
 import msgspec
 from msgspec import Struct
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-from triologue.cli.console import print_json
+from triologue.cli.console import PIPE_WIDTH, print_json
 from triologue.cli.demo.view import STYLES
 from triologue.cli.endings import ExitCode
 from triologue.cli.running import Running, Silent, ask_all
-from triologue.cli.tables import Cell, Column, Table
 from triologue.cli.text_flow import in_a_cell, printable
 from triologue.manager.status import AskExplain, AskSessions, ManagerStatus, SessionStatus
 
@@ -78,7 +78,9 @@ def _show(running: Running, console: Console, *, everything: bool) -> None:
     console.print(title_of(running.manager), soft_wrap=True)
     shown = [each for each in running.sessions if everything or each.state not in ASLEEP]
     if shown:
-        table_of(shown, width=console.width if console.is_terminal else None).print(console)
+        if not console.is_terminal:
+            console.width = PIPE_WIDTH  # a width that is given to print() is cut to this one
+        console.print(table_of(shown, width=console.width if console.is_terminal else None))
     if hidden := len(running.sessions) - len(shown):
         console.print(f"{hidden} asleep (--all shows them)", style="bright_black")
 
@@ -108,21 +110,20 @@ def table_of(sessions: list[SessionStatus], *, width: int | None) -> Table:
 
     Where there is little room the columns that one can do without are left out, and the last one is cut.
     """
-    names = NARROW_FIGURES if width is not None and width < WIDE else FIGURES
-    columns = [
-        Column("KEY", most=max(8, width // 4) if width is not None else None),
-        Column("STATE"),
-        *(Column(name, is_number=True) for name in names),
-        Column("WAITS FOR", takes_rest=True),
-    ]
-    table = Table(columns, width=width)
+    is_narrow = width is not None and width < WIDE
+    table = Table(box=None, pad_edge=False, header_style="bright_black", expand=width is not None)
+    table.add_column("KEY", no_wrap=True, max_width=None if width is None else max(8, width // 4))
+    table.add_column("STATE", no_wrap=True)
+    for name in NARROW_FIGURES if is_narrow else FIGURES:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("WAITS FOR", no_wrap=True, ratio=None if width is None else 1)
     for each in sessions:
         figures = _figures(each)
-        table.add(
-            in_a_cell(each.key),
-            Cell(each.state, STYLES.get(each.state, "")),
-            *(figures[name] for name in names),
-            in_a_cell(each.waits_for or "-"),
+        table.add_row(
+            Text(in_a_cell(each.key)),
+            Text(each.state, STYLES.get(each.state, "default")),
+            *(figures[name] for name in (NARROW_FIGURES if is_narrow else FIGURES)),
+            Text(in_a_cell(each.waits_for or "-")),
         )
     return table
 

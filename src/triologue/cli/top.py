@@ -120,7 +120,7 @@ class Screen:
         sessions = [each for one in self._running for each in one.sessions]
         sessions.sort(key=SORTS[self._sort])
         room = max(1, self._console.height - len(lines) - 3)
-        lines += table_of(sessions[:room], width=self._console.width).lines()
+        lines += [table_of(sessions[:room], width=self._console.width)]
         if len(sessions) > room:
             lines.append(Text(f"and {len(sessions) - room} more", "bright_black"))
         lines.append(_one_line(Text(f"sorted by {self._sort}: s sorts by something else, q leaves", "bright_black")))

@@ -20,7 +20,7 @@ class Operation(Struct, frozen=True, repr_omit_defaults=True):
 
     async def run(self, stage: Stage) -> Any:
         """Do it; what this returns or raises stands in the history."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say what it does: override run()")
 
     @property
     def inner(self) -> "Operation":

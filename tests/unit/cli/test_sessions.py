@@ -19,8 +19,9 @@ from tests.unit.cli.sessions.history_files import SESSION, HistoryFile, shopping
 from triologue.agents import new_owner
 from triologue.cli.database import database_path, open_database
 from triologue.cli.main import main
+from triologue.cli.sessions.listing import table_of
 from triologue.errors import told_owner
-from triologue.ports import Append
+from triologue.ports import Append, StoredSession
 from triologue.stores import SqliteStore
 
 HOLD = """
@@ -358,3 +359,16 @@ def test_who_works_with_it(said: Said, tmp_path: Path, *, is_alive: bool) -> Non
     assert ("in use by" in said("list")[1]) is is_alive
     assert (f"  held by      {shown}" in said("show", "k")) is is_alive
     assert json.loads("\n".join(said("show", "k", "--json")))["held_by"] == (shown if is_alive else None)
+
+
+def test_a_narrow_terminal_gets_less() -> None:
+    head = StoredSession(key="chat/1", agent="embedded", last_active=100.0)
+    holders = {"chat/1": "bot.py on web-1, pid 7"}
+    for width, columns in (
+        (70, ["KEY", "TITLE", "ACTIVE", "STATE"]),
+        (None, ["KEY", "TITLE", "AGENT", "TURNS", "COST", "ACTIVE", "STATE"]),
+    ):
+        table = table_of([head], {"chat/1": "T" * 100}, holders, now=160.0, width=width)
+        assert [column.header for column in table.columns] == columns
+        cells = [str(next(iter(column.cells))) for column in table.columns]
+        assert (cells[1], cells[-2:]) == ("T" * 59 + "…", ["1 min ago", "in use by bot.py on web-1, pid 7"])

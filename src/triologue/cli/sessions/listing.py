@@ -8,15 +8,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from triologue.agents import is_dead
-from triologue.cli.console import print_json, print_lines
+from triologue.cli.console import PIPE_WIDTH, print_json, print_lines
 from triologue.cli.database import existing_database, find
 from triologue.cli.endings import ExitCode
 from triologue.cli.sessions.spans import ago
 from triologue.cli.sessions.transcript import FAINT, Shown, TranscriptView, first_prompt, rows_of, state_of
-from triologue.cli.tables import Cell, Column, Table
 from triologue.cli.text_flow import in_a_cell
 from triologue.errors import StoreError, told_owner
 from triologue.ports import SessionStore, StoredSession
@@ -120,8 +120,10 @@ async def title_of(store: SessionStore, head: StoredSession) -> str:
 
 def print_table(heads: list[StoredSession], titles: dict[str, str], holders: dict[str, str], console: Console) -> None:
     """Print sessions, a row for each, as wide as a terminal, or else as they are."""
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
     width = console.width if console.is_terminal else None
-    table_of(heads, titles, holders, now=time.time(), width=width).print(console)
+    console.print(table_of(heads, titles, holders, now=time.time(), width=width))
 
 
 def table_of(
@@ -137,24 +139,24 @@ def table_of(
         width: characters of a line; None: as many as it takes.
     """
     is_narrow = width is not None and width < WIDE
-    figures = [Column("AGENT"), Column("TURNS", is_number=True), Column("COST", is_number=True)]
-    columns = [
-        Column("KEY", most=max(14, width // 3) if width is not None else None),
-        Column("TITLE", takes_rest=True),
-        *([] if is_narrow else figures),
-        Column("ACTIVE", is_number=True),
-        Column("STATE", most=max(12, width // 4) if width is not None else None),
-    ]
-    table = Table(columns, width=width)
+    table = Table(box=None, pad_edge=False, header_style=FAINT, expand=width is not None)
+    table.add_column("KEY", no_wrap=True, max_width=None if width is None else max(14, width // 3))
+    table.add_column("TITLE", no_wrap=True, ratio=None if width is None else 1)
+    if not is_narrow:
+        table.add_column("AGENT", no_wrap=True)
+        table.add_column("TURNS", justify="right", no_wrap=True)
+        table.add_column("COST", justify="right", no_wrap=True)
+    table.add_column("ACTIVE", justify="right", no_wrap=True)
+    table.add_column("STATE", no_wrap=True, max_width=None if width is None else max(12, width // 4))
     for head in heads:
         cost = f"${head.cost_usd:.2f}" if head.cost_usd is not None else "-"
         held_by = holders.get(head.key)
-        table.add(
-            in_a_cell(head.key),
-            _cut(in_a_cell(titles[head.key])),
-            *(() if is_narrow else (in_a_cell(head.agent) or "-", str(head.turns), cost)),
+        table.add_row(
+            Text(in_a_cell(head.key)),
+            Text(_cut(in_a_cell(titles[head.key]))),
+            *(() if is_narrow else (Text(in_a_cell(head.agent) or "-"), str(head.turns), cost)),
             ago(max(0.0, now - head.last_active)),
-            Cell(state_of(head, held_by=held_by), "green" if held_by else ""),
+            Text(state_of(head, held_by=held_by), "green" if held_by else "default"),
         )
     return table
 
