@@ -84,6 +84,12 @@ ROWS = [
     ),
     Row("fork of nothing", lambda _: tri.Options(fork_session=True), error=tri.InvalidOption, is_refused_before=True),
     Row(
+        "fork of nothing with an id",
+        lambda known: tri.Options(fork_session=True, session_id=known.other),
+        error=tri.InvalidOption,
+        is_refused_before=True,
+    ),
+    Row(
         "continue",
         lambda _: tri.Options(continue_conversation=True),
         "echo[3]: one | two | three",
