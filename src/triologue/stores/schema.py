@@ -168,7 +168,7 @@ def size_of(path: Path) -> int:
 def _prepare(db: apsw.Connection, path: str) -> None:
     """See whose file it is, and bring it up to date."""
     _check(db, path)
-    db.pragma("journal_mode", "wal")
+    _keep_log(db)
     db.pragma("synchronous", "full")
     db.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
     version = db.pragma("user_version")
@@ -188,6 +188,25 @@ def _prepare(db: apsw.Connection, path: str) -> None:
         if not db.get_autocommit():
             db.execute("ROLLBACK")
         raise
+
+
+def _keep_log(db: apsw.Connection) -> None:
+    """Have what is written go to a log beside the file first, also where others make the same file at this moment.
+
+    Raises:
+        apsw.BusyError: another program holds the file for longer than `BUSY_SECONDS`.
+    """
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.pragma("journal_mode", "wal")
+        except apsw.BusyError:  # of two that want it at once SQLite refuses one, which has not waited
+            if time.monotonic() >= give_up:
+                raise
+            db.execute("BEGIN IMMEDIATE")  # this waits for the other, if it has not done by now
+            db.execute("ROLLBACK")
+        else:
+            return
 
 
 def _check(db: apsw.Connection, path: str) -> None:

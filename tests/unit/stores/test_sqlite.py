@@ -510,6 +510,27 @@ async def test_several_may_make_the_file_at_once(path: Path) -> None:
         assert len(await store.list_sessions()) == 5
 
 
+async def test_a_file_that_another_host_is_making_at_this_moment_is_waited_for(path: Path) -> None:
+    path.parent.mkdir()
+    maker = apsw.Connection(str(path))
+    maker.execute("BEGIN IMMEDIATE")  # what SQLite would wait for in any statement but the one that makes the log
+    opened = trio.Event()
+
+    async def open_it() -> None:
+        async with SqliteStore(path) as store:
+            opened.set()
+            await (await Scribe.of(store, "k")).write("x")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(open_it)
+        with trio.move_on_after(0.1):
+            await opened.wait()
+        assert not opened.is_set()
+        maker.execute("ROLLBACK")
+    assert opened.is_set()
+    maker.close()
+
+
 async def test_what_another_connection_wrote_is_seen(path: Path) -> None:
     async with SqliteStore(path) as one, SqliteStore(path) as two:
         scribe = await Scribe.of(one, "k")
