@@ -208,8 +208,8 @@ class SessionStore(Protocol):
     async def delete(self, key: str) -> bool:
         """Forget a session with its log; False if there was none.
 
-        With it go the transcripts of its session id, and of those under which it appended any, unless another session
-        has that id.
+        With it go the transcripts of its session id, and of those under which it appended an entry that was new, unless
+        another session has that id.
 
         Raises:
             SessionElsewhere: somebody holds a lease on it.

@@ -94,8 +94,8 @@ class MemoryStore:
         self._logs[key] = log
         log.extend(records)
         for entry in write.transcript:
-            self._mirrored.setdefault(key, set()).add(entry.session_id)
-            self._transcripts.setdefault(entry.session_id, _Transcript()).add(entry)
+            if self._transcripts.setdefault(entry.session_id, _Transcript()).add(entry):
+                self._mirrored.setdefault(key, set()).add(entry.session_id)
 
     async def get_session(self, key_or_id: str) -> StoredSession | None:
         """As `SessionStore.get_session`."""
@@ -180,12 +180,14 @@ class _Transcript:
         self.entries: list[TranscriptEntry] = []
         self._ids: set[tuple[str, str]] = set()
 
-    def add(self, entry: TranscriptEntry) -> None:
+    def add(self, entry: TranscriptEntry) -> bool:
+        """Keep it; False where it is kept already."""
         if entry.id is not None:
             if (entry.path, entry.id) in self._ids:
-                return
+                return False
             self._ids.add((entry.path, entry.id))
         self.entries.append(entry)
+        return True
 
 
 def _last_active(head: StoredSession) -> float:

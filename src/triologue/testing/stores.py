@@ -294,6 +294,18 @@ class SessionStoreContract(LeaseContract):
             await anew.write("1")
             assert await store.read("one") == anew.records
 
+    async def test_a_transcript_goes_with_the_session_that_appended_it_and_not_with_one_that_repeated_it(self) -> None:
+        async with self.open_store("a") as store:
+            one, two = await Scribe.of(store, "one"), await Scribe.of(store, "two")
+            entry = TranscriptEntry(session_id="id", path="f", id="1", line=b"x")
+            await one.write("x", session_id="id", transcript=[entry])
+            await one.write("y", session_id="went on")
+            await two.write("z", session_id="another", transcript=[entry])
+            for scribe, left in ((two, [entry]), (one, [])):
+                await store.release(scribe.lease)
+                assert await store.delete(scribe.lease.key)
+                assert await store.read_transcript("id") == left
+
     # -- Trouble --------------------------------------------------------------------------------------------------
 
     async def test_an_append_that_is_cancelled_is_there_whole_or_not_at_all(self) -> None:
