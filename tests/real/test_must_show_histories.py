@@ -71,6 +71,22 @@ async def test_a_session_with_tools_goes_on_with_its_memory_in_an_empty_home(pla
 
 
 @pytest.mark.slow
+async def test_what_is_continued_is_kept_whole(place: CleanPlace) -> None:
+    """Also what was said before there was a store."""
+    agent, store, options = ClaudeCode(environ=place.env), MemoryStore(), Options(cwd=place.cwd)
+    async with tri.open_manager(agent, options=options) as manager:
+        await manager.session("before").ask("My dog is Rex.")
+    async with tri.open_manager(agent, options=options, store=store) as manager:
+        continued = await manager.session("k", options=Options(continue_conversation=True)).ask("My cat is Tom.")
+        assert continued.result == "echo[2]: My dog is Rex. | My cat is Tom."
+    async with open_clean_place() as elsewhere:
+        async with tri.open_manager(ClaudeCode(environ=elsewhere.env), options=options, store=store) as manager:
+            result = await manager.session("k").ask("What are they called?")
+    assert result.result == "echo[3]: My dog is Rex. | My cat is Tom. | What are they called?"
+    assert result.session_id == continued.session_id
+
+
+@pytest.mark.slow
 async def test_it_goes_from_machine_to_machine_and_back(place: CleanPlace) -> None:
     keeper = Keeper()
     async with open_kept(place, keeper) as talk:

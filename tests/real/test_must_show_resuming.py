@@ -50,6 +50,8 @@ class Row(Struct, frozen=True):
     error: type[Exception] | None = None
     is_refused_before: bool = False
     """Nothing is started."""
+    is_first: bool = False
+    """There is no conversation in the folder yet."""
 
 
 ROWS = [
@@ -102,6 +104,22 @@ ROWS = [
         "echo[3]: one | two | three",
         "other",
         "forked",
+    ),
+    Row(
+        "continue nothing",
+        lambda _: tri.Options(continue_conversation=True),
+        "echo[1]: three",
+        "new",
+        "fresh",
+        is_first=True,
+    ),
+    Row(
+        "continue nothing as a fork",
+        lambda known: tri.Options(continue_conversation=True, fork_session=True, session_id=known.other),
+        "echo[1]: three",
+        "other",
+        "fresh",
+        is_first=True,
     ),
     Row(
         "continue with an id",
@@ -184,7 +202,7 @@ async def talk_before(manager: tri.SessionManager) -> Known:
 async def test_a_combination(agent: tuple[tri.Agent, tri.Options], row: Row) -> None:
     who, options = agent
     async with tri.open_manager(who, options=options) as manager:
-        known = await talk_before(manager)
+        known = await talk_before(manager) if not row.is_first else Known(UNKNOWN, UNKNOWN, str(uuid4()))
         if row.is_refused_before:
             assert row.error is not None
             with pytest.raises(row.error):
@@ -202,5 +220,5 @@ async def test_a_combination(agent: tuple[tri.Agent, tri.Options], row: Row) -> 
         assert (await session.ask("three")).result == row.says
         ids = {known.id: "known", known.other: "other"}
         assert (ids.get(session.session_id or "", "new"), session.resume_outcome) == (row.id, row.outcome)
-        if row.id != "known":
+        if row.id != "known" and not row.is_first:
             assert (await manager.session("before").ask("four")).result == "echo[3]: one | two | four"

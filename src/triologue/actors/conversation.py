@@ -28,7 +28,8 @@ ResumeOutcome: TypeAlias = Literal["resumed", "fresh", "forked", "missing", "ref
 """`resumed`, `forked`: the agent has the history. `fresh`: it began without one. `missing`: it does not know the
 conversation. `refused`: it will not go on with it like this. `transient`: it did not start, and may the next time.
 
-With `continue_conversation` an agent that has nothing to go on with begins anew and does not say so: that is `resumed` too."""
+With `continue_conversation` an agent that cannot tell before its start what it will go on with (no `FindsLatest`: Cortex
+Code) may begin anew and not say so: that is `resumed` too."""
 
 MAX_KEY_LENGTH = 512
 

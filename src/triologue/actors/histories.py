@@ -11,10 +11,28 @@ from triologue.actors.log_extra import log_extra
 from triologue.errors import AgentProtocolError, StoreError
 from triologue.messages import Message, TranscriptMirror
 from triologue.options import Options
-from triologue.ports import Agent, MirrorsHistories, SessionStore
+from triologue.ports import Agent, FindsLatest, MirrorsHistories, SessionStore
 from triologue.session import LogSampler
 
 logger = logging.getLogger("triologue.session")
+
+
+async def find_latest(agent: FindsLatest, options: Options) -> bool:
+    """Name the conversation that these options, which begin a start, would have the agent choose; is there one?
+
+    Raises:
+        StoreError: that cannot be told.
+    """
+    try:
+        with trio.fail_after(PATIENCE):  # no deadline of the start runs yet
+            latest = await agent.latest(options)
+    except trio.TooSlowError:
+        text = f"the agent did not say within {PATIENCE:g} s which conversation it would go on with"
+        raise StoreError(text) from None
+    if latest is None:
+        return False
+    options.continue_conversation, options.resume = False, latest
+    return True
 
 
 @asynccontextmanager

@@ -164,6 +164,10 @@ class ClaudeCode:
                 started.cwd = Path.cwd()
         return claude_faults.diagnose(exit, refusal, started, config_dir=str(CLAUDE_FOLDERS.config(env)))
 
+    async def latest(self, options: Options) -> str | None:
+        """The conversation of its folder that was written last; see `FindsLatest.latest`."""
+        return await self._histories(options).latest(options)
+
     def mirrored(self, options: Options) -> Options:
         """The options with which it tells what it writes into its history."""
         return with_mirror(options)

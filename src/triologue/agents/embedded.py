@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal, final
 
 import msgspec
+import trio
 
 from triologue.agents import embedded_requests
 from triologue.agents.embedded_connection import EmbeddedConnection
@@ -188,6 +189,12 @@ class Embedded:
             transcripts = ToldTranscripts(self._transcripts, lambda mirror: sink([mirror]))
         setup = EngineSetup(model=self._model, options=options, transcripts=transcripts, tools=self._tools)
         return EmbeddedConnection(sink, setup)
+
+    async def latest(self, options: Options) -> str | None:
+        """The conversation of its folder in `transcripts` that was gone on with last."""
+        await trio.lowlevel.checkpoint()
+        found = self._transcripts.latest(working_directory(options))
+        return found.session_id if found is not None else None
 
     def mirrored(self, options: Options) -> Options:
         """The options with which it tells what is new in its memory."""

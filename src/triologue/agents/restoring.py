@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -13,7 +13,8 @@ from triologue.agents.borrowing import borrow_claude, borrow_qoder
 from triologue.agents.mirrors import as_entries, entries_of, is_path_of, read_about
 from triologue.agents.own_folders import own_folder, write_own
 from triologue.engine.histories import ABOUT_AGENT, CLAUDE, QODER, UNTOLD, FolderRules
-from triologue.engine.histories.folders import find_files, is_file, is_name, make_folder
+from triologue.engine.histories.folders import find_files, is_file, is_name, is_session_id, make_folder, newest_first
+from triologue.engine.histories.reading import read_history
 from triologue.engine.identity import working_directory
 from triologue.errors import StoreError, brief
 from triologue.loops import in_thread
@@ -48,6 +49,14 @@ class ProgramHistories:
         """See `MirrorsHistories.entries_of`."""
         return entries_of(mirror, str(self._projects))
 
+    async def latest(self, options: Options) -> str | None:
+        """See `FindsLatest.latest`."""
+        cwd = working_directory(options)
+        try:
+            return await in_thread(self._latest, cwd, abandon_on_cancel=True)
+        except OSError as error:
+            raise StoreError(f"the latest history of {cwd!r} cannot be read: {error}") from error
+
     @asynccontextmanager
     async def restore(self, options: Options, entries: Sequence[TranscriptEntry]) -> AsyncGenerator[Restored]:
         """See `MirrorsHistories.restore`."""
@@ -73,6 +82,14 @@ class ProgramHistories:
             restored = options.copy()
             restored.env = {**options.env, self._rules.variable: str(folder)}
             yield Restored(restored)
+
+    def _latest(self, cwd: str) -> str | None:
+        for file in newest_first(self._rules.project(self._projects, cwd).glob("*.jsonl")):
+            if is_session_id(file.stem) and is_file(file):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    if read_history(file.stem, file.read_bytes(), honors_leaf=self._rules.marks_leaf) is not None:
+                        return file.stem
+        return None
 
     def _find(self, session_id: str, files: Mapping[str, Sequence[TranscriptEntry]]) -> list[TranscriptEntry] | None:
         """What is there beyond what is kept; None where not even that is all there."""

@@ -224,6 +224,21 @@ class ConcludesSessions(Protocol):
         ...
 
 
+@runtime_checkable
+class FindsLatest(Protocol):
+    """An agent that knows before it starts what `continue_conversation` means; of others nobody knows it but they."""
+
+    async def latest(self, options: Options) -> str | None:
+        """The id of the conversation of `options.cwd` that was written last; None: there is none to go on with.
+
+        Found, it is resumed by this id. With none the agent is started as it was asked to be, and what it begins is new.
+
+        Raises:
+            StoreError: that cannot be told now. The start fails with it.
+        """
+        ...
+
+
 class Restored(Struct, frozen=True):
     """Where an agent finds a conversation that it is to go on with."""
 

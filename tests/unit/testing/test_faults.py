@@ -11,6 +11,7 @@ import triologue as tri
 from triologue.ports import (
     Agent,
     ConcludesSessions,
+    FindsLatest,
     KeepsLogins,
     LivesInside,
     MirrorsHistories,
@@ -62,7 +63,15 @@ async def test_a_fault_strikes_once(autojump_clock: MockClock, fault: Fault, tol
 
 def test_an_agent_with_faults_can_what_it_can_without() -> None:
     """Also where Python looks for that in the class only, as it does from 3.12 on."""
-    abilities = (LivesInside, MirrorsHistories, PreparesSessions, ConcludesSessions, ProvidesTokens, KeepsLogins)
+    abilities = (
+        ConcludesSessions,
+        FindsLatest,
+        KeepsLogins,
+        LivesInside,
+        MirrorsHistories,
+        PreparesSessions,
+        ProvidesTokens,
+    )
     for agent in (tri.Embedded(), tri.ClaudeCode(), tri.Qoder(), tri.CortexCode()):
         faulty = with_faults(agent, StartFails(1))
         assert [isinstance(faulty, kind) for kind in abilities] == [isinstance(agent, kind) for kind in abilities]
