@@ -1,6 +1,7 @@
 """Which conversation is gone on with: every combination of ids, on the built-in agent and on the real Claude Code."""
 
 from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -222,3 +223,25 @@ async def test_a_combination(agent: tuple[tri.Agent, tri.Options], row: Row) -> 
         assert (ids.get(session.session_id or "", "new"), session.resume_outcome) == (row.id, row.outcome)
         if row.id != "known" and not row.is_first:
             assert (await manager.session("before").ask("four")).result == "echo[3]: one | two | four"
+
+
+@pytest.mark.real_cli
+@pytest.mark.slow
+async def test_folders_whose_names_are_alike_do_not_continue_each_other() -> None:
+    """Claude Code keeps the histories of both in one folder."""
+    async with open_clean_place() as place:
+        dotted, dashed = place.cwd / "john.doe", place.cwd / "john-doe"
+        dotted.mkdir()
+        dashed.mkdir()
+        async with tri.open_manager(tri.ClaudeCode(environ=place.env)) as manager:
+
+            async def ask(key: str, cwd: Path, prompt: str) -> tuple[str | None, str | None]:
+                session = manager.session(key, options=tri.Options(cwd=cwd, continue_conversation=True))
+                said = (await session.ask(prompt)).result
+                await session.close()
+                return said, session.resume_outcome
+
+            assert await ask("a", dotted, "one") == ("echo[1]: one", "fresh")
+            assert await ask("b", dashed, "two") == ("echo[1]: two", "fresh")
+            assert await ask("c", dotted, "three") == ("echo[2]: one | three", "resumed")
+            assert await ask("d", dashed, "four") == ("echo[2]: two | four", "resumed")

@@ -8,7 +8,7 @@ import trio
 
 from triologue.actors.journal import PATIENCE, Journal
 from triologue.actors.log_extra import log_extra
-from triologue.errors import AgentProtocolError, StoreError
+from triologue.errors import AgentProtocolError, AgentStartError, StoreError, brief
 from triologue.messages import Message, TranscriptMirror
 from triologue.options import Options
 from triologue.ports import Agent, FindsLatest, MirrorsHistories, SessionStore
@@ -17,22 +17,28 @@ from triologue.session import LogSampler
 logger = logging.getLogger("triologue.session")
 
 
-async def find_latest(agent: FindsLatest, options: Options) -> bool:
-    """Name the conversation that these options, which begin a start, would have the agent choose; is there one?
+async def name_latest(agent: FindsLatest, options: Options) -> None:
+    """Let these options name the conversation that they have the agent choose, or a new one where there is none.
+
+    So none is begun that says to go on with another, and two that begin together do not meet in one.
 
     Raises:
-        StoreError: that cannot be told.
+        AgentStartError: the agent named none in the right way.
+        TriologueError: what it raised.
     """
     try:
         with trio.fail_after(PATIENCE):  # no deadline of the start runs yet
-            latest = await agent.latest(options)
+            latest: object = await agent.latest(options)
     except trio.TooSlowError:
         text = f"the agent did not say within {PATIENCE:g} s which conversation it would go on with"
         raise StoreError(text) from None
+    options.continue_conversation = False
     if latest is None:
-        return False
-    options.continue_conversation, options.resume = False, latest
-    return True
+        options.fork_session = False
+    elif isinstance(latest, str) and latest:
+        options.resume = latest
+    else:
+        raise AgentStartError(f"the agent's latest() gave {brief(latest)}, which is no session id", is_final=True)
 
 
 @asynccontextmanager

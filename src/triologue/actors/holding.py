@@ -12,7 +12,7 @@ import trio
 from triologue.actors.callbacks import Callbacks
 from triologue.actors.conversation import Conversation, ResumeOutcome
 from triologue.actors.desk import Desk
-from triologue.actors.histories import find_latest, found_history, without_mirrors
+from triologue.actors.histories import found_history, name_latest, without_mirrors
 from triologue.actors.inside import AtHome
 from triologue.actors.notices import Notices
 from triologue.actors.owner import Owner
@@ -143,9 +143,9 @@ class Holding:
                 options = self._launch_options()
                 self._wants = wanted_start(options)
                 self._see_that_it_resumes(options)
-                await self._find_latest(options)
                 self._world.writers.enter(self._conversation.key, options)
                 await self._wait_for_room(options)
+                await self._name_latest(options)
                 servants = Servants(options, self._world, self._conversation, self._owner)
                 async with servants:
                     self._servants = servants
@@ -213,11 +213,14 @@ class Holding:
                 detail = f"{agent.name} has no option 'resume', so it cannot go on with any"
                 raise SessionNotFound(options.resume or "", detail=detail) from error
 
-    async def _find_latest(self, options: Options) -> None:
-        """Where an agent knows what it would choose, that is resumed, as if it had been named."""
+    async def _name_latest(self, options: Options) -> None:
+        """Where an agent knows what it would choose to go on with, that is resumed as if it had been named."""
         agent = self._conversation.agent
         if options.continue_conversation and isinstance(agent, FindsLatest):
-            self._wants = wanted_start(options) if await find_latest(agent, options) else "fresh"
+            await name_latest(agent, options)
+            self._wants = wanted_start(options)
+            self._see_that_it_resumes(options)
+            self._world.writers.enter(self._conversation.key, options)
 
     async def _connect(self, options: Options) -> TriologueError | None:
         """Hold the connection; returns why it ended, so that no nursery makes a group of it."""

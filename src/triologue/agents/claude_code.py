@@ -165,7 +165,12 @@ class ClaudeCode:
         return claude_faults.diagnose(exit, refusal, started, config_dir=str(CLAUDE_FOLDERS.config(env)))
 
     async def latest(self, options: Options) -> str | None:
-        """The conversation of its folder that was written last; see `FindsLatest.latest`."""
+        """The conversation of its folder that was written last; see `FindsLatest.latest`. Reads files, in a thread.
+
+        Raises:
+            AgentStartError: it is to work in the current folder, which was deleted.
+            StoreError: the histories cannot be looked through.
+        """
         return await self._histories(options).latest(options)
 
     def mirrored(self, options: Options) -> Options:
@@ -181,7 +186,7 @@ class ClaudeCode:
         return self._histories(options).restore(options, entries)
 
     def _histories(self, options: Options) -> ProgramHistories:
-        return claude_histories(environment(options, self._base(), ""))
+        return claude_histories(environment(options, self._base(), ""), options)
 
     def _base(self) -> Mapping[str, str]:
         return os.environ if self._environ is None else self._environ

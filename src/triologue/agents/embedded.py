@@ -191,8 +191,13 @@ class Embedded:
         return EmbeddedConnection(sink, setup)
 
     async def latest(self, options: Options) -> str | None:
-        """The conversation of its folder in `transcripts` that was gone on with last."""
+        """The conversation of its folder in `transcripts` that was gone on with last; see `FindsLatest.latest`.
+
+        Raises:
+            AgentStartError: it is to work in the current folder, which was deleted.
+        """
         await trio.lowlevel.checkpoint()
+        working_folder(options)
         found = self._transcripts.latest(working_directory(options))
         return found.session_id if found is not None else None
 

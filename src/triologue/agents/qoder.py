@@ -226,7 +226,7 @@ class Qoder:
         return self._histories(options).restore(options, entries)
 
     def _histories(self, options: Options) -> ProgramHistories:
-        return qoder_histories(environment(options, self._base(), ""))
+        return qoder_histories(environment(options, self._base(), ""), options)
 
     def _base(self) -> Mapping[str, str]:
         return os.environ if self._environ is None else self._environ

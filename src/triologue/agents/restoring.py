@@ -2,20 +2,21 @@
 
 import json
 import logging
+import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, final
 
 from triologue.agents.accounts import find_account
 from triologue.agents.borrowing import borrow_claude, borrow_qoder
+from triologue.agents.launching import working_folder
 from triologue.agents.mirrors import as_entries, entries_of, is_path_of, read_about
 from triologue.agents.own_folders import own_folder, write_own
 from triologue.engine.histories import ABOUT_AGENT, CLAUDE, QODER, UNTOLD, FolderRules
-from triologue.engine.histories.folders import find_files, is_file, is_name, is_session_id, make_folder, newest_first
-from triologue.engine.histories.reading import read_history
-from triologue.engine.identity import working_directory
+from triologue.engine.histories.folders import find_files, is_file, is_name, make_folder
+from triologue.engine.histories.latest import find_latest
 from triologue.errors import StoreError, brief
 from triologue.loops import in_thread
 from triologue.messages import TranscriptMirror
@@ -37,13 +38,14 @@ class ProgramHistories:
         rules: where they are.
         borrow: what a config folder that is made for a history needs besides.
         env: the environment that the program is to be started with.
+        options: what else it is to be started with.
     """
 
-    def __init__(self, rules: FolderRules, borrow: Borrow, env: Mapping[str, str]) -> None:
+    def __init__(self, rules: FolderRules, borrow: Borrow, env: Mapping[str, str], options: Options) -> None:
         self._rules = rules
         self._borrow = borrow
         self._env = env
-        self._projects = rules.config(env) / "projects"
+        self._projects = rules.projects(env, os.fspath(options.cwd or "."))
 
     def entries_of(self, mirror: TranscriptMirror) -> list[TranscriptEntry]:
         """See `MirrorsHistories.entries_of`."""
@@ -51,11 +53,11 @@ class ProgramHistories:
 
     async def latest(self, options: Options) -> str | None:
         """See `FindsLatest.latest`."""
-        cwd = working_directory(options)
+        cwd = working_folder(options)
         try:
-            return await in_thread(self._latest, cwd, abandon_on_cancel=True)
+            return await in_thread(find_latest, self._rules, self._projects, cwd, abandon_on_cancel=True)
         except OSError as error:
-            raise StoreError(f"the latest history of {cwd!r} cannot be read: {error}") from error
+            raise StoreError(f"the latest history of {cwd!r} cannot be found: {error}") from error
 
     @asynccontextmanager
     async def restore(self, options: Options, entries: Sequence[TranscriptEntry]) -> AsyncGenerator[Restored]:
@@ -72,7 +74,7 @@ class ProgramHistories:
         if unkept is not None or f"{session_id}.jsonl" not in files:
             yield Restored(options, unkept or ())
             return
-        fill = partial(self._fill, cwd=working_directory(options), files=files)
+        fill = partial(self._fill, cwd=working_folder(options), files=files)
         async with AsyncExitStack() as stack:
             try:
                 account = await in_thread(find_account, options.user, abandon_on_cancel=True)
@@ -82,14 +84,6 @@ class ProgramHistories:
             restored = options.copy()
             restored.env = {**options.env, self._rules.variable: str(folder)}
             yield Restored(restored)
-
-    def _latest(self, cwd: str) -> str | None:
-        for file in newest_first(self._rules.project(self._projects, cwd).glob("*.jsonl")):
-            if is_session_id(file.stem) and is_file(file):
-                with suppress(FileNotFoundError):  # deleted meanwhile
-                    if read_history(file.stem, file.read_bytes(), honors_leaf=self._rules.marks_leaf) is not None:
-                        return file.stem
-        return None
 
     def _find(self, session_id: str, files: Mapping[str, Sequence[TranscriptEntry]]) -> list[TranscriptEntry] | None:
         """What is there beyond what is kept; None where not even that is all there."""
@@ -122,14 +116,14 @@ class ProgramHistories:
         self._borrow(self._env, folder)
 
 
-def claude_histories(env: Mapping[str, str]) -> ProgramHistories:
+def claude_histories(env: Mapping[str, str], options: Options) -> ProgramHistories:
     """Those of Claude Code."""
-    return ProgramHistories(CLAUDE, borrow_claude, env)
+    return ProgramHistories(CLAUDE, borrow_claude, env, options)
 
 
-def qoder_histories(env: Mapping[str, str]) -> ProgramHistories:
+def qoder_histories(env: Mapping[str, str], options: Options) -> ProgramHistories:
     """Those of the Qoder CLI."""
-    return ProgramHistories(QODER, borrow_qoder, env)
+    return ProgramHistories(QODER, borrow_qoder, env, options)
 
 
 def _lines_beyond(data: bytes, kept: Sequence[TranscriptEntry]) -> list[bytes] | None:

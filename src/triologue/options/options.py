@@ -36,7 +36,7 @@ class Options(Struct, kw_only=True):
     resume: str | None = None
     """Go on with the conversation of this id."""
     continue_conversation: bool = False
-    """Go on with the latest conversation of `cwd`, or start one."""
+    """Go on with the latest conversation of `cwd`, or start one (`Session.resume_outcome` tells which; Qoder refuses)."""
     fork_session: bool = False
     """With `resume` or `continue_conversation`: go on in a copy; the original stays as it is."""
     resume_session_at: str | None = None

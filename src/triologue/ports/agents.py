@@ -226,15 +226,16 @@ class ConcludesSessions(Protocol):
 
 @runtime_checkable
 class FindsLatest(Protocol):
-    """An agent that knows before it starts what `continue_conversation` means; of others nobody knows it but they."""
+    """An agent that knows before it starts what `continue_conversation` means; of others nobody knows it but they.
+
+    It is started with `resume` in the place of `continue_conversation`, or for a new conversation where there is none.
+    """
 
     async def latest(self, options: Options) -> str | None:
         """The id of the conversation of `options.cwd` that was written last; None: there is none to go on with.
 
-        Found, it is resumed by this id. With none the agent is started as it was asked to be, and what it begins is new.
-
         Raises:
-            StoreError: that cannot be told now. The start fails with it.
+            AgentStartError, StoreError: that cannot be told. The start fails with it.
         """
         ...
 

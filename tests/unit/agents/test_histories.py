@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import re
 import stat
 import tempfile
@@ -317,50 +316,3 @@ async def test_a_qoder_session_goes_on_in_an_empty_home(tmp_path: Path, temporar
     assert not list((tmp_path / "b" / ".qoder").rglob("*.jsonl"))
     assert not any("s3cret" in entry.line.decode() for entry in keeper.entries)
     assert [json.loads(entry.line)["type"] for entry in keeper.entries].count("active-leaf") > 1
-
-
-# --- what is gone on with ---------------------------------------------------------------------------------------------
-
-B = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
-
-
-def write_history(project: Path, name: str, *lines: dict[str, Any], age: int) -> Path:
-    project.mkdir(parents=True, exist_ok=True)
-    path = project / name
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    os.utime(path, (2_000_000_000 - age,) * 2)
-    return path
-
-
-def said(**facts: Any) -> dict[str, Any]:
-    return {"type": "user", "uuid": "u1", "parentUuid": None, "message": {"role": "user", "content": "hi"}, **facts}
-
-
-async def test_the_latest_conversation_is_the_one_that_was_written_last_and_in_which_something_was_said(
-    tmp_path: Path, agent: ClaudeCode
-) -> None:
-    options = Options(cwd=tmp_path)
-    project = tmp_path / "home/.claude/projects" / re.sub("[^A-Za-z0-9]", "-", str(tmp_path))
-    assert await agent.latest(options) is None
-    write_history(project, "notes.jsonl", said(), age=0)
-    write_history(project, f"{B[:-1]}0.jsonl", age=1)
-    write_history(project, f"{B[:-1]}1.jsonl", {"type": "custom-title", "customTitle": "x"}, age=2)
-    write_history(project, f"{B[:-1]}2.jsonl", said(isSidechain=True), age=3)
-    (project / f"{B[:-1]}3.jsonl").mkdir()
-    (project / f"{B[:-1]}4.jsonl").symlink_to("nowhere")
-    assert await agent.latest(options) is None
-    write_history(project, f"{A}.jsonl", said(), age=10)
-    write_history(project.with_name("-elsewhere"), f"{B}.jsonl", said(), age=5)
-    assert await agent.latest(options) == A
-    write_history(project, f"{B}.jsonl", said(), age=9)
-    assert await agent.latest(options) == B
-
-
-async def test_a_latest_conversation_that_cannot_be_read(tmp_path: Path, agent: ClaudeCode) -> None:
-    project = tmp_path / "home/.claude/projects" / re.sub("[^A-Za-z0-9]", "-", str(tmp_path))
-    path = write_history(project, f"{A}.jsonl", said(), age=0)
-    path.unlink()
-    path.symlink_to("/proc/self/mem")  # for whoever runs this, root too
-    text = f"the latest history of {str(tmp_path)!r} cannot be read: "
-    with pytest.raises(StoreError, match=re.escape(text)):
-        await agent.latest(Options(cwd=tmp_path))

@@ -1,6 +1,6 @@
 """Agents of one's own, that do what the ones here do not."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import MappingProxyType
 from typing import Any
@@ -323,61 +323,3 @@ async def test_an_agent_that_has_no_folder_is_given_none_by_a_store() -> None:
         await session.set_model("other")
         with pytest.raises(tri.TurnFailed, match="has no option 'resume'"):
             await session.ask("What do I like?")
-
-
-class Choosing(OtherAgent):
-    """It says in a way of its own what it would go on with."""
-
-    def __init__(self) -> None:
-        super().__init__(tri.Embedded(transcripts=Transcripts()))
-        self.started: list[tuple[bool, str | None]] = []
-        self.latest_is: Callable[[], Awaitable[str | None]] = trio.sleep_forever
-
-    def latest(self, options: tri.Options) -> Awaitable[str | None]:
-        return self.latest_is()
-
-    def connect(
-        self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier
-    ) -> AbstractAsyncContextManager[tri.Connection]:
-        self.started.append((options.continue_conversation, options.resume))
-        return self._agent.connect(options, sink=sink, carrier=carrier)
-
-
-async def test_what_an_agent_is_to_continue_is_resumed_by_its_id() -> None:
-    agent = Choosing()
-    continuing = tri.Options(continue_conversation=True)
-
-    async def none() -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def first() -> str | None:
-        await trio.lowlevel.checkpoint()
-        return manager.session("first").session_id
-
-    async with tri.open_manager(agent) as manager:
-        agent.latest_is = none
-        first_session = manager.session("first", options=continuing)
-        await first_session.ask("Remember: I like tea")
-        agent.latest_is = first
-        with pytest.raises(tri.TurnFailed) as failed:
-            await manager.session("second", options=continuing).ask("What do I like?")
-        assert isinstance(failed.value.__cause__, tri.SessionIdInUse)  # two agents would tear it
-        await first_session.close()
-        assert (await manager.session("second").ask("What do I like?")).result == "You like tea."
-        outcomes = [first_session.resume_outcome, manager.session("second").resume_outcome]
-        assert outcomes == ["fresh", "resumed"]
-        assert agent.started == [(True, None), (False, first_session.session_id)]
-
-
-async def test_an_agent_that_does_not_say_what_it_is_to_continue_holds_up_no_session_for_ever(
-    autojump_clock: MockClock,
-) -> None:
-    agent = Choosing()
-    async with tri.open_manager(agent) as manager:
-        session = manager.session("k", options=tri.Options(continue_conversation=True))
-        outcome = await (await session.send("hello")).wait()
-        assert outcome.error is not None
-        assert (
-            str(outcome.error.__cause__) == "the agent did not say within 30 s which conversation it would go on with"
-        )
-        assert (session.resume_outcome, agent.started) == ("transient", [])

@@ -111,7 +111,8 @@ class DiskTranscripts:
         project = self._rules.project(self._projects, cwd)
         order = {path: number for number, path in enumerate(self._kept)}
         for path in newest_first(project.glob("*.jsonl"), order):
-            if is_file(path) and (history := self._read(path)) is not None:
+            history = self._read(path) if is_file(path) else None
+            if history is not None and not self._rules.is_of_another(history.transcript.cwd, cwd):
                 return history.transcript
         return None
 

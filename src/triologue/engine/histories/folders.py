@@ -34,6 +34,24 @@ class FolderRules(Struct, frozen=True, kw_only=True):
         """The config folder."""
         return Path(unicodedata.normalize("NFC", env.get(self.variable) or str(home_folder(env) / self.home)))
 
+    def projects(self, env: Mapping[str, str], cwd: str) -> Path:
+        """Where a program keeps its projects that is started in `cwd`, which for it is where a relative path begins.
+
+        An empty variable is such a path to the program, and none to its SDK.
+        """
+        given = env.get(self.variable)
+        return Path(cwd, self.config(env) if given != "" else given, "projects")
+
+    def is_of_another(self, began: object, cwd: str) -> bool:
+        """Does what began in one folder not belong to `cwd`, though both have the same key, as `a.b` and `a-b` do?
+
+        Where that folder is gone, or has another key, the conversation has moved with its folder.
+        """
+        if not isinstance(began, str) or "\0" in began or not os.path.isdir(began):  # noqa: PTH112 - as in is_file
+            return False
+        there, here = os.path.realpath(began), os.path.realpath(cwd)
+        return there != here and self.key(there) == self.key(here)
+
     def project(self, projects: Path, cwd: str) -> Path:
         """The folder of a project, which need not be there yet.
 

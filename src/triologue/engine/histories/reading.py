@@ -82,7 +82,7 @@ def conversation_lines(lines: list[Line], *, honors_leaf: bool, crosses_compacti
     linked = _linked(lines)
     leaf = linked.get(_marked_leaf(lines) or "") if honors_leaf else None
     said = [line for line in reversed(linked.values()) if line["type"] in ("user", "assistant")]
-    leaf = leaf or next((line for line in said if _is_main(line) and not line.get("isMeta")), said[0] if said else None)
+    leaf = leaf or next((line for line in said if is_main(line) and not line.get("isMeta")), said[0] if said else None)
     return _with_parallel_calls(_walk_back(linked, leaf, crosses_compaction=crosses_compaction), linked)
 
 
@@ -140,7 +140,7 @@ def _linked(lines: list[Line]) -> dict[str, Line]:
 
 def _chain(linked: dict[str, Line], marked: str | None) -> list[Line]:
     """The branch that the conversation went on with last, from its first line."""
-    leaf = linked.get(marked or "") or next((each for each in reversed(linked.values()) if _is_main(each)), None)
+    leaf = linked.get(marked or "") or next((each for each in reversed(linked.values()) if is_main(each)), None)
     return _walk_back(linked, leaf)
 
 
@@ -159,7 +159,8 @@ def _walk_back(linked: dict[str, Line], leaf: Line | None, *, crosses_compaction
     return chain[::-1]
 
 
-def _is_main(line: Line) -> bool:
+def is_main(line: Line) -> bool:
+    """Is it said in the conversation itself, and not by or to a sub-agent?"""
     return line["type"] in ("user", "assistant") and not line.get("isSidechain") and not line.get("teamName")
 
 

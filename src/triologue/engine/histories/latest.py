@@ -1,0 +1,50 @@
+"""Which conversation of a folder was written last: what `continue_conversation` goes on with."""
+
+import logging
+import os
+from pathlib import Path
+
+from triologue.engine.histories.folders import FolderRules, is_file, is_session_id, newest_first
+from triologue.engine.histories.reading import Line, is_main, parse_lines
+
+logger = logging.getLogger(__name__)
+
+
+def find_latest(rules: FolderRules, projects: Path, cwd: str) -> str | None:
+    """The session id of the conversation of `cwd` that was written last; None: there is none.
+
+    Chosen as Claude Code 2.1.329 was seen to choose, but for a newest file in which nobody has said anything: where the
+    program begins anew under its id, it is passed over. So is one that cannot be read.
+
+    Raises:
+        OSError: the folder cannot be looked into.
+    """
+    folder = rules.project(projects, cwd)
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - names are all that is needed
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    for file in newest_first(folder / name for name in names if name.endswith(".jsonl")):
+        if is_session_id(file.stem) and is_file(file):
+            try:
+                begins = _first_prompt(file)
+            except OSError as error:
+                logger.warning("the history %r is passed over, as it cannot be read: %s", str(file), error)
+                continue
+            if begins is not None and not rules.is_of_another(begins.get("cwd"), cwd):
+                return file.stem
+    return None
+
+
+def _first_prompt(file: Path) -> Line | None:
+    """The line with which somebody began the conversation; None where nobody could go on with the file."""
+    is_first = True
+    with file.open("rb") as lines:
+        for text in lines:  # the rest of a long file is not read
+            for line in parse_lines(text):
+                if is_first and line.get("isSidechain") is True:
+                    return None
+                is_first = False
+                if line.get("type") == "user" and is_main(line):
+                    return line
+    return None

@@ -1,0 +1,120 @@
+"""Which conversation of a folder is gone on with: Claude Code's files, as it chooses among them."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import triologue as tri
+from triologue.agents import ClaudeCode
+from triologue.errors import StoreError
+from triologue.options import Options
+from triologue.ports import FindsLatest
+
+A = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
+B = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> ClaudeCode:
+    """Of a user who has set up nothing."""
+    return ClaudeCode(environ={"HOME": str(tmp_path / "home")})
+
+
+def project_of(config: Path, cwd: Path) -> Path:
+    return config / "projects" / re.sub("[^A-Za-z0-9]", "-", str(cwd))
+
+
+def write_history(project: Path, name: str, *lines: dict[str, Any], age: int) -> Path:
+    project.mkdir(parents=True, exist_ok=True)
+    path = project / name
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    os.utime(path, (2_000_000_000 - age,) * 2)
+    return path
+
+
+def said(**facts: Any) -> dict[str, Any]:
+    return {"type": "user", "uuid": "u1", "parentUuid": None, "message": {"role": "user", "content": "hi"}, **facts}
+
+
+async def test_the_latest_conversation_is_the_one_that_was_written_last_and_in_which_something_was_said(
+    tmp_path: Path, agent: ClaudeCode
+) -> None:
+    options = Options(cwd=tmp_path)
+    project = project_of(tmp_path / "home/.claude", tmp_path)
+    assert await agent.latest(options) is None
+    write_history(project, "notes.jsonl", said(), age=0)
+    write_history(project, f"{B[:-1]}0.jsonl", age=1)
+    write_history(project, f"{B[:-1]}1.jsonl", {"type": "custom-title", "customTitle": "x"}, age=2)
+    write_history(project, f"{B[:-1]}2.jsonl", said(isSidechain=True), age=3)
+    (project / f"{B[:-1]}3.jsonl").mkdir()
+    (project / f"{B[:-1]}4.jsonl").symlink_to("nowhere")
+    assert await agent.latest(options) is None
+    write_history(project, f"{A}.jsonl", said(), age=10)
+    write_history(project.with_name("-elsewhere"), f"{B}.jsonl", said(), age=5)
+    assert await agent.latest(options) == A
+    write_history(project, f"{B}.jsonl", said(), age=9)
+    assert await agent.latest(options) == B
+
+
+async def test_what_cannot_be_read_is_passed_over(
+    tmp_path: Path, agent: ClaudeCode, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = project_of(tmp_path / "home/.claude", tmp_path)
+    write_history(project, f"{A}.jsonl", said(), age=10**9)
+    unreadable = project / f"{B}.jsonl"
+    unreadable.symlink_to("/proc/self/mem")  # for root too
+    assert await agent.latest(Options(cwd=tmp_path)) == A
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"the history {str(unreadable)!r} is passed over, as it cannot be read: " in caplog.text
+
+
+async def test_a_folder_of_histories_that_cannot_be_looked_into(tmp_path: Path, agent: ClaudeCode) -> None:
+    project = project_of(tmp_path / "home/.claude", tmp_path)
+    project.parent.mkdir(parents=True)
+    project.symlink_to(project)
+    text = f"the latest history of {str(tmp_path)!r} cannot be found: "
+    with pytest.raises(StoreError, match=re.escape(text)):
+        await agent.latest(Options(cwd=tmp_path))
+
+
+async def test_folders_that_share_a_project_do_not_share_their_conversations(tmp_path: Path, agent: ClaudeCode) -> None:
+    own, other, link = tmp_path / "john-doe", tmp_path / "john.doe", tmp_path / "link"
+    for folder in (own, other):
+        folder.mkdir()
+    link.symlink_to(own)
+    project = project_of(tmp_path / "home/.claude", own)
+    write_history(project, f"{A}.jsonl", {"type": "summary"}, said(cwd=str(own)), said(cwd=str(other)), age=2)
+    write_history(project, f"{B}.jsonl", said(cwd=str(other)), age=1)
+    options = Options(cwd=link)
+    assert [await agent.latest(options), await agent.latest(Options(cwd=other))] == [A, B]
+    other.rmdir()  # it was moved to `own`, then
+    assert await agent.latest(options) == B
+
+
+@pytest.mark.parametrize(
+    ("config", "folder"), [(None, "home/.claude"), ("", "work"), ("cfg", "work/cfg"), ("/{}/abs", "abs")]
+)
+async def test_the_config_folder_is_where_the_program_has_it(tmp_path: Path, config: str | None, folder: str) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    write_history(project_of(tmp_path / folder, work), f"{A}.jsonl", said(), age=0)
+    env = {"HOME": str(tmp_path / "home")}
+    if config is not None:
+        env["CLAUDE_CONFIG_DIR"] = config.format(tmp_path)
+    assert await ClaudeCode(environ=env).latest(Options(cwd=work)) == A
+
+
+@pytest.mark.parametrize("agent", [ClaudeCode(environ={}), tri.Embedded()], ids=repr)
+async def test_there_is_no_latest_conversation_of_a_folder_that_was_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: FindsLatest
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(tri.AgentStartError, match="the current folder was deleted"):
+        await agent.latest(Options())
