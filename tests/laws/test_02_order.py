@@ -115,9 +115,9 @@ def hit_astray(history: History) -> set[str | None]:
     for turn_id, message in history.messages("s0"):
         if isinstance(message, InitMessage):
             begun = turn_id
-        elif isinstance(message, ResultMessage) and turn_id is None and overlap_of(history, begun) == "steer":
+        elif isinstance(message, ResultMessage) and turn_id is None and message.subtype == "error_during_execution":
             hit.add(begun)
-    return hit
+    return {id for id in hit if overlap_of(history, id) == "steer"}
 
 
 def answered_in_order(history: History) -> Iterator[str]:

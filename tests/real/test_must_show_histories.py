@@ -87,6 +87,22 @@ async def test_what_is_continued_is_kept_whole(place: CleanPlace) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("config", ["cfg", ""])
+async def test_it_is_kept_also_where_the_config_folder_is_a_relative_one(place: CleanPlace, config: str) -> None:
+    store, options = MemoryStore(), Options(cwd=place.cwd, env={"CLAUDE_CONFIG_DIR": config})
+    said: list[str | None] = []
+    for prompt in ("My dog is Rex.", "And?"):  # begun, and resumed
+        async with tri.open_manager(ClaudeCode(environ=place.env), options=options, store=store) as manager:
+            said.append((await manager.session("k").ask(prompt)).result)
+    async with open_clean_place() as elsewhere:
+        async with tri.open_manager(
+            ClaudeCode(environ=elsewhere.env), options=Options(cwd=place.cwd), store=store
+        ) as manager:
+            said.append((await manager.session("k").ask("Well?")).result)
+    assert said[1:] == ["echo[2]: My dog is Rex. | And?", "echo[3]: My dog is Rex. | And? | Well?"]
+
+
+@pytest.mark.slow
 async def test_it_goes_from_machine_to_machine_and_back(place: CleanPlace) -> None:
     keeper = Keeper()
     async with open_kept(place, keeper) as talk:

@@ -245,3 +245,9 @@ async def test_folders_whose_names_are_alike_do_not_continue_each_other() -> Non
             assert await ask("b", dashed, "two") == ("echo[1]: two", "fresh")
             assert await ask("c", dotted, "three") == ("echo[2]: one | three", "resumed")
             assert await ask("d", dashed, "four") == ("echo[2]: two | four", "resumed")
+            long = [place.cwd / ("x" * 120) / ("y" * 120) / name for name in ("alpha", "beta")]
+            for folder in long:
+                folder.mkdir(parents=True)
+                assert await ask(f"{folder} first", folder, folder.name) == (f"echo[1]: {folder.name}", "fresh")
+            for folder in long:
+                assert await ask(f"{folder} next", folder, "on") == (f"echo[2]: {folder.name} | on", "resumed")

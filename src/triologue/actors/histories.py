@@ -23,7 +23,8 @@ async def name_latest(agent: FindsLatest, options: Options) -> None:
     So none is begun that says to go on with another, and two that begin together do not meet in one.
 
     Raises:
-        AgentStartError: the agent named none in the right way.
+        AgentStartError: what the agent gave is no id.
+        StoreError: it took too long.
         TriologueError: what it raised.
     """
     try:

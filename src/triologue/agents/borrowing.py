@@ -19,13 +19,13 @@ LINKED = ("CLAUDE.md", "agents", "commands", "output-styles", "rules", "skills")
 """What people put into Claude Code's config folder, and the program only reads."""
 
 
-def borrow_claude(env: Mapping[str, str], folder: Path) -> None:
+def borrow_claude(env: Mapping[str, str], cwd: str, folder: Path) -> None:
     """As the vendor's SDK does it, and what people wrote for all their conversations besides.
 
     The token with which others are got stays away: it is good for once, and what came of it would be lost with the
     folder. Plugins stay away because they would be fetched again for each conversation.
     """
-    own = CLAUDE.config(env)
+    own = CLAUDE.config_in(env, cwd)
     _copy(own / ".credentials.json", folder, _without_refresh)
     # It is in the config folder where one is named, and beside the usual one.
     _copy((own if env.get(CLAUDE.variable) else own.parent) / ".claude.json", folder)
@@ -36,9 +36,9 @@ def borrow_claude(env: Mapping[str, str], folder: Path) -> None:
             (folder / name).symlink_to((own / name).absolute())
 
 
-def borrow_qoder(env: Mapping[str, str], folder: Path) -> None:
+def borrow_qoder(env: Mapping[str, str], cwd: str, folder: Path) -> None:
     """The account of `qodercli login`, as the vendor's SDK does it."""
-    own = QODER.config(env)
+    own = QODER.config_in(env, cwd)
     _copy(own / "oauth_creds.json", folder)
     if (own / ".auth").is_dir():
         shutil.copytree(own / ".auth", folder / ".auth")

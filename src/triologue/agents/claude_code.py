@@ -149,7 +149,11 @@ class ClaudeCode:
     def kept_login(self, options: Options) -> str | None:
         """The account in its config folder, unless the environment says how to log in; see `KeepsLogins.kept_login`."""
         env = environment(options, self._base(), "")
-        return None if named_any(LOGINS_IN_THE_ENVIRONMENT, env) else str(CLAUDE_FOLDERS.config(env))
+        return (
+            None
+            if named_any(LOGINS_IN_THE_ENVIRONMENT, env)
+            else str(CLAUDE_FOLDERS.config_in(env, os.fspath(options.cwd or ".")))
+        )
 
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
         """Why a connection ended by itself; see `Agent.diagnose`.
@@ -162,7 +166,9 @@ class ClaudeCode:
         if options.cwd is None:
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 started.cwd = Path.cwd()
-        return claude_faults.diagnose(exit, refusal, started, config_dir=str(CLAUDE_FOLDERS.config(env)))
+        return claude_faults.diagnose(
+            exit, refusal, started, config_dir=str(CLAUDE_FOLDERS.config_in(env, os.fspath(options.cwd or ".")))
+        )
 
     async def latest(self, options: Options) -> str | None:
         """The conversation of its folder that was written last; see `FindsLatest.latest`. Reads files, in a thread.

@@ -48,17 +48,18 @@ def read_about(line: bytes) -> About | None:
     return About(kind if isinstance(kind, str) else "", uuid if isinstance(uuid, str) else None)
 
 
-def entries_of(mirror: TranscriptMirror, projects: str | None) -> list[TranscriptEntry]:
+def entries_of(mirror: TranscriptMirror, projects: str | None, cwd: str = "") -> list[TranscriptEntry]:
     """What a store keeps of a message.
 
     Args:
         mirror: the message.
         projects: the folder below which its file must be, in that of a project; None: its path is within such a one.
+        cwd: where the agent was started; there a relative path begins, as one is told where its config folder is such.
 
     Raises:
         AgentProtocolError: its file is no history.
     """
-    path = mirror.file_path if projects is None else _within(mirror.file_path, projects)
+    path = mirror.file_path if projects is None else _within(mirror.file_path, projects, cwd)
     session_id = path.split("/")[0].removesuffix(".jsonl") if path is not None else ""
     if path is None or not is_path_of(session_id, path):
         raise AgentProtocolError(f"{brief(mirror.file_path)} is no history below {projects!r}")
@@ -83,10 +84,11 @@ def is_path_of(session_id: str, path: str) -> bool:
     return first == session_id and not {"", ".", ".."} & set(inner)
 
 
-def _within(file: str, projects: str) -> str | None:
+def _within(file: str, projects: str, cwd: str) -> str | None:
     """The path within a project's folder; None for a file that is not in one."""
     if ".." in PurePath(file).parts:
         return None
+    file = os.path.join(cwd, file)  # noqa: PTH118 - names only
     for path, folder in ((file, projects), (os.path.realpath(file), os.path.realpath(projects))):
         if PurePath(path).is_relative_to(folder):
             return "/".join(PurePath(path).relative_to(folder).parts[1:])

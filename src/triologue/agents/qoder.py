@@ -206,12 +206,14 @@ class Qoder:
         """The account of `qodercli login`, where that is used; see `KeepsLogins.kept_login`."""
         env = environment(options, self._base(), "")
         is_told = not isinstance(self._auth, QoderCliLogin) or named_any(LOGINS_IN_THE_ENVIRONMENT, env)
-        return None if is_told else str(QODER_FOLDERS.config(env))
+        return None if is_told else str(QODER_FOLDERS.config_in(env, os.fspath(options.cwd or ".")))
 
     def diagnose(self, exit: Exit, refusal: ResultMessage | None, options: Options) -> TriologueError:
         """Why a connection ended by itself; see `Agent.diagnose`."""
         env = environment(options, self._base(), "")
-        return qoder_faults.diagnose(exit, refusal, options, config_dir=str(QODER_FOLDERS.config(env)))
+        return qoder_faults.diagnose(
+            exit, refusal, options, config_dir=str(QODER_FOLDERS.config_in(env, os.fspath(options.cwd or ".")))
+        )
 
     def mirrored(self, options: Options) -> Options:
         """The options with which it tells what it writes into its history."""

@@ -26,8 +26,11 @@ from triologue.ports import Restored, TranscriptEntry
 
 logger = logging.getLogger(__name__)
 
-Borrow: TypeAlias = Callable[[Mapping[str, str], Path], None]
-"""Puts what a program needs of the user's config folder, which an environment names, into another. Raises `OSError`."""
+Borrow: TypeAlias = Callable[[Mapping[str, str], str, Path], None]
+"""Puts what a program needs of the user's config folder into another. Raises `OSError`.
+
+Given are the environment and the working folder that the program is to be started with, and where to put it.
+"""
 
 
 @final
@@ -45,11 +48,12 @@ class ProgramHistories:
         self._rules = rules
         self._borrow = borrow
         self._env = env
-        self._projects = rules.projects(env, os.fspath(options.cwd or "."))
+        self._cwd = os.fspath(options.cwd or ".")
+        self._projects = rules.config_in(env, self._cwd) / "projects"
 
     def entries_of(self, mirror: TranscriptMirror) -> list[TranscriptEntry]:
         """See `MirrorsHistories.entries_of`."""
-        return entries_of(mirror, str(self._projects))
+        return entries_of(mirror, str(self._projects), self._cwd)
 
     async def latest(self, options: Options) -> str | None:
         """See `FindsLatest.latest`."""
@@ -113,7 +117,7 @@ class ProgramHistories:
             write_own(project / path, b"".join(line + b"\n" for line in lines))
             if about is not None:
                 write_own((project / path).with_suffix(".meta.json"), json.dumps(about).encode())
-        self._borrow(self._env, folder)
+        self._borrow(self._env, cwd, folder)
 
 
 def claude_histories(env: Mapping[str, str], options: Options) -> ProgramHistories:

@@ -94,7 +94,7 @@ class MemoryStore:
         self._logs[key] = log
         log.extend(records)
         for entry in write.transcript:
-            if self._transcripts.setdefault(entry.session_id, _Transcript()).add(entry):
+            if self._transcripts.setdefault(entry.session_id, _Transcript()).add(entry, key):
                 self._mirrored.setdefault(key, set()).add(entry.session_id)
 
     async def get_session(self, key_or_id: str) -> StoredSession | None:
@@ -156,7 +156,9 @@ class MemoryStore:
         self._name(key, head, None)
         for session_id in {head.session_id, *self._mirrored.pop(key, ())}:
             if session_id is not None and session_id not in self._keys:
-                self._transcripts.pop(session_id, None)
+                gone = self._transcripts.pop(session_id, _Transcript())
+                for other in gone.keys & self._mirrored.keys():
+                    self._mirrored[other].discard(session_id)
         return True
 
     def _name(self, key: str, before: StoredSession | None, now: StoredSession | None) -> None:
@@ -178,15 +180,18 @@ class _Transcript:
 
     def __init__(self) -> None:
         self.entries: list[TranscriptEntry] = []
+        self.keys: set[str] = set()
+        """Whose agents have told any of it."""
         self._ids: set[tuple[str, str]] = set()
 
-    def add(self, entry: TranscriptEntry) -> bool:
-        """Keep it; False where it is kept already."""
+    def add(self, entry: TranscriptEntry, key: str) -> bool:
+        """Keep what the agent of a key tells; False where it is kept already."""
         if entry.id is not None:
             if (entry.path, entry.id) in self._ids:
                 return False
             self._ids.add((entry.path, entry.id))
         self.entries.append(entry)
+        self.keys.add(key)
         return True
 
 

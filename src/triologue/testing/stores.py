@@ -306,6 +306,25 @@ class SessionStoreContract(LeaseContract):
                 assert await store.delete(scribe.lease.key)
                 assert await store.read_transcript("id") == left
 
+    async def test_a_transcript_that_is_told_anew_is_the_session_s_that_told_it_then(self) -> None:
+        async with self.open_store("a") as store:
+            first, other, last = [await Scribe.of(store, key) for key in ("first", "other", "last")]
+
+            async def forget(scribe: Scribe) -> None:
+                await store.release(scribe.lease)
+                assert await store.delete(scribe.lease.key)
+
+            entry = TranscriptEntry(session_id="id", path="f", id="1", line=b"x")
+            await first.write("x", session_id="went on", transcript=[entry])
+            await other.write("y", session_id="id")
+            await forget(other)
+            assert await store.read_transcript("id") == []
+            await last.write("z", session_id="another", transcript=[entry])
+            await forget(first)
+            assert await store.read_transcript("id") == [entry]
+            await forget(last)
+            assert await store.read_transcript("id") == []
+
     # -- Trouble --------------------------------------------------------------------------------------------------
 
     async def test_an_append_that_is_cancelled_is_there_whole_or_not_at_all(self) -> None:

@@ -103,6 +103,25 @@ def test_a_folder_may_go_by_two_names(tmp_path: Path, agent: ClaudeCode) -> None
         agent.entries_of(mirror, Options(env={"CLAUDE_CONFIG_DIR": "/other"}))
 
 
+@pytest.mark.parametrize("kind", [ClaudeCode, Qoder])
+@pytest.mark.parametrize("config", ["cfg", "", "{}/cfg"])
+def test_a_relative_config_folder_begins_where_the_program_was_started(
+    tmp_path: Path, kind: type[ClaudeCode | Qoder], config: str
+) -> None:
+    """Claude Code tells its files as that variable says, or by their full names."""
+    work = tmp_path / "work"
+    variable = "CLAUDE_CONFIG_DIR" if kind is ClaudeCode else "QODER_CONFIG_DIR"
+    options = Options(cwd=work, env={variable: config.format(work)})
+    agent = kind(environ={"HOME": str(tmp_path)})
+    folder = Path("cfg" if config else "", "projects", "-here")
+    for told in (folder / OWN, work / folder / OWN):
+        mirror = TranscriptMirror.of(str(told), [b"{}"])
+        assert [each.path for each in agent.entries_of(mirror, options)] == [OWN]
+    for stray in (Path("projects-of-others", "-here", OWN), tmp_path / folder / OWN, Path("..", folder, OWN)):
+        with pytest.raises(AgentProtocolError):
+            agent.entries_of(TranscriptMirror.of(str(stray), [b"{}"]), options)
+
+
 def test_lines_are_kept_as_they_were_told() -> None:
     lines = [b'{ "uuid": "u1", "n": 1.0 }', b'{"type":"tag"}', b'{"uuid":7}', b"[]", b"3"]
     found = entries_of(TranscriptMirror.of(OWN, lines), None)
@@ -276,11 +295,24 @@ async def test_what_claude_code_needs_of_the_users_own_folder(
         assert (folder / "cowork_settings.json").read_text() == "{ not json"
         assert (folder / "CLAUDE.md").read_text() == "tulips"
     assert (own / "CLAUDE.md").read_text() == "tulips"
-    # A named folder has all of it inside.
-    options = Options(resume=A, cwd="/", env={"CLAUDE_CONFIG_DIR": str(own)})
-    async with agent.restore(options, KEPT):
-        (folder,) = temporary.iterdir()
-        assert not (folder / ".claude.json").exists()
+    # A named folder has all of it inside. A relative one is where the program would find it.
+    for named in (str(own), ".claude"):
+        options = Options(resume=A, cwd=home, env={"CLAUDE_CONFIG_DIR": named})
+        async with agent.restore(options, KEPT):
+            (folder,) = temporary.iterdir()
+            assert (folder / "CLAUDE.md").read_text() == "tulips"
+            assert not (folder / ".claude.json").exists()
+
+
+async def test_a_history_is_restored_to_no_folder_that_was_deleted(
+    tmp_path: Path, agent: ClaudeCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(tri.AgentStartError, match="the current folder was deleted"):
+        async with agent.restore(Options(resume=A), KEPT):
+            raise AssertionError("never here")
 
 
 # --- the Qoder CLI, played by the built-in agent ----------------------------------------------------------------------

@@ -34,6 +34,13 @@ def test_an_account_that_is_kept_on_disk_may_be_renewed(agent: Agent, where: str
     assert login_of(agent) == where
 
 
+@pytest.mark.parametrize("agent", [tri.ClaudeCode(environ=HOME), tri.Qoder(environ=HOME)], ids=repr)
+@pytest.mark.parametrize(("config", "where"), [("cfg", "/srv/a/cfg"), ("", "/srv/a")])
+def test_a_relative_config_folder_is_another_one_in_each_folder(agent: Agent, config: str, where: str) -> None:
+    env = {"CLAUDE_CONFIG_DIR": config, "QODER_CONFIG_DIR": config}
+    assert login_of(agent, cwd="/srv/a", env=env) == where
+
+
 @pytest.mark.parametrize(
     ("agent", "where"),
     [

@@ -52,6 +52,8 @@ async def test_the_latest_conversation_is_the_one_that_was_written_last_and_in_w
     write_history(project, f"{B[:-1]}2.jsonl", said(isSidechain=True), age=3)
     (project / f"{B[:-1]}3.jsonl").mkdir()
     (project / f"{B[:-1]}4.jsonl").symlink_to("nowhere")
+    write_history(project, f"{B[:-1]}5.jsonl", {"type": "user", "isSidechain": True}, said(), age=4)
+    os.mkfifo(project / f"{B[:-1]}6.jsonl")  # that nobody writes to
     assert await agent.latest(options) is None
     write_history(project, f"{A}.jsonl", said(), age=10)
     write_history(project.with_name("-elsewhere"), f"{B}.jsonl", said(), age=5)
@@ -93,6 +95,35 @@ async def test_folders_that_share_a_project_do_not_share_their_conversations(tmp
     assert [await agent.latest(options), await agent.latest(Options(cwd=other))] == [A, B]
     other.rmdir()  # it was moved to `own`, then
     assert await agent.latest(options) == B
+    # As this one was, whose old folder is used for something else.
+    write_history(project, f"{B[:-1]}0.jsonl", said(cwd=str(tmp_path)), age=0)
+    assert await agent.latest(options) == f"{B[:-1]}0"
+
+
+async def test_of_folders_with_long_names_each_has_its_own(tmp_path: Path, agent: ClaudeCode) -> None:
+    """The program cuts what it keeps them under, and adds a hash of its own."""
+    deep = tmp_path / ("x" * 120) / ("y" * 120)
+    alpha, beta, gone = deep / "alpha", deep / "beta", deep / "gone"
+    alpha.mkdir(parents=True)
+    beta.mkdir()
+    project = project_of(tmp_path / "home/.claude", alpha)
+    first, second = (project.with_name(f"{project.name[:200]}-{hash}") for hash in ("1k3", "9zz"))
+    write_history(first, f"{A}.jsonl", said(cwd=str(alpha)), age=3)
+    write_history(first, f"{B[:-1]}0.jsonl", said(cwd=str(gone)), age=2)
+    write_history(first, f"{B[:-1]}1.jsonl", said(), age=1)
+    assert [await agent.latest(Options(cwd=folder)) for folder in (alpha, beta)] == [A, None]
+    write_history(second, f"{B}.jsonl", said(cwd=str(beta)), age=0)
+    assert [await agent.latest(Options(cwd=folder)) for folder in (alpha, beta)] == [A, B]
+
+
+async def test_names_that_differ_only_in_how_they_are_composed(tmp_path: Path, agent: ClaudeCode) -> None:
+    composed, parted = tmp_path / "\u00e9", tmp_path / "e\u0301"
+    composed.mkdir()
+    parted.mkdir()
+    project = project_of(tmp_path / "home/.claude", composed)
+    write_history(project, f"{A}.jsonl", said(cwd=str(composed)), age=1)
+    write_history(project, f"{B}.jsonl", said(cwd=str(parted)), age=0)
+    assert [await agent.latest(Options(cwd=folder)) for folder in (composed, parted)] == [A, B]
 
 
 @pytest.mark.parametrize(

@@ -468,6 +468,20 @@ def test_the_latest_of_a_folder(home: Path, cwd: str, tmp_path: Path) -> None:
     assert plain(DiskTranscripts(CLAUDE).latest(cwd)) == plain(second)
 
 
+@by_vendor
+def test_folders_that_share_a_project_do_not_continue_each_other(
+    home: Path, tmp_path: Path, rules: FolderRules, sdk: Any
+) -> None:
+    own, other = tmp_path / "john-doe", tmp_path / "john.doe"
+    own.mkdir()
+    other.mkdir()
+    store = DiskTranscripts(rules)
+    private = conversation(str(other))
+    store.keep(private)
+    assert store.latest(str(own)) is None
+    assert plain(store.latest(str(other))) == plain(private)
+
+
 # --- what others wrote ------------------------------------------------------------------------------------------------
 
 

@@ -108,11 +108,11 @@ class DiskTranscripts:
         Raises:
             StoreError: its file cannot be read.
         """
-        project = self._rules.project(self._projects, cwd)
         order = {path: number for number, path in enumerate(self._kept)}
-        for path in newest_first(project.glob("*.jsonl"), order):
+        places = self._rules.places(self._projects, cwd)
+        for path in newest_first((path for place in places for path in place.glob("*.jsonl")), order):
             history = self._read(path) if is_file(path) else None
-            if history is not None and not self._rules.is_of_another(history.transcript.cwd, cwd):
+            if history is not None and self._rules.is_of(cwd, path.parent, history.transcript.cwd):
                 return history.transcript
         return None
 

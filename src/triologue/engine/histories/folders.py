@@ -34,23 +34,12 @@ class FolderRules(Struct, frozen=True, kw_only=True):
         """The config folder."""
         return Path(unicodedata.normalize("NFC", env.get(self.variable) or str(home_folder(env) / self.home)))
 
-    def projects(self, env: Mapping[str, str], cwd: str) -> Path:
-        """Where a program keeps its projects that is started in `cwd`, which for it is where a relative path begins.
+    def config_in(self, env: Mapping[str, str], cwd: str) -> Path:
+        """The config folder of a program that is started in `cwd`, which for it is where a relative path begins.
 
         An empty variable is such a path to the program, and none to its SDK.
         """
-        given = env.get(self.variable)
-        return Path(cwd, self.config(env) if given != "" else given, "projects")
-
-    def is_of_another(self, began: object, cwd: str) -> bool:
-        """Does what began in one folder not belong to `cwd`, though both have the same key, as `a.b` and `a-b` do?
-
-        Where that folder is gone, or has another key, the conversation has moved with its folder.
-        """
-        if not isinstance(began, str) or "\0" in began or not os.path.isdir(began):  # noqa: PTH112 - as in is_file
-            return False
-        there, here = os.path.realpath(began), os.path.realpath(cwd)
-        return there != here and self.key(there) == self.key(here)
+        return Path(cwd, "" if env.get(self.variable) == "" else self.config(env))
 
     def project(self, projects: Path, cwd: str) -> Path:
         """The folder of a project, which need not be there yet.
@@ -58,13 +47,35 @@ class FolderRules(Struct, frozen=True, kw_only=True):
         The program and the SDK of Claude cut long paths with different hashes, so a folder that begins as this one's
         must is taken for it, as the SDKs do.
         """
-        exact = projects / self.key(unicodedata.normalize("NFC", os.path.realpath(cwd)))
+        exact = projects / self._key_of(cwd)
         if len(exact.name) > LONGEST_KEY and not os.path.isdir(exact):  # noqa: PTH112 - as in is_file
-            cut = exact.name[: LONGEST_KEY + 1]
-            for found in _names(projects):
-                if found.startswith(cut) and os.path.isdir(projects / found):  # noqa: PTH112 - as in is_file
-                    return projects / found
+            return next(iter(self.places(projects, cwd)), exact)
         return exact
+
+    def places(self, projects: Path, cwd: str) -> list[Path]:
+        """The folders in which conversations of a project may be: its own, and for a long path all that begin as it does."""
+        key = self._key_of(cwd)
+        if len(key) <= LONGEST_KEY:
+            return [projects / key]
+        found = [projects / name for name in _names(projects) if name.startswith(key[: LONGEST_KEY + 1])]
+        return [each for each in found if os.path.isdir(each)]  # noqa: PTH112 - as in is_file
+
+    def is_of(self, cwd: str, place: Path, began: object) -> bool:
+        """Does a conversation in one of these places belong to `cwd` that began in the folder `began`?
+
+        Others may have the same key, as `a.b` and `a-b` do: what is theirs stays theirs. Where that folder is gone, or
+        has another key, the conversation was moved here with its folder.
+        """
+        is_own = place.name == self._key_of(cwd)
+        if not isinstance(began, str) or "\0" in began:
+            return is_own
+        if os.path.realpath(began) == os.path.realpath(cwd):
+            return True
+        is_there = os.path.isdir(began)  # noqa: PTH112 - as in is_file
+        return is_own and not (is_there and self._key_of(began) == place.name)
+
+    def _key_of(self, cwd: str) -> str:
+        return self.key(unicodedata.normalize("NFC", os.path.realpath(cwd)))
 
 
 def is_session_id(text: object) -> TypeGuard[str]:

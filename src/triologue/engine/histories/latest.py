@@ -17,23 +17,25 @@ def find_latest(rules: FolderRules, projects: Path, cwd: str) -> str | None:
     program begins anew under its id, it is passed over. So is one that cannot be read.
 
     Raises:
-        OSError: the folder cannot be looked into.
+        OSError: a folder of histories cannot be looked into.
     """
-    folder = rules.project(projects, cwd)
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 - names are all that is needed
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    for file in newest_first(folder / name for name in names if name.endswith(".jsonl")):
+    for file in newest_first(path for place in rules.places(projects, cwd) for path in _histories(place)):
         if is_session_id(file.stem) and is_file(file):
             try:
                 begins = _first_prompt(file)
             except OSError as error:
                 logger.warning("the history %r is passed over, as it cannot be read: %s", str(file), error)
                 continue
-            if begins is not None and not rules.is_of_another(begins.get("cwd"), cwd):
+            if begins is not None and rules.is_of(cwd, file.parent, begins.get("cwd")):
                 return file.stem
     return None
+
+
+def _histories(place: Path) -> list[Path]:
+    try:
+        return [place / name for name in os.listdir(place) if name.endswith(".jsonl")]  # noqa: PTH208 - Path's hides errors
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _first_prompt(file: Path) -> Line | None:
