@@ -315,6 +315,15 @@ async def test_a_history_is_restored_to_no_folder_that_was_deleted(
             raise AssertionError("never here")
 
 
+async def test_what_qoder_needs_of_a_relative_config_folder(temporary: Path, tmp_path: Path) -> None:
+    (tmp_path / "cfg" / ".auth").mkdir(parents=True)
+    (tmp_path / "cfg" / ".auth" / "user").write_text("s3cret")
+    agent = Qoder(auth=access_token("t"), environ={"HOME": "/nowhere"})
+    async with agent.restore(Options(resume=A, cwd=tmp_path, env={"QODER_CONFIG_DIR": "cfg"}), KEPT):
+        (folder,) = temporary.iterdir()
+        assert (folder / ".auth" / "user").read_text() == "s3cret"
+
+
 # --- the Qoder CLI, played by the built-in agent ----------------------------------------------------------------------
 
 
