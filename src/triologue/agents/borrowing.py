@@ -12,6 +12,7 @@ from typing import Any
 
 from triologue.agents.own_folders import write_own
 from triologue.engine.histories import CLAUDE, QODER
+from triologue.engine.histories.folders import home_folder
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +28,8 @@ def borrow_claude(env: Mapping[str, str], cwd: str, folder: Path) -> None:
     """
     own = CLAUDE.config_in(env, cwd)
     _copy(own / ".credentials.json", folder, _without_refresh)
-    # It is in the config folder where one is named, and beside the usual one.
-    _copy((own if env.get(CLAUDE.variable) else own.parent) / ".claude.json", folder)
+    # It is in the config folder where one is named, and beside the usual one; there too where the name is empty.
+    _copy((own if env.get(CLAUDE.variable) else home_folder(env)) / ".claude.json", folder)
     for name in ("settings.json", "cowork_settings.json"):
         _copy(own / name, folder, _without_plugins)
     for name in LINKED:

@@ -86,7 +86,7 @@ def is_path_of(session_id: str, path: str) -> bool:
 
 def _within(file: str, projects: str, cwd: str) -> str | None:
     """The path within a project's folder; None for a file that is not in one."""
-    if ".." in PurePath(file).parts:
+    if ".." in PurePath(file).parts or "\0" in file or not is_text(file):
         return None
     file = os.path.join(cwd, file)  # noqa: PTH118 - names only
     for path, folder in ((file, projects), (os.path.realpath(file), os.path.realpath(projects))):

@@ -60,7 +60,7 @@ class ProgramHistories:
         cwd = working_folder(options)
         try:
             return await in_thread(find_latest, self._rules, self._projects, cwd, abandon_on_cancel=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a name that is no text is the latter
             raise StoreError(f"the latest history of {cwd!r} cannot be found: {error}") from error
 
     @asynccontextmanager
@@ -110,7 +110,7 @@ class ProgramHistories:
 
     def _fill(self, folder: Path, *, cwd: str, files: Mapping[str, Sequence[TranscriptEntry]]) -> None:
         """Make a config folder of it."""
-        project = self._rules.project(folder / "projects", cwd)
+        project = self._rules.own_place(folder / "projects", cwd)
         for path, entries in files.items():
             about, lines = _parted(entries) if "/" in path else (None, [entry.line for entry in entries])
             make_folder((project / path).parent)

@@ -76,7 +76,7 @@ def open_histories(launch: Launch, environment: Mapping[str, str]) -> Histories:
 
     def path(transcript: Transcript) -> str:
         # The file is made when the first turn begins, and hooks are asked before.
-        to_be = folders.project(folders.config(environment) / "projects", transcript.cwd)
+        to_be = folders.own_place(folders.config_in(environment, os.curdir) / "projects", transcript.cwd)
         return str(transcripts.path(transcript.session_id) or to_be / f"{transcript.session_id}.jsonl")
 
     return Histories(transcripts, path)

@@ -78,6 +78,8 @@ def tree(folder: Path) -> dict[str, str]:
         (f"/c/projects/-here/../../-there/{OWN}", None),
         (f"/c/projects/-here/{A}/../x.jsonl", None),
         (f"/elsewhere/projects/-here/{OWN}", None),
+        (f"/c/projects/-here\0/{OWN}", None),
+        (f"/c/projects/-here\ud800/{OWN}", None),
         (f"/c/projects/-here/{A}/settings.json", None),
         (f"/c/projects/-here/{A}.json", None),
         ("/c/projects/-here/.jsonl", None),
@@ -302,6 +304,12 @@ async def test_what_claude_code_needs_of_the_users_own_folder(
             (folder,) = temporary.iterdir()
             assert (folder / "CLAUDE.md").read_text() == "tulips"
             assert not (folder / ".claude.json").exists()
+    # The current folder is one too, and then the program has that file in the home folder.
+    (tmp_path / ".claude.json").write_text('{"mcpServers": {"planted": {"command": "/tmp/evil"}}}')
+    async with agent.restore(Options(resume=A, cwd=own, env={"CLAUDE_CONFIG_DIR": ""}), KEPT):
+        (folder,) = temporary.iterdir()
+        assert (folder / "CLAUDE.md").read_text() == "tulips"
+        assert (folder / ".claude.json").read_text() == "{}"
 
 
 async def test_a_history_is_restored_to_no_folder_that_was_deleted(

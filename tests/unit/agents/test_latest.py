@@ -10,6 +10,7 @@ import pytest
 
 import triologue as tri
 from triologue.agents import ClaudeCode
+from triologue.engine.histories import CLAUDE
 from triologue.errors import StoreError
 from triologue.options import Options
 from triologue.ports import FindsLatest
@@ -54,6 +55,7 @@ async def test_the_latest_conversation_is_the_one_that_was_written_last_and_in_w
     (project / f"{B[:-1]}4.jsonl").symlink_to("nowhere")
     write_history(project, f"{B[:-1]}5.jsonl", {"type": "user", "isSidechain": True}, said(), age=4)
     os.mkfifo(project / f"{B[:-1]}6.jsonl")  # that nobody writes to
+    write_history(project, f"{B[:-1]}7.jsonl", said(message=None), age=5)
     assert await agent.latest(options) is None
     write_history(project, f"{A}.jsonl", said(), age=10)
     write_history(project.with_name("-elsewhere"), f"{B}.jsonl", said(), age=5)
@@ -78,9 +80,10 @@ async def test_a_folder_of_histories_that_cannot_be_looked_into(tmp_path: Path, 
     project = project_of(tmp_path / "home/.claude", tmp_path)
     project.parent.mkdir(parents=True)
     project.symlink_to(project)
-    text = f"the latest history of {str(tmp_path)!r} cannot be found: "
-    with pytest.raises(StoreError, match=re.escape(text)):
-        await agent.latest(Options(cwd=tmp_path))
+    no_text = str(tmp_path / "\ud800")
+    for cwd in (str(tmp_path), no_text):
+        with pytest.raises(StoreError, match=re.escape(f"the latest history of {cwd!r} cannot be found: ")):
+            await agent.latest(Options(cwd=cwd))
 
 
 async def test_folders_that_share_a_project_do_not_share_their_conversations(tmp_path: Path, agent: ClaudeCode) -> None:
@@ -114,6 +117,10 @@ async def test_of_folders_with_long_names_each_has_its_own(tmp_path: Path, agent
     assert [await agent.latest(Options(cwd=folder)) for folder in (alpha, beta)] == [A, None]
     write_history(second, f"{B}.jsonl", said(cwd=str(beta)), age=0)
     assert [await agent.latest(Options(cwd=folder)) for folder in (alpha, beta)] == [A, B]
+    # Also where one of them is in the place of the other, as the SDK would take it for.
+    place_of_beta = CLAUDE.own_place(project.parent, str(beta))
+    write_history(place_of_beta, f"{B[:-1]}2.jsonl", said(cwd=str(alpha)), age=-1)
+    assert [await agent.latest(Options(cwd=folder)) for folder in (alpha, beta)] == [f"{B[:-1]}2", B]
 
 
 async def test_names_that_differ_only_in_how_they_are_composed(tmp_path: Path, agent: ClaudeCode) -> None:

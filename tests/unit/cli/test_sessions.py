@@ -1,6 +1,7 @@
 """`triologue sessions` as a script sees it: what it prints, and its exit code."""
 
 import json
+import os
 import re
 import sqlite3
 import subprocess
@@ -139,6 +140,19 @@ def test_a_history_that_is_imported(said: Said, projects: Path, tmp_path: Path) 
 
     file.write_bytes(HistoryFile().user("Something else").data())
     assert said("import")[0].endswith("already, and went on there; nothing was changed")
+
+
+def test_only_the_histories_of_the_current_folder_are_imported(said: Said, projects: Path, tmp_path: Path) -> None:
+    """Claude Code keeps those of `p.q` beside those of `p-q`."""
+    (like := tmp_path / "p.q").mkdir()
+    (here := tmp_path / "p-q").mkdir()
+    folder = projects / re.sub("[^A-Za-z0-9]", "-", str(here.resolve()))
+    folder.mkdir()
+    own, other = folder / f"{UUID(int=1)}.jsonl", folder / f"{UUID(int=2)}.jsonl"
+    for file, cwd in ((own, here), (other, like)):
+        file.write_bytes(HistoryFile(file.stem).user("hi", cwd=str(cwd)).data())
+    os.chdir(here)  # the fixture goes back
+    assert said("import") == [f"{own}: kept as imported/{own.stem}, with 1 turn"]
 
 
 def test_what_lies_beside_a_history_and_is_none_is_passed_over(said: Said, projects: Path, tmp_path: Path) -> None:

@@ -310,11 +310,18 @@ def test_a_long_path_that_was_cut_with_another_hash(home: Path, tmp_path: Path) 
     folder.mkdir(parents=True)
     other = home / ".claude/projects" / (claude_agent_sdk.project_key_for_directory(folder)[:201] + "other")
     other.mkdir(parents=True)
+    said = conversation(str(folder))
+    DiskTranscripts(CLAUDE).keep(said)
+    (file,) = home.rglob("*.jsonl")
+    assert file.parent.name == claude_agent_sdk.project_key_for_directory(folder)  # a new one goes to its own place
+    file.rename(other / file.name)
+    file.parent.rmdir()
     store = DiskTranscripts(CLAUDE)
-    store.keep(conversation(str(folder)))
-    assert [path.parent for path in home.rglob("*.jsonl")] == [other]
-    assert store.latest(str(folder)) is not None
+    assert plain(store.latest(str(folder))) == plain(said)
     assert len(claude_agent_sdk.list_sessions(directory=str(folder))) == 1
+    said.add("user", "more", [uid(21)])
+    store.keep(said)
+    assert [path.parent for path in home.rglob("*.jsonl")] == [other]
 
 
 @by_vendor

@@ -21,6 +21,7 @@ from triologue.cli.sessions.history import Imported, read_session, records_beyon
 from triologue.cli.sessions.listing import PAGE
 from triologue.engine.histories import ABOUT_AGENT, CLAUDE, CORTEX, QODER, FolderRules, is_session_id, parse_lines
 from triologue.engine.histories.folders import is_file
+from triologue.engine.histories.latest import first_prompt
 from triologue.errors import InvalidOption, SessionElsewhere, StoreError, TriologueError
 from triologue.manager.checks import check_key
 from triologue.messages.message import decode_object
@@ -166,8 +167,16 @@ def _found(paths: Sequence[Path]) -> Iterator[Path]:
 def _found_of(rules: FolderRules, *, all: bool) -> Iterator[Path]:
     projects = rules.config(os.environ) / "projects"
     with telling(projects, "read"):
-        for folder in sorted(projects.glob("*")) if all else [rules.project(projects, os.curdir)]:
-            yield from sorted(file for file in folder.glob("*.jsonl") if is_session_id(file.stem) and file.is_file())
+        for folder in sorted(projects.glob("*")) if all else rules.places(projects, os.curdir):
+            for file in sorted(folder.glob("*.jsonl")):
+                if is_session_id(file.stem) and file.is_file() and (all or _is_of_here(rules, file)):
+                    yield file
+
+
+def _is_of_here(rules: FolderRules, file: Path) -> bool:
+    """Is it one of the current folder, and of none that the program keeps in the same place?"""
+    begins = first_prompt(file)
+    return rules.is_of(os.curdir, file.parent, begins.get("cwd") if begins is not None else None)
 
 
 def _read(file: Path) -> tuple[str, dict[str, bytes]]:

@@ -60,7 +60,7 @@ class DiskTranscripts:
         self._rules = rules
         self._version = version
         self._now = now
-        self._projects = rules.config(os.environ if env is None else env) / "projects"
+        self._projects = rules.config_in(os.environ if env is None else env, os.curdir) / "projects"
         self._written: dict[Path, Written] = {}
         self._kept: dict[Path, None] = {}  # the one that was kept last is last
 
@@ -85,7 +85,7 @@ class DiskTranscripts:
             raise StoreError(f"the session id {brief(transcript.session_id)} cannot be the name of a file")
         name = f"{transcript.session_id}.jsonl"
         known = next((path for path in self._written if path.name == name), None)
-        own = known or self.path(transcript.session_id) or self._rules.project(self._projects, transcript.cwd) / name
+        own = known or self.path(transcript.session_id) or self._rules.own_place(self._projects, transcript.cwd) / name
         if transcript.agent is None:
             return own
         if not is_name(transcript.agent.id):

@@ -41,24 +41,27 @@ class FolderRules(Struct, frozen=True, kw_only=True):
         """
         return Path(cwd, "" if env.get(self.variable) == "" else self.config(env))
 
-    def project(self, projects: Path, cwd: str) -> Path:
-        """The folder of a project, which need not be there yet.
-
-        The program and the SDK of Claude cut long paths with different hashes, so a folder that begins as this one's
-        must is taken for it, as the SDKs do.
-        """
-        exact = projects / self._key_of(cwd)
-        if len(exact.name) > LONGEST_KEY and not os.path.isdir(exact):  # noqa: PTH112 - as in is_file
-            return next(iter(self.places(projects, cwd)), exact)
-        return exact
+    def own_place(self, projects: Path, cwd: str) -> Path:
+        """The folder to which a new conversation of `cwd` is written, which need not be there yet."""
+        return projects / self._key_of(cwd)
 
     def places(self, projects: Path, cwd: str) -> list[Path]:
-        """The folders in which conversations of a project may be: its own, and for a long path all that begin as it does."""
-        key = self._key_of(cwd)
-        if len(key) <= LONGEST_KEY:
-            return [projects / key]
-        found = [projects / name for name in _names(projects) if name.startswith(key[: LONGEST_KEY + 1])]
+        """The folders in which conversations of `cwd` may be: its own, and for a long path all that begin as it does.
+
+        The program and the SDK of Claude cut long paths with different hashes.
+        """
+        own = self.own_place(projects, cwd)
+        if len(own.name) <= LONGEST_KEY:
+            return [own]
+        found = [projects / name for name in _names(projects) if _begin(name) == _begin(own.name)]
         return [each for each in found if os.path.isdir(each)]  # noqa: PTH112 - as in is_file
+
+    def project(self, projects: Path, cwd: str) -> Path:
+        """The one folder that the vendor's SDK takes for that of `cwd`: for a long path, any that begins as it does."""
+        own = self.own_place(projects, cwd)
+        if os.path.isdir(own):  # noqa: PTH112 - as in is_file
+            return own
+        return next(iter(self.places(projects, cwd)), own)
 
     def is_of(self, cwd: str, place: Path, began: object) -> bool:
         """Does a conversation in one of these places belong to `cwd` that began in the folder `began`?
@@ -72,7 +75,7 @@ class FolderRules(Struct, frozen=True, kw_only=True):
         if os.path.realpath(began) == os.path.realpath(cwd):
             return True
         is_there = os.path.isdir(began)  # noqa: PTH112 - as in is_file
-        return is_own and not (is_there and self._key_of(began) == place.name)
+        return is_own and not (is_there and _begin(self._key_of(began)) == _begin(place.name))
 
     def _key_of(self, cwd: str) -> str:
         return self.key(unicodedata.normalize("NFC", os.path.realpath(cwd)))
@@ -123,6 +126,11 @@ def home_folder(env: Mapping[str, str]) -> Path:
 def is_name(text: str) -> bool:
     """Whether an id may be the name of a file: nothing that leads elsewhere."""
     return _NAME.fullmatch(text) is not None
+
+
+def _begin(key: str) -> str:
+    """The part that tells folders apart, of a key that is cut; else all of it."""
+    return key[: LONGEST_KEY + 1]
 
 
 def _names(folder: Path) -> list[str]:

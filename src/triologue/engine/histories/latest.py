@@ -22,7 +22,7 @@ def find_latest(rules: FolderRules, projects: Path, cwd: str) -> str | None:
     for file in newest_first(path for place in rules.places(projects, cwd) for path in _histories(place)):
         if is_session_id(file.stem) and is_file(file):
             try:
-                begins = _first_prompt(file)
+                begins = first_prompt(file)
             except OSError as error:
                 logger.warning("the history %r is passed over, as it cannot be read: %s", str(file), error)
                 continue
@@ -38,8 +38,12 @@ def _histories(place: Path) -> list[Path]:
         return []
 
 
-def _first_prompt(file: Path) -> Line | None:
-    """The line with which somebody began the conversation; None where nobody could go on with the file."""
+def first_prompt(file: Path) -> Line | None:
+    """The line with which somebody began the conversation; None where nobody could go on with the file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     is_first = True
     with file.open("rb") as lines:
         for text in lines:  # the rest of a long file is not read
@@ -47,6 +51,6 @@ def _first_prompt(file: Path) -> Line | None:
                 if is_first and line.get("isSidechain") is True:
                     return None
                 is_first = False
-                if line.get("type") == "user" and is_main(line):
+                if line.get("type") == "user" and is_main(line) and isinstance(line.get("message"), dict):
                     return line
     return None
