@@ -76,7 +76,8 @@ async def existing_database() -> AsyncGenerator[SessionStore]:
         yield MemoryStore()
         return
     except OSError as error:
-        raise StoreError(f"cannot open the session store {str(path)!r}: {error.strerror}") from error
+        said = f"cannot open the session store {str(path)!r}: {error.strerror}"
+        raise StoreError(f"{said} (${VARIABLE} names another folder)") from error
     async with open_database() as store:
         yield store
 

@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from triologue.cli.database import database_path
+from triologue.cli.database import VARIABLE, database_path
 from triologue.cli.endings import ExitCode
 from triologue.cli.sessions.spans import clock
 from triologue.errors import InvalidOption, StoreError, brief
@@ -90,7 +90,11 @@ def _open(path: Path | None, *, create: bool = False) -> TokenFile:
         return TokenFile(path, create=create)
     usual = tokens_path()
     if create:
-        usual.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            usual.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            said = f"cannot make the folder of the token file {str(usual)!r}: {error.strerror}"
+            raise StoreError(f"{said}; name another file with --tokens, or another folder with ${VARIABLE}") from error
     return TokenFile(usual, create=create)
 
 

@@ -115,6 +115,29 @@ def test_a_user_without_a_home(
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["sessions", "list"],
+            "cannot open the session store '{}/sessions.db': Not a directory ($TRIOLOGUE_HOME names",
+        ),
+        (
+            ["tokens", "add", "tv"],
+            "cannot make the folder of the token file '{}/tokens.json': Not a directory; name an",
+        ),
+    ],
+)
+def test_a_data_folder_that_cannot_be(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with a home that may only be read."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRIOLOGUE_HOME", f"{tmp_path}/file/below")
+    assert main(arguments) == ExitCode.FAILED
+    assert capsys.readouterr().err.startswith(f"triologue: {said.format(f'{tmp_path}/file/below')}")
+
+
 @pytest.mark.parametrize("arguments", [["doctor"], ["run", "hi"]])
 def test_an_agent_that_is_named_wrongly_in_the_environment(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
