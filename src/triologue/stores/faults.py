@@ -21,9 +21,11 @@ class Damage(Exception):
     """A row is not what was written. Whoever needs it is refused, and nobody else: the others may be whole."""
 
 
-# The first that fits; extended codes come as subclasses' `extendedresult`, and are not needed to know what to do.
+_FULL: Final = "there is no room on the disk, or the file is as large as it may get; make room, and go on"
+
+# The first that fits.
 _ADVICE: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (apsw.FullError, "there is no room on the disk, or the file is as large as it may get; make room, and go on"),
+    (apsw.FullError, _FULL),
     (apsw.ReadOnlyError, "the file or its folder may not be written to; give this user the right to"),
     (apsw.BusyError, "another program has held the file for too long; end it, or try again"),
     (apsw.CorruptError, _DAMAGED),
@@ -49,6 +51,8 @@ def store_error(path: str, doing: str, error: Exception) -> StoreError:
         error: SQLite's own, or what Python has against a value.
     """
     advice = next((text for kind, text in _ADVICE if isinstance(error, kind)), "what was asked for was not done")
+    if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:  # what a full disk is as a store is opened
+        advice = _FULL
     return StoreError(f"cannot {doing} the session store {path!r}: {advice} ({type(error).__name__}: {error})")
 
 

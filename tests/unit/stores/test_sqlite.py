@@ -1,6 +1,7 @@
 """What an SQLite store does beyond the contract: one fsync for many, room, locks, damage, other files, other processes."""
 
 import asyncio
+import resource
 import shutil
 import signal
 import stat
@@ -269,6 +270,19 @@ async def test_a_full_disk_loses_nothing_and_the_store_goes_on(path: Path, monke
         await large.write(100_000 * "x")
         assert await everything(store, "small") == (small.head, small.records, [])
         assert await everything(store, "large") == (large.head, large.records, [])
+
+
+async def test_a_full_disk_where_a_store_is_opened(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        await (await Scribe.of(store, "k")).write("one")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))  # less than the memory that its users share
+    try:
+        with pytest.raises(StoreError, match="there is no room on the disk"):
+            async with SqliteStore(path):
+                pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_a_file_that_another_program_holds_for_too_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
