@@ -44,7 +44,7 @@ Values are shown with `!r` and cut; secrets never are.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from triologue.messages import ResultMessage
 
@@ -314,6 +314,9 @@ class StoreError(TriologueError):
     """What is kept could not be read or written."""
 
 
+START_AFRESH: Final = "start afresh by leaving `resume` out, or under a manager's key by `session.reset()`"
+
+
 class SessionNotFound(StoreError):
     """There is no conversation with this id.
 
@@ -329,8 +332,7 @@ class SessionNotFound(StoreError):
         self.session_id, self.cwd, self.config_dir = session_id, cwd, config_dir
         where = f" (cwd {str(cwd)!r}" + (f", config folder {str(config_dir)!r})" if config_dir else ")") if cwd else ""
         reason = f": {detail}" if detail else ""
-        advice = "start afresh by leaving `resume` out, or under a manager's key by `session.reset()`"
-        super().__init__(f"no conversation has the session id {session_id!r}{where}{reason}; {advice}")
+        super().__init__(f"no conversation has the session id {session_id!r}{where}{reason}; {START_AFRESH}")
 
 
 class SessionElsewhere(StoreError):

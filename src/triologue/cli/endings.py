@@ -5,6 +5,7 @@ from enum import IntEnum
 
 from triologue.agents.discovery import PROGRAMS
 from triologue.errors import (
+    START_AFRESH,
     AgentNotFound,
     AgentStartError,
     CallerError,
@@ -75,6 +76,10 @@ def one_line(error: BaseException) -> str:
         # Its text lists every place that was looked at, and a screenful is no clear line.
         missing = next((each.missing for each in PROGRAMS.values() if said.startswith(each.title)), said.split("\n")[0])
         return f"{missing} (`triologue doctor` lists where it was looked for)"
+    if isinstance(error, SessionNotFound):
+        said = said.replace(
+            START_AFRESH, "`triologue sessions list` shows what is kept; without --resume a new one begins"
+        )
     if isinstance(error, OSError) and exit_code_of(error) is ExitCode.FAILED:
         return f"the output cannot be written: {error.strerror}"
     if not isinstance(error, TriologueError):

@@ -219,6 +219,13 @@ def test_a_failure_is_in_the_object_too(capsys: pytest.CaptureFixture[str]) -> N
     assert said["error"].startswith("no conversation has the session id 'nope'")
 
 
+def test_a_key_that_is_misspelt(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--agent", "embedded", "--resume", "nope", "x"]) == 4
+    said = capsys.readouterr().err
+    assert said.startswith("triologue: no conversation has the session id 'nope'")
+    assert said.endswith("; `triologue sessions list` shows what is kept; without --resume a new one begins\n")
+
+
 def test_an_agent_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLAUDE_CODE_CLI_PATH", "/nowhere/claude")
     for arguments in (["run", "x"], ["demo", "--agent", "claude-code"]):
