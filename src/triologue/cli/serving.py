@@ -52,7 +52,8 @@ def serve(**said: Any) -> int:
 
     Any other address than loopback needs --tokens and --tls-cert, or an explicit --insecure.
 
-    Exit code: 0 when a signal ended it; 2 when it cannot be served like this.
+    Exit code: 0 when a signal ended it; 1 when the database or the token file cannot be used; 2 when it cannot be
+    served like this.
     """
     if said["store"] and said["memory"]:
         raise click.UsageError("--store and --memory are two answers to one question; give one of them")
