@@ -14,7 +14,7 @@ from triologue.cli.endings import ExitCode, exit_code_of, one_line
 from triologue.cli.interrupting import draining_on, on_interrupt
 from triologue.cli.text_flow import TextFlow, printable
 from triologue.manager import Session, open_manager
-from triologue.messages import AssistantMessage, Message, Outcome, ResultMessage
+from triologue.messages import Message, Outcome, ResultMessage
 from triologue.wire import encode
 
 Form: TypeAlias = Literal["text", "json", "stream-json"]
@@ -38,8 +38,6 @@ class _Asked:
         self.key = ""
         self.turn: Turn | None = None
         self.timed_out = False
-        self.is_refused = False
-        """The agent has no account."""
 
     @property
     def outcome(self) -> Outcome | None:
@@ -73,9 +71,6 @@ async def run_prompt(request: RunRequest) -> ExitCode:
         return ExitCode.TIMED_OUT
     if outcome.error is None:
         return ExitCode.OK
-    if asked.is_refused:
-        sys.stderr.write(f"triologue: {one_line(outcome.error)} (`triologue doctor` says which account it would use)\n")
-        return ExitCode.NO_AGENT
     sys.stderr.write(f"triologue: {one_line(outcome.error)}\n")
     return exit_code_of(outcome.error)
 
@@ -85,7 +80,6 @@ async def _ask(session: Session, request: RunRequest, asked: _Asked, output: "Ou
     async with on_interrupt(turn.withdraw):
         with trio.move_on_after(request.timeout if request.timeout is not None else float("inf")) as patience:
             async for message in turn:
-                asked.is_refused = asked.is_refused or _has_no_account(message)
                 output.show(message)
         if patience.cancelled_caught:
             asked.timed_out = turn.outcome is None
@@ -97,11 +91,6 @@ def _is_missing(outcome: Outcome | None) -> bool:
     """The agent does not know the conversation."""
     error = outcome.error if outcome is not None else None
     return error is not None and exit_code_of(error) is ExitCode.NO_SESSION
-
-
-def _has_no_account(message: Message) -> bool:
-    """Claude Code starts without an account too, and says so in the place of an answer."""
-    return isinstance(message, AssistantMessage) and message.error == "authentication_failed"
 
 
 class Output(Protocol):
