@@ -114,6 +114,10 @@ class Chat:
             self._is_leaving = False
             if not line.strip():
                 continue
+            if self._manager.is_draining:
+                self.has_failed = True
+                self._say("asked to end, so nothing more is sent")
+                break
             if not await self._take_in(line.strip()):
                 break
 

@@ -213,6 +213,19 @@ def test_sigterm_lets_an_answer_come_to_its_end() -> None:
         assert terminal.shown == "I waited 1 seconds.\n"
 
 
+def test_sigterm_leaves_the_other_lines_of_a_piped_chat() -> None:
+    program = [sys.executable, "-m", "triologue", "chat", "--agent", "embedded"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write("Wait 1 seconds\none\ntwo\n")
+        process.stdin.flush()
+        wait_for_turn()
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=30)[0].splitlines()
+    assert (process.returncode, said[0]) == (1, "I waited 1 seconds.")
+    assert said[2:] == ["(asked to end, so nothing more is sent)"]
+
+
 def test_sigterm_ends_a_chat() -> None:
     with open_terminal("chat", "--agent", "embedded") as terminal:
         terminal.wait("\n> ")
