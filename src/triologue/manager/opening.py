@@ -90,7 +90,7 @@ async def open_manager(
 
     Raises:
         InvalidOption: an argument that cannot be; options that name one conversation.
-        UnsupportedOption: an option that this agent does not have.
+        UnsupportedOption, StoreError: an option that this agent does not have; a store that cannot be opened.
         RuntimeError: this is not called inside `trio.run`.
     """
     terms = Terms(
