@@ -91,9 +91,9 @@ class Mailbox:
             del self._turns[turn.turn_id]
         return collected
 
-    def next_overlap(self) -> Overlap | None:
-        """What the turn that is next does while another one runs; None when none waits."""
-        return next(iter(self._turns.values())).overlap if self._turns else None
+    def next(self) -> Waiting | None:
+        """The turn that is next; None when none waits."""
+        return next(iter(self._turns.values())) if self._turns else None
 
     def remove(self, turn_id: str) -> bool:
         """Remove one turn, wherever it stands; False when it does not wait here."""

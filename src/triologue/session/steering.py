@@ -43,7 +43,13 @@ class Steering:
             session.effect(do.SendPrompt(session.link.generation, prompt, turn.turn_id))
 
     def _can_hand_over(self) -> bool:
-        return self._mailbox.next_overlap() == "steer" and self._can_steer()
+        turn = self._mailbox.next()
+        return turn is not None and turn.overlap == "steer" and not self._is_taken(turn) and self._can_steer()
+
+    def _is_taken(self, turn: Waiting) -> bool:
+        """Has the agent another prompt of this uuid? Nobody could tell what became of which, so it waits for that one."""
+        run, uuid = self._session.run, turn.prompt.uuid
+        return uuid is not None and (uuid in self._handed or (run is not None and run.prompt.uuid == uuid))
 
     def _can_steer(self) -> bool:
         run, link = self._session.run, self._session.link

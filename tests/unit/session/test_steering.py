@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.frames import aborted, assistant, init, lifecycle, refusal, result, success
+from tests.support.frames import aborted, assistant, init, lifecycle, prompt, refusal, result, success
 from tests.unit.session.stage import STEERABLE, Stage, running
 from triologue.errors import AgentCrashed, BudgetExceeded, MailboxFull, TurnRejected
 from triologue.options import RestartPolicy
@@ -118,6 +118,20 @@ def test_an_agent_that_does_not_tell_what_becomes_of_prompts_is_not_steered() ->
     stage.hear(init())
     assert stage.submit("s", "steer") == ["s: TurnAccepted"]
     assert stage.hear(result())[-2:] == ["s: TurnStarted", "prompt 1: s"]
+
+
+def test_one_waits_for_another_that_has_its_uuid() -> None:
+    stage = steered("s")
+    assert stage.receive(on.Submit("t", prompt("s"), {}, "steer")) == ["t: TurnAccepted"]
+    assert stage.receive(on.Submit("u", prompt("a"), {}, "steer")) == ["u: TurnAccepted"]
+    assert stage.hear(lifecycle("s", "started")) == [
+        "-: CommandLifecycle",
+        "s: TurnEnded merged",
+        "settle s: merged",
+        "t: TurnStarted",
+        "prompt 1: s",
+    ]
+    assert stage.hear(lifecycle("s", "started"), result("a", "s"))[-2:] == ["u: TurnStarted", "prompt 1: a"]
 
 
 def test_it_waits_behind_what_waits() -> None:
