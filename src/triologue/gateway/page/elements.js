@@ -34,8 +34,11 @@ export function dollars(cost) {
 /** What a session waits for, without the ids that are there for programs. */
 export const reason = (waitsFor) => (waitsFor ?? "").replace(/ \((request )?[\w-]{8,}\)/g, "");
 
-/** JSON as people read it. */
-export const pretty = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+/** JSON as people read it, and as it is: signs that turn others around, or that nobody sees, are written out. */
+export const pretty = (value) => exact(typeof value === "string" ? value : JSON.stringify(value, null, 2));
+
+/** Whoever approves reads what will run. The two joiners stay, for they are in words and emoji. */
+const exact = (text) => text?.replace(/(?![\u200c\u200d])\p{Cf}/gu, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
 
 /** A text on one line, cut. */
 export function brief(text, limit = 90) {

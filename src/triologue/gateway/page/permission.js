@@ -21,7 +21,7 @@ export class PermissionCard {
     this.box = el(
       "section",
       { className: "ask", "aria-label": `Permission for ${tool}`, "data-state": "open" },
-      el("p", {}, el("strong", { textContent: tool }), " asks to run"),
+      el("p", {}, el("strong", { textContent: pretty(tool) }), " asks to run"),
       el("pre", { className: "code", textContent: pretty(input) }),
       this.#buttons,
       this.#wrong,
