@@ -40,6 +40,17 @@ def test_two_who_change_it_lose_nothing(path: Path) -> None:
     assert not TokenFile(path).revoke("none")
 
 
+def test_what_is_changed_by_way_of_a_link_counts_for_who_has_the_file(path: Path) -> None:
+    link = path.with_name("link.json")
+    link.symlink_to(path)
+    token = TokenFile(link, create=True).add("ann")
+    served = TokenFile(path)
+    assert served.check(token, 0.0) is not None
+    assert TokenFile(link).revoke(token)
+    assert served.check(token, 0.0) is None
+    assert link.is_symlink()
+
+
 def test_a_change_that_is_refused_changes_nothing(path: Path) -> None:
     file = TokenFile(path, create=True)
     file.add("a")
