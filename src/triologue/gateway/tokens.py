@@ -11,6 +11,7 @@ import trio
 from msgspec import Struct
 
 from triologue.errors import InvalidOption, brief
+from triologue.manager.prompts import check_text
 from triologue.protocol.told import Right
 
 RIGHTS: Final[frozenset[Right]] = frozenset(get_args(Right))
@@ -136,12 +137,13 @@ def mint(
     """A new token: its text, and what is kept of it.
 
     Raises:
-        InvalidOption: no name, no rights or others than there are, a prefix that is too long, no time.
+        InvalidOption: no name, no rights or others than there are, a prefix that no key has, no time.
     """
     if not 0 < len(name) <= MAX_TEXT or not name.isprintable():
         raise InvalidOption(f"a token's name is 1 to {MAX_TEXT} printable characters, not {brief(name)}")
     if len(prefix) > MAX_TEXT:
         raise InvalidOption(f"a prefix has at most {MAX_TEXT} characters, and {brief(prefix)} has {len(prefix)}")
+    check_text("the prefix ", prefix)
     granted = frozenset(rights)
     if not granted or not granted <= RIGHTS:
         raise InvalidOption(f"rights are some of {', '.join(sorted(RIGHTS))}, not {brief(sorted(granted))}")

@@ -79,6 +79,7 @@ def test_two_tokens_are_never_the_same() -> None:
         ("a", [], "", None, "rights are some of admin, approve, prompt, watch"),
         ("a", ["root"], "", None, "rights are some of .* not \\['root'\\]"),
         ("a", ["watch"], "x" * 513, None, "a prefix has at most 512 characters"),
+        ("a", ["watch"], "a\udcff", None, "the prefix .* has half a character in it"),
         ("a", ["watch"], "", float("nan"), "expires=nan is no time"),
     ],
 )
