@@ -30,7 +30,7 @@ class Socket {
   }
   welcome() {
     this.onopen();
-    this.hear({ type: "welcome", name: "ada", rights: [] });
+    this.hear({ type: "welcome", name: "ada", rights: [], max_frame_bytes: 100 });
   }
   /** Answer the pings that have come so far. */
   pong() {
@@ -65,7 +65,7 @@ function story(name, tell, { rarely = 0 } = {}) {
     });
     connection.open();
     try {
-      tell(heard);
+      return tell(heard, connection);
     } finally {
       mock.timers.reset();
     }
@@ -127,6 +127,19 @@ story("where nothing is heard any more, that is seen as soon as at first once al
     pass(10);
   }
   assert.ok(times.every((time) => time <= 60), `${times}`);
+});
+
+story("what is longer than the gateway takes is refused, and not sent, now or with the next connection", (_, connection) => {
+  const refused = [];
+  const ask = (prompt) => connection.request({ type: "prompt", prompt }, { again: true }).catch((error) => refused.push(error));
+  const early = ask("é".repeat(40));
+  newest().welcome();
+  const late = ask("é".repeat(40));
+  ask("é".repeat(20));
+  assert.deepEqual(newest().said.map(({ id }) => id), [undefined, 3]);
+  return Promise.all([early, late]).then(() => {
+    assert.deepEqual(refused.map(String), Array(2).fill("Error: this takes 116 bytes, and the gateway takes 100 at most"));
+  });
 });
 
 function answerFor(minutes) {

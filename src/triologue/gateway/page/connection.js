@@ -22,6 +22,7 @@ export class Refused extends Error {
 export class Connection {
   #socket = null;
   #isReady = false;
+  #maxFrameBytes = 0;
   #nextId = 1;
   #attempts = 0;
   #retry = 0;
@@ -72,8 +73,17 @@ export class Connection {
       }
       const asked = { frame: { ...frame, id: this.#nextId++ }, resolve, reject, again };
       this.#pending.set(asked.frame.id, asked);
-      if (this.#isReady) this.#say(asked.frame);
+      if (this.#isReady) this.#ask(asked);
     });
+  }
+
+  /** What the gateway would not take ends the connection, each time that it is sent. */
+  #ask({ frame, reject }) {
+    const size = new TextEncoder().encode(JSON.stringify(frame)).length;
+    if (size > this.#maxFrameBytes) {
+      this.#pending.delete(frame.id);
+      reject(new Refused({ message: `this takes ${size} bytes, and the gateway takes ${this.#maxFrameBytes} at most` }));
+    } else this.#say(frame);
   }
 
   #say(frame) {
@@ -99,12 +109,13 @@ export class Connection {
 
   #welcome(frame) {
     this.#isReady = true;
+    this.#maxFrameBytes = frame.max_frame_bytes;
     this.#welcomeAt = Date.now();
     this.#attempts = 0;
     const unanswered = [...this.#pending.values()];
     this.#listeners.state("ready", frame.name);
     this.#listeners.welcome(frame);
-    for (const asked of unanswered) this.#say(asked.frame);
+    for (const asked of unanswered) this.#ask(asked);
   }
 
   #lose(code, reason) {
