@@ -17,7 +17,7 @@ from triologue.engine import OfflineModel
 from triologue.gateway import open_gateway
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.tokens import MemoryTokens, id_of
-from triologue.testing import Line, Say, ScriptedAgent
+from triologue.testing import Line, Say, ScriptedAgent, UseTool
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -228,6 +228,27 @@ async def test_a_long_history_is_shown_from_its_end(page: Page) -> None:
         await page.see(".said", times=100)
         await answered(manager, "a", "Say more")
         assert (await page.see(".said", "more"))[-1] == "more"
+
+
+async def test_what_is_asked_now_is_shown_behind_a_history_that_takes_its_time(page: Page) -> None:
+    agent = ScriptedAgent()
+    agent.on("long", Say("word " * 12_000), Say("word " * 12_000))
+    agent.on("tool", UseTool("Bash", {"command": "ls"}, asks=True))
+    options = tri.Options(permission_prompt_tool_name="stdio")
+    async with tri.open_manager(agent, options=options, store=tri.MemoryStore()) as manager:
+        async with open_gateway(manager, port=0) as gateway:
+            for _ in range(20):
+                await manager.session("a").ask("long")
+            turn = await manager.session("a").send("tool")
+            while not manager.permissions():
+                await trio.sleep(0.01)
+            await page.open(address(gateway.port, "a"))
+            await page.see(".ask[data-state=open]", "Bash")
+            await page.see(".said", times=40)
+            asks = "return [...document.querySelectorAll('.turn')].map((each) => each.querySelector('.ask') !== null)"
+            assert await page.script(asks) == [False] * 20 + [True]
+            await page.click(".ask .main")
+            await turn.wait()
 
 
 async def test_markup_stays_text(page: Page) -> None:

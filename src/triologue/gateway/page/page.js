@@ -12,7 +12,7 @@ const LOOK_EVERY = 2000; // milliseconds between two looks at the sessions
 const LOOK_AT_MANY = 8000;
 
 let rights = new Set();
-let current = null; // { key, last, state, isAttached, liveFrom, isLive }
+let current = null; // { key, log, last, state, isAttached, liveFrom, isLive, asked }
 let looking = 0;
 const unsent = new Map(); // by key: a prompt that was refused when another session, or another text, was there already
 
@@ -67,10 +67,17 @@ function onEvents(events) {
   for (const event of mine) {
     current.last = event.seq ?? (event.kind === "#gap" ? event.message.last : current.last);
     if (event.kind === "#state_changed") current.state = event.message.state;
+    if (event.kind === "#permission_answered") current.asked = current.asked.filter(({ id }) => id !== event.message.id);
     timeline.take(event, current.isLive);
-    if (event.seq !== null && event.seq >= current.liveFrom) current.isLive = true;
+    if (current.last >= current.liveFrom) current.isLive = true;
   }
   conversation.take(mine);
+  showAsked();
+}
+
+/** Requests that no event told of; behind the history, for the reply that names them comes ahead of that. */
+function showAsked() {
+  if (current.isLive) for (const asked of current.asked.splice(0)) conversation.addPermission(asked);
   showState();
 }
 
@@ -94,7 +101,7 @@ function onDetached({ key, message }) {
 async function open(key) {
   if (current?.key === key) return;
   if (current) connection.request({ type: "detach", key: current.key }).catch(() => {});
-  current = { key, log: null, last: null, state: list.get(key)?.state ?? "new", isAttached: false, liveFrom: 0, isLive: false };
+  current = { key, log: null, last: null, state: list.get(key)?.state ?? "new", isAttached: false, liveFrom: 0, isLive: false, asked: [] };
   byId("title").textContent = key;
   for (const id of ["head", "compose"]) byId(id).hidden = false;
   byId("prompt").disabled = !rights.has("prompt");
@@ -140,8 +147,9 @@ async function attach(after) {
   showState();
   if (last === 0) conversation.clear("Nothing was said yet.");
   const open = await connection.request({ type: "permissions" });
-  for (const asked of open.permissions) if (asked.key === key && current?.key === key) conversation.addPermission(asked);
-  showState();
+  if (current?.key !== key) return;
+  current.asked = open.permissions.filter((asked) => asked.key === key);
+  showAsked();
 }
 
 function showState() {
