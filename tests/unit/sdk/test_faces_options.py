@@ -195,6 +195,9 @@ def test_cortex_refuses_what_its_cli_would_misread() -> None:
             plain("cortex", **{name: value})
         assert caught.value.option_name == name
         assert isinstance(caught.value, cortex.CortexCodeSDKError)
+    for name, given in (("cwd", 7), ("allowed_tools", None), ("disallowed_tools", "-x"), ("add_dirs", 7)):
+        with pytest.raises(tri.InvalidOption, match=f"{name}={given!r} is no"):
+            plain("cortex", **{name: given})
     with pytest.raises(ValueError, match="allow_dangerously_skip_permissions"):
         plain("cortex", permission_mode="bypassPermissions")
     assert plain("cortex", mode="cli") == plain("cortex")

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from triologue.agents import CortexCode
 from triologue.errors import brief
-from triologue.options import Options
+from triologue.options import Options, check_kinds
 from triologue.sdk.vendor.errors import SDKError
 from triologue.sdk.vendor.options import check_face, plain_options, refuse_what_is_set
 
@@ -67,13 +67,14 @@ def settled(options: CortexCodeAgentOptions) -> tuple[Options, CortexCode]:
     agent = CortexCode()
     check_face(options, CortexCodeAgentOptions)
     refuse_what_is_set(agent.name, options, _REFUSED if options.mode == "cli" else {**_REFUSED, "mode": _API})
-    for name, value in _words(options):
-        if isinstance(value, str) and (not value or value.startswith("-")):
-            raise InvalidOptionValueError(name, value)
     sandbox: Any = options.snowflake_sandbox
     if isinstance(sandbox, SnowflakeSandboxOptions):
         sandbox = msgspec.structs.asdict(sandbox)
     plain = plain_options(options, snowflake_sandbox=sandbox)
+    check_kinds(plain)
+    for name, value in _words(options):
+        if isinstance(value, str) and (not value or value.startswith("-")):
+            raise InvalidOptionValueError(name, value)
     agent.check(plain)
     return plain, agent
 
