@@ -108,24 +108,42 @@ def _check_variables(variables: Mapping[str, str | None], *, takes_away: bool) -
                 "give the agent an `environ` without it"
             )
         text = "" if value is None else value
-        if not isinstance(name, str) or not isinstance(text, str) or not name or "=" in name or "\0" in name + text:
-            raise InvalidOption(f"env[{brief(name)}] cannot be a variable: name and value are str without NUL")
+        if (
+            not isinstance(name, str)
+            or not isinstance(text, str)
+            or not name
+            or "=" in name
+            or not _can_be_told(name + text)
+        ):
+            raise InvalidOption(
+                f"env[{brief(name)}] cannot be a variable: name and value are str without NUL or half a character "
+                "(a lone surrogate)"
+            )
 
 
 def _check_user(user: str | int | None) -> None:
     is_id = isinstance(user, int) and not isinstance(user, bool) and user >= 0
-    is_name = isinstance(user, str) and bool(user) and "\0" not in user
+    is_name = isinstance(user, str) and bool(user) and _can_be_told(user)
     if user is not None and not is_id and not is_name:
         raise InvalidOption(f"user={brief(user)} is neither the name nor the id of a user of this machine")
 
 
-def refuse_nul(words: list[str]) -> list[str]:
-    """The words, where none of them has a NUL."""
+def refuse_untold(words: list[str]) -> list[str]:
+    """The words, where all of them can be on a command line."""
     for before, word in zip(["", *words], words, strict=False):
-        if "\0" in word:
+        if not _can_be_told(word):
             flag = word.partition("=")[0] if word.startswith("--") else before
-            raise InvalidOption(f"{flag} has a NUL in it, which no command line can carry")
+            what = "a NUL" if "\0" in word else "half a character (a lone surrogate)"
+            raise InvalidOption(f"{flag} has {what} in it, which no command line can carry")
     return words
+
+
+def _can_be_told(text: str) -> bool:
+    """Can the operating system be told it, as a word or a variable?"""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def described_agents(options: Options) -> dict[str, Any] | None:

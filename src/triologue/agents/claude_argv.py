@@ -83,7 +83,7 @@ def arguments(options: Options, *, in_file: Mapping[str, Any] | None = None) -> 
         words += part(options)
     words += _settings(options, in_file or {})
     words += (flag if value is None else f"{flag}={value}" for flag, value in argv.extra_arguments(options))
-    return argv.refuse_nul(words)
+    return argv.refuse_untold(words)
 
 
 def file_to_merge(options: Options) -> Path | None:

@@ -75,7 +75,7 @@ def arguments(options: Options, *, cwd: str | None) -> list[str]:
         words += part(options)
     for flag, value in argv.extra_arguments(options):
         words += [flag] if value is None else [flag, value]
-    return argv.refuse_nul(words)
+    return argv.refuse_untold(words)
 
 
 def prompts(options: Options) -> tuple[str | None, str | None]:

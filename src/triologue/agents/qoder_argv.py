@@ -91,7 +91,7 @@ def arguments(options: Options, *, in_file: Mapping[str, Any] | None = None) -> 
         words.append(f"--settings={settings}")
     extra = argv.extra_arguments(options, reserved=OWN_FLAGS)
     words += (flag if value is None else f"{flag}={value}" for flag, value in extra)
-    return argv.refuse_nul(words)
+    return argv.refuse_untold(words)
 
 
 def declared(options: Options) -> str | dict[str, Any] | None:
