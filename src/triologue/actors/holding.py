@@ -251,7 +251,8 @@ class Holding:
                 await notices.finish(gone.code, world.deadlines.close)
             return error
         except TriologueError as error:
-            return error
+            # It says itself what is wrong. The frames behind it would stay as long as the outcome, and bury what it says.
+            return error.with_traceback(None)
         finally:
             place.leave()
 

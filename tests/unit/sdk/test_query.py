@@ -1,6 +1,7 @@
 """`query()`: what its loop gives, how it ends, and what is left of it afterwards."""
 
 import gc
+import traceback
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
@@ -158,8 +159,11 @@ async def test_what_has_no_result_is_raised(agent: tri.Embedded, tmp_path: Path)
         await replies(tri.query("Hello", agent=agent, options=tri.Options(resume=gone, cwd=tmp_path)))
     assert (missing.value.session_id, missing.value.cwd) == (gone, str(tmp_path))
 
-    with pytest.raises(tri.AgentNotFound, match="nowhere"):
+    with pytest.raises(tri.AgentNotFound, match="nowhere") as caught:
         await replies(tri.query("Hello", agent=tri.ClaudeCode(), options=tri.Options(cli_path=tmp_path / "nowhere")))
+    # What a user sees at the terminal is where they asked, and not how the agent was looked for.
+    folders = [Path(frame.filename).parent.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert folders == ["sdk"] * len(folders)
 
 
 async def test_a_stream_whose_agent_is_missing_raises_and_is_closed(tmp_path: Path) -> None:
