@@ -63,6 +63,7 @@ async def test_an_error_result_is_raised_where_the_vendor_does(work: Path) -> No
             last = message
     assert last.is_error
     assert (caught.value.result, caught.value.session_id) == (last.result, last.session_id)
+    assert str(caught.value) == f"the run failed (api_error): {last.result}"
     for vendor in ("qoder", "cortex"):
         messages = await read(FACES[vendor].query(prompt="break", options=options(vendor, cwd=work)))
         assert messages[-1].is_error

@@ -58,4 +58,5 @@ class VendorQuery:
 
 
 def _described(result: ResultMessage) -> str:
-    return f"the run ended with {result.subtype}: {result.result or '; '.join(result.errors or [])}"
+    # Not the subtype alone: that of an API's error is "success".
+    return f"the run failed ({result.terminal_reason or result.subtype}): {result.result or '; '.join(result.errors or [])}"
