@@ -165,9 +165,10 @@ class Client(Controls):
 
         A turn without a result raises what ended it.
         """
-        session = self._connected()
+        self._connected()
+        assert self._hold is not None
         oldest = self.oldest_unread
-        return Everything(self, session, oldest.begin if oldest is not None else None)
+        return Everything(self, self._hold, oldest.begin if oldest is not None else None)
 
     async def interrupt(self) -> str:
         """Stop the turn that runs; the conversation goes on. See `Session.interrupt`."""
@@ -233,10 +234,10 @@ class Client(Controls):
 class Everything:
     """All that a session says, turn after turn, as long as its client is connected."""
 
-    def __init__(self, client: Client, session: Session, begin: int | None) -> None:
+    def __init__(self, client: Client, hold: Hold, begin: int | None) -> None:
         self._client = client
-        self._session = session
-        self._reader = session.open_reader(begin)
+        self._left_behind = hold.left_behind
+        self._reader = hold.session.open_reader(begin)
         self._ready: deque[Message] = deque()
         self._failure: Exception | None = None
 
@@ -270,6 +271,8 @@ class Everything:
         except trio.EndOfChannel:  # `trio.run` is ending
             raise StopAsyncIteration from None
         for batch in batches:
+            if batch.turn_id in self._left_behind:
+                continue
             for message in batch.messages:
                 if is_of_agent(message) or type(message) is Gap:
                     self._ready.append(message)

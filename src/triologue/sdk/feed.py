@@ -6,7 +6,7 @@ from typing import TypeAlias, final
 
 import trio
 
-from triologue.actors import Turn, current_home, waiting_for
+from triologue.actors import Batch, Turn, current_home, waiting_for
 from triologue.errors import ManagerClosed, StoreError, TriologueError, TurnError
 from triologue.manager import Session
 from triologue.messages import Gap, Message, Outcome, Prompt, TurnEnded, is_of_agent
@@ -105,10 +105,17 @@ async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts,
 
 @final
 class Replies:
-    """Everything that a session says, in order, until the last prompt of a feed has its result."""
+    """Everything that a session says, in order, until the last prompt of a feed has its result.
 
-    def __init__(self, session: Session, feed: Feed) -> None:
+    Args:
+        session: says it.
+        feed: sends the prompts.
+        left_behind: the ids of turns that are somebody else's, of which nothing is given.
+    """
+
+    def __init__(self, session: Session, feed: Feed, left_behind: frozenset[str]) -> None:
         self._feed = feed
+        self._left_behind = left_behind
         self._reader = session.open_reader()
         self._ready: deque[Message] = deque()
         self._last_ended: str | None = None
@@ -157,11 +164,15 @@ class Replies:
                 raise self._feed.error from None
             return
         for batch in batches:
-            for message in batch.messages:
-                if type(message) is TurnEnded:
-                    self._note_end(batch.turn_id, message.outcome)
-                elif is_of_agent(message) or type(message) is Gap:
-                    self._ready.append(message)
+            if batch.turn_id not in self._left_behind:
+                self._hear(batch)
+
+    def _hear(self, batch: Batch) -> None:
+        for message in batch.messages:
+            if type(message) is TurnEnded:
+                self._note_end(batch.turn_id, message.outcome)
+            elif is_of_agent(message) or type(message) is Gap:
+                self._ready.append(message)
 
     def _note_end(self, turn_id: str | None, outcome: Outcome) -> None:
         self._last_ended = turn_id  # turns that have a result end in their order

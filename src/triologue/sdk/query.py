@@ -133,7 +133,7 @@ class Query:
             return
         self._root, self._hold = root, hold
         self._feed = Feed(hold.session, self._prompt)
-        self._replies = Replies(hold.session, self._feed)
+        self._replies = Replies(hold.session, self._feed, hold.left_behind)
         root.start_soon(self._feed.run)
 
     def __del__(self) -> None:

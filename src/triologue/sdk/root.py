@@ -45,8 +45,10 @@ _roots: "trio.lowlevel.RunVar[dict[Hashable, Root]]" = trio.lowlevel.RunVar("tri
 class Hold:
     """That a query or a client has a conversation, from its beginning until it is let go; no other one is meant by it."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, left_behind: frozenset[str]) -> None:
         self.session = session
+        self.left_behind = left_behind
+        """The ids of turns that a host which died had not ended: no one who holds it now has asked for them."""
         self.is_let_go = False
         self.is_over = trio.Event()
         """It is let go, and the agent is gone."""
@@ -171,7 +173,7 @@ class Root:
         self._users += 1
         self._grace.deadline = inf
         try:
-            return Hold(await self._begin(agent, options))
+            return await self._begin(agent, options)
         except BaseException:
             self._leave()
             raise
@@ -181,7 +183,7 @@ class Root:
         if not self._users and self._store is not None:
             self._grace.deadline = trio.current_time() + GRACE
 
-    async def _begin(self, agent: Agent, options: Options) -> Session:
+    async def _begin(self, agent: Agent, options: Options) -> Hold:
         await self._is_open.wait()
         manager = self._manager
         if manager is None or self._nursery is None:
@@ -196,7 +198,7 @@ class Root:
             )
         session = await begin(manager, agent, options, key=f"sdk/{uuid4().hex}", head=head)
         self._keys.add(session.key)
-        return session
+        return Hold(session, frozenset(turn.id for turn in head.unfinished) if head is not None else frozenset())
 
     def start_soon(self, work: Callable[..., Awaitable[Any]], *args: Any) -> None:
         """Run something that must not raise, until it is done or `trio.run` ends."""

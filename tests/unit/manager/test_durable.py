@@ -1,14 +1,13 @@
 """Sessions that are kept in a store: what is written when, and what another host finds."""
 
 import os
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from tests.support.dying import dying_manager
 from tests.support.slow_store import SlowStore, kinds
 from triologue.messages import Event, TurnAccepted
 from triologue.stores import MemoryStore
@@ -19,28 +18,6 @@ def new_agent() -> ScriptedAgent:
     agent = ScriptedAgent()
     agent.on("long", Wait(300))
     return agent
-
-
-@asynccontextmanager
-async def dying_manager(agent: ScriptedAgent, store: tri.SessionStore) -> AsyncGenerator[tri.SessionManager]:
-    """A manager whose host is killed at the end: it settles nothing, and gives no lease back."""
-    async with trio.open_nursery() as nursery:
-        died = trio.Event()
-        opened: list[tri.SessionManager] = []
-
-        async def host(task_status: trio.TaskStatus[None]) -> None:
-            frozen = SlowStore(store)
-            async with tri.open_manager(agent, store=frozen.as_store, deadlines=tri.Deadlines(drain=0)) as manager:
-                opened.append(manager)
-                task_status.started()
-                await died.wait()
-                frozen.hold()  # nothing reaches the disk any more
-                frozen.is_full = True
-                frozen.go_on()
-
-        await nursery.start(host)
-        yield opened[0]
-        died.set()
 
 
 async def test_a_turn_is_accepted_when_its_prompt_is_kept_and_ends_when_its_answer_is(

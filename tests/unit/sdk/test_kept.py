@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from tests.support.dying import dying_manager
 from tests.support.slow_store import SlowStore
 from triologue.engine import Transcripts
 from triologue.sdk.root import GRACE, Root
@@ -58,6 +59,31 @@ async def test_a_client_too(tmp_path: Path) -> None:
         assert (said, client.session_id) == (["You like Python."], head.session_id)
     [head] = await store.list_sessions()
     assert head.turns == 2
+
+
+async def test_what_a_host_that_died_was_asked_is_no_answer(autojump_clock: MockClock) -> None:
+    """It is told by nobody who goes on: neither the turn that is lost, nor the answer to what waited behind it."""
+    store, agent = MemoryStore(now=trio.current_time), elsewhere()
+    for key in ("query", "client"):
+        async with dying_manager(agent, store) as manager:
+            session = manager.session(key)
+            await session.send("Wait 300 seconds")
+            await session.send(f"Remember: I like {key}")
+            await wait_all_tasks_blocked()
+        await trio.sleep(60)  # the lease of the dead one runs out
+        options = tri.Options(resume=key)
+        if key == "query":
+            async with tri.query(WHAT, options=options, agent=agent, store=store) as query:
+                said = [message async for message in query]
+        else:
+            async with tri.Client(options, agent=agent, store=store) as client:
+                everything = client.receive_messages()
+                await client.query(WHAT)
+                said = [await anext(everything)]
+                while not isinstance(said[-1], tri.ResultMessage):
+                    said.append(await anext(everything))
+        results = [message.result for message in said if isinstance(message, tri.ResultMessage)]
+        assert results == [f"You like {key}."]
 
 
 async def test_a_copy_leaves_the_original_alone() -> None:
