@@ -31,7 +31,7 @@ class Writers:
             logger.warning(text, key, session_id, other, extra=log_extra(key))
             raise SessionIdInUse(
                 f"the agent of another key writes to the conversation {session_id!r}, so the key {key!r} cannot: close() "
-                "that session first (the log names its key), or fork it"
+                "that session first (the log names its key), disconnect that client, or copy it with fork_session=True"
             )
         self.told(key, session_id)
 
