@@ -1,7 +1,6 @@
 """`Client`: a conversation held open, under the names of the vendors' SDKs."""
 
 import warnings
-from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -13,19 +12,16 @@ from triologue.actors import Turn
 from triologue.errors import CallerError
 from triologue.manager import Controls, Session, check_for, check_store, default_agent
 from triologue.messages import (
-    Gap,
     McpSetServersResult,
     Message,
     Outcome,
     Prompt,
     Request,
     ServerInfo,
-    TurnEnded,
-    is_of_agent,
 )
 from triologue.options import Options
 from triologue.ports import Agent, SessionStore
-from triologue.sdk.feed import Feed, Prompts, cause_of, send_each, untold
+from triologue.sdk.feed import Feed, Heard, Prompts, cause_of, send_each, untold
 from triologue.sdk.root import Hold, Root
 from triologue.sdk.unread import Response, UnreadTurns
 
@@ -236,9 +232,9 @@ class Everything:
 
     def __init__(self, client: Client, hold: Hold, begin: int | None) -> None:
         self._client = client
-        self._left_behind = hold.left_behind
         self._reader = hold.session.open_reader(begin)
-        self._ready: deque[Message] = deque()
+        self._heard = Heard(hold.left_behind)
+        self._ready = self._heard.ready
         self._failure: Exception | None = None
 
     def __aiter__(self) -> "Everything":
@@ -270,14 +266,7 @@ class Everything:
             batches = await self._reader.receive()
         except trio.EndOfChannel:  # `trio.run` is ending
             raise StopAsyncIteration from None
-        for batch in batches:
-            if batch.turn_id in self._left_behind:
-                continue
-            for message in batch.messages:
-                if is_of_agent(message) or type(message) is Gap:
-                    self._ready.append(message)
-                elif type(message) is TurnEnded:
-                    self._note_end(batch.turn_id, message.outcome)
+        self._heard.hear(batches, self._note_end)
 
     def _note_untold(self) -> None:
         while (turn := self._client.oldest_unread) is not None and (outcome := untold(turn)) is not None:

@@ -1,7 +1,7 @@
 """Feeds prompts into a session, one after the other, and reads everything it says back."""
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeAlias, final
 
 import trio
@@ -9,7 +9,7 @@ import trio
 from triologue.actors import Batch, Turn, current_home, waiting_for
 from triologue.errors import ManagerClosed, StoreError, TriologueError, TurnError
 from triologue.manager import Session
-from triologue.messages import Gap, Message, Outcome, Prompt, TurnEnded, is_of_agent
+from triologue.messages import Gap, Message, Outcome, Prompt, ResultMessage, TurnEnded, is_of_agent
 
 Prompts: TypeAlias = Prompt | AsyncIterable[Prompt]
 
@@ -104,6 +104,47 @@ async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts,
 
 
 @final
+class Heard:
+    """What a session says that is for who reads it, in order.
+
+    Args:
+        left_behind: the ids of turns that are somebody else's, of which nothing is given.
+    """
+
+    def __init__(self, left_behind: frozenset[str]) -> None:
+        self.ready: deque[Message] = deque()
+        self._left_behind = left_behind
+        self._has_gap = False
+        """Since the last turn ended."""
+        self._result: Message | None = None
+        """The last one that came."""
+
+    def hear(self, batches: Sequence[Batch], note_end: Callable[[str | None, Outcome], None]) -> None:
+        """Take what came; `note_end` is told of each turn that ended."""
+        for batch in batches:
+            if batch.turn_id not in self._left_behind:
+                for message in batch.messages:
+                    if type(message) is TurnEnded:
+                        self._end(message.outcome)
+                        note_end(batch.turn_id, message.outcome)
+                    elif is_of_agent(message) or type(message) is Gap:
+                        self._take(message)
+
+    def _take(self, message: Message) -> None:
+        self.ready.append(message)
+        if type(message) is Gap:
+            self._has_gap = True
+        elif type(message) is ResultMessage:
+            self._result = message
+
+    def _end(self, outcome: Outcome) -> None:
+        # A slow reader misses a long result, and would wait for it for ever.
+        if self._has_gap and outcome.result is not None and outcome.result is not self._result:
+            self.ready.append(outcome.result)
+        self._has_gap, self._result = False, None
+
+
+@final
 class Replies:
     """Everything that a session says, in order, until the last prompt of a feed has its result.
 
@@ -115,9 +156,9 @@ class Replies:
 
     def __init__(self, session: Session, feed: Feed, left_behind: frozenset[str]) -> None:
         self._feed = feed
-        self._left_behind = left_behind
+        self._heard = Heard(left_behind)
+        self._ready = self._heard.ready
         self._reader = session.open_reader()
-        self._ready: deque[Message] = deque()
         self._last_ended: str | None = None
         self._failure: Exception | None = None
         self._is_ended = False
@@ -163,16 +204,7 @@ class Replies:
             if self._feed.error is not None and not isinstance(self._feed.error, ManagerClosed):
                 raise self._feed.error from None
             return
-        for batch in batches:
-            if batch.turn_id not in self._left_behind:
-                self._hear(batch)
-
-    def _hear(self, batch: Batch) -> None:
-        for message in batch.messages:
-            if type(message) is TurnEnded:
-                self._note_end(batch.turn_id, message.outcome)
-            elif is_of_agent(message) or type(message) is Gap:
-                self._ready.append(message)
+        self._heard.hear(batches, self._note_end)
 
     def _note_end(self, turn_id: str | None, outcome: Outcome) -> None:
         self._last_ended = turn_id  # turns that have a result end in their order

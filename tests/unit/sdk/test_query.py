@@ -13,8 +13,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from triologue.actors import Batch
 from triologue.engine import Transcripts
 from triologue.messages import user_message
+from triologue.sdk.feed import Heard
 from triologue.testing import ScriptedAgent, StartHangs, with_faults
 
 LONG = "Wait 60 seconds"
@@ -243,6 +245,26 @@ async def test_a_reader_who_is_far_too_slow_misses_nothing(autojump_clock: MockC
         return messages
 
     assert await read(slow=True) == await read(slow=False)
+
+
+def test_a_slow_reader_who_misses_a_result_gets_it_when_its_turn_ends() -> None:
+    """One that is longer than `Limits.held_bytes`; whoever reads until it comes would wait for ever."""
+    gap = tri.Gap(first=1, last=9)
+    result = tri.ResultMessage(
+        subtype="success", duration_ms=1, duration_api_ms=1, is_error=False, num_turns=1, session_id="s"
+    )
+    ended = tri.TurnEnded(outcome=tri.Outcome(kind="answered", result=result))
+    ends: list[str | None] = []
+    for came, given in (
+        ([gap, ended], [gap, result]),
+        ([gap, result, ended], [gap, result]),
+        ([result, ended], [result]),
+    ):
+        heard = Heard(frozenset())
+        for message in came:
+            heard.hear([Batch("turn", [message], 1)], lambda turn_id, _: ends.append(turn_id))
+        assert list(heard.ready) == given
+    assert ends == ["turn"] * 3
 
 
 # Interrupting it.
