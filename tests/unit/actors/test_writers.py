@@ -34,7 +34,7 @@ async def test_an_id_that_the_agent_chose_is_in_use_too(autojump_clock: MockCloc
         first = manager.session("first")
         await first.ask("hello")
         options = tri.Options(resume=first.session_id)
-        with pytest.raises(tri.TurnFailed, match="the agent of another key writes to"):
+        with pytest.raises(tri.TurnFailed, match="disconnect that client, or copy it with fork_session=True"):
             await manager.session("second", options=options).ask("hello")
         copy = await first.fork("copy")
         assert (await copy.ask("both")).result == "both"
