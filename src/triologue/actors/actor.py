@@ -393,8 +393,8 @@ class Actor:
         for letter in self._inbox.take_all():
             self._refuse(letter, refused)
 
-    def _refuse(self, letter: Letter, error: Exception) -> None:
-        if isinstance(letter.event, on.Submit):
-            self.conversation.drop_turn(letter.event.turn_id)
+    def _refuse(self, letter: Letter, error: TriologueError) -> None:
+        if isinstance(letter.event, on.Submit) and not letter.event.is_recovered:  # which ends as every turn does
+            self.conversation.drop_turn(letter.event.turn_id, error)
         if letter.accepted is not None:
             letter.accepted.settle(error=error)

@@ -21,6 +21,7 @@ from triologue.messages.loose import as_text
 from triologue.options import IDENTITY, Limits, Options, without_identity
 from triologue.ports import Agent
 from triologue.session import NO_SETTINGS, Setting, Settings, settings_changed
+from triologue.session.run import failed_by
 
 OnMissing: TypeAlias = Literal["raise", "fresh"]
 
@@ -265,10 +266,13 @@ class Conversation:
         for _, known, _ in self._remembered.values() if turn.is_followed else ():
             known.let_go(turn, twin)
 
-    def drop_turn(self, turn_id: str) -> None:
-        """It was not accepted, and is no turn."""
-        self._take_out(turn_id)
+    def drop_turn(self, turn_id: str, error: TriologueError) -> None:
+        """It was not accepted, and is no turn; who found it before that was known hears so."""
+        turn = self._take_out(turn_id)
         self._remembered.pop(turn_id, None)
+        if turn is not None:
+            turn.settle(failed_by(error))
+            self.log.wake()
 
     def _take_out(self, turn_id: str) -> Turn | None:
         turn = self.turns.pop(turn_id, None)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -583,6 +583,56 @@ async def test_a_turn_that_its_own_host_could_not_keep_is_not_lost_by_its_death(
         (lost,) = await manager.recover()
         outcome = await lost.turn.wait()
     assert str(outcome.error) == "the turn '1' had started, and it could not be kept; nobody can tell how far it got"
+
+
+async def test_a_turn_that_is_recovered_while_the_disk_is_full_goes_on_later_and_is_told_so(
+    autojump_clock: MockClock,
+) -> None:
+    store, agent = SlowStore(), new_agent()
+    await leave_unfinished(cast("MemoryStore", store.kept), agent, "long", "two")
+    async with tri.open_manager(agent, store=store.as_store) as manager:
+        store.is_full = True
+        (recovered,) = await manager.recover()
+        with trio.fail_after(60):
+            outcome = await recovered.turn.wait()
+        assert (outcome.kind, str(outcome.error)) == (
+            "cancelled",
+            "the turn is kept, and runs when its session is used next, or by recover(): the disk is full",
+        )
+        store.is_full = False
+        (again,) = await manager.recover()
+        assert ((await again.turn.wait()).kind, manager.turns()) == ("answered", [])
+    assert [prompt.text for prompt in agent.prompts] == ["long", "two"]
+
+
+async def test_who_found_a_turn_that_is_not_accepted_then_hears_so(autojump_clock: MockClock) -> None:
+    store = SlowStore()
+    async with tri.open_manager(new_agent(), store=store.as_store) as manager, trio.open_nursery() as nursery:
+        session = manager.session("k")
+        await session.ask("one")
+        store.hold()
+
+        async def send() -> None:
+            with pytest.raises(tri.StoreError):
+                await session.send("two", id="2")
+
+        async def read(turn: tri.Turn) -> None:
+            with trio.fail_after(60):
+                assert not [message async for message in turn]
+
+        nursery.start_soon(send)
+        await wait_all_tasks_blocked()
+        found = await session.find("2")
+        assert found is not None
+        assert manager.turns() == [found]
+        nursery.start_soon(read, found)
+        await wait_all_tasks_blocked()
+        store.is_full = True
+        store.go_on()
+        with trio.fail_after(60):
+            outcome = await found.wait()
+        assert (outcome.kind, outcome.reason, str(outcome.error)) == ("failed", "StoreError", "the disk is full")
+        assert (manager.turns(), await session.find("2"), manager.statistics().turns) == ([], None, {"answered": 1})
 
 
 async def test_options_that_fail_for_one_key_keep_no_other_from_being_recovered(
