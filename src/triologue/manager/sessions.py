@@ -180,7 +180,7 @@ class SessionManager:
         await session.close()
         while not await self._directory.forget(key, is_kept=is_kept):  # a prompt came in while the agent went away
             await session.close()
-            await self._registry.wait_asleep(key)
+            await self._registry.wait_ended(key)
             await self._registry.wait_left(key)  # the store may take its time with what somebody wants of it
         self._world.oversight.forget(key)
 

@@ -113,6 +113,11 @@ class Registry:
         while key in self._actors:
             await self._ends.setdefault(key, trio.Event()).wait()
 
+    async def wait_ended(self, key: str) -> None:
+        """Wait until one that is just ending has no task, or is given something, with which it goes on."""
+        if (actor := self._actors.get(key)) is not None and actor.is_ending:
+            await self._ends.setdefault(key, trio.Event()).wait()
+
     async def wait_left(self, key: str) -> None:
         """Wait until nobody takes a conversation that has no task; one that is given something meanwhile has one."""
         while self.shelf is not None and self.shelf.is_used(key) and key not in self._actors:
@@ -127,8 +132,7 @@ class Registry:
             return
         key = conversation.key
         with trio.move_on_after(self._world.deadlines.close):
-            if (actor := self._actors.get(key)) is not None and actor.is_ending:
-                await self._ends.setdefault(key, trio.Event()).wait()
+            await self.wait_ended(key)
             if key not in self._actors:
                 await self.shelf.let_go(conversation)
 

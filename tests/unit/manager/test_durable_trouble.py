@@ -993,6 +993,32 @@ async def test_delete_and_send_at_once(autojump_clock: MockClock) -> None:
             assert trio.current_time() - began < 1
 
 
+def test_who_deletes_what_is_woken_while_the_disk_is_slow_does_not_wait_for_it_to_sleep() -> None:
+    outcomes: list[str] = []
+
+    async def story() -> None:
+        store, never_idle = SlowStore(), tri.Deadlines(idle=None)
+        async with tri.open_manager(new_agent(), store=store.as_store, deadlines=never_idle) as manager:
+            session = manager.session("k")
+            await session.ask("one")
+
+            async def send() -> None:
+                outcomes.append((await (await session.send("long")).wait()).kind)
+
+            store.hold()
+            async with trio.open_nursery() as nursery:
+                for forget in 2 * [manager.delete, manager.put_away]:
+                    nursery.start_soon(forget, "k")
+                    await trio.sleep(2.5)  # its agent is gone, and its last words are on their way
+                nursery.start_soon(send)
+                await trio.sleep(10)
+                store.go_on()
+            assert (trio.current_time(), manager.sessions()) == (20, [])
+
+    run_virtual(story, max_seconds=1000, max_passes=500)
+    assert len(outcomes) == 1
+
+
 def test_who_deletes_what_somebody_takes_from_a_slow_store_waits_and_does_not_ask_again_and_again() -> None:
     class SlowReads(SlowStore):
         async def read(self, key: str, **what: Any) -> list[tri.Record]:
