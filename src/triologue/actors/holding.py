@@ -152,6 +152,7 @@ class Holding:
                     if (history := self._history(options)) is None:
                         error = await self._connect(options)
                     else:
+                        self.waits_for = "history"
                         async with history as started:
                             error = await self._connect(started)
             except TriologueError as failure:
@@ -217,7 +218,9 @@ class Holding:
         """Where an agent knows what it would choose to go on with, that is resumed as if it had been named."""
         agent = self._conversation.agent
         if options.continue_conversation and isinstance(agent, FindsLatest):
+            self.waits_for = "history"
             await name_latest(agent, options)
+            self.waits_for = None
             self._wants = wanted_start(options)
             self._see_that_it_resumes(options)
             self._world.writers.enter(self._conversation.key, options)

@@ -120,7 +120,7 @@ class Draining:
         if actor is None or actor.session.run is None:
             return None
         # Who waits for room would only take what the others leave.
-        is_in_line = actor.holding is not None and actor.holding.waits_for is not None
+        is_in_line = actor.holding is not None and actor.holding.waits_for not in (None, "history")
         return conversation.turns.get(actor.session.run.turn_id) if not is_in_line else None
 
 

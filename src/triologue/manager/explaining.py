@@ -160,6 +160,9 @@ def _age(turn: Turn) -> TurnAge:
 # What a session waits for. Of these the first that has something to say is right; a new reason is one more of them.
 
 
+_KEPT = "the store to keep what was said"
+
+
 class _Look(NamedTuple):
     session: Session
     actor: Actor
@@ -177,7 +180,8 @@ def waits_for(directory: Directory, conversation: Conversation) -> str | None:
         return f"the time when it may be tried again, in {failure.retry_at - now:.0f} s"
     actor = directory.registry.awake(conversation.key)
     if actor is None:
-        return directory.world.oversight.held_up_by(conversation)
+        is_kept = conversation.journal is None or not conversation.journal.is_writing
+        return directory.world.oversight.held_up_by(conversation) if is_kept or not conversation.turns else _KEPT
     look = _Look(actor.session, actor, directory)
     return next((said for reason in _REASONS if (said := reason(look)) is not None), None)
 
@@ -191,6 +195,8 @@ def _start(look: _Look) -> str | None:
         return f"the end of the back-off after a crash, in {max(0.0, left):.1f} s"
     if holding is not None and holding.waits_for in ("room", "log-in"):
         return _held_up(look) or "room for one more live agent"
+    if holding is not None and holding.waits_for == "history":
+        return "the history that the agent goes on with to be found"
     line = look.directory.world.starting.statistics()
     # A start has its deadline once it has its place.
     is_in_line = line.tasks_waiting > 0 and look.actor.clock.next() is None
@@ -255,7 +261,7 @@ def _prompt(look: _Look) -> str | None:
 def _kept(look: _Look) -> str | None:
     """What was said last, above all how a turn ended, which nobody hears before."""
     is_held_up = look.session.run is None and look.actor.is_writing
-    return "the store to keep what was said" if is_held_up and look.actor.conversation.turns else None
+    return _KEPT if is_held_up and look.actor.conversation.turns else None
 
 
 def _output(look: _Look) -> str | None:

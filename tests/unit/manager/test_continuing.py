@@ -116,7 +116,10 @@ async def test_an_agent_that_does_not_say_what_it_is_to_continue_holds_up_no_ses
     agent = Choosing()
     async with tri.open_manager(agent) as manager:
         session = manager.session("k", options=CONTINUE)
-        outcome = await (await session.send("hello")).wait()
+        turn = await session.send("hello")
+        await wait_all_tasks_blocked()
+        assert manager.explain("k").waits_for == "the history that the agent goes on with to be found"
+        outcome = await turn.wait()
         assert outcome.error is not None
         assert (
             str(outcome.error.__cause__) == "the agent did not say within 30 s which conversation it would go on with"

@@ -684,6 +684,30 @@ async def test_explain_says_that_the_store_is_waited_for(autojump_clock: MockClo
     assert said == ["the store to keep the prompt", "the store to keep what was said", "idle", None]
 
 
+async def test_explain_says_that_the_end_of_a_lost_turn_waits_for_the_store(autojump_clock: MockClock) -> None:
+    store, agent = SlowStore(), new_agent()
+    async with (
+        tri.open_manager(agent, store=store.as_store) as manager,
+        tri.open_manager(agent, store=store.as_store) as other,
+        trio.open_nursery() as nursery,
+    ):
+        await manager.session("k").send("long", id="1")
+        await wait_all_tasks_blocked()
+        store.is_full = True
+        with pytest.raises(tri.StoreError):
+            await manager.session("k").send("two", id="2")
+        await wait_all_tasks_blocked()
+        store.is_full = False
+        store.hold()
+        nursery.start_soon(other.recover)
+        await wait_all_tasks_blocked()
+        assert [turn.id for turn in other.turns()] == ["1"]
+        assert other.explain("k").waits_for == "the store to keep what was said"
+        store.go_on()
+        await wait_all_tasks_blocked()
+        assert (other.turns(), other.explain("k").waits_for) == ([], None)
+
+
 async def test_a_reader_sees_what_another_host_did_meanwhile(autojump_clock: MockClock) -> None:
     store, agent, seen = MemoryStore(), new_agent(), list[Event]()
 

@@ -56,7 +56,10 @@ async def test_a_history_that_the_store_does_not_give_holds_up_no_session_for_ev
     async with tri.open_manager(embedded(), store=store.as_store) as manager:
         session = manager.session("k")
         with trio.fail_after(60), pytest.raises(tri.TurnFailed) as failed:
-            await session.ask("What do I like?")
+            turn = await session.send("What do I like?")
+            await trio.sleep(1)
+            assert manager.explain("k").waits_for == "the history that the agent goes on with to be found"
+            (await turn.wait()).unwrap()
         assert isinstance(failed.value.__cause__, tri.StoreError)
         assert str(failed.value.__cause__) == "the store did not give the history of the session 'k' within 30 s"
         assert session.resume_outcome == "transient"
