@@ -272,7 +272,7 @@ class Conversation:
         self._remembered.pop(turn_id, None)
         if turn is not None:
             turn.settle(failed_by(error))
-            self.log.wake()
+            self.log.wake_readers_of(turn_id)  # others never heard of it
 
     def _take_out(self, turn_id: str) -> Turn | None:
         turn = self.turns.pop(turn_id, None)

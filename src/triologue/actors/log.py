@@ -138,6 +138,12 @@ class Log:
         for listener in self._listeners:
             listener.wake()
 
+    def wake_readers_of(self, turn_id: str) -> None:
+        """The same for those who read this turn and nothing else."""
+        for listener in self._listeners:
+            if isinstance(listener, Cursor) and listener.turn_id == turn_id:
+                listener.wake()
+
     def close(self, listener: Listener) -> None:
         """Forget a reader."""
         self._listeners = (self._listeners - {listener}) or _NOBODY
@@ -161,12 +167,13 @@ class Cursor:
         "_missed",
         "_news",
         "_reader",
-        "_turn_id",
+        "turn_id",
     )
 
     def __init__(self, log: Log, turn_id: str | None, missed: list[Batch]) -> None:
         self._log = log
-        self._turn_id = turn_id
+        self.turn_id = turn_id
+        """Which turn it reads; None: all of them."""
         self._missed = missed
         self._came: list[Batch] = []
         # A memory channel or an event has a task found by way of objects that are in no cache, where many trickle.
@@ -182,7 +189,7 @@ class Cursor:
 
     def offer(self, batch: Batch) -> None:
         """The log has something new. Never waits."""
-        if self._turn_id is not None and (batch.turn_id != self._turn_id or type(batch.messages[-1]) in _BEGINNINGS):
+        if self.turn_id is not None and (batch.turn_id != self.turn_id or type(batch.messages[-1]) in _BEGINNINGS):
             return
         if self._aside is None or self._late is None:
             if len(self._came) < CURSOR_BATCHES:
@@ -199,7 +206,7 @@ class Cursor:
     def wake(self) -> None:
         """Let the reader look again at what it waits for: it receives an empty batch."""
         if not self._came and not self._is_finished:  # what came wakes it too
-            self._came.append(Batch(self._turn_id, [], 0))
+            self._came.append(Batch(self.turn_id, [], 0))
             self._tell()
 
     def _tell(self) -> None:
