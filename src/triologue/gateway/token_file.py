@@ -175,34 +175,42 @@ class TokenFile:
     @contextmanager
     def _changing(self) -> Generator[None]:
         """In this block nobody else changes the file; what is changed in it is written at its end."""
-        # A link stays one: somebody may serve what it leads to by its own name.
-        path = Path(os.path.realpath(self._path))
         try:
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise StoreError(f"cannot write the token file {str(self._path)!r}: {error.strerror}") from error
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
+            self._refuse_link()
             try:
                 self._read()
             except FileNotFoundError:
                 self._kept = {}
             yield
-            self._write(path)
+            self._write()
             os.fsync(folder)
         finally:
             os.close(folder)
 
-    def _write(self, path: Path) -> None:
+    def _refuse_link(self) -> None:
+        """To be written it is replaced, and whoever serves what a link leads to would not hear of it."""
+        if self._path.is_symlink():
+            there = shlex.quote(os.path.realpath(self._path))
+            raise StoreError(
+                f"the token file {str(self._path)!r} is a symbolic link, which can be read, and not be changed; "
+                f"change the file that it leads to: --tokens {there}"
+            )
+
+    def _write(self) -> None:
         contents = msgspec.json.encode(_Contents(tokens=list(self._kept.values())))
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
+        draft = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.draft")
         try:
             with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(msgspec.json.format(contents) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
                 self._seen = _mark_of(os.fstat(file.fileno()))
-            draft.rename(path)
+            draft.rename(self._path)
         except OSError as error:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)

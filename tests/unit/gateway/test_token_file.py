@@ -40,14 +40,21 @@ def test_two_who_change_it_lose_nothing(path: Path) -> None:
     assert not TokenFile(path).revoke("none")
 
 
-def test_what_is_changed_by_way_of_a_link_counts_for_who_has_the_file(path: Path) -> None:
+def test_a_link_is_read_and_not_changed(path: Path) -> None:
+    """Changed, it would be a file of its own, and who serves the other one would not hear that a token is revoked."""
+    token = TokenFile(path, create=True).add("ann")
     link = path.with_name("link.json")
     link.symlink_to(path)
-    token = TokenFile(link, create=True).add("ann")
-    served = TokenFile(path)
-    assert served.check(token, 0.0) is not None
-    assert TokenFile(link).revoke(token)
-    assert served.check(token, 0.0) is None
+    file = TokenFile(link)
+    assert file.check(token, 0.0) is not None
+    for change in (lambda: file.revoke(token), lambda: file.add("bob")):
+        with pytest.raises(StoreError) as refused:
+            change()
+        assert str(refused.value) == (
+            f"the token file {str(link)!r} is a symbolic link, which can be read, and not be changed; "
+            f"change the file that it leads to: --tokens {path}"
+        )
+    assert TokenFile(path).grants() == file.grants()
     assert link.is_symlink()
 
 
