@@ -191,7 +191,7 @@ class Hearing:
             self._flush()
             session.publish(None, [message])  # of a turn of the agent's own, whichever runs now
             return
-        if run.was_hit_by_mistake(message) and session.watch.waits_for_output and not run.has_others:
+        if run.was_hit_by_mistake(message) and session.watch.waits_for_output and not run.folded:
             self._flush()
             session.publish(None, [message])
             self._steering.again(run)

@@ -46,7 +46,7 @@ class Run:
     __slots__ = (
         "account_error",
         "collects",
-        "has_others",
+        "folded",
         "is_begun",
         "is_exposed",
         "is_noticed",
@@ -88,8 +88,8 @@ class Run:
         """It began while an interrupt was under way that was meant for the turn before."""
         self.collects = False
         """Prompts that wait right behind it go into it when it begins (`collect`)."""
-        self.has_others = False
-        """Other prompts were merged into it."""
+        self.folded: tuple[str, ...] = ()
+        """The uuids of other prompts that were merged into it."""
         self.timeout: TurnTimeout | None = None
         """The deadline that it is being stopped for."""
         self.stopped_for: str | None = None

@@ -47,9 +47,11 @@ class Steering:
         return turn is not None and turn.overlap == "steer" and not self._is_taken(turn) and self._can_steer()
 
     def _is_taken(self, turn: Waiting) -> bool:
-        """Has the agent another prompt of this uuid? Nobody could tell what became of which, so it waits for that one."""
+        """Has the agent another prompt of this uuid? Nobody could tell what became of which, so it waits for the end."""
         run, uuid = self._session.run, turn.prompt.uuid
-        return uuid is not None and (uuid in self._handed or (run is not None and run.prompt.uuid == uuid))
+        return uuid is not None and (
+            uuid in self._handed or (run is not None and uuid in (run.prompt.uuid, *run.folded))
+        )
 
     def _can_steer(self) -> bool:
         run, link = self._session.run, self._session.link
@@ -76,7 +78,7 @@ class Steering:
             session.settle_turn(turn.turn_id, interrupted("the agent was let go"))
             return True
         if run is not None and run.phase is STARTED:
-            run.has_others = True
+            run.folded = (*run.folded, uuid)
             session.settle_turn(turn.turn_id, Outcome(kind="merged", into=run.turn_id))
             return True
         self._begin(turn, instead_of=run)
