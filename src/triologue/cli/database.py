@@ -58,7 +58,7 @@ async def open_database() -> AsyncGenerator[SqliteStore]:
         try:
             store = await stack.enter_async_context(SqliteStore(path))
         except StoreError as error:
-            raise StoreError(f"{error} (${VARIABLE} names another folder)") from error
+            raise StoreError(f"{error}; name another folder with ${VARIABLE}") from error
         yield store
 
 
@@ -77,7 +77,7 @@ async def existing_database() -> AsyncGenerator[SessionStore]:
         return
     except OSError as error:
         said = f"cannot open the session store {str(path)!r}: {error.strerror}"
-        raise StoreError(f"{said} (${VARIABLE} names another folder)") from error
+        raise StoreError(f"{said}; name another folder with ${VARIABLE}") from error
     async with open_database() as store:
         yield store
 

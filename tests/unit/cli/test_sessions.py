@@ -333,7 +333,7 @@ def test_a_database_that_must_be_refused(said: Said) -> None:
     other.close()
     error = said("list", code=1)[0]
     assert "is the database of another program" in error
-    assert error.endswith("($TRIOLOGUE_HOME names another folder)")
+    assert error.endswith("; name another folder with $TRIOLOGUE_HOME")
 
 
 def test_one_that_is_damaged_keeps_nobody_from_the_others(

@@ -174,7 +174,7 @@ export class Conversation {
     const tool = el(
       "details",
       { className: "tool", "data-state": "running" },
-      el("summary", {}, el("span", { className: "name", textContent: name }), el("span", { className: "about", textContent: about })),
+      el("summary", {}, el("span", { className: "name", textContent: pretty(name) }), el("span", { className: "about", textContent: about })),
       el("h3", { textContent: "Input" }),
       el("pre", { className: "code", textContent: pretty(input) }),
       el("div", { className: "inner" }),

@@ -37,8 +37,11 @@ export const reason = (waitsFor) => (waitsFor ?? "").replace(/ \((request )?[\w-
 /** JSON as people read it, and as it is: signs that turn others around, or that nobody sees, are written out. */
 export const pretty = (value) => exact(typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
-/** Whoever approves reads what will run. The two joiners stay, for they are in words and emoji. */
-const exact = (text) => text?.replace(/(?![\u200c\u200d])\p{Cf}/gu, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
+/** What nobody sees, or what moves other signs; but for lines, and for what joins letters and emoji beyond ASCII. */
+const UNSEEN = /(?!(?<=[^\0-\x7f])[\u200c\u200d\ufe0e\ufe0f]|[\n\t])[\p{DI}\p{Cf}\p{Cc}\p{Zl}\p{Zp}]/gu;
+
+/** Whoever approves reads what will run. */
+const exact = (text) => text?.replace(UNSEEN, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
 
 /** A text on one line, cut. */
 export function brief(text, limit = 90) {

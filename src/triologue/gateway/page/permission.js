@@ -20,7 +20,7 @@ export class PermissionCard {
       : el("p", { className: "note", textContent: "It waits for somebody who may approve." });
     this.box = el(
       "section",
-      { className: "ask", "aria-label": `Permission for ${tool}`, "data-state": "open" },
+      { className: "ask", "aria-label": `Permission for ${pretty(tool)}`, "data-state": "open" },
       el("p", {}, el("strong", { textContent: pretty(tool) }), " asks to run"),
       el("pre", { className: "code", textContent: pretty(input) }),
       this.#buttons,
