@@ -159,6 +159,8 @@ class Holding:
                 error = failure
             finally:
                 if error is not None:
+                    # It says itself what is wrong. Its frames would stay as long as the outcome, and bury what it says.
+                    error.__traceback__ = None
                     self._tell_start(error)
                 self.connection = self._servants = None
                 self._unsent = ()
@@ -254,8 +256,7 @@ class Holding:
                 await notices.finish(gone.code, world.deadlines.close)
             return error
         except TriologueError as error:
-            # It says itself what is wrong. The frames behind it would stay as long as the outcome, and bury what it says.
-            return error.with_traceback(None)
+            return error
         finally:
             place.leave()
 

@@ -112,13 +112,14 @@ class Chat:
             if line is None:
                 break
             self._is_leaving = False
-            if not line.strip():
+            line = line.strip()
+            if not line:
                 continue
-            if self._manager.is_draining:
+            if self._manager.is_draining and not line.startswith("/"):
                 self.has_failed = True
                 self._say("asked to end, so nothing more is sent")
                 break
-            if not await self._take_in(line.strip()):
+            if not await self._take_in(line):
                 break
 
     def interrupt(self) -> None:

@@ -77,9 +77,7 @@ def one_line(error: BaseException) -> str:
         missing = next((each.missing for each in PROGRAMS.values() if said.startswith(each.title)), said.split("\n")[0])
         return f"{missing} (`triologue doctor` lists where it was looked for)"
     if isinstance(error, SessionNotFound):
-        said = said.replace(
-            START_AFRESH, "`triologue sessions list` shows what is kept; without --resume a new one begins"
-        )
+        said = said.replace(START_AFRESH, "`triologue sessions list` shows what is kept")
     if isinstance(error, OSError) and exit_code_of(error) is ExitCode.FAILED:
         return f"the output cannot be written: {error.strerror}"
     if not isinstance(error, TriologueError):

@@ -246,7 +246,7 @@ class Everything:
                 self._note_untold()
             if self._failure is not None:
                 failure, self._failure = self._failure, None
-                raise failure
+                raise failure.with_traceback(None)
             if not self._client.is_connected:
                 raise StopAsyncIteration
             self._client.raise_failure()

@@ -116,7 +116,7 @@ class Heard:
         self._left_behind = left_behind
         self._has_gap = False
         """Since the last turn ended."""
-        self._result: Message | None = None
+        self._result: ResultMessage | None = None
         """The last one that came."""
 
     def hear(self, batches: Sequence[Batch], note_end: Callable[[str | None, Outcome], None]) -> None:
@@ -134,13 +134,14 @@ class Heard:
         self.ready.append(message)
         if type(message) is Gap:
             self._has_gap = True
-        elif type(message) is ResultMessage:
+        elif isinstance(message, ResultMessage):
             self._result = message
 
     def _end(self, outcome: Outcome) -> None:
-        # A slow reader misses a long result, and would wait for it for ever.
-        if self._has_gap and outcome.result is not None and outcome.result is not self._result:
-            self.ready.append(outcome.result)
+        # A slow reader misses a long result, and would wait for it for ever. What came may be a copy, read from its line.
+        came, result = self._result, outcome.result
+        if self._has_gap and result is not None and (came is None or came.uuid != result.uuid):
+            self.ready.append(result)
         self._has_gap, self._result = False, None
 
 
@@ -226,7 +227,7 @@ class Replies:
             raise StopAsyncIteration
         if self._failure is not None:
             self._is_ended = True
-            raise cause_of(self._failure)
+            raise cause_of(self._failure).with_traceback(None)
         if self._is_complete():
             self._is_ended = True
             if self._feed.error is not None:

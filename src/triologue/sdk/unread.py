@@ -132,7 +132,8 @@ class Response:
             return outcome.result
         self._finish(current)
         if outcome is not None and outcome.error is not None:
-            raise cause_of(outcome.error) from None
+            failure = cause_of(outcome.error)
+            raise failure.with_traceback(None) from failure.__cause__  # not from the end of the messages
         raise StopAsyncIteration
 
     def _finish(self, current: UnreadTurn) -> None:

@@ -6,12 +6,10 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import final
 
-import msgspec
 import trio
 
 from triologue.actors import Actor, Conversation, Timers, log_extra
 from triologue.messages import RateLimitEvent, ResultMessage
-from triologue.messages.loose import as_text
 from triologue.session import inputs as on, limit_of
 from triologue.supervision.quota import Effect, Held, QuotaGate
 
@@ -124,7 +122,9 @@ def credential_of(conversation: Conversation) -> Hashable:
     cannot be hashed, as most dataclasses, is only itself.
     """
     env = conversation.options.env
-    digest = hashlib.sha256(msgspec.json.encode(env, enc_hook=as_text, order="sorted")).digest() if env else b""
+    # By repr(), as a value that was inherited may hold bytes that are no UTF-8.
+    told = sorted((str(name), None if value is None else str(value)) for name, value in env.items())
+    digest = hashlib.sha256(repr(told).encode()).digest() if told else b""
     try:
         hash(conversation.agent)
     except TypeError:

@@ -120,7 +120,7 @@ def test_a_user_without_a_home(
     [
         (
             ["sessions", "list"],
-            "cannot open the session store '{}/sessions.db': Not a directory ($TRIOLOGUE_HOME names",
+            "cannot open the session store '{}/sessions.db': Not a directory; name another folder with $TRIOLOGUE_HOME",
         ),
         (
             ["tokens", "add", "tv"],
@@ -223,7 +223,7 @@ def test_a_key_that_is_misspelt(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--agent", "embedded", "--resume", "nope", "x"]) == 4
     said = capsys.readouterr().err
     assert said.startswith("triologue: no conversation has the session id 'nope'")
-    assert said.endswith("; `triologue sessions list` shows what is kept; without --resume a new one begins\n")
+    assert said.endswith("; `triologue sessions list` shows what is kept\n")
 
 
 def test_an_agent_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

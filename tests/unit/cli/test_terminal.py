@@ -226,6 +226,19 @@ def test_sigterm_leaves_the_other_lines_of_a_piped_chat() -> None:
     assert said[2:] == ["(asked to end, so nothing more is sent)"]
 
 
+def test_who_leaves_a_piped_chat_after_sigterm_has_left_nothing_unsaid() -> None:
+    program = [sys.executable, "-m", "triologue", "chat", "--agent", "embedded"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write("Wait 1 seconds\n/quit\n")
+        process.stdin.flush()
+        wait_for_turn()
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=30)[0]
+    assert (process.returncode, said.splitlines()[0]) == (0, "I waited 1 seconds.")
+    assert "nothing more is sent" not in said
+
+
 def test_sigterm_ends_a_chat() -> None:
     with open_terminal("chat", "--agent", "embedded") as terminal:
         terminal.wait("\n> ")

@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from tests.support.other_agent import OtherAgent
 from triologue.engine import Transcripts
 
 LONG = "Wait 60 seconds"
@@ -489,3 +491,27 @@ async def test_what_the_iterable_raises_is_raised_to_whoever_reads(agent: tri.Em
                 for _ in range(2):
                     async for _ in read(client):
                         pass
+
+
+async def test_each_way_to_read_tells_why_an_agent_did_not_start(autojump_clock: MockClock) -> None:
+    """And none takes that away from the others, which hold the same error."""
+
+    class Broken(OtherAgent):
+        has_account = False
+
+        @asynccontextmanager
+        async def connect(
+            self, options: tri.Options, *, sink: tri.Sink, carrier: tri.Carrier
+        ) -> AsyncGenerator[tri.Connection]:
+            if not self.has_account:
+                raise tri.AgentStartError("no account") from KeyError("account")
+            async with self._agent.connect(options, sink=sink, carrier=carrier) as connection:
+                yield connection
+
+    async with tri.Client(agent=Broken(tri.Embedded())) as client:
+        await client.query("hello")
+        for read in (client.receive_response, client.receive_response, client.receive_messages):
+            with pytest.raises(tri.AgentStartError) as caught:
+                await anext(read())
+            assert repr(caught.value.__cause__) == "KeyError('account')"
+            await client.query("again")

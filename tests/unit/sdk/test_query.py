@@ -4,6 +4,7 @@ import gc
 import traceback
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -251,20 +252,24 @@ def test_a_slow_reader_who_misses_a_result_gets_it_when_its_turn_ends() -> None:
     """One that is longer than `Limits.held_bytes`; whoever reads until it comes would wait for ever."""
     gap = tri.Gap(first=1, last=9)
     result = tri.ResultMessage(
-        subtype="success", duration_ms=1, duration_api_ms=1, is_error=False, num_turns=1, session_id="s"
+        subtype="success", duration_ms=1, duration_api_ms=1, is_error=False, num_turns=1, session_id="s", uuid="u"
     )
+    copied, other = copy(result), copy(result)
+    other.uuid = "of another turn"
     ended = tri.TurnEnded(outcome=tri.Outcome(kind="answered", result=result))
     ends: list[str | None] = []
     for came, given in (
         ([gap, ended], [gap, result]),
         ([gap, result, ended], [gap, result]),
+        ([gap, copied, ended], [gap, copied]),
+        ([gap, other, ended], [gap, other, result]),
         ([result, ended], [result]),
     ):
         heard = Heard(frozenset())
         for message in came:
             heard.hear([Batch("turn", [message], 1)], lambda turn_id, _: ends.append(turn_id))
         assert list(heard.ready) == given
-    assert ends == ["turn"] * 3
+    assert ends == ["turn"] * 5
 
 
 # Interrupting it.

@@ -274,3 +274,10 @@ async def test_a_manager_is_left_while_turns_wait_at_the_gate(autojump_clock: Mo
         waiting += [await manager.session(key).send("never") for key in "ak"]
     assert [(await turn.wait()).kind for turn in waiting] == ["cancelled"] * 2
     assert trio.current_time() < 1
+
+
+async def test_a_variable_that_is_no_text_is_one_all_the_same(autojump_clock: MockClock) -> None:
+    """As a program inherits it whose environment has bytes that are no UTF-8."""
+    inherited = {"NAME": b"a\x80b".decode("utf-8", "surrogateescape")}
+    async with open_manager(ScriptedAgent(), options=Options(env=inherited)) as manager:
+        assert (await manager.session("k").ask("hi")).subtype == "success"
