@@ -125,8 +125,8 @@ class Heard:
             if batch.turn_id not in self._left_behind:
                 for message in batch.messages:
                     if type(message) is TurnEnded:
-                        self._end(message.outcome)
                         note_end(batch.turn_id, message.outcome)
+                        self._end(message.outcome)
                     elif is_of_agent(message) or type(message) is Gap:
                         self._take(message)
 

@@ -6,7 +6,7 @@ from typing import final
 import trio
 
 from triologue.actors import Turn, current_home, waiting_for
-from triologue.messages import Message, ResultMessage
+from triologue.messages import Message, Outcome, ResultMessage
 from triologue.sdk.feed import Feed, cause_of
 
 # Replies that nobody reads are kept so far; older ones are dropped.
@@ -55,6 +55,12 @@ class UnreadTurns:
         """It was read to its end, if it is the oldest one."""
         if self._turns and self._turns[0].turn.id == turn_id:
             self._turns.popleft()
+
+    def ended_before(self, turn_id: str | None) -> list[tuple[str, Outcome]]:
+        """Those that are over and older than this one, by their ids; none where this one was read."""
+        turns = [each.turn for each in self._turns]
+        place = next((index for index, turn in enumerate(turns) if turn.id == turn_id), 0)
+        return [(turn.id, turn.outcome) for turn in turns[:place] if turn.outcome is not None]
 
     def drop_stale(self) -> None:
         """Forget those that their readers left, or that were interrupted."""

@@ -14,6 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from tests.support.other_agent import OtherAgent
 from triologue.engine import Transcripts
+from triologue.testing import Say, ScriptedAgent
 
 LONG = "Wait 60 seconds"
 
@@ -515,3 +516,29 @@ async def test_each_way_to_read_tells_why_an_agent_did_not_start(autojump_clock:
                 await anext(read())
             assert repr(caught.value.__cause__) == "KeyError('account')"
             await client.query("again")
+
+
+async def test_a_reader_that_is_far_behind_gets_each_result_once(autojump_clock: MockClock) -> None:
+    """Also where two are longer than what is kept for it."""
+    long = "x" * (5 * 1024 * 1024)
+
+    def reply(prompt: str) -> list[Say]:
+        return [Say(" ".join(200 * "w")), Say(f"{prompt} {long}")] if prompt in "abc" else [Say(prompt)]
+
+    agent = ScriptedAgent(reply, max_message_bytes=64 * 1024 * 1024)
+    async with tri.Client(agent=agent, options=tri.Options(include_partial_messages=True)) as client:
+        messages = client.receive_messages()
+        given: list[str] = []
+        for prompt in ("a", "b", "c", "d"):
+            await client.query(prompt)
+            if prompt == "a":
+                await anext(messages)
+            await trio.sleep(100)
+        with trio.fail_after(100):
+            while len(given) < 4:
+                message = await anext(messages)
+                if isinstance(message, tri.ResultMessage):
+                    given.append((message.result or "")[:1])
+        assert given == ["a", "b", "c", "d"]
+        await client.query("e")
+        assert await response(client) == ["e"]
