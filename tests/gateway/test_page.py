@@ -272,10 +272,10 @@ async def test_markup_stays_text(page: Page) -> None:
 
 async def test_what_is_to_be_approved_is_shown_as_it_is(page: Page) -> None:
     async with open_stage() as manager, open_gateway(manager, port=0) as gateway:
-        path = "a\u202etxt.sh\u2066 \u200b\U000e0041 \u0646\u200c\u0647 \u3164 r\ufe00m \u2028-\u200drf"
+        path = "a\u202eb\u2066\U000e0041 \u0646\u200c\u0647 \u3164 r\ufe00m \u2028-\u200drf \u00e9\u200d\u200c\u2800"
         await manager.session("a").send(f'Use the tool read_file with {{"path": "{path}"}}')
         await page.open(address(gateway.port, "a"))
-        shown = "a\\u{202e}txt.sh\\u{2066} \\u{200b}\\u{e0041} \u0646\u200c\u0647 \\u{3164} r\\u{fe00}m \\u{2028}-\\u{200d}rf"
+        shown = "a\\u{202e}b\\u{2066}\\u{e0041} \u0646\u200c\u0647 \\u{3164} r\\u{fe00}m \\u{2028}-\\u{200d}rf \u00e9\u200d\\u{200c}\\u{2800}"
         await page.see(".ask .code", shown)
         assert await page.texts(".tool .about") == [shown]
 

@@ -43,7 +43,6 @@ class Actor:
         "_abort",
         "_desk",
         "_failure",
-        "_inbox",
         "_nursery",
         "_outbox",
         "_owner",
@@ -59,6 +58,7 @@ class Actor:
         "clock",
         "conversation",
         "holding",
+        "inbox",
         "is_over",
         "session",
     )
@@ -90,7 +90,7 @@ class Actor:
         # One that is set already has done its work: the session lives on.
         event = conversation.options.abort_event
         self._abort = event if event is not None and not event.is_set() else None
-        self._inbox = Inbox()
+        self.inbox = Inbox()
         self._outbox = Outbox(conversation, self)
         self._passes = 0
         """The generation whose text in pieces passes by the machines, as the last input has left them; 0: that of none."""
@@ -138,7 +138,7 @@ class Actor:
 
     @property
     def _is_at_rest(self) -> bool:
-        return self.session.is_quiet and len(self._inbox) == 0
+        return self.session.is_quiet and len(self.inbox) == 0
 
     @property
     def is_live(self) -> bool:
@@ -149,7 +149,7 @@ class Actor:
 
     def post(self, event: on.Input, accepted: Reply | None = None) -> None:
         """Put an input into the inbox. Never waits."""
-        self._inbox.put(Letter(event, accepted))
+        self.inbox.put(Letter(event, accepted))
 
     def request(self, make: Callable[[int], on.Input]) -> Reply:
         """Post an input that is answered; the reply comes under the ticket that `make` was given."""
@@ -177,7 +177,7 @@ class Actor:
             if self._abort is not None:
                 nursery.start_soon(self._watch_abort, self._abort)
             while await self._has_more():
-                self._take_in(await self._inbox.next())
+                self._take_in(await self.inbox.next())
                 if self._failure is not None:
                     raise self._failure
             self._put_away()
@@ -186,8 +186,8 @@ class Actor:
     async def _has_more(self) -> bool:
         """Does it go on; or is it at rest, with nothing left to be kept?"""
         while self._is_at_rest and self._outbox.is_writing:  # which may take long, and holds up no interrupt
-            self._outbox.then(self._inbox.stir, otherwise=self._inbox.stir)
-            await self._inbox.wait_stirred()
+            self._outbox.then(self.inbox.stir, otherwise=self.inbox.stir)
+            await self.inbox.wait_stirred()
         return not self._is_at_rest
 
     def _take_in(self, letter: Letter) -> None:
@@ -390,7 +390,7 @@ class Actor:
         refused: TriologueError = cause
         if not isinstance(cause, StoreError):
             refused = SessionFailed(f"it was not taken in: {cause}", reason=str(cause))
-        for letter in self._inbox.take_all():
+        for letter in self.inbox.take_all():
             self._refuse(letter, refused)
 
     def _refuse(self, letter: Letter, error: TriologueError) -> None:

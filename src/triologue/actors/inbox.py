@@ -33,6 +33,11 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._letters)
 
+    @property
+    def wakes(self) -> bool:
+        """Is there something for which an agent is started, where none is there?"""
+        return any(isinstance(letter.event, on.Submit | on.Ask) for letter in self._letters)
+
     def put(self, letter: Letter) -> None:
         """One more. Never waits."""
         self._letters.append(letter)

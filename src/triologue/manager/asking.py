@@ -86,9 +86,9 @@ class Asking:
     async def leave(self, make: Any) -> None:
         """Ask for the agent to be let go, and wait until it is."""
         self._directory.refuse_elsewhere()
-        conversation, actor = self._registry.get(self._key), self._registry.awake(self._key)
-        # Where nobody is there nothing is asked, or those who forget one session at once would keep it awake by that.
-        if conversation is not None and actor is not None and not actor.session.is_quiet:
+        conversation = self._registry.get(self._key)
+        # Where there is nothing to do nothing is asked, or those who forget one session at once would keep it awake.
+        if conversation is not None and self._registry.has_work(self._key):
             await self._registry.request(conversation, make).wait()
         else:
             await trio.lowlevel.checkpoint()

@@ -200,7 +200,7 @@ class Client(Controls):
         """The turn to read next."""
         return self._unread.oldest.turn if self._unread.oldest is not None else None
 
-    def ended_before(self, turn_id: str | None) -> list[tuple[str, Outcome]]:
+    def ended_before(self, turn_id: str) -> list[tuple[str, Outcome]]:
         """The turns that are unread, over, and older than this one; none where this one was read."""
         return self._unread.ended_before(turn_id)
 
@@ -237,7 +237,7 @@ class Everything:
     def __init__(self, client: Client, hold: Hold, begin: int | None) -> None:
         self._client = client
         self._reader = hold.session.open_reader(begin)
-        self._heard = Heard(hold.left_behind)
+        self._heard = Heard(hold.left_behind, client.ended_before)
         self._ready = self._heard.ready
         self._failure: Exception | None = None
 
@@ -274,17 +274,9 @@ class Everything:
 
     def _note_untold(self) -> None:
         while (turn := self._client.oldest_unread) is not None and (outcome := untold(turn)) is not None:
-            self._conclude(turn.id, outcome)
+            self._note_end(turn.id, outcome)
 
     def _note_end(self, turn_id: str | None, outcome: Outcome) -> None:
-        for older, missed in self._client.ended_before(turn_id):
-            # Turns end in their order, so that end is in a gap, with the long result that made it.
-            if missed.result is not None:
-                self._ready.append(missed.result)
-            self._conclude(older, missed)
-        self._conclude(turn_id, outcome)
-
-    def _conclude(self, turn_id: str | None, outcome: Outcome) -> None:
         self._client.mark_read(turn_id)
         if outcome.result is None and outcome.error is not None and self._failure is None:
             self._failure = cause_of(outcome.error)

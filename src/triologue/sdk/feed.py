@@ -103,32 +103,52 @@ async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts,
             await iterator.aclose()
 
 
+NoteEnd: TypeAlias = Callable[[str | None, Outcome], None]
+"""Is told of each turn that ended."""
+
+
 @final
 class Heard:
     """What a session says that is for who reads it, in order.
 
     Args:
         left_behind: the ids of turns that are somebody else's, of which nothing is given.
+        ended_before: the turns that are over, unread, and older than this one, by their ids.
     """
 
-    def __init__(self, left_behind: frozenset[str]) -> None:
+    def __init__(
+        self,
+        left_behind: frozenset[str],
+        ended_before: Callable[[str], Sequence[tuple[str, Outcome]]] = lambda turn_id: (),
+    ) -> None:
         self.ready: deque[Message] = deque()
         self._left_behind = left_behind
+        self._ended_before = ended_before
         self._has_gap = False
         """Since the last turn ended."""
         self._result: ResultMessage | None = None
-        """The last one that came."""
+        """The last one that was given."""
 
-    def hear(self, batches: Sequence[Batch], note_end: Callable[[str | None, Outcome], None]) -> None:
-        """Take what came; `note_end` is told of each turn that ended."""
+    def hear(self, batches: Sequence[Batch], note_end: NoteEnd) -> None:
+        """Take what came."""
         for batch in batches:
             if batch.turn_id not in self._left_behind:
                 for message in batch.messages:
                     if type(message) is TurnEnded:
+                        self._catch_up(batch.turn_id, note_end)
+                        self._give_missed(message.outcome)
+                        self._has_gap = False
                         note_end(batch.turn_id, message.outcome)
-                        self._end(message.outcome)
                     elif is_of_agent(message) or type(message) is Gap:
+                        self._catch_up(batch.turn_id, note_end)
                         self._take(message)
+
+    def _catch_up(self, turn_id: str | None, note_end: NoteEnd) -> None:
+        """Something of a turn came behind a gap: the ends of those before it were in that."""
+        if self._has_gap and turn_id is not None:
+            for older, outcome in self._ended_before(turn_id):
+                self._give_missed(outcome)
+                note_end(older, outcome)
 
     def _take(self, message: Message) -> None:
         self.ready.append(message)
@@ -137,12 +157,14 @@ class Heard:
         elif isinstance(message, ResultMessage):
             self._result = message
 
-    def _end(self, outcome: Outcome) -> None:
+    def _give_missed(self, outcome: Outcome) -> None:
         # A slow reader misses a long result, and would wait for it for ever. What came may be a copy, read from its line.
         came, result = self._result, outcome.result
-        if self._has_gap and result is not None and (came is None or came.uuid != result.uuid):
-            self.ready.append(result)
-        self._has_gap, self._result = False, None
+        is_given = came is result or (
+            came is not None and came.uuid is not None and came.uuid == getattr(result, "uuid", None)
+        )
+        if self._has_gap and result is not None and not is_given:
+            self._take(result)
 
 
 @final

@@ -56,7 +56,7 @@ class UnreadTurns:
         if self._turns and self._turns[0].turn.id == turn_id:
             self._turns.popleft()
 
-    def ended_before(self, turn_id: str | None) -> list[tuple[str, Outcome]]:
+    def ended_before(self, turn_id: str) -> list[tuple[str, Outcome]]:
         """Those that are over and older than this one, by their ids; none where this one was read."""
         turns = [each.turn for each in self._turns]
         place = next((index for index, turn in enumerate(turns) if turn.id == turn_id), 0)

@@ -113,6 +113,11 @@ class Registry:
         while key in self._actors:
             await self._ends.setdefault(key, trio.Event()).wait()
 
+    def has_work(self, key: str) -> bool:
+        """Has a conversation an agent, or something to do, or is it given that just now?"""
+        actor = self._actors.get(key)
+        return actor is not None and (not actor.session.is_quiet or actor.inbox.wakes)
+
     async def wait_ended(self, key: str) -> None:
         """Wait until one that is just ending has no task, or is given something, with which it goes on."""
         if (actor := self._actors.get(key)) is not None and actor.is_ending:

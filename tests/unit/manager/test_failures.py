@@ -65,6 +65,7 @@ async def test_an_agent_that_does_not_come_up_fails_the_turn(handshake: Any, aut
         with pytest.raises(TurnFailed) as caught:
             await session.ask("one")
         assert isinstance(caught.value.__cause__, AgentStartError | AgentCrashed)
+        assert caught.value.__cause__.__traceback__ is None  # it is kept as long as the outcome
         await wait_all_tasks_blocked()
         assert (session.state, manager.statistics().live, manager.statistics().timers) == ("new", 0, 0)
         agent.handshake = "answers"

@@ -19,6 +19,7 @@ from triologue.errors import (
 from triologue.manager import Session
 from triologue.messages import SetModel, text
 from triologue.options import Deadlines, Limits, Options, RestartPolicy
+from triologue.testing import ScriptedAgent, Wait, run_virtual
 
 # Settings.
 
@@ -359,3 +360,21 @@ async def test_a_bug_in_the_middle_of_many_turns_leaves_none_behind(autojump_clo
         for turn in turns:
             assert [type(message).__name__ async for message in turn][:1] == ["InitMessage"]
         assert len(agent.links) == 11
+
+
+def test_who_closes_what_was_just_given_a_prompt_waits_until_it_is_over() -> None:
+    agent = ScriptedAgent()
+    agent.on("long", Wait(300))
+
+    async def story() -> None:
+        async with tri.open_manager(agent, deadlines=tri.Deadlines(idle=None, drain=0)) as manager:
+            session = manager.session("k")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(session.send, "long")
+                while not manager.turns():  # it was submitted, and not taken in yet
+                    await trio.lowlevel.checkpoint()
+                await session.close()
+                assert (manager.turns(), manager.statistics().live) == ([], 0)
+
+    for seed in range(10):
+        run_virtual(story, seed=seed)

@@ -272,6 +272,48 @@ def test_a_slow_reader_who_misses_a_result_gets_it_when_its_turn_ends() -> None:
     assert ends == ["turn"] * 5
 
 
+def test_a_slow_reader_gets_what_ended_in_a_gap_before_what_came_behind_it() -> None:
+    """Also of an agent whose results have no uuid, and what came before the gap not again."""
+    gap = tri.Gap(first=1, last=9)
+
+    def result(turn: str) -> tri.ResultMessage:
+        return tri.ResultMessage(
+            subtype="success",
+            duration_ms=1,
+            duration_api_ms=1,
+            is_error=False,
+            num_turns=1,
+            session_id="s",
+            result=turn,
+        )
+
+    def outcome(result: tri.ResultMessage) -> tri.Outcome:
+        return tri.Outcome(kind="answered", result=result)
+
+    a, b = result("a"), result("b")
+    end = tri.TurnEnded(outcome=outcome(b))
+    for came, given in (
+        ([(None, gap), ("b", b), ("b", end)], [gap, a, b]),
+        ([(None, gap), ("b", end)], [gap, a, b]),
+        ([("a", a), (None, gap), ("b", b), ("b", end)], [a, gap, b]),
+        ([("a", a), (None, gap), ("b", end)], [a, gap, b]),
+    ):
+        unread = [("a", outcome(a)), ("b", outcome(b))]
+        ends: list[str | None] = []
+
+        def note_end(turn_id: str | None, _: tri.Outcome, ends: list[str | None] = ends, unread: Any = unread) -> None:
+            ends.append(turn_id)
+            unread[:] = [each for each in unread if each[0] != turn_id]
+
+        def ended_before(turn_id: str, unread: Any = unread) -> Any:
+            return [each for each in unread if each[0] < turn_id]
+
+        heard = Heard(frozenset(), ended_before)
+        for turn_id, message in came:
+            heard.hear([Batch(turn_id, [message], 1)], note_end)
+        assert (list(heard.ready), ends) == (given, ["a", "b"])
+
+
 # Interrupting it.
 
 

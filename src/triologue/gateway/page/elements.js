@@ -37,8 +37,10 @@ export const reason = (waitsFor) => (waitsFor ?? "").replace(/ \((request )?[\w-
 /** JSON as people read it, and as it is: signs that turn others around, or that nobody sees, are written out. */
 export const pretty = (value) => exact(typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
-/** What nobody sees, or what moves other signs; but for lines, and for what joins letters and emoji beyond ASCII. */
-const UNSEEN = /(?!(?<=[^\0-\x7f])[\u200c\u200d\ufe0e\ufe0f]|[\n\t])[\p{DI}\p{Cf}\p{Cc}\p{Zl}\p{Zp}]/gu;
+/** What nobody sees, or what moves other signs; but for lines, and for one that joins or varies a sign beyond ASCII. */
+const JOINS = "(?<=[^\\0-\\x7f\\u200c\\u200d])[\\u200c\\u200d]";
+const VARIES = "(?<=[^\\0-\\x7f\\u200c\\u200d\\ufe0e\\ufe0f])[\\ufe0e\\ufe0f]";
+const UNSEEN = new RegExp(`(?!${JOINS}|${VARIES}|[\\n\\t])[\\p{DI}\\p{Cf}\\p{Cc}\\p{Zl}\\p{Zp}\\u2800]`, "gu");
 
 /** Whoever approves reads what will run. */
 const exact = (text) => text?.replace(UNSEEN, (sign) => `\\u{${sign.codePointAt(0).toString(16)}}`);
