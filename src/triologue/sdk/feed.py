@@ -158,13 +158,15 @@ class Heard:
             self._result = message
 
     def _give_missed(self, outcome: Outcome) -> None:
-        # A slow reader misses a long result, and would wait for it for ever. What came may be a copy, read from its line.
-        came, result = self._result, outcome.result
-        is_given = came is result or (
-            came is not None and came.uuid is not None and came.uuid == getattr(result, "uuid", None)
-        )
-        if self._has_gap and result is not None and not is_given:
+        # A slow reader misses a long result, and would wait for it for ever.
+        result = outcome.result
+        if self._has_gap and result is not None and not _is_same(self._result, result):
             self._take(result)
+
+
+def _is_same(came: ResultMessage | None, result: ResultMessage) -> bool:
+    """What came may be a copy, read from its line."""
+    return came is result or (came is not None and came.uuid is not None and came.uuid == result.uuid)
 
 
 @final
