@@ -213,30 +213,28 @@ def test_sigterm_lets_an_answer_come_to_its_end() -> None:
         assert terminal.shown == "I waited 1 seconds.\n"
 
 
-def test_sigterm_leaves_the_other_lines_of_a_piped_chat() -> None:
+def say_and_terminate(lines: str) -> tuple[int, list[str]]:
+    """Pipe lines into a chat, end it by SIGTERM in its first turn; its exit code, and what it printed."""
     program = [sys.executable, "-m", "triologue", "chat", "--agent", "embedded"]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
-        process.stdin.write("Wait 1 seconds\none\ntwo\n")
+        process.stdin.write(lines)
         process.stdin.flush()
         wait_for_turn()
         process.send_signal(signal.SIGTERM)
         said = process.communicate(timeout=30)[0].splitlines()
-    assert (process.returncode, said[0]) == (1, "I waited 1 seconds.")
-    assert said[2:] == ["(asked to end, so nothing more is sent)"]
+    return process.returncode, said
+
+
+def test_sigterm_leaves_the_other_lines_of_a_piped_chat() -> None:
+    code, said = say_and_terminate("Wait 1 seconds\none\ntwo\n")
+    assert (code, said[0], said[2:]) == (1, "I waited 1 seconds.", ["(asked to end, so nothing more is sent)"])
 
 
 def test_who_leaves_a_piped_chat_after_sigterm_has_left_nothing_unsaid() -> None:
-    program = [sys.executable, "-m", "triologue", "chat", "--agent", "embedded"]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        process.stdin.write("Wait 1 seconds\n/quit\n")
-        process.stdin.flush()
-        wait_for_turn()
-        process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=30)[0]
-    assert (process.returncode, said.splitlines()[0]) == (0, "I waited 1 seconds.")
-    assert "nothing more is sent" not in said
+    code, said = say_and_terminate("Wait 1 seconds\n/quit\n")
+    assert (code, said[0]) == (0, "I waited 1 seconds.")
+    assert "(asked to end, so nothing more is sent)" not in said
 
 
 def test_sigterm_ends_a_chat() -> None:

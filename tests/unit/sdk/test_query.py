@@ -4,7 +4,6 @@ import gc
 import traceback
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator
-from copy import copy
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +13,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from tests.support.frames import result
 from triologue.actors import Batch
 from triologue.engine import Transcripts
 from triologue.messages import user_message
@@ -251,19 +251,15 @@ async def test_a_reader_who_is_far_too_slow_misses_nothing(autojump_clock: MockC
 def test_a_slow_reader_who_misses_a_result_gets_it_when_its_turn_ends() -> None:
     """One that is longer than `Limits.held_bytes`; whoever reads until it comes would wait for ever."""
     gap = tri.Gap(first=1, last=9)
-    result = tri.ResultMessage(
-        subtype="success", duration_ms=1, duration_api_ms=1, is_error=False, num_turns=1, session_id="s", uuid="u"
-    )
-    copied, other = copy(result), copy(result)
-    other.uuid = "of another turn"
-    ended = tri.TurnEnded(outcome=tri.Outcome(kind="answered", result=result))
+    own, copied, other = result(uuid="u"), result(uuid="u"), result(uuid="of another turn")
+    ended = tri.TurnEnded(outcome=tri.Outcome(kind="answered", result=own))
     ends: list[str | None] = []
     for came, given in (
-        ([gap, ended], [gap, result]),
-        ([gap, result, ended], [gap, result]),
+        ([gap, ended], [gap, own]),
+        ([gap, own, ended], [gap, own]),
         ([gap, copied, ended], [gap, copied]),
-        ([gap, other, ended], [gap, other, result]),
-        ([result, ended], [result]),
+        ([gap, other, ended], [gap, other, own]),
+        ([own, ended], [own]),
     ):
         heard = Heard(frozenset())
         for message in came:
@@ -276,21 +272,10 @@ def test_a_slow_reader_gets_what_ended_in_a_gap_before_what_came_behind_it() -> 
     """Also of an agent whose results have no uuid, and what came before the gap not again."""
     gap = tri.Gap(first=1, last=9)
 
-    def result(turn: str) -> tri.ResultMessage:
-        return tri.ResultMessage(
-            subtype="success",
-            duration_ms=1,
-            duration_api_ms=1,
-            is_error=False,
-            num_turns=1,
-            session_id="s",
-            result=turn,
-        )
-
     def outcome(result: tri.ResultMessage) -> tri.Outcome:
         return tri.Outcome(kind="answered", result=result)
 
-    a, b = result("a"), result("b")
+    a, b = result(result="a"), result(result="b")
     end = tri.TurnEnded(outcome=outcome(b))
     for came, given in (
         ([(None, gap), ("b", b), ("b", end)], [gap, a, b]),
