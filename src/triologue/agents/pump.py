@@ -18,8 +18,9 @@ logger = logging.getLogger(__name__)
 
 HAS_PUMP = sys.platform == "linux"
 """An epoll can be watched by another one. A kqueue should do as well, but was never tried."""
-BYTES = 256 * 1024
-"""What is read before who reads the messages has a turn, while they are still in the cache ..."""
+BYTES = 1024 * 1024
+"""What is read before who reads the messages has a turn: the messages are still in the cache then, and so is the code
+that many of them in a row were read by ..."""
 PIPES = 64
 """... and from how many pipes, where each has little."""
 READS_A_SECOND = 4_000

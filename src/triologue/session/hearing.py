@@ -62,7 +62,7 @@ class Hearing:
             return False
         if _SAID.isdisjoint(types):
             return True
-        said: list[Any] = [message for message in batch if type(message) in _SAID]
+        said: list[Any] = batch if types <= _SAID else [message for message in batch if type(message) in _SAID]
         if watch.times_tools or [
             message for message in said if type(message) is AssistantMessage and message.error is not None
         ]:

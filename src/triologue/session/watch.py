@@ -165,15 +165,17 @@ class Watch:
         self._has_missed |= bool(self.tools)
 
     def _tool_begins(self, call: ToolUseBlock, message: AssistantMessage | UserMessage) -> None:
-        message_id = message.message_id if isinstance(message, AssistantMessage) else None
+        # Not by way of properties: this is done for every call of a tool.
+        message_id = message.message.id if isinstance(message, AssistantMessage) else None
         self.tools[call.id] = Call(call.name, message_id, message.parent_tool_use_id)
-        if self.times_tools and call.id not in self._permissions.values():
+        if TOOL in self._wanted and call.id not in self._permissions.values():
             self._set(TOOL, call.id)
 
     def _tool_ends(self, tool_use_id: str) -> None:
         if self.tools.pop(tool_use_id, None) is None:
             return
-        self._clear(TOOL, tool_use_id)
+        if TOOL in self._wanted:
+            self._effect(do.ClearTimer(TOOL, tool_use_id))
         if self._has_missed:
             self._tools_end(tool_use_id)  # of a sub-agent, which is over with it
 

@@ -65,11 +65,14 @@ def decode_lines(lines: list[bytes | LongLine]) -> list[Message]:
         messages: list[Message] = list(map(_decode, lines))  # type: ignore[arg-type]  # see the except
     except Exception:  # noqa: BLE001  # a LongLine, a blank line, or one of the several kinds that msgspec raises
         return [message for line in lines if (message := _decode_any(line)) is not None]
-    for message, line in zip(messages, lines, strict=True):
-        message.line = line  # type: ignore[assignment]
-    if _UNREFINED.isdisjoint(map(type, messages)):
-        return messages
-    return [_refined(message) if type(message) in _UNREFINED else message for message in messages]
+    unrefined: list[int] = []
+    for place, message in enumerate(messages):
+        message.line = lines[place]  # type: ignore[assignment]
+        if type(message) in _UNREFINED:
+            unrefined.append(place)
+    for place in unrefined:
+        messages[place] = _refined(messages[place])
+    return messages
 
 
 def _decode_any(line: bytes | LongLine) -> Message | None:
