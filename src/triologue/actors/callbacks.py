@@ -14,6 +14,7 @@ from triologue.hosting import Service, StartSoon, Unsupported, run_callback
 from triologue.messages import PermissionResultAllow, PermissionResultDeny, subtype_of
 from triologue.options import CanUseToolCallback, ToolPermissionContext
 from triologue.session import LogSampler, effects as do, inputs as on
+from triologue.tools import no_exit
 
 logger = logging.getLogger("triologue.session")
 
@@ -68,9 +69,10 @@ class Callbacks:
         """Begin to tell the callback of the manager, which answers now or later, or somebody else does."""
 
         async def tell() -> None:
-            given = callback(permission)
-            if inspect.isawaitable(given):
-                given = await given
+            with no_exit():
+                given = callback(permission)
+                if inspect.isawaitable(given):
+                    given = await given
             if isinstance(given, PermissionResultAllow | PermissionResultDeny):
                 raise InvalidOption("on_permission returned an answer; give it by `await request.allow()` or `.deny()`")
 

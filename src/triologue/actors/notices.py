@@ -12,6 +12,7 @@ from triologue.hosting import result_callbacks, result_of, run_callback
 from triologue.messages import AssistantMessage, AuthStatus, McpStatusChange, Message
 from triologue.options import Options
 from triologue.session import LogSampler
+from triologue.tools import no_exit
 
 logger = logging.getLogger("triologue.session")
 
@@ -52,9 +53,10 @@ class Notices:
         """Make the calls until `finish`."""
         async for call in self._inbox:
             try:
-                given = call()
-                if inspect.isawaitable(given):
-                    await given
+                with no_exit():
+                    given = call()
+                    if inspect.isawaitable(given):
+                        await given
             except* Exception as errors:  # noqa: BLE001 - it is logged with its trace
                 self._log("a callback of the session %r raised%s", errors.exceptions[0])
         self._over.set()

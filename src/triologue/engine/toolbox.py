@@ -13,7 +13,7 @@ from triologue.errors import reason_of
 from triologue.messages import Block
 from triologue.messages.loose import encodable
 from triologue.ports import ToolSpec
-from triologue.tools import ToolDefinition
+from triologue.tools import ToolDefinition, no_exit
 
 logger = logging.getLogger(__name__)
 
@@ -94,13 +94,14 @@ def function_tool(tool: ToolDefinition, guard: Guard | None = None) -> EngineToo
 async def run_function(tool: ToolDefinition, given: dict[str, Any]) -> ToolOutcome:
     """Run one call. Odd arguments and an exception are an answer too."""
     try:
-        if tool.blocking:
-            # Abandoned, because an interrupt must not wait for a function that nobody can stop.
-            value = await trio.to_thread.run_sync(tool.call, given, abandon_on_cancel=True)
-        else:
-            value = tool.call(given)
-        if inspect.isawaitable(value):
-            value = await value
+        with no_exit():
+            if tool.blocking:
+                # Abandoned, because an interrupt must not wait for a function that nobody can stop.
+                value = await trio.to_thread.run_sync(tool.call, given, abandon_on_cancel=True)
+            else:
+                value = tool.call(given)
+            if inspect.isawaitable(value):
+                value = await value
         return _told(value)
     except Exception as error:  # noqa: BLE001 - a tool is foreign code, and the model can often do better next time
         return failed(reason_of(error))

@@ -8,6 +8,8 @@ from typing import Any
 
 import trio
 
+from triologue.tools import no_exit
+
 _THREADS = 100
 _limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("triologue.hosting threads")
 
@@ -37,13 +39,14 @@ async def run_callback(function: Callable[..., Any], *args: Any) -> Any:
     Cancelling this abandons a worker thread, for nobody can stop it. At most 100 threads run at once in one
     `trio.run`; they are not those of `trio.to_thread`, so that a callback that hangs starves nothing else.
     """
-    if is_async(function):
-        return await function(*args)
-    # In a tuple, because trio takes no coroutine out of a thread, which is what `lambda: coroutine()` gives.
-    (value,) = await trio.to_thread.run_sync(
-        lambda: (function(*args),), abandon_on_cancel=True, limiter=_threads(), thread_name=name_of(function)
-    )
-    return await value if inspect.isawaitable(value) else value
+    with no_exit():
+        if is_async(function):
+            return await function(*args)
+        # In a tuple, because trio takes no coroutine out of a thread, which is what `lambda: coroutine()` gives.
+        (value,) = await trio.to_thread.run_sync(
+            lambda: (function(*args),), abandon_on_cancel=True, limiter=_threads(), thread_name=name_of(function)
+        )
+        return await value if inspect.isawaitable(value) else value
 
 
 async def run_within(seconds: float | None, told: str, function: Callable[..., Any], *args: Any) -> Any:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from triologue.errors import reason_of
 from triologue.session import LogSampler
+from triologue.tools import no_exit
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,8 @@ class McpSession:
     async def _serve(self, server_read: Any, server_write: Any) -> None:
         with server_write:
             try:
-                await self._server.run(server_read, server_write, self._server.create_initialization_options())
+                with no_exit():
+                    await self._server.run(server_read, server_write, self._server.create_initialization_options())
             except Exception as error:  # noqa: BLE001 - as above
                 self._fail(self._told(error))
             finally:

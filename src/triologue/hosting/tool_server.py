@@ -8,7 +8,7 @@ from typing import Any
 from triologue.errors import InvalidOption, reason_of
 from triologue.hosting.callbacks import run_callback
 from triologue.hosting.tool_results import failed_result, tool_result
-from triologue.tools import ToolDefinition
+from triologue.tools import ToolDefinition, no_exit
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +84,9 @@ async def _run(tools: dict[str, ToolDefinition], name: str, arguments: dict[str,
     try:
         if tool.blocking:
             return tool_result(await run_callback(tool.call, arguments))
-        value = tool.call(arguments)
-        return tool_result(await value if inspect.isawaitable(value) else value)
+        with no_exit():
+            value = tool.call(arguments)
+            return tool_result(await value if inspect.isawaitable(value) else value)
     except Exception as error:
         logger.debug("tool %r failed", name, exc_info=True)
         return failed_result(reason_of(error))
