@@ -125,3 +125,16 @@ async def test_an_agent_that_does_not_say_what_it_is_to_continue_holds_up_no_ses
             str(outcome.error.__cause__) == "the agent did not say within 30 s which conversation it would go on with"
         )
         assert (session.resume_outcome, agent.started) == ("transient", [])
+
+
+async def test_a_drain_lets_a_turn_end_whose_history_is_still_looked_for(autojump_clock: MockClock) -> None:
+    class Slow(Choosing):
+        async def latest(self, options: tri.Options) -> Any:
+            await trio.sleep(5)
+            return await super().latest(options)
+
+    async with tri.open_manager(Slow(None)) as manager:
+        turn = await manager.session("k", options=CONTINUE).send("Remember: I like tea")
+        await wait_all_tasks_blocked()
+    assert turn.outcome is not None
+    assert (turn.outcome.kind, trio.current_time()) == ("answered", 5)

@@ -66,6 +66,27 @@ async def test_a_history_that_the_store_does_not_give_holds_up_no_session_for_ev
         assert (await session.ask("What do I like?")).result == "You like Python."
 
 
+class LateStore(SlowStore):
+    """It takes its time for a history."""
+
+    async def read_transcript(self, session_id: str) -> list[TranscriptEntry]:
+        await trio.sleep(5)
+        return await self.kept.read_transcript(session_id)
+
+
+async def test_a_drain_lets_a_turn_end_whose_history_is_still_read(autojump_clock: MockClock) -> None:
+    store = LateStore()
+    async with tri.open_manager(embedded(), store=store.as_store) as manager:
+        await manager.session("k").ask("Remember: I like Python")
+    began = trio.current_time()
+    async with tri.open_manager(embedded(), store=store.as_store) as manager:
+        turn = await manager.session("k").send("What do I like?")
+        await trio.sleep(1)
+        assert manager.explain("k").waits_for == "the history that the agent goes on with to be found"
+    assert turn.outcome is not None
+    assert (turn.outcome.unwrap().result, trio.current_time()) == ("You like Python.", began + 5)
+
+
 async def test_a_copy_ends_with_a_message_that_there_is(autojump_clock: MockClock) -> None:
     store, agent, unknown = MemoryStore(), embedded(), "5d0c1a7e-0000-4000-8000-000000000001"
     async with tri.open_manager(agent, store=store) as manager:
