@@ -251,9 +251,9 @@ class Connection:
     async def _answer(self, request: Request, requests: Requests) -> None:
         try:
             self._reply(await self._reply_to(request, requests))
-        except Exception:  # a reply that cannot be encoded, too
+        except Exception as error:  # a reply that cannot be encoded, too
             kind = type(request).__name__
-            if (suffix := self._hall.failures.suffix(kind)) is not None:
+            if (suffix := self._hall.failures.suffix(kind, error)) is not None:
                 logger.exception("a request of the kind %r broke%s", kind, suffix)
             text = "the gateway has a bug; its log says more"
             self._reply(Failed(re=request.id, code=codes.INTERNAL, message=text))

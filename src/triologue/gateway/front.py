@@ -47,8 +47,8 @@ class Front:
                 await self._serve(stream, handshake)
         except* _BROKEN as group:
             logger.debug("a client has left: %r", group.exceptions[0])
-        except* Exception:
-            if (suffix := self._hall.failures.suffix("connection")) is not None:
+        except* Exception as group:
+            if (suffix := self._hall.failures.suffix("connection", group)) is not None:
                 logger.exception("a connection broke%s", suffix)
         finally:
             await trio.aclose_forcefully(stream)

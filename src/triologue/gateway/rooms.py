@@ -113,7 +113,7 @@ class Room:
             self.opened.set()
 
     def _tell(self, text: str, error: Exception) -> None:
-        suffix = self._failures.suffix(text)
+        suffix = self._failures.suffix(text, error)
         if suffix is not None:
             logger.error(text, self.session.key, suffix, exc_info=error)
 

@@ -310,7 +310,7 @@ class Shelf:
                 with trio.fail_after(PATIENCE):
                     kept = await self.store.renew([each.lease for each in journals.values()], ttl=self._ttl)
             except Exception as error:  # noqa: BLE001 - a bug of the store's too; the store itself refuses who is late
-                if (suffix := failures.suffix("renew")) is not None:
+                if (suffix := failures.suffix("renew", error)) is not None:
                     text = "%d leases could not be renewed: %r%s"
                     log_safely(logger, logging.WARNING, text, len(journals), error, suffix)
                 continue

@@ -367,6 +367,31 @@ async def test_a_client_that_comes_again_and_again_with_such_a_key_does_not_fill
     ]
 
 
+async def test_a_key_that_always_fails_hides_no_other_cause_from_the_log(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def options_of(key: str) -> tri.Options:
+        if key == "bad":
+            raise KeyError(key)
+        raise ValueError("no account left")
+
+    async with tri.open_manager(new_agent(), options=options_of) as manager, house(manager) as gateway:
+        client = await gateway.client()
+        for key in ("bad", "bad", "worse", "bad", "worst"):
+            assert await client.fails(asked.Attach, key=key) == "internal"
+        for key in ("bad", "bad", "worse"):
+            assert await client.fails(asked.Prompt, key=key, prompt="hello") == "internal"
+        await trio.sleep(60)
+        assert await client.fails(asked.Attach, key="worse") == "internal"
+    assert [(record.message, repr(record.exc_info and record.exc_info[1])) for record in caplog.records] == [
+        ("the session 'bad' cannot be shown", "KeyError('bad')"),
+        ("the session 'worse' cannot be shown", "ValueError('no account left')"),
+        ("a request of the kind 'Prompt' broke", "KeyError('bad')"),
+        ("a request of the kind 'Prompt' broke", "ValueError('no account left')"),
+        ("the session 'worse' cannot be shown (1 more since the last)", "ValueError('no account left')"),
+    ]
+
+
 async def test_a_bug_in_showing_a_session_ends_its_viewers_and_not_the_session(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
