@@ -7,7 +7,7 @@ from typing import Final, final
 
 import trio
 
-from triologue.errors import TriologueError
+from triologue.errors import TriologueError, brief
 from triologue.gateway.attachments import Attachments
 from triologue.gateway.frames import BadFrame, read_hello, read_request
 from triologue.gateway.hall import Hall
@@ -119,8 +119,8 @@ class Connection:
             self.end(codes.CLOSE_TOO_LATE, f"no hello came within {self._limits.hello:g} seconds")
         except (BadFrame, NotText) as error:
             self.end(codes.CLOSE_BAD_FRAME, str(error))
-        except Closed:
-            self.end(codes.CLOSE_NORMAL, "")
+        except Closed as closed:
+            self._end_by(closed)
         else:
             return self._admit(hello)
         return None
@@ -130,7 +130,9 @@ class Connection:
         if grant is None:
             self.end(codes.CLOSE_UNAUTHORIZED, "no token, or none that is valid")
         elif not self._hall.has_room_for(grant):
-            self.end(codes.CLOSE_TOO_MANY, f"this token has {self._limits.connections_per_token} connections already")
+            text = f"this token has {self._limits.connections_per_token} connections already"
+            self._hall.tell_limit("connections_per_token", text, grant)
+            self.end(codes.CLOSE_TOO_MANY, text)
         else:
             logger.info("%r came with the token %s", hello.client[:100], grant.id)
             return grant
@@ -189,8 +191,15 @@ class Connection:
                     self._take(text, requests)
         except NotText as error:
             self.end(codes.CLOSE_BAD_FRAME, str(error))
-        except Closed:
-            self.end(codes.CLOSE_NORMAL, "")
+        except Closed as closed:
+            self._end_by(closed)
+
+    def _end_by(self, closed: Closed) -> None:
+        """The client has left, or the library has closed it."""
+        if closed.code == codes.CLOSE_TOO_LONG:
+            text = f"a frame was too long for the gateway, or for the client: {brief(closed.reason)}"
+            self._hall.tell_limit("frame_bytes", text, self._grant)
+        self.end(codes.CLOSE_NORMAL, "")
 
     def _next_look(self) -> float:
         """When it is to be seen whether the client is alive; it is closed if it is not."""
@@ -216,7 +225,7 @@ class Connection:
             self._outgoing.reply(Pong(re=request.id))
         elif self._is_busy(request):
             text = f"this connection has {self._limits.requests} requests that are worked on"
-            self._reply(Refusal(codes.TOO_MANY, text, limit="requests").told(request.id))
+            self._reply(self._refused(request.id, Refusal(codes.TOO_MANY, text, limit="requests")))
         else:
             # A prompt that is on its way in when everything ends is not taken back: its client may send it again.
             scope = trio.CancelScope(shield=isinstance(request, Prompt))
@@ -232,7 +241,9 @@ class Connection:
     def _refuse(self, error: BadFrame) -> None:
         self._refusals += 1
         if self._refusals > self._limits.refusals:
-            self.end(codes.CLOSE_TOO_MANY, f"more than {self._limits.refusals} frames were no requests")
+            text = f"more than {self._limits.refusals} frames were no requests"
+            self._hall.tell_limit("refusals", text, self._grant)
+            self.end(codes.CLOSE_TOO_MANY, text)
         elif error.id is None:
             self.end(codes.CLOSE_BAD_FRAME, str(error))
         else:
@@ -262,9 +273,14 @@ class Connection:
         try:
             return await requests.perform(request)
         except Refusal as refusal:
-            return refusal.told(request.id)
+            return self._refused(request.id, refusal)
         except TriologueError as error:
             return codes.failed(request.id, error, is_draining=self._hall.manager.is_draining)
+
+    def _refused(self, re: int, refusal: Refusal) -> Failed:
+        if (limit := refusal.data.get("limit")) is not None:
+            self._hall.tell_limit(limit, str(refusal), self._grant)
+        return refusal.told(re)
 
     def _reply(self, reply: Reply) -> None:
         self._counters.failures += isinstance(reply, Failed)

@@ -62,6 +62,7 @@ class Front:
             del handshakes[oldest]
             oldest.cancel()
             self._hall.counters.refused += 1
+            self._hall.tell_limit("handshakes", "who had not said hello for the longest time was cut off")
         with trio.move_on_after(self._hall.limits.hello) as scope:
             handshakes[scope] = None
             try:
@@ -112,7 +113,9 @@ class Front:
         if SUBPROTOCOL not in protocols:
             return _plain(400, f"only the subprotocol {SUBPROTOCOL} is spoken here\n")
         if len(self._hall.guests) >= self._hall.limits.connections:
-            return _plain(503, "there are as many connections as there may be\n", ("retry-after", "10"))
+            text = "there are as many connections as there may be"
+            self._hall.tell_limit("connections", text)
+            return _plain(503, f"{text}\n", ("retry-after", "10"))
         return None
 
 

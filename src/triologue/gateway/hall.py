@@ -1,12 +1,14 @@
 """What all connections of a gateway share."""
 
+import logging
 from collections.abc import Iterable
 from typing import Protocol, final
 
 import trio
 from msgspec.structs import replace
 
-from triologue.actors import OnceAMinute
+from triologue.actors import OnceAMinute, log_safely
+from triologue.errors import brief
 from triologue.gateway.flushing import Flusher
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.rights import GONE, Rights
@@ -15,6 +17,8 @@ from triologue.gateway.statistics import GatewayStatistics
 from triologue.gateway.tokens import LOCAL, Grant
 from triologue.manager import SessionManager
 from triologue.protocol.codes import CLOSE_UNAUTHORIZED
+
+logger = logging.getLogger("triologue.gateway")
 
 
 class Guest(Protocol):
@@ -63,6 +67,7 @@ class Hall:
         self.nursery = nursery
         self.failures = OnceAMinute()
         """What broke by a bug of the gateway's or of the program's, and a client can do again and again."""
+        self._reached = OnceAMinute()
         self.rooms = Rooms(manager, nursery, self.failures)
         self.flusher = Flusher()
         nursery.start_soon(self.flusher.run)
@@ -88,6 +93,19 @@ class Hall:
         """May one more come in with this token? Where there are no tokens, all have the same."""
         alike = sum(guest.token == grant.id for guest in self.guests)
         return grant is LOCAL or alike < self.limits.connections_per_token
+
+    def tell_limit(self, limit: str, why: str, grant: Grant | None = None) -> None:
+        """A limit was reached; of each token the log tells that once a minute.
+
+        Args:
+            limit: its name in `GatewayLimits`.
+            why: what the client is told.
+            grant: who reached it, where that is known.
+        """
+        suffix = self._reached.suffix(f"{limit} {grant.id if grant is not None else ''}")
+        if suffix is not None:
+            who = f"{brief(grant.name)} (token {grant.id})" if grant not in (None, LOCAL) else "clients"
+            log_safely(logger, logging.WARNING, "the limit %s was reached by %s: %s%s", limit, who, why, suffix)
 
     def end(self, code: int, reason: str, guests: Iterable[Guest] | None = None) -> None:
         """Close connections, all where none are named, and cut off those that have not said `hello`."""

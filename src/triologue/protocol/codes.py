@@ -97,6 +97,8 @@ _NEAREST: Final[dict[str, type[TriologueError]]] = {
 CLOSE_NORMAL: Final = 1000
 CLOSE_GOING_AWAY: Final = 1001
 """The gateway ends; come again."""
+CLOSE_TOO_LONG: Final = 1009
+"""A message is longer than the side that closes takes."""
 CLOSE_BAD_FRAME: Final = 4400
 """A frame that is none of the protocol; the reason says what."""
 CLOSE_UNAUTHORIZED: Final = 4401

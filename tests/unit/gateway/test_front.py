@@ -161,7 +161,9 @@ async def test_who_leaves_half_way_leaves_nothing(autojump_clock: MockClock) -> 
         assert (statistics.accepted, statistics.handshakes, statistics.connections) == (4, 0, 0)
 
 
-async def test_who_comes_when_it_is_full_hears_so(autojump_clock: MockClock) -> None:
+async def test_who_comes_when_it_is_full_hears_so_and_the_log_tells_it(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
     async with tri.open_manager(ScriptedAgent()) as manager:
         async with house(manager, limits=GatewayLimits(connections=2)) as gateway:
             clients = [await gateway.client() for _ in range(2)]
@@ -170,3 +172,6 @@ async def test_who_comes_when_it_is_full_hears_so(autojump_clock: MockClock) -> 
             await clients[0].socket.aclose()
             await wait_all_tasks_blocked()
             assert status(await ask(gateway, head())) == 101
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "the limit connections was reached by clients: there are as many connections as there may be"
+    ]

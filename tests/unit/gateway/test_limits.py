@@ -249,6 +249,63 @@ async def test_what_may_begin_a_session_counts_as_a_prompt(autojump_clock: MockC
         assert await client.fails(asked.Fork, key="k", to="l") == "too_many"
 
 
+async def test_the_log_tells_once_a_minute_which_limit_who_has_reached(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = GatewayLimits(connections_per_token=3, attached=1, requests=1, prompts_per_second=1, refusals=1)
+    tokens = MemoryTokens()
+    ann, bob = tokens.add("ann"), tokens.add("bob")
+    async with tri.open_manager(new_agent()) as manager, house(manager, tokens=tokens, limits=limits) as gateway:
+        one, two, three = await gateway.client(ann), await gateway.client(ann), await gateway.client(ann)
+        await one.ask(asked.Prompt, key="k", prompt="long")
+        for _ in range(2):
+            assert await one.fails(asked.Prompt, key="k", prompt="one more") == "too_many"
+        four = await gateway.dial()
+        await four.say(asked.Hello(token=ann))
+        await four.wait_closed()
+        await one.ask(asked.Attach, key="a")
+        assert await one.fails(asked.Attach, key="b") == "too_many"
+        await trio.sleep(1)
+        await two.say(two.numbered(asked.Command, key="k", command="/compact"))
+        assert await two.fails(asked.Explain, key="k") == "too_many"
+        for number in (1, 2):
+            await three.say(f'{{"type":"nothing","id":{number}}}')
+        await three.wait_closed()
+        other = await gateway.client(bob)
+        await other.ask(asked.Attach, key="a")
+        assert await other.fails(asked.Attach, key="b") == "too_many"
+        await trio.sleep(60)
+        await one.ask(asked.Prompt, key="k", prompt="next")
+        assert await one.fails(asked.Prompt, key="k", prompt="one more") == "too_many"
+    who, another = (f"was reached by {grant.name!r} (token {grant.id}): " for grant in tokens.grants())
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"the limit prompts_per_second {who}this token sends more than 1 prompts a second",
+        f"the limit connections_per_token {who}this token has 3 connections already",
+        f"the limit attached {who}this connection is attached to 1 sessions, and may be to no more",
+        f"the limit requests {who}this connection has 1 requests that are worked on",
+        f"the limit refusals {who}more than 1 frames were no requests",
+        f"the limit attached {another}this connection is attached to 1 sessions, and may be to no more",
+        f"the limit prompts_per_second {who}this token sends more than 1 prompts a second (1 more since the last)",
+    ]
+
+
+async def test_the_log_tells_of_limits_of_which_nobody_knows_yet_who_reached_them(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = GatewayLimits(handshakes=1, frame_bytes=1_000)
+    async with tri.open_manager(new_agent()) as manager, house(manager, limits=limits) as gateway:
+        gateway.connect()
+        await wait_all_tasks_blocked()
+        client = await gateway.client()
+        await client.say("x" * 1_001)
+        await client.wait_closed()
+    long = "a frame was too long for the gateway, or for the client"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "the limit handshakes was reached by clients: who had not said hello for the longest time was cut off",
+        f"the limit frame_bytes was reached by clients: {long}: 'Exceeded maximum message size: 1000 bytes'",
+    ]
+
+
 async def test_nobody_is_read_from_who_takes_no_replies(autojump_clock: MockClock) -> None:
     async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
         client = await gateway.client(slow=True)
