@@ -2,6 +2,8 @@
 
 from typing import final
 
+import trio
+
 from triologue.actors import Log
 from triologue.errors import StoreError, TurnLost
 from triologue.messages import Event, Gap, InitMessage, Outcome, SessionState, StateChanged, TurnEnded, TurnStarted
@@ -40,6 +42,8 @@ class Attachment:
         self.session_id: str | None = None
         self.users = 0
         """Who needs it, beside the turns."""
+        self.in_order = trio.Lock()
+        """Held by who is to send a prompt, until this is attached: so those that wait together go out as they came."""
         self._readers: dict[RemoteSubscription, None] = {}
         self._turns: dict[str, RemoteTurn] = {}
         self._ends: dict[str, int] = {}

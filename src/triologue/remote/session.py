@@ -145,7 +145,8 @@ class RemoteSession:
         if not self._link.may("watch"):
             return self._unseen(await self._link.ask(request, told.Accepted, began=began), request.meta)
         with self._used() as attachment:
-            await self._attach(attachment)
+            async with attachment.in_order:  # what follows does not wait until the prompt is asked
+                await self._attach(attachment)
             with self._following(attachment, turn_id, meta or {}) as turn:
                 accepted = await self._link.ask(request, told.Accepted, began=began)
                 try:

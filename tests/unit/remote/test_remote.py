@@ -1,6 +1,7 @@
 """The sessions of a real gateway, over connections that break; the agent is scripted, and time is virtual."""
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import final
 
 import pytest
@@ -94,6 +95,30 @@ async def test_prompts_that_waited_for_a_connection_are_not_refused_for_coming_a
                     nursery.start_soon(ask, number)
             assert len(refused) == 25, "who sends too many at once hears of it"
         assert manager.statistics().turns["answered"] == 35
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+async def test_prompts_that_waited_for_a_connection_keep_their_order_in_each_session(
+    is_watched: bool, autojump_clock: MockClock
+) -> None:
+    keys = [f"k{number}" for number in range(10)]  # tasks that are woken at once go on in one of two orders, by chance
+    store, said_in_turn = MemoryStore(), ["throw it away", "no, wait", "only the old ones"]
+    async with tri.open_manager(new_agent(), store=store) as manager, house(manager) as gateway:
+        line = Line(gateway)
+        async with remote(line.connect) as far, AsyncExitStack() as readers, trio.open_nursery() as nursery:
+            for key in keys if is_watched else []:
+                await readers.enter_async_context(far.session(key).subscribe())
+            line.is_down = True
+            await line.cut()
+            for prompt in said_in_turn:
+                await trio.sleep(1)
+                for key in keys:
+                    nursery.start_soon(far.session(key).ask, prompt)
+            line.is_down = False
+        for key in keys:
+            accepted = [event.message for event in await manager.session(key).read()]
+            prompts = [message.prompt for message in accepted if isinstance(message, tri.TurnAccepted)]
+            assert [tri.text(prompt) for prompt in prompts] == said_in_turn
 
 
 async def test_one_of_these_that_is_withdrawn_is_not_sent(autojump_clock: MockClock) -> None:
