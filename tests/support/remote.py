@@ -18,11 +18,18 @@ from triologue.remote.opening import keep_open
 
 @final
 class Line:
-    """The way to a gateway, which can be cut and put together again, and may be narrow: see `House.connect`."""
+    """The way to a gateway, which can be cut and put together again, and may be narrow: see `House.connect`.
 
-    def __init__(self, house: House, *, rate: float = math.inf) -> None:
+    Args:
+        house: where it leads.
+        rate: bytes a second that come over it.
+        uplink: bytes a second that are said over it.
+    """
+
+    def __init__(self, house: House, *, rate: float = math.inf, uplink: float = math.inf) -> None:
         self.house = house
         self.rate = rate
+        self.uplink = uplink
         self.is_down = False
         self.attempts: list[float] = []
         """When the client tried to connect."""
@@ -36,6 +43,8 @@ class Line:
             raise ConnectionRefusedError("nobody listens there")
         stream = self.house.connect(rate=self.rate)
         self._streams.append(stream)
+        if self.uplink < math.inf:
+            stream = trio.StapledStream(_Uplink(stream, self.uplink), stream)
         async with _open_reader() as reader:
             with reader.until_open():
                 socket = await trio_websocket.wrap_client_stream(
@@ -62,6 +71,27 @@ class Line:
         streams, self._streams = self._streams, []
         for stream in streams:
             await trio.aclose_forcefully(stream)
+
+
+@final
+class _Uplink(trio.abc.SendStream):
+    """A stream that takes so many bytes in a second."""
+
+    def __init__(self, stream: trio.abc.SendStream, rate: float) -> None:
+        self._stream = stream
+        self._rate = rate
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        for begin in range(0, len(data), 4096):
+            part = data[begin : begin + 4096]
+            await trio.sleep(len(part) / self._rate)
+            await self._stream.send_all(part)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def remote(

@@ -15,11 +15,12 @@ from urllib.parse import SplitResult, urlsplit
 import trio
 import trio_websocket
 from trio_websocket import WebSocketConnection
+from wsproto.events import TextMessage
 from wsproto.utilities import ProtocolError
 
 from triologue.errors import brief
 from triologue.loops import NoThread, open_apart
-from triologue.protocol.framing import Fragment, framed
+from triologue.protocol.framing import FRAGMENT_BYTES, Fragment, framed
 from triologue.protocol.peeked import Peeked
 
 logger = logging.getLogger("triologue.protocol")
@@ -146,10 +147,19 @@ class ClientCarrier(Carrier):
     """The client's end; made by `connect`."""
 
     async def send(self, *frames: bytes) -> None:
-        """See `Carrier`."""
+        """See `Carrier`. Of what is long pings, pongs and a close go between the parts: it may take its time."""
         with self._told():
             for frame in frames:
-                await self._socket.send_message(frame.decode())
+                text = frame.decode()
+                for begin in range(0, len(text) or 1, FRAGMENT_BYTES):
+                    end = begin + FRAGMENT_BYTES
+                    await self._send_part(TextMessage(text[begin:end], message_finished=end >= len(text)))
+
+    async def _send_part(self, part: TextMessage) -> None:
+        if self._socket.closed is not None:
+            raise trio_websocket.ConnectionClosed(self._socket.closed)
+        # What is public sends a text in one frame.
+        await self._socket._send(part)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     async def _end(self, *, is_stuck: bool) -> None:
         """`connect` closes what is below."""

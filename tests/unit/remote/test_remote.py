@@ -165,6 +165,16 @@ def is_shown(message: tri.Message) -> bool:
     return not isinstance(message, tri.TurnAccepted | tri.TurnStarted | tri.TurnEnded)
 
 
+async def test_a_long_prompt_may_take_minutes_to_be_sent(autojump_clock: MockClock) -> None:
+    agent = ScriptedAgent(lambda prompt: (Say(f"{len(prompt)} characters"),))
+    async with tri.open_manager(agent) as manager, house(manager) as gateway:
+        line = Line(gateway, uplink=10_000)
+        async with remote(line.connect) as far:
+            assert (await far.session("k").ask("é" * 1_000_000)).result == "1000000 characters"
+        assert len(line.attempts) == 1
+    assert 200 < trio.current_time() < 210
+
+
 async def test_it_comes_back_at_once_and_then_after_longer_and_longer_pauses(autojump_clock: MockClock) -> None:
     async with tri.open_manager(new_agent()) as manager, house(manager) as gateway:
         line = Line(gateway)
