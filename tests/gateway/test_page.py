@@ -12,6 +12,7 @@ from selenium.webdriver.common.keys import Keys
 
 import triologue as tri
 from tests.support.browser import Page, open_page
+from tests.support.slow_store import SlowStore
 from triologue.agents import Embedded
 from triologue.engine import OfflineModel
 from triologue.gateway import open_gateway
@@ -215,6 +216,33 @@ async def test_a_session_that_is_deleted_can_be_begun_again(page: Page) -> None:
         await page.see(".said", "two")
         assert await page.texts(".said") == ["two"]
         assert await page.complaints() == []
+
+
+class BusyStore(SlowStore):
+    """It cannot read, for a while."""
+
+    is_busy = False
+
+    async def get_session(self, key_or_id: str) -> tri.StoredSession | None:
+        if self.is_busy:
+            raise tri.StoreError("the database is locked")
+        return await super().get_session(key_or_id)
+
+
+async def test_a_session_that_cannot_be_read_now_is_asked_for_again(page: Page) -> None:
+    store = BusyStore()
+    async with tri.open_manager(ScriptedAgent(), store=store.as_store) as manager:
+        await manager.session("a").ask("one")
+    async with tri.open_manager(ScriptedAgent(), store=store.as_store) as manager:
+        async with open_gateway(manager, port=0) as gateway:
+            store.is_busy = True
+            await page.open(address(gateway.port, "a"))
+            await page.see("#wrong", "the database is locked")
+            store.is_busy = False
+            await page.click(".log button.note")
+            await page.see(".said", "one")
+            assert await page.texts(".log button.note") == []
+            await page.gone("#wrong")
 
 
 async def test_a_long_history_is_shown_from_its_end(page: Page) -> None:

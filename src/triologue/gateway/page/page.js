@@ -93,7 +93,7 @@ function readable(event) {
 
 function onDetached({ key, message }) {
   if (key !== current?.key) return;
-  conversation.note(`${message}. Try again`, () => tell(attach(current.last)));
+  offerAgain(`${message}. Try again`);
 }
 
 // One session.
@@ -110,7 +110,24 @@ async function open(key) {
   list.choose(key);
   showState();
   giveBack();
-  await tell(begin());
+  await readOn();
+}
+
+/** From where it was. What is refused now may not be soon: a disk is busy, or a manager drains. */
+async function readOn() {
+  const { key } = current;
+  const reading = current.last === null ? begin() : attach(current.last);
+  reading.catch((error) => {
+    if (error instanceof Refused && current?.key === key) offerAgain("Try again");
+  });
+  await tell(reading);
+}
+
+function offerAgain(text) {
+  conversation.note(text, ({ target }) => {
+    target.remove();
+    readOn();
+  });
 }
 
 /** The newest events of the session that was just opened. */
@@ -126,7 +143,7 @@ async function begin() {
 
 /** The connection is there again. */
 async function resume() {
-  await tell(current.last === null ? begin() : attach(current.last));
+  await readOn();
   timeline.note("good", "connected again");
 }
 
