@@ -151,15 +151,19 @@ class ClientCarrier(Carrier):
         with self._told():
             for frame in frames:
                 text = frame.decode()
-                for begin in range(0, len(text) or 1, FRAGMENT_BYTES):
-                    end = begin + FRAGMENT_BYTES
-                    await self._send_part(TextMessage(text[begin:end], message_finished=end >= len(text)))
+                if len(text) <= FRAGMENT_BYTES:
+                    await self._socket.send_message(text)
+                else:
+                    await self._send_in_parts(text)
 
-    async def _send_part(self, part: TextMessage) -> None:
-        if self._socket.closed is not None:
-            raise trio_websocket.ConnectionClosed(self._socket.closed)
-        # What is public sends a text in one frame.
-        await self._socket._send(part)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    async def _send_in_parts(self, text: str) -> None:
+        """What is public in the library sends a text in one frame only."""
+        for begin in range(0, len(text), FRAGMENT_BYTES):
+            end = begin + FRAGMENT_BYTES
+            if self._socket.closed is not None:
+                raise trio_websocket.ConnectionClosed(self._socket.closed)
+            part = TextMessage(text[begin:end], message_finished=end >= len(text))
+            await self._socket._send(part)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     async def _end(self, *, is_stuck: bool) -> None:
         """`connect` closes what is below."""
