@@ -6,6 +6,7 @@ marks, which an index finds by `seq`, so that a reader has at most `MARK_EVERY` 
 """
 
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from zlib import crc32
 import apsw
 
 from triologue.errors import StoreError
+from triologue.messages.loose import is_text
 from triologue.stores.checksums import checksum
 from triologue.stores.faults import store_error
 
@@ -109,15 +111,7 @@ def open_database(path: Path) -> apsw.Connection:
     Raises:
         StoreError: it is damaged, no database, of another program or of a newer triologue, or cannot be opened.
     """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives its -wal and -shm the mode of the file, and would make that readable for everybody.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise StoreError(
-            f"cannot open the session store {str(path)!r}: {reason}; name a file that can be written"
-        ) from error
+    _make(path)
     is_left_open = size_of(path.with_name(path.name + "-wal")) > 0
     if is_left_open and not size_of(path):
         # SQLite would throw the log away, and with it all that is left.
@@ -136,6 +130,26 @@ def open_database(path: Path) -> apsw.Connection:
         db.close()
         raise
     return db
+
+
+def _make(path: Path) -> None:
+    """See that there is a file of this name."""
+    try:
+        if "\0" in str(path) or not is_text(str(path)):
+            raise OSError("a path has no NUL, and for SQLite it is UTF-8")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives its -wal and -shm the mode of the file, and would make that readable for everybody.
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise OSError("it is a device or a pipe, and no file")
+        finally:
+            os.close(file)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StoreError(
+            f"cannot open the session store {str(path)!r}: {reason}; name a file that can be written"
+        ) from error
 
 
 def connect(path: Path) -> apsw.Connection:

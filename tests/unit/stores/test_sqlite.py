@@ -1,6 +1,7 @@
 """What an SQLite store does beyond the contract: one fsync for many, room, locks, damage, other files, other processes."""
 
 import asyncio
+import os
 import resource
 import shutil
 import signal
@@ -305,6 +306,23 @@ async def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="name a file that can be written"):
         async with SqliteStore(tmp_path / "file" / "sessions.db"):
             pass
+
+
+@pytest.mark.parametrize("name", ["a\0b", "caf\udce9.db", "half of a face \ud83d.db"])
+async def test_a_path_that_cannot_be(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StoreError, match=r"a path has no NUL, and for SQLite it is UTF-8; name a file") as error:
+        async with SqliteStore(tmp_path / name):
+            pass
+    assert repr(str(tmp_path / name)) in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_device_or_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path(os.devnull), tmp_path / "pipe"):
+        with pytest.raises(StoreError, match="it is a device or a pipe, and no file; name a file that can be written"):
+            async with SqliteStore(path):
+                pass
 
 
 async def test_a_torn_end_of_the_log_loses_nothing_that_was_acknowledged(path: Path, tmp_path: Path) -> None:
