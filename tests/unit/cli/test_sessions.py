@@ -166,6 +166,14 @@ def test_what_lies_beside_a_history_and_is_none_is_passed_over(said: Said, proje
     assert [Path(path).name for path in written] == [file.name, "agent-1.meta.json", "agent-1.jsonl"]
 
 
+def test_what_may_have_no_end_is_not_read(said: Said, tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / f"{SESSION}.jsonl")
+    for path in ("/dev/zero", str(pipe)):
+        told = said("import", path, code=1)
+        assert told == [f"triologue: {path!r} is neither a file nor a folder; name a history, or a folder of them"]
+    assert said("import", str(tmp_path), code=1) == [f"triologue: no history was found in {str(tmp_path)!r}"]
+
+
 def test_a_history_that_is_imported_in_the_middle_of_a_turn(said: Said, tmp_path: Path) -> None:
     file, history = tmp_path / f"{SESSION}.jsonl", HistoryFile().user("Buy milk")
     file.write_bytes(history.data())

@@ -160,8 +160,10 @@ def _found(paths: Sequence[Path]) -> Iterator[Path]:
             path.stat()
             if path.is_dir():
                 yield from sorted(file for file in path.glob("*.jsonl") if file.is_file())
-            else:
+            elif path.is_file():
                 yield path
+            else:  # a device or a pipe may have no end
+                raise StoreError(f"{str(path)!r} is neither a file nor a folder; name a history, or a folder of them")
 
 
 def _found_of(rules: FolderRules, *, all: bool) -> Iterator[Path]:
