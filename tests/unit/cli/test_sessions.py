@@ -166,6 +166,17 @@ def test_what_lies_beside_a_history_and_is_none_is_passed_over(said: Said, proje
     assert [Path(path).name for path in written] == [file.name, "agent-1.meta.json", "agent-1.jsonl"]
 
 
+def test_a_history_without_times_is_not_called_old(said: Said, tmp_path: Path) -> None:
+    file = tmp_path / f"{SESSION}.jsonl"
+    file.write_bytes(HistoryFile().user("Buy milk", timestamp=None).data())
+    said("import", str(file))
+    assert re.split(r"  +", said("list")[1].strip())[-2:] == ["not known", "-"]
+    told = [re.split(r"  +", line.strip()) for line in said("show", SESSION)]
+    assert ["created", "not known"] in told
+    assert ["last active", "not known"] in told
+    assert said("prune", "--older-than", "1d", "--yes") == ["No session is that old."]
+
+
 def test_what_may_have_no_end_is_not_read(said: Said, tmp_path: Path) -> None:
     os.mkfifo(pipe := tmp_path / f"{SESSION}.jsonl")
     for path in ("/dev/zero", str(pipe)):

@@ -155,7 +155,7 @@ def table_of(
             Text(in_a_cell(head.key)),
             Text(_cut(in_a_cell(titles[head.key]))),
             *(() if is_narrow else (Text(in_a_cell(head.agent) or "-"), str(head.turns), cost)),
-            ago(max(0.0, now - head.last_active)),
+            ago(max(0.0, now - head.last_active)) if head.last_active else "not known",
             Text(state_of(head, held_by=held_by), "green" if held_by else "default"),
         )
     return table

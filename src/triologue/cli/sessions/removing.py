@@ -39,7 +39,7 @@ async def prune_kept(older_than: float, selection: Selection, console: Console, 
     """
     async with existing_database() as store:
         old = Selection(prefix=selection.prefix, tag=selection.tag, before=time.time() - older_than)
-        heads = await old.read(store)
+        heads = [head for head in await old.read(store) if head.last_active]  # of the others nobody knows
         if not heads:
             console.print("No session is that old.")
             return ExitCode.OK

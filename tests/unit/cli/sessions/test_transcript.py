@@ -175,8 +175,8 @@ def test_the_first_prompt() -> None:
 def test_what_is_told_of_a_session() -> None:
     head = StoredSession(key="k")
     assert rows_of(head, held_by=None) == [
-        ("created", "-"),
-        ("last active", "-"),
+        ("created", "not known"),
+        ("last active", "not known"),
         ("turns", "0"),
         ("cost", "$0.0000"),
     ]
