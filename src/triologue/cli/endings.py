@@ -76,6 +76,8 @@ def one_line(error: BaseException) -> str:
         # Its text lists every place that was looked at, and a screenful is no clear line.
         missing = next((each.missing for each in PROGRAMS.values() if said.startswith(each.title)), said.split("\n")[0])
         return f"{missing} (`triologue doctor` lists where it was looked for)"
+    if isinstance(error, NotLoggedIn) and said.partition(":")[0] in PROGRAMS:  # its own words, and it may have several
+        said = f"{said} (`triologue doctor` says which account it would use)"
     if isinstance(error, SessionNotFound):
         said = said.replace(START_AFRESH, "`triologue sessions list` shows what is kept")
     if isinstance(error, OSError) and exit_code_of(error) is ExitCode.FAILED:

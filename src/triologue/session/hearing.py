@@ -204,8 +204,7 @@ class Hearing:
         self._steering.answered_with(message.user_message_uuids or [])
         cause: TriologueError | None = run.timeout
         if run.account_error is not None:
-            hint = "`triologue doctor` says which account it would use"
-            cause = NotLoggedIn(f"{session.peer.name}: {run.account_error} ({hint})")
+            cause = NotLoggedIn(f"{session.peer.name}: {run.account_error}")
         is_stopped = run.is_stopping or run.was_hit_by_mistake(message)
         session.end_run(outcome_of(message, is_stopping=is_stopped, cause=cause, stopped_for=run.stopped_for))
 

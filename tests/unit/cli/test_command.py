@@ -47,6 +47,14 @@ def test_an_agent_that_hangs_at_its_start_is_one_that_does_not_start() -> None:
     assert (exit_code_of(error), one_line(error)) == (ExitCode.NO_AGENT, "it did not answer")
 
 
+def test_doctor_is_named_for_the_agents_that_it_knows() -> None:
+    told = [one_line(tri.NotLoggedIn(f"{agent}: Please run /login")) for agent in ("claude-code", "my-bot")]
+    assert told == [
+        "claude-code: Please run /login (`triologue doctor` says which account it would use)",
+        "my-bot: Please run /login",
+    ]
+
+
 def test_a_run_prints_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     chosen = "5f0f4e4a-6a3e-4d6e-9b3c-0a1b2c3d4e5f"
     code = main(

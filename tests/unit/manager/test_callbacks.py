@@ -522,9 +522,7 @@ async def test_a_turn_without_an_account_says_so(autojump_clock: MockClock) -> N
         with pytest.raises(TurnFailed) as failure:
             await session.ask("logout")
         assert isinstance(failure.value.__cause__, NotLoggedIn)
-        assert str(failure.value.__cause__) == (
-            "scripted: Please run /login (`triologue doctor` says which account it would use)"
-        )
+        assert str(failure.value.__cause__) == "scripted: Please run /login"
 
 
 async def test_a_prompt_that_an_agent_left_alone_goes_to_the_next(autojump_clock: MockClock) -> None:
