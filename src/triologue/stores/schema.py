@@ -146,7 +146,8 @@ def _make(path: Path) -> None:
         finally:
             os.close(file)
     except OSError as error:
-        reason = error.strerror or str(error)
+        is_below_file = isinstance(error, FileExistsError)  # what `mkdir` says of that
+        reason = "its folder is a file" if is_below_file else error.strerror or str(error)
         raise StoreError(
             f"cannot open the session store {str(path)!r}: {reason}; name a file that can be written"
         ) from error

@@ -54,11 +54,12 @@ class SqliteStore:
         now: the clock of leases, in seconds since the epoch.
 
     Raises:
-        StoreError: on entering: the file cannot be opened, or must be refused.
+        StoreError: the path is relative to a folder that is gone; on entering: the file cannot be opened, or must be
+            refused.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, now: Callable[[], float] = time.time) -> None:
-        self.path: Final = Path(path).absolute()
+        self.path: Final = _absolute(path)
         self._now: Final = now
         self._open: _Open | None = None
 
@@ -154,6 +155,15 @@ class SqliteStore:
         """As `SessionStore.delete`."""
         was_there: bool = await self._opened().group.write(lambda writer: writer.delete(key))
         return was_there
+
+
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(path).absolute()
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"cannot open the session store {str(path)!r}: the current folder was deleted; name it by an absolute path"
+        ) from error
 
 
 @final

@@ -303,9 +303,17 @@ async def test_a_file_that_another_program_holds_for_too_long(path: Path, monkey
 
 async def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="name a file that can be written"):
+    with pytest.raises(StoreError, match="its folder is a file; name a file that can be written"):
         async with SqliteStore(tmp_path / "file" / "sessions.db"):
             pass
+
+
+def test_a_path_below_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(StoreError, match=r"'x\.db': the current folder was deleted; name it by an absolute path"):
+        SqliteStore("x.db")
 
 
 @pytest.mark.parametrize("name", ["a\0b", "caf\udce9.db", "half of a face \ud83d.db"])
