@@ -52,4 +52,6 @@ def telling(path: Path, what: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"{str(path)!r} cannot be {what}: {error.strerror or error}") from error
+        is_below_file = isinstance(error, FileExistsError)  # what `mkdir` says of that
+        reason = "its folder is a file" if is_below_file else error.strerror or error
+        raise StoreError(f"{str(path)!r} cannot be {what}: {reason}") from error
