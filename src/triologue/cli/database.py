@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from platformdirs import user_data_path
 
-from triologue.errors import SessionNotFound, StoreError
+from triologue.errors import SessionNotFound, StoreError, brief
 from triologue.ports import SessionStore, StoredSession
 from triologue.stores import MemoryStore, SqliteStore
 
@@ -21,7 +21,7 @@ class NotKept(SessionNotFound):
 
     def __init__(self, key_or_id: str) -> None:
         super().__init__(key_or_id)
-        self.args = (f"no session {key_or_id!r} is kept; `triologue sessions list` shows those that are",)
+        self.args = (f"no session {brief(key_or_id)} is kept; `triologue sessions list` shows those that are",)
 
 
 def database_path(env: Mapping[str, str] = os.environ) -> Path:

@@ -285,6 +285,8 @@ def test_what_a_host_held_that_is_dead_can_grow_and_go(said: Said, projects: Pat
         (["search", "--in", "nope", "x"], 4, "triologue: no session 'nope' is kept"),
         (["search", " "], 2, "triologue sessions search: the text to look for is blank"),
         (["search", "x"], 1, "triologue: nobody said 'x' in what is kept"),
+        (["search", "x" * 9999], 1, f"triologue: nobody said '{'x' * 78}… in what is kept"),
+        (["show", "x" * 9999], 4, f"triologue: no session '{'x' * 78}… is kept"),
         (["tag", "k", ""], 2, "triologue sessions tag: a tag is blank"),
         (
             ["prune", "--older-than", "30"],

@@ -13,7 +13,7 @@ from triologue.cli.sessions.listing import PAGE, Selection
 from triologue.cli.sessions.matching import Hit, Search
 from triologue.cli.sessions.transcript import FAINT
 from triologue.cli.text_flow import in_a_cell
-from triologue.errors import StoreError
+from triologue.errors import StoreError, brief
 from triologue.ports import SessionStore, StoredSession
 
 
@@ -62,7 +62,7 @@ def _tell(request: SearchRequest, hits: list[Hit], unread: list[StoreError]) -> 
     if len(hits) > request.limit:
         sys.stderr.write(f"triologue: there is more than {request.limit}; --limit shows it\n")
     elif not hits and not request.json:
-        sys.stderr.write(f"triologue: nobody said {request.wanted!r} in what is kept\n")
+        sys.stderr.write(f"triologue: nobody said {brief(request.wanted)} in what is kept\n")
     return ExitCode.OK if hits and not unread else ExitCode.FAILED
 
 
