@@ -172,6 +172,7 @@ def test_a_history_without_times_is_not_called_old(said: Said, tmp_path: Path) -
     said("import", str(file))
     assert re.split(r"  +", said("list")[1].strip())[-2:] == ["not known", "-"]
     told = [re.split(r"  +", line.strip()) for line in said("show", SESSION)]
+    assert told[-2:] == [["> Buy milk"], ["(lost)"]], "and not how long it took"
     assert ["created", "not known"] in told
     assert ["last active", "not known"] in told
     assert said("prune", "--older-than", "1d", "--yes") == ["No session is that old."]

@@ -137,7 +137,7 @@ class TranscriptView:
             lines.append(Shown(said.removesuffix(f": {told}") if told and self._has_spoken else said, "red"))
         parts: list[str] = []
         began = self._started.pop(record.turn_id or "", None)
-        if began is not None:
+        if began:  # 0 where the time is not known, as in some histories
             parts.append(f"{max(0.0, record.time - began):.1f} s")
         if outcome.cost_usd is not None:
             parts.append(f"${outcome.cost_usd:.4f}")
