@@ -1,5 +1,6 @@
 """A history that an agent's program wrote, as a session: its head, its log, and its lines; pure."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, final
@@ -245,11 +246,12 @@ def _tags(lines: list[Line]) -> tuple[str, ...]:
 
 
 def _cost(lines: list[Line]) -> float | None:
-    """US dollars; None where it is not told."""
+    """US dollars; None where it is not told, or what is told cannot be."""
     told = [line.get("totalCostUSD") for line in lines if line.get("type") == "cost-state"]
     last = told[-1] if told else None
-    return float(last) if isinstance(last, int | float) else None
+    is_cost = type(last) in (int, float) and 0 <= last <= sys.float_info.max
+    return float(last) if is_cost else None
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    return value if type(value) is int and value > 0 else 0

@@ -4,6 +4,7 @@ import json
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given, strategies as st
 
 from tests.unit.cli.sessions.history_files import BEGAN, SESSION, HistoryFile, shopping, text
@@ -52,6 +53,14 @@ def test_its_head() -> None:
         cost_usd=0.25,
         last_seq=11,
     )
+
+
+@pytest.mark.parametrize("told", [10**400, -1, True, "1.5", None])
+def test_a_number_that_cannot_be_is_not_told(told: Any) -> None:
+    history = HistoryFile().user("Buy milk").assistant(text("Bought."))
+    history.lines[-1]["message"]["usage"] = {"input_tokens": -1, "output_tokens": True}
+    head = read_some(history.note(type="cost-state", totalCostUSD=told)).head
+    assert (head.cost_usd, head.input_tokens, head.output_tokens) == (None, 0, 0)
 
 
 def cut(history: HistoryFile, lines: int) -> HistoryFile:
