@@ -8,22 +8,20 @@ from typing import Any, final
 
 import trio
 
-from triologue.actors import Turn
 from triologue.errors import CallerError
 from triologue.manager import Controls, Session, check_for, check_store, default_agent
 from triologue.messages import (
     McpSetServersResult,
     Message,
-    Outcome,
     Prompt,
     Request,
     ServerInfo,
 )
 from triologue.options import Options
 from triologue.ports import Agent, SessionStore
-from triologue.sdk.feed import Feed, Heard, Prompts, cause_of, send_each, untold
+from triologue.sdk.feed import Feed, Prompts, send_each
 from triologue.sdk.root import Hold, Root
-from triologue.sdk.unread import Response, UnreadTurns
+from triologue.sdk.unread import Everything, Response, UnreadTurns
 
 
 @final
@@ -105,6 +103,7 @@ class Client(Controls):
         """Let the agent go; from any task, as often as you like. The client can be connected again."""
         self._is_connected = False
         unread, self._unread = self._unread, UnreadTurns()
+        unread.end()
         root, hold = self._root, self._hold
         if root is None or hold is None:
             await trio.lowlevel.checkpoint()
@@ -156,15 +155,16 @@ class Client(Controls):
         self._connected()
         return Response(self._unread)
 
-    def receive_messages(self) -> "Everything":
+    def receive_messages(self) -> Everything:
         """Everything that is said, from the oldest turn that is not read yet, until the client is disconnected.
 
         A turn without a result raises what ended it.
         """
         self._connected()
         assert self._hold is not None
-        oldest = self.oldest_unread
-        return Everything(self, self._hold, oldest.begin if oldest is not None else None)
+        oldest = self._unread.oldest
+        reader = self._hold.session.open_reader(oldest.turn.begin if oldest is not None else None)
+        return Everything(self, self._unread, reader, self._hold.left_behind)
 
     async def interrupt(self) -> str:
         """Stop the turn that runs; the conversation goes on. See `Session.interrupt`."""
@@ -195,23 +195,6 @@ class Client(Controls):
         """Between `connect` and `disconnect`?"""
         return self._is_connected
 
-    @property
-    def oldest_unread(self) -> Turn | None:
-        """The turn to read next."""
-        return self._unread.oldest.turn if self._unread.oldest is not None else None
-
-    def ended_before(self, turn_id: str) -> list[tuple[str, Outcome]]:
-        """The turns that are unread, over, and older than this one; none where this one was read."""
-        return self._unread.ended_before(turn_id)
-
-    def mark_read(self, turn_id: str | None) -> None:
-        """This turn was read to its end by other means than `receive_response`."""
-        self._unread.remove(turn_id)
-
-    def raise_failure(self) -> None:
-        """Raise why no more of the prompts of `connect` come, if they ended by an error; once."""
-        self._unread.raise_failure()
-
     def _connected(self) -> Session:
         if not self._is_connected or self._hold is None or self._root is None:
             raise CallerError("this client is not connected; use `async with Client(...)`, or call connect() first")
@@ -228,58 +211,3 @@ class Client(Controls):
                 source=self,
             )
             self._root.abandon(self._unread.feed, self._hold)
-
-
-@final
-class Everything:
-    """All that a session says, turn after turn, as long as its client is connected."""
-
-    def __init__(self, client: Client, hold: Hold, begin: int | None) -> None:
-        self._client = client
-        self._reader = hold.session.open_reader(begin)
-        self._heard = Heard(hold.left_behind, client.ended_before)
-        self._ready = self._heard.ready
-        self._failure: Exception | None = None
-
-    def __aiter__(self) -> "Everything":
-        return self
-
-    async def __anext__(self) -> Message:
-        while not self._ready:
-            if self._reader.is_drained:
-                self._note_untold()
-            if self._failure is not None:
-                failure, self._failure = self._failure, None
-                raise failure.with_traceback(None)
-            if not self._client.is_connected:
-                raise StopAsyncIteration
-            self._client.raise_failure()
-            await self._read()
-        return self._ready.popleft()
-
-    async def heard(self) -> list[Message]:
-        """What was said until now, and is not read yet."""
-        while not self._reader.is_drained:
-            await self._read()
-        heard = list(self._ready)
-        self._ready.clear()
-        return heard
-
-    async def _read(self) -> None:
-        try:
-            batches = await self._reader.receive()
-        except trio.EndOfChannel:  # `trio.run` is ending
-            raise StopAsyncIteration from None
-        self._heard.hear(batches, self._note_end)
-
-    def _note_untold(self) -> None:
-        while (turn := self._client.oldest_unread) is not None and (outcome := untold(turn)) is not None:
-            self._note_end(turn.id, outcome)
-
-    def _note_end(self, turn_id: str | None, outcome: Outcome) -> None:
-        self._client.mark_read(turn_id)
-        if outcome.result is None and outcome.error is not None and self._failure is None:
-            self._failure = cause_of(outcome.error)
-
-    def __del__(self) -> None:
-        self._reader.close()

@@ -1,19 +1,30 @@
 """Feeds prompts into a session, one after the other, and reads everything it says back."""
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from itertools import chain
 from typing import TypeAlias, final
 
 import trio
 
-from triologue.actors import Batch, Turn, current_home, waiting_for
-from triologue.errors import ManagerClosed, StoreError, TriologueError, TurnError
+from triologue.actors import Batch, Cursor, Turn, current_home, waiting_for
+from triologue.errors import ManagerClosed, TriologueError, TurnError
 from triologue.manager import Session
 from triologue.messages import Gap, Message, Outcome, Prompt, ResultMessage, TurnEnded, is_of_agent
 
 Prompts: TypeAlias = Prompt | AsyncIterable[Prompt]
 
-# Streamed input that comes faster than it is answered waits here, so that it never fills the mailbox.
+# Streamed input that comes faster than it is answered waits here, so that it never fills the mailbox; that of a query
+# until its replies are read, because what ended is kept for who reads slowly.
 PROMPTS_AHEAD = 16
 # Seconds that the caller's iterable may take to clean up when its query is closed.
 INPUT_PATIENCE = 10.0
@@ -28,20 +39,18 @@ class Feed:
         session: Session,
         prompts: Prompts,
         *,
-        send: Callable[[Prompt], Awaitable[Turn]] | None = None,
-        note: Callable[[Turn], None] | None = None,
+        send: Callable[[Prompt], Awaitable[Turn]],
+        note: Callable[[Turn], None],
     ) -> None:
         self._session = session
         self._prompts = prompts
-        self._send = send or session.send
-        self._tell = note
+        self._send = send
+        self._note = note
         self._scope = trio.CancelScope()
         self._over = trio.Event()
         self._task: trio.lowlevel.Task | None = None
         self.error: Exception | None = None
         """What the caller's iterable raised, or why a prompt was not accepted."""
-        self.last: Turn | None = None
-        """The turn of the last prompt that was sent."""
 
     async def run(self) -> None:
         """Send them all; never raises."""
@@ -69,11 +78,6 @@ class Feed:
         if trio.lowlevel.current_task() is not self._task:  # the iterable itself may close its query
             with trio.move_on_after(INPUT_PATIENCE):
                 await self._over.wait()
-
-    def _note(self, turn: Turn) -> None:
-        self.last = turn
-        if self._tell is not None:
-            self._tell(turn)
 
 
 async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts, note: Callable[[Turn], None]) -> None:
@@ -103,65 +107,111 @@ async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts,
             await iterator.aclose()
 
 
-NoteEnd: TypeAlias = Callable[[str | None, Outcome], None]
-"""Is told of each turn that ended."""
-
-
 @final
 class Heard:
-    """What a session says that is for who reads it, in order.
+    """What a session says that is for who reads it, in order; with the errors of turns that have no result.
 
     Args:
+        reader: hears it.
         left_behind: the ids of turns that are somebody else's, of which nothing is given.
-        ended_before: the turns that are over, unread, and older than this one, by their ids.
+        untold: the turns whose ends are still to be told, oldest first.
+        note_told: is told of each that was told to its end, at its result if it has one.
     """
 
     def __init__(
         self,
+        reader: Cursor,
         left_behind: frozenset[str],
-        ended_before: Callable[[str], Sequence[tuple[str, Outcome]]] = lambda turn_id: (),
+        untold: Callable[[], Iterable[Turn]],
+        note_told: Callable[[str], None],
     ) -> None:
-        self.ready: deque[Message] = deque()
+        self._reader = reader
         self._left_behind = left_behind
-        self._ended_before = ended_before
+        self._untold = untold
+        self._note_told = note_told
         self._has_gap = False
         """Since the last turn ended."""
         self._result: ResultMessage | None = None
         """The last one that was given."""
+        # A turn begins in the log where it was accepted, and others that were told may have gone on behind that.
+        known = {None, *(turn.id for turn in untold())}
+        self._said: Iterator[Message | Exception] = self._hear(
+            [batch for batch in reader.take_all() if batch.turn_id in known]
+        )
 
-    def hear(self, batches: Sequence[Batch], note_end: NoteEnd) -> None:
-        """Take what came."""
+    def next(self) -> Message | None:
+        """What comes next; None: that is still to be heard.
+
+        Raises:
+            Exception: what ended a turn without a result; what follows it comes all the same.
+        """
+        said = next(self._said, None)
+        if said is None and self._reader.is_drained and (ended := self._ended()):
+            self._said = self._give_ends(ended)
+            said = next(self._said, None)
+        if isinstance(said, Exception):
+            raise said.with_traceback(None)
+        return said
+
+    def _ended(self) -> list[Turn]:
+        # With nothing left to hear, their ends were in a gap, or could not be kept and are in no log.
+        return [turn for turn in self._untold() if turn.outcome is not None]
+
+    async def hear(self) -> None:
+        """Wait for more, when `next` has given all.
+
+        Raises:
+            trio.EndOfChannel: nothing follows.
+        """
+        batches = await self._reader.receive()
+        self._said = chain(self._said, self._hear(batches))  # another task may have heard something meanwhile
+
+    def _hear(self, batches: Sequence[Batch]) -> Iterator[Message | Exception]:
+        # Not further than it is asked, so that who leaves goes on there with another reader.
         for batch in batches:
-            if batch.turn_id not in self._left_behind:
-                for message in batch.messages:
-                    if type(message) is TurnEnded:
-                        self._catch_up(batch.turn_id, note_end)
-                        self._give_missed(message.outcome)
-                        self._has_gap = False
-                        note_end(batch.turn_id, message.outcome)
-                    elif is_of_agent(message) or type(message) is Gap:
-                        self._catch_up(batch.turn_id, note_end)
-                        self._take(message)
+            if batch.turn_id in self._left_behind:
+                continue
+            for message in batch.messages:
+                if type(message) is TurnEnded:
+                    if self._has_gap:
+                        yield from self._give_missed(batch.turn_id)
+                    yield from self._give_end(batch.turn_id, message.outcome, is_missed=self._has_gap)
+                    self._has_gap = False
+                elif is_of_agent(message) or type(message) is Gap:
+                    if self._has_gap:
+                        yield from self._give_missed(batch.turn_id)
+                    yield self._given(batch.turn_id, message)
 
-    def _catch_up(self, turn_id: str | None, note_end: NoteEnd) -> None:
+    def _give_missed(self, turn_id: str | None) -> Iterator[Message | Exception]:
         """Something of a turn came behind a gap: the ends of those before it were in that."""
-        if self._has_gap and turn_id is not None:
-            for older, outcome in self._ended_before(turn_id):
-                self._give_missed(outcome)
-                note_end(older, outcome)
+        if turn_id is not None:
+            untold = [*self._untold()]
+            place = next((index for index, turn in enumerate(untold) if turn.id == turn_id), 0)
+            yield from self._give_ends(untold[:place])
 
-    def _take(self, message: Message) -> None:
-        self.ready.append(message)
+    def _give_ends(self, turns: Sequence[Turn]) -> Iterator[Message | Exception]:
+        for turn in turns:
+            if turn.outcome is not None:
+                yield from self._give_end(turn.id, turn.outcome, is_missed=True)
+
+    def _give_end(self, turn_id: str | None, outcome: Outcome, *, is_missed: bool) -> Iterator[Message | Exception]:
+        result = outcome.result
+        # A slow reader misses a long result, and would wait for it for ever.
+        if is_missed and result is not None and not _is_same(self._result, result):
+            yield self._given(turn_id, result)
+        elif turn_id is not None:
+            self._note_told(turn_id)
+        if result is None and outcome.error is not None:
+            yield cause_of(outcome.error)
+
+    def _given(self, turn_id: str | None, message: Message) -> Message:
         if type(message) is Gap:
             self._has_gap = True
         elif isinstance(message, ResultMessage):
             self._result = message
-
-    def _give_missed(self, outcome: Outcome) -> None:
-        # A slow reader misses a long result, and would wait for it for ever.
-        result = outcome.result
-        if self._has_gap and result is not None and not _is_same(self._result, result):
-            self._take(result)
+            if turn_id is not None:
+                self._note_told(turn_id)
+        return message
 
 
 def _is_same(came: ResultMessage | None, result: ResultMessage) -> bool:
@@ -171,100 +221,82 @@ def _is_same(came: ResultMessage | None, result: ResultMessage) -> bool:
 
 @final
 class Replies:
-    """Everything that a session says, in order, until the last prompt of a feed has its result.
+    """Everything that a session says, in order, until the last of some prompts has its result.
 
     Args:
         session: says it.
-        feed: sends the prompts.
+        prompts: are sent to it by `feed`, which is to be run.
         left_behind: the ids of turns that are somebody else's, of which nothing is given.
     """
 
-    def __init__(self, session: Session, feed: Feed, left_behind: frozenset[str]) -> None:
-        self._feed = feed
-        self._heard = Heard(left_behind)
-        self._ready = self._heard.ready
+    def __init__(self, session: Session, prompts: Prompts, left_behind: frozenset[str]) -> None:
+        self._session = session
+        self._untold: list[Turn] = []
+        self._room = trio.lowlevel.ParkingLot()
+        self.feed = Feed(session, prompts, send=self._send, note=self._note_sent)
         self._reader = session.open_reader()
-        self._last_ended: str | None = None
-        self._failure: Exception | None = None
+        self._heard = Heard(self._reader, left_behind, lambda: self._untold, self._note_told)
         self._is_ended = False
-        self._has_given_all = False
 
     @property
     def is_over(self) -> bool:
         """Has the last result been given? Whoever stops then abandons nothing."""
-        return self._is_ended or self._has_given_all
+        return self._is_ended or self._has_told_all
+
+    @property
+    def _has_told_all(self) -> bool:
+        return self.feed.is_over and not self._untold
 
     def __aiter__(self) -> AsyncIterator[Message]:
         return self
 
     async def __anext__(self) -> Message:
-        if self._has_given_all:  # what may still come behind the last result tells nothing
-            self._is_ended = True
-        while not self._ready or self._is_ended:
-            last = self._feed.last
-            if last is not None and self._reader.is_drained and (outcome := untold(last)) is not None:
-                self._note_end(last.id, outcome)
-            self._raise_or_stop()
-            await self._read()
-        message = self._ready.popleft()
-        self._has_given_all = self._is_last_result(message)
-        return message
+        while not self._is_ended:
+            if self._has_told_all:  # what may still come behind the last result tells nothing
+                self._is_ended = True
+                if self.feed.error is not None:
+                    raise self.feed.error
+                break
+            try:
+                message = self._heard.next()
+            except Exception:
+                self._is_ended = True
+                raise
+            if message is not None:
+                return message
+            await self._hear()
+        raise StopAsyncIteration
 
     def end(self) -> None:
         """Give nothing more."""
         self._is_ended = True
         self._reader.wake()
 
-    async def _read(self) -> None:
-        turn = self._feed.last
+    async def _send(self, prompt: Prompt) -> Turn:
+        while len(self._untold) >= PROMPTS_AHEAD:
+            await self._room.park()
+        return await self._session.send(prompt)
+
+    def _note_sent(self, turn: Turn) -> None:
+        self._untold.append(turn)
+
+    def _note_told(self, turn_id: str) -> None:
+        self._untold = [turn for turn in self._untold if turn.id != turn_id]
+        self._room.unpark_all()
+
+    async def _hear(self) -> None:
+        turn = self._untold[-1] if self._untold else None
         try:
             if turn is None or turn.outcome is not None or not self._reader.must_wait:
-                batches = await self._reader.receive()
+                await self._heard.hear()
             else:
                 with waiting_for(turn.home, current_home()):  # a tool of its own would wait for itself
-                    batches = await self._reader.receive()
+                    await self._heard.hear()
         except trio.EndOfChannel:  # `trio.run` is ending, or the conversation was refused by the store
             self._is_ended = True
-            await self._feed.wait_over()
-            if self._feed.error is not None and not isinstance(self._feed.error, ManagerClosed):
-                raise self._feed.error from None
-            return
-        self._heard.hear(batches, self._note_end)
-
-    def _note_end(self, turn_id: str | None, outcome: Outcome) -> None:
-        self._last_ended = turn_id  # turns that have a result end in their order
-        if outcome.result is None and outcome.error is not None and self._failure is None:
-            self._failure = outcome.error
-
-    def _is_complete(self) -> bool:
-        last = self._feed.last
-        return self._feed.is_over and (last is None or last.id == self._last_ended)
-
-    def _is_last_result(self, message: Message) -> bool:
-        if self._feed.last is None or not self._feed.is_over or self._feed.error is not None:
-            return False
-        outcome = self._feed.last.outcome
-        return outcome is not None and outcome.result is message
-
-    def _raise_or_stop(self) -> None:
-        if self._is_ended:
-            raise StopAsyncIteration
-        if self._failure is not None:
-            self._is_ended = True
-            raise cause_of(self._failure).with_traceback(None)
-        if self._is_complete():
-            self._is_ended = True
-            if self._feed.error is not None:
-                raise self._feed.error
-            raise StopAsyncIteration
-
-
-def untold(turn: Turn) -> Outcome | None:
-    """Its outcome, where no log tells of it: it could not be kept."""
-    outcome = turn.outcome
-    if outcome is None or outcome.error is None or not isinstance(cause_of(outcome.error), StoreError):
-        return None
-    return outcome
+            await self.feed.wait_over()
+            if self.feed.error is not None and not isinstance(self.feed.error, ManagerClosed):
+                raise self.feed.error from None
 
 
 def cause_of(error: Exception) -> Exception:

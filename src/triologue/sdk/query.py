@@ -13,7 +13,7 @@ from triologue.manager import check_for, check_store, default_agent
 from triologue.messages import Message
 from triologue.options import Options, check_kinds
 from triologue.ports import Agent, SessionStore
-from triologue.sdk.feed import Feed, Prompts, Replies
+from triologue.sdk.feed import Prompts, Replies
 from triologue.sdk.root import Hold, Root
 
 
@@ -67,7 +67,6 @@ class Query:
         self._store = store
         self._root: Root | None = None
         self._hold: Hold | None = None
-        self._feed: Feed | None = None
         self._replies: Replies | None = None
         self._is_closed = False
         check_for(agent, options)
@@ -114,13 +113,13 @@ class Query:
     async def aclose(self) -> None:
         """End the loop, close the input and let the agent go; from any task, as often as you like."""
         self._is_closed = True
-        if self._root is None or self._hold is None or self._feed is None or self._replies is None:
+        if self._root is None or self._hold is None or self._replies is None:
             await trio.lowlevel.checkpoint()
             return
         self._replies.end()
-        self._feed.cancel()
+        self._replies.feed.cancel()
         with trio.CancelScope(shield=True):
-            await self._feed.wait_over()
+            await self._replies.feed.wait_over()
         await self._root.let_go(self._hold)
 
     async def _begin(self) -> None:
@@ -132,14 +131,13 @@ class Query:
             await root.let_go(hold)
             return
         self._root, self._hold = root, hold
-        self._feed = Feed(hold.session, self._prompt)
-        self._replies = Replies(hold.session, self._feed, hold.left_behind)
-        root.start_soon(self._feed.run)
+        self._replies = Replies(hold.session, self._prompt, hold.left_behind)
+        root.start_soon(self._replies.feed.run)
 
     def __del__(self) -> None:
-        if self._is_closed or self._root is None or self._hold is None:
+        if self._is_closed or self._root is None or self._hold is None or self._replies is None:
             return
-        if self._replies is None or not self._replies.is_over:
+        if not self._replies.is_over:
             warnings.warn(
                 f"{self.session_id or 'a query'} was abandoned before its result; "
                 "use `async with query(...) as q`, or `await q.aclose()`",
@@ -147,4 +145,4 @@ class Query:
                 stacklevel=2,
                 source=self,
             )
-        self._root.abandon(self._feed, self._hold)
+        self._root.abandon(self._replies.feed, self._hold)

@@ -5,9 +5,9 @@ from typing import final
 
 import trio
 
-from triologue.actors import Turn, current_home, waiting_for
-from triologue.messages import Message, Outcome, ResultMessage
-from triologue.sdk.feed import Feed, cause_of
+from triologue.actors import Cursor, Turn, current_home, waiting_for
+from triologue.messages import Message, ResultMessage
+from triologue.sdk.feed import Feed, Heard, cause_of
 
 # Replies that nobody reads are kept so far; older ones are dropped.
 MAX_UNREAD = 100
@@ -38,6 +38,8 @@ class UnreadTurns:
         self._turns: deque[UnreadTurn] = deque()
         self._news = trio.lowlevel.ParkingLot()
         self.feed: Feed | None = None
+        self.is_over = False
+        """Is the client that had them disconnected?"""
 
     @property
     def oldest(self) -> UnreadTurn | None:
@@ -51,20 +53,21 @@ class UnreadTurns:
             self._turns.popleft()
         self._news.unpark_all()
 
-    def remove(self, turn_id: str | None) -> None:
-        """It was read to its end, if it is the oldest one."""
-        if self._turns and self._turns[0].turn.id == turn_id:
-            self._turns.popleft()
+    def remove(self, turn_id: str) -> None:
+        """It was read to its end."""
+        self._turns = deque(each for each in self._turns if each.turn.id != turn_id)
 
-    def ended_before(self, turn_id: str) -> list[tuple[str, Outcome]]:
-        """Those that are over and older than this one, by their ids; none where this one was read."""
-        turns = [each.turn for each in self._turns]
-        place = next((index for index, turn in enumerate(turns) if turn.id == turn_id), 0)
-        return [(turn.id, turn.outcome) for turn in turns[:place] if turn.outcome is not None]
+    def turns(self) -> list[Turn]:
+        """Those that are still to be read, oldest first."""
+        return [each.turn for each in self._turns]
 
     def drop_stale(self) -> None:
         """Forget those that their readers left, or that were interrupted."""
         self._turns = deque(each for each in self._turns if not each.is_stale)
+
+    def end(self) -> None:
+        """Nothing more is to be read."""
+        self.is_over = True
 
     def clear(self) -> None:
         """Forget all of them."""
@@ -86,13 +89,12 @@ class UnreadTurns:
         """
         while not self._turns and self.feed is not None and not self.feed.is_over:
             await self._news.park()
-        if not self._turns:
-            self.raise_failure()
+        self.raise_failure()
         return self.oldest
 
     def raise_failure(self) -> None:
-        """Raise why no more prompts come, if they ended by an error; once."""
-        if self.feed is not None and self.feed.error is not None:
+        """Raise why no more prompts come, if they ended by an error and all replies are read; once."""
+        if not self._turns and self.feed is not None and self.feed.error is not None:
             error, self.feed.error = self.feed.error, None
             raise error
 
@@ -145,3 +147,52 @@ class Response:
     def _finish(self, current: UnreadTurn) -> None:
         self._current, self._is_over = None, True
         self._unread.remove(current.turn.id)
+
+
+@final
+class Everything:
+    """All that a session says, turn after turn, as long as its client is connected.
+
+    Args:
+        client: lives as long as this, since who forgot it would have it disconnected.
+        unread: its turns.
+        reader: hears all that is said.
+        left_behind: see `Heard`.
+    """
+
+    def __init__(self, client: object, unread: UnreadTurns, reader: Cursor, left_behind: frozenset[str]) -> None:
+        self._client = client
+        self._unread = unread
+        self._reader = reader
+        self._heard = Heard(reader, left_behind, unread.turns, unread.remove)
+
+    def __aiter__(self) -> "Everything":
+        return self
+
+    async def __anext__(self) -> Message:
+        while (message := self._heard.next()) is None:
+            if self._unread.is_over:
+                raise StopAsyncIteration
+            self._unread.raise_failure()
+            await self._hear()
+        return message
+
+    async def heard(self) -> list[Message]:
+        """What was said until now, and is not read yet."""
+        heard: list[Message] = []
+        while True:
+            if (message := self._heard.next()) is not None:
+                heard.append(message)
+            elif self._reader.is_drained:
+                return heard
+            else:
+                await self._hear()
+
+    async def _hear(self) -> None:
+        try:
+            await self._heard.hear()
+        except trio.EndOfChannel:  # `trio.run` is ending
+            raise StopAsyncIteration from None
+
+    def __del__(self) -> None:
+        self._reader.close()

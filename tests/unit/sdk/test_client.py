@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from tests.support.other_agent import OtherAgent
 from triologue.engine import Transcripts
-from triologue.testing import Say, ScriptedAgent
+from triologue.testing import Crash, Say, ScriptedAgent
 
 LONG = "Wait 60 seconds"
 
@@ -542,3 +542,73 @@ async def test_a_reader_that_is_far_behind_gets_each_result_once(autojump_clock:
         assert given == ["a", "b", "c", "d"]
         await client.query("e")
         assert await response(client) == ["e"]
+
+
+# Reading everything, in pieces.
+
+
+async def to_next_result(client: tri.Client) -> str | None:
+    """As the vendors' guides have it: a loop over everything that is left at a result."""
+    async for message in client.receive_messages():
+        if isinstance(message, tri.ResultMessage):
+            return message.result
+    return "nothing"
+
+
+async def test_who_leaves_everything_at_a_result_goes_on_behind_it(agent: tri.Embedded) -> None:
+    async with tri.Client(agent=agent) as client:
+        for number in range(3):
+            await client.query(f"Say {number}")
+        await wait_all_tasks_blocked()
+        assert await to_next_result(client) == "0"
+        assert await response(client) == ["1"]
+        assert await to_next_result(client) == "2"
+        assert await response(client) == []
+
+
+async def test_everything_tells_of_each_turn_without_a_result(autojump_clock: MockClock) -> None:
+    agent = ScriptedAgent(lambda prompt: [Crash(3)] if prompt == "die" else [Say(prompt)])
+    async with tri.Client(agent=agent) as client:
+        for prompt in ("die", "one", "die", "two"):
+            await client.query(prompt)
+        await trio.sleep(100)
+        messages = client.receive_messages()
+        heard: list[str] = []
+        while len(heard) < 4:
+            try:
+                message = await anext(messages)
+            except tri.AgentCrashed:
+                heard.append("died")
+            else:
+                heard += [str(message.result)] if isinstance(message, tri.ResultMessage) else []
+        assert heard == ["died", "one", "died", "two"]
+
+
+async def test_what_the_iterable_raises_comes_behind_the_replies(agent: tri.Embedded) -> None:
+    async def broken() -> AsyncIterator[str]:
+        yield "Say one"
+        raise LookupError("no more")
+
+    async with tri.Client(agent=agent) as client:
+        client.feed(broken())
+        heard: list[str | None] = []
+        with pytest.raises(LookupError):
+            async for message in client.receive_messages():
+                if isinstance(message, tri.ResultMessage):
+                    heard.append(message.result)  # noqa: PERF401 - what was heard before the error counts
+        assert heard == ["one"]
+
+
+async def test_everything_ends_with_its_connection_also_where_there_is_another(
+    agent: tri.Embedded, autojump_clock: MockClock
+) -> None:
+    client = tri.Client(agent=agent)
+    await client.connect("Say one")
+    messages = client.receive_messages()
+    await anext(messages)
+    await client.disconnect()
+    await client.connect("Say two")
+    with trio.fail_after(100):
+        assert "two" not in [tri.text(message) async for message in messages]
+    assert await response(client) == ["two"]
+    await client.disconnect()

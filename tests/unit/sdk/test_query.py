@@ -5,7 +5,7 @@ import traceback
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 from uuid import uuid4
 
 import pytest
@@ -14,11 +14,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
 from tests.support.frames import result
-from triologue.actors import Batch
+from triologue.actors import Home, Log
 from triologue.engine import Transcripts
 from triologue.messages import user_message
-from triologue.sdk.feed import Heard
-from triologue.testing import ScriptedAgent, StartHangs, with_faults
+from triologue.sdk.feed import PROMPTS_AHEAD, Heard
+from triologue.testing import Crash, Say, ScriptedAgent, StartHangs, Step, with_faults
 
 LONG = "Wait 60 seconds"
 
@@ -248,55 +248,132 @@ async def test_a_reader_who_is_far_too_slow_misses_nothing(autojump_clock: MockC
     assert await read(slow=True) == await read(slow=False)
 
 
-def test_a_slow_reader_who_misses_a_result_gets_it_when_its_turn_ends() -> None:
+@final
+class Said:
+    """What a session says, and the turns whose ends are still to be told."""
+
+    def __init__(self, **outcomes: tri.Outcome) -> None:
+        self.log = Log(100, 100_000, 100_000)
+        self.reader = self.log.open(0)
+        self.untold = [self._turn(id, outcome) for id, outcome in outcomes.items()]
+        self.told: list[str] = []
+
+    def _turn(self, id: str, outcome: tri.Outcome) -> tri.Turn:
+        turn = tri.Turn(id, {}, self.log, None, home=Home("k"), withdraw=lambda _: None, position=lambda _: None)
+        turn.settle(outcome)
+        return turn
+
+    def _note_told(self, turn_id: str) -> None:
+        self.told.append(turn_id)
+        self.untold = [turn for turn in self.untold if turn.id != turn_id]
+
+    async def heard(self, *said: tuple[str, tri.Message] | None) -> list[tri.Message]:
+        """What is given of it; None is a gap."""
+        heard = Heard(self.reader, frozenset(), lambda: self.untold, self._note_told)
+        for each in said:
+            if each is None:
+                self.log.skip_to(self.log.last + 9)
+            else:
+                self.log.publish(each[0], [each[1]])
+        await heard.hear()
+        return list(iter(heard.next, None))
+
+
+def answered(result: tri.ResultMessage) -> tri.Outcome:
+    return tri.Outcome(kind="answered", result=result)
+
+
+GAP = tri.Gap(first=1, last=9)
+
+
+async def test_a_slow_reader_who_misses_a_result_gets_it_when_its_turn_ends() -> None:
     """One that is longer than `Limits.held_bytes`; whoever reads until it comes would wait for ever."""
-    gap = tri.Gap(first=1, last=9)
     own, copied, other = result(uuid="u"), result(uuid="u"), result(uuid="of another turn")
-    ended = tri.TurnEnded(outcome=tri.Outcome(kind="answered", result=own))
-    ends: list[str | None] = []
+    end = ("turn", tri.TurnEnded(outcome=answered(own)))
     for came, given in (
-        ([gap, ended], [gap, own]),
-        ([gap, own, ended], [gap, own]),
-        ([gap, copied, ended], [gap, copied]),
-        ([gap, other, ended], [gap, other, own]),
-        ([own, ended], [own]),
+        ([None, end], [GAP, own]),
+        ([None, ("turn", own), end], [GAP, own]),
+        ([None, ("turn", copied), end], [GAP, copied]),
+        ([None, ("else", other), end], [GAP, other, own]),
+        ([("turn", own), end], [own]),
     ):
-        heard = Heard(frozenset())
-        for message in came:
-            heard.hear([Batch("turn", [message], 1)], lambda turn_id, _: ends.append(turn_id))
-        assert list(heard.ready) == given
-    assert ends == ["turn"] * 5
+        said = Said(turn=answered(own))
+        assert await said.heard(*came) == given
+        assert "turn" in said.told
 
 
-def test_a_slow_reader_gets_what_ended_in_a_gap_before_what_came_behind_it() -> None:
+async def test_a_slow_reader_gets_what_ended_in_a_gap_before_what_came_behind_it() -> None:
     """Also of an agent whose results have no uuid, and what came before the gap not again."""
-    gap = tri.Gap(first=1, last=9)
-
-    def outcome(result: tri.ResultMessage) -> tri.Outcome:
-        return tri.Outcome(kind="answered", result=result)
-
     a, b = result(result="a"), result(result="b")
-    end = tri.TurnEnded(outcome=outcome(b))
+    end = ("b", tri.TurnEnded(outcome=answered(b)))
     for came, given in (
-        ([(None, gap), ("b", b), ("b", end)], [gap, a, b]),
-        ([(None, gap), ("b", end)], [gap, a, b]),
-        ([("a", a), (None, gap), ("b", b), ("b", end)], [a, gap, b]),
-        ([("a", a), (None, gap), ("b", end)], [a, gap, b]),
+        ([None, ("b", b), end], [GAP, a, b]),
+        ([None, end], [GAP, a, b]),
+        ([None], [GAP, a, b]),
+        ([("a", a), None, ("b", b), end], [a, tri.Gap(first=2, last=10), b]),
+        ([("a", a), None, end], [a, tri.Gap(first=2, last=10), b]),
     ):
-        unread = [("a", outcome(a)), ("b", outcome(b))]
-        ends: list[str | None] = []
+        said = Said(a=answered(a), b=answered(b))
+        assert await said.heard(*came) == given
+        assert list(dict.fromkeys(said.told)) == ["a", "b"]
 
-        def note_end(turn_id: str | None, _: tri.Outcome, ends: list[str | None] = ends, unread: Any = unread) -> None:
-            ends.append(turn_id)
-            unread[:] = [each for each in unread if each[0] != turn_id]
 
-        def ended_before(turn_id: str, unread: Any = unread) -> Any:
-            return [each for each in unread if each[0] < turn_id]
+LONG_RESULT = "x" * (5 * 1024 * 1024)
+"""Longer than what is kept for a reader that is behind."""
 
-        heard = Heard(frozenset(), ended_before)
-        for turn_id, message in came:
-            heard.hear([Batch(turn_id, [message], 1)], note_end)
-        assert (list(heard.ready), ends) == (given, ["a", "b"])
+
+async def asked_by_a_sleeper(*prompts: str, agent: ScriptedAgent) -> AsyncIterator[str]:
+    """The first letters of the results that a reader gets who reads one message and sleeps until all have ended."""
+    options = tri.Options(include_partial_messages=True)
+
+    async def stream() -> AsyncIterator[str]:
+        for prompt in prompts:
+            yield prompt
+
+    async with tri.query(stream(), agent=agent, options=options) as query:
+        await anext(query)
+        await trio.sleep(1000)
+        async for message in query:
+            if isinstance(message, tri.ResultMessage):
+                yield (message.result or "")[:1]
+
+
+def long_replies(prompt: str) -> list[Step]:
+    if prompt == "die":
+        return [Crash(3)]
+    return [Say(" ".join(200 * "w")), Say(f"{prompt} {LONG_RESULT}" if prompt in "abc" else prompt)]
+
+
+async def test_a_reader_that_sleeps_gets_each_result_once(autojump_clock: MockClock) -> None:
+    """Also where the ends of several turns are in one gap."""
+    agent = ScriptedAgent(long_replies, max_message_bytes=64 * 1024 * 1024)
+    given = [result async for result in asked_by_a_sleeper("a", "b", "c", "d", agent=agent)]
+    assert given == ["a", "b", "c", "d"]
+
+
+async def test_a_reader_that_sleeps_hears_of_an_error_where_it_happened(autojump_clock: MockClock) -> None:
+    agent = ScriptedAgent(long_replies, max_message_bytes=64 * 1024 * 1024)
+    given = []
+    with pytest.raises(tri.AgentCrashed):
+        async for result in asked_by_a_sleeper("a", "die", "c", "d", agent=agent):
+            given.append(result)  # noqa: PERF401 - what was heard before the error counts
+    assert given == ["a"]
+
+
+async def test_a_reader_that_sleeps_holds_its_input_back(agent: tri.Embedded, autojump_clock: MockClock) -> None:
+    """What has ended is kept for it, which has to have a bound."""
+    asked: list[int] = []
+
+    async def prompts() -> AsyncIterator[str]:
+        for number in range(50):
+            asked.append(number)
+            yield f"Say {number}"
+
+    async with tri.query(prompts(), agent=agent) as query:
+        await anext(query)
+        await trio.sleep(1000)
+        assert len(asked) == PROMPTS_AHEAD + 1
+        assert await replies(query) == [str(number) for number in range(50)]
 
 
 # Interrupting it.
