@@ -66,6 +66,15 @@ def refuse_what_lacks(agent: str, has: Collection[str], options: Options, hints:
             raise UnsupportedOption(agent, name, value, hints.get(name, ""))
 
 
+def refuse_blocking_hooks(agent: str, options: Options) -> None:
+    """Refuse hooks that are to stop a tool when they fail: this agent does not read that. Raises `UnsupportedOption`."""
+    for matchers in (options.hooks or {}).values():
+        for matcher in matchers:
+            if matcher.on_failure == "block":
+                hint = "it does not know on_failure; have the hook catch what it raises, and deny"
+                raise UnsupportedOption(agent, "hooks", matcher, hint)
+
+
 def check_conversation(options: Options) -> None:
     """Refuse a session id that is no UUID, or not another one for a copy."""
     if options.session_id is not None and not is_session_id(options.session_id):

@@ -57,6 +57,7 @@ def check(options: Options) -> None:
     arguments(options, cwd=None)
     prompts(options)
     check_callbacks(options)
+    argv.refuse_blocking_hooks(NAME, options)
     argv.check_surroundings(options)
     argv.check_copy(options)
 

@@ -70,6 +70,7 @@ def check(options: Options) -> None:
     check_skills(options)
     arguments(options)
     check_callbacks(options)
+    argv.refuse_blocking_hooks(NAME, options)
     memory_config(options.memory)
     evolution_config(options.evolution)
     argv.check_conversation(options)

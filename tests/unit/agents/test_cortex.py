@@ -204,6 +204,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(options: Options, said
         (Options(system_prompt={"type": "file", "path": "/p"}), "read the file, and give its text"),
         (Options(sandbox={"enabled": True}), "give snowflake_sandbox={'enabled': True}"),
         (Options(plan_mode=True), "give permission_mode='plan'"),
+        (Options(hooks={"PreToolUse": [HookMatcher(on_failure="block")]}), "catch what it raises, and deny"),
         (Options(on_elicitation=stop), "leave it out"),  # type: ignore[arg-type]
     ],
     ids=lambda value: next(iter(value.named())) if isinstance(value, Options) else "",

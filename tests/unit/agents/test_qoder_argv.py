@@ -220,6 +220,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(options: Options, said
         (Options(connection="c"), "leave it out"),
         (Options(output_format={"type": "json_schema", "schema": {}}), "leave it out"),
         (Options(effort="high"), "leave it out"),
+        (Options(hooks={"PreToolUse": [HookMatcher(on_failure="block")]}), "catch what it raises, and deny"),
     ],
     ids=lambda value: next(iter(value.named())) if isinstance(value, Options) else "",
 )
