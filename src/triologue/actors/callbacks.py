@@ -112,8 +112,9 @@ class Callbacks:
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         if not isinstance(error, Unsupported) and (suffix := self._failures.suffix(name)) is not None:
-            told, text = log_extra(self._key, effect.turn_id), "a callback of the session %r raised: %s%s"
-            logger.error(text, self._key, name, suffix, exc_info=error, extra=told)
+            told, text = log_extra(self._key, effect.turn_id), "a callback of the session %r raised: %s%s%s"
+            about = self.service.about_failure(effect.request)
+            logger.error(text, self._key, name, suffix, about, exc_info=error, extra=told)
         code = getattr(error, "code", None)
         return on.Failed(
             effect.generation, effect.request_id, reason_of(error), code if isinstance(code, str) else None

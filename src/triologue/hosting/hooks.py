@@ -1,6 +1,6 @@
 """Hooks: how the agent is told of them, and what runs when it calls one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, final
 
 from triologue.errors import InvalidOption, brief
@@ -71,7 +71,7 @@ class Hooks:
 
     def __init__(self, hooks: dict[str, list[HookMatcher]] | None) -> None:
         self._callbacks = {
-            callback_id: (event, hook, matcher.timeout)
+            callback_id: (event, hook, matcher)
             for event, matcher, ids in _registered(hooks)
             for callback_id, hook in zip(ids, matcher.hooks, strict=True)
         }
@@ -86,12 +86,24 @@ class Hooks:
         found = self._callbacks.get(request.callback_id)
         if found is None:
             raise CallbackError(f"no hook is registered as {request.callback_id!r}")
-        event, hook, timeout = found
-        label = f"the {event} hook {name_of(hook)!r}"
+        event, hook, matcher = found
+        label, timeout = _label(event, hook), matcher.timeout
         # Here too, because not every agent keeps the time.
         limit = None if timeout is None else timeout + _AGENT_FIRST
         late = f"{label} took longer than the {timeout} s of its matcher"
         return _output(label, await run_within(limit, late, hook, request.input, request.tool_use_id, HookContext()))
+
+    def about_failure(self, callback_id: str) -> str:
+        """What the log says of a callback that failed; nothing of one that nobody has."""
+        if (found := self._callbacks.get(callback_id)) is None:
+            return ""
+        event, hook, matcher = found
+        runs = event == "PreToolUse" and matcher.on_failure != "block"
+        return f", {_label(event, hook)}{'; that decides nothing, and the tool may run' if runs else ''}"
+
+
+def _label(event: str, hook: Callable[..., Any]) -> str:
+    return f"the {event} hook {name_of(hook)!r}"
 
 
 def _output(label: str, output: Any) -> dict[str, Any]:

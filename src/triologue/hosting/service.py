@@ -85,6 +85,10 @@ class Service:
         msgspec.json.encode(response)
         return response
 
+    def about_failure(self, request: AnyRequest) -> str:
+        """What the log says of a callback that failed, behind its kind."""
+        return self._hooks.about_failure(request.callback_id) if isinstance(request, HookCallback) else ""
+
     async def _answer(self, request: AnyRequest) -> dict[str, Any]:  # noqa: C901 - a table
         match request:
             case HookCallback():

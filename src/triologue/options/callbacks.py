@@ -130,4 +130,5 @@ class HookMatcher(Struct):
     timeout: float | None = None
     """Seconds that the agent waits for the callbacks; None: its default."""
     on_failure: str | None = None
-    """`block`: a callback that fails stops the tool (Claude Code); None: it decides nothing."""
+    """`block`: a callback that fails stops the tool (Claude Code and the built-in agent; Qoder and Cortex Code refuse it).
+    None: it decides nothing, so that a tool runs whose `PreToolUse` callback raised."""

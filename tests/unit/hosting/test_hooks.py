@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from tests.support.serving import open_service
 from triologue.errors import InvalidOption
 from triologue.hosting import CallbackError, check_callbacks, wire_hooks
-from triologue.messages import HookCallback
+from triologue.messages import HookCallback, McpStatus
 from triologue.options import HookContext, HookMatcher, Options
 
 
@@ -158,6 +158,24 @@ async def test_hooks_run_side_by_side() -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(30):
                 nursery.start_soon(service.answer, HookCallback(callback_id="hook_0", input={}))
+
+
+@pytest.mark.parametrize(
+    ("event", "on_failure", "callback_id", "told"),
+    [
+        ("PreToolUse", None, "hook_0", ", the PreToolUse hook 'nothing'; that decides nothing, and the tool may run"),
+        ("PreToolUse", "block", "hook_0", ", the PreToolUse hook 'nothing'"),
+        ("Stop", None, "hook_0", ", the Stop hook 'nothing'"),
+        ("Stop", None, "hook_1", ""),
+    ],
+)
+async def test_the_log_says_what_comes_of_one_that_fails(
+    event: str, on_failure: str | None, callback_id: str, told: str
+) -> None:
+    options = Options(hooks={event: [HookMatcher(hooks=[nothing], on_failure=on_failure)]})
+    async with open_service(options) as service:
+        assert service.about_failure(HookCallback(callback_id=callback_id, input={})) == told
+        assert service.about_failure(McpStatus()) == ""
 
 
 @pytest.mark.parametrize(
