@@ -8,6 +8,7 @@ from typing import Any, final
 
 import trio
 
+from triologue.actors import Turn
 from triologue.errors import CallerError
 from triologue.manager import Controls, Session, check_for, check_store, default_agent
 from triologue.messages import (
@@ -125,12 +126,20 @@ class Client(Controls):
 
         Raises:
             MailboxFull, InvalidOption: it was not accepted.
-            CallerError: the client is not connected.
+            CallerError: the client is not connected, or not any more when the next one of an iterable is to be sent.
         """
-        session = self._connected()
+        session, unread = self._connected(), self._unread
+
+        async def send(prompt: Prompt) -> Turn:
+            if unread.is_over:  # each would wake the agent again that is to go
+                raise CallerError(
+                    "this client was disconnected before all prompts were sent; connect it, and send the rest"
+                )
+            return await session.send_to_read(prompt)
+
         # Who left a reply, or interrupted it, and asks something else does not want the rest of it any more.
-        self._unread.drop_stale()
-        await send_each(session.send_to_read, prompt, self._unread.add)
+        unread.drop_stale()
+        await send_each(send, prompt, unread.add)
 
     def feed(self, prompts: AsyncIterable[Prompt]) -> None:
         """Send each of an async iterable of prompts from now on, while replies are read; `disconnect` stops it.

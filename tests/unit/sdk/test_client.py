@@ -354,6 +354,29 @@ async def test_disconnecting_in_the_middle_of_a_turn_stops_it(agent: tri.Embedde
     assert trio.current_time() < 60
 
 
+async def test_disconnecting_ends_a_stream_that_is_being_sent(agent: tri.Embedded, autojump_clock: MockClock) -> None:
+    """However long it is: of each of its prompts the agent would begin again, and never be gone."""
+    asked = 0
+
+    async def prompts() -> AsyncIterator[str]:
+        nonlocal asked
+        while asked < 1000:
+            asked += 1
+            yield LONG
+
+    async with tri.Client(agent=agent) as client, trio.open_nursery() as nursery:
+
+        async def ask() -> None:
+            with pytest.raises(tri.CallerError, match="disconnected before all prompts were sent"):
+                await client.query(prompts())
+
+        nursery.start_soon(ask)
+        await wait_all_tasks_blocked()
+        at_work = asked
+        await client.disconnect()
+        assert asked == at_work
+
+
 async def test_disconnecting_ends_a_response_that_is_being_read(agent: tri.Embedded, autojump_clock: MockClock) -> None:
     heard: list[tri.Message] = []
     async with trio.open_nursery() as nursery:
