@@ -49,7 +49,7 @@ class Feed:
         self._scope = trio.CancelScope()
         self._over = trio.Event()
         self._task: trio.lowlevel.Task | None = None
-        self.error: Exception | None = None
+        self.error: Exception | SystemExit | None = None
         """What the caller's iterable raised, or why a prompt was not accepted."""
 
     async def run(self) -> None:
@@ -58,7 +58,7 @@ class Feed:
         try:
             with self._scope:
                 await send_each(self._send, self._prompts, self._note)
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever reads the replies, and is raised there
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it belongs to whoever reads the replies, and is raised there
             self.error = error
         finally:
             self._over.set()

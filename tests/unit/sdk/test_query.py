@@ -1,9 +1,11 @@
 """`query()`: what its loop gives, how it ends, and what is left of it afterwards."""
 
 import gc
+import sys
 import traceback
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 from uuid import uuid4
@@ -129,6 +131,26 @@ async def test_what_the_iterable_raises_is_raised_from_the_loop_after_the_replie
             if isinstance(message, tri.ResultMessage):
                 heard.append(message.result)  # noqa: PERF401 - what was heard before the error counts
     assert heard == ["one"]
+
+
+def test_an_iterable_may_end_the_program(agent: tri.Embedded) -> None:
+    """`sys.exit()` where it reads what a person types; it was taken for a bug of trio."""
+
+    async def prompts() -> AsyncIterator[str]:
+        yield "Say one"
+        sys.exit(3)
+
+    async def program(*, is_client: bool) -> None:
+        if is_client:
+            async with tri.Client(agent=agent) as client:
+                client.feed(prompts())
+                _ = [message async for message in client.receive_messages()]
+        await replies(tri.query(prompts(), agent=agent))
+
+    for is_client in (False, True):
+        with pytest.raises(SystemExit) as caught:
+            trio.run(partial(program, is_client=is_client))
+        assert caught.value.code == 3
 
 
 async def test_what_the_iterable_raises_first_is_raised_too(agent: tri.Embedded) -> None:
