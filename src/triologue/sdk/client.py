@@ -144,15 +144,20 @@ class Client(Controls):
     def feed(self, prompts: AsyncIterable[Prompt]) -> None:
         """Send each of an async iterable of prompts from now on, while replies are read; `disconnect` stops it.
 
-        What it raises is raised to whoever reads the replies.
+        What it raises is raised to whoever reads the replies. Who reads slowly holds it back, once 100 of them wait.
 
         Raises:
             CallerError: the client is not connected, or is being fed already.
         """
         session, unread = self._connected(), self._unread
+
+        async def send(prompt: Prompt) -> Turn:
+            await unread.wait_room()
+            return await session.send_to_read(prompt)
+
         if self._root is None or (unread.feed is not None and not unread.feed.is_over):
             raise CallerError("this client is fed by an iterable already; wait until that is over")
-        unread.feed = Feed(session, prompts, send=session.send_to_read, note=unread.add)
+        unread.feed = Feed(session, prompts, send=send, note=unread.add)
         self._root.start_soon(unread.run, unread.feed)
 
     def receive_response(self) -> AsyncIterator[Message]:

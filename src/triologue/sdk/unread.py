@@ -9,7 +9,7 @@ from triologue.actors import Cursor, Turn, current_home, waiting_for
 from triologue.messages import Message, ResultMessage
 from triologue.sdk.feed import Feed, Heard, cause_of
 
-# Replies that nobody reads are kept so far; older ones are dropped.
+# Replies that nobody reads are kept so far. Then older ones are dropped, or what is fed waits, if somebody reads at all.
 MAX_UNREAD = 100
 
 
@@ -38,6 +38,8 @@ class UnreadTurns:
         self._turns: deque[UnreadTurn] = deque()
         self._news = trio.lowlevel.ParkingLot()
         self.feed: Feed | None = None
+        self.is_read = False
+        """Did anybody begin to?"""
         self.is_over = False
         """Is the client that had them disconnected?"""
 
@@ -56,6 +58,12 @@ class UnreadTurns:
     def remove(self, turn_id: str) -> None:
         """It was read to its end."""
         self._turns = deque(each for each in self._turns if each.turn.id != turn_id)
+        self._news.unpark_all()
+
+    async def wait_room(self) -> None:
+        """Wait until who reads slowly has caught up; where nobody reads there is nobody to wait for."""
+        while self.is_read and len(self._turns) >= MAX_UNREAD:
+            await self._news.park()
 
     def turns(self) -> list[Turn]:
         """Those that are still to be read, oldest first."""
@@ -113,6 +121,7 @@ class Response:
         return self
 
     async def __anext__(self) -> Message:
+        self._unread.is_read = True
         if self._current is None and not self._is_over:
             self._current = await self._unread.next()
         current = self._current
@@ -170,6 +179,7 @@ class Everything:
         return self
 
     async def __anext__(self) -> Message:
+        self._unread.is_read = True
         while (message := self._heard.next()) is None:
             if self._unread.is_over:
                 raise StopAsyncIteration

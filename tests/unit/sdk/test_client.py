@@ -14,6 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import triologue as tri
 from tests.support.other_agent import OtherAgent
 from triologue.engine import Transcripts
+from triologue.sdk.unread import MAX_UNREAD
 from triologue.testing import Crash, Say, ScriptedAgent
 
 LONG = "Wait 60 seconds"
@@ -501,6 +502,30 @@ async def test_only_one_iterable_feeds_at_a_time(agent: tri.Embedded) -> None:
         with pytest.raises(tri.CallerError, match="already"):
             client.feed(several("Hello"))
     await closed.wait()
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+async def test_who_reads_slowly_holds_back_what_is_fed(
+    agent: tri.Embedded, autojump_clock: MockClock, is_read: bool
+) -> None:
+    """And loses no reply; where nobody reads, tools may be what answers, and all prompts are sent."""
+    count = MAX_UNREAD + 50
+    asked = 0
+
+    async def prompts() -> AsyncIterator[str]:
+        nonlocal asked
+        for asked in range(1, count + 1):
+            yield f"Say {asked}"
+
+    async with tri.Client(agent=agent) as client:
+        client.feed(prompts())
+        heard = await response(client) if is_read else []
+        await trio.sleep(1000)
+        assert asked == (MAX_UNREAD + 2 if is_read else count)
+        if is_read:
+            while reply := await response(client):
+                heard += reply
+            assert heard == [str(number) for number in range(1, count + 1)]
 
 
 async def test_what_the_iterable_raises_is_raised_to_whoever_reads(agent: tri.Embedded) -> None:
