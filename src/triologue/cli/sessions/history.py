@@ -249,8 +249,9 @@ def _cost(lines: list[Line]) -> float | None:
     """US dollars; None where it is not told, or what is told cannot be."""
     told = [line.get("totalCostUSD") for line in lines if line.get("type") == "cost-state"]
     last = told[-1] if told else None
-    is_cost = type(last) in (int, float) and 0 <= last <= sys.float_info.max
-    return float(last) if is_cost else None
+    if not isinstance(last, int | float) or isinstance(last, bool) or not 0 <= last <= sys.float_info.max:
+        return None
+    return float(last)
 
 
 def _count(value: object) -> int:
