@@ -27,6 +27,7 @@ else:
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _STRAY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_ALIAS: Any = getattr(typing, "TypeAliasType", ())  # what `type X = ...` makes, from Python 3.12 on
 
 
 class ToolDefinition(Struct, frozen=True, kw_only=True):
@@ -243,7 +244,7 @@ def _annotations(name: str, given: Any) -> dict[str, Any] | None:
 def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
     """The parameters, each with its annotation resolved."""
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = _hints(function)
         signature = inspect.signature(function)
     except Exception as error:  # annotations are code
         raise InvalidOption(f"the signature of tool {name!r} cannot be read: {error}") from error
@@ -253,11 +254,19 @@ def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Paramet
             raise InvalidOption(f"tool {name!r} takes {str(parameter)!r}; a model needs every parameter by its name")
         if parameter.name not in hints:
             raise InvalidOption(f"parameter {parameter.name!r} of tool {name!r} has no annotation; say what it is")
-    return [parameter.replace(annotation=_described(hints[parameter.name])) for parameter in parameters]
+    return [parameter.replace(annotation=hints[parameter.name]) for parameter in parameters]
+
+
+def _hints(source: Any) -> dict[str, Any]:
+    """The annotations of a function or a class, or in a dict, as msgspec reads them. They are code: this may raise."""
+    hints = source if isinstance(source, Mapping) else typing.get_type_hints(source, include_extras=True)
+    return {key: _described(_bare(hint)) for key, hint in hints.items()}
 
 
 def _described(annotation: Any) -> Any:
     """The annotation with a str in `Annotated` as its description, which is how the vendors write it."""
+    if isinstance(annotation, _ALIAS):
+        return _described(annotation.__value__)
     if get_origin(annotation) is not Annotated:
         return annotation
     kind, *extras = get_args(annotation)
@@ -271,20 +280,19 @@ def _declared(name: str, input_schema: Any) -> tuple[dict[str, Any], Callable[[d
         if isinstance(input_schema.get("type"), str):
             schema = dict(input_schema)
             return schema, functools.partial(_check_json_schema, schema)
-        hints, required = dict(input_schema), frozenset(input_schema)
+        required = frozenset(input_schema)
     elif typing.is_typeddict(input_schema):
-        try:
-            hints = typing.get_type_hints(input_schema, include_extras=True)
-        except Exception as error:  # annotations are code
-            raise InvalidOption(f"the input_schema of tool {name!r} cannot be read: {error}") from error
         required = input_schema.__required_keys__
     else:
         raise InvalidOption(
             f"input_schema={brief(input_schema)} of tool {name!r} is no dict of types, TypedDict or JSON Schema"
         )
-    if not all(isinstance(key, str) for key in hints):
+    if not all(isinstance(key, str) for key in required):
         raise InvalidOption(f"input_schema={brief(input_schema)} of tool {name!r} has keys that are no text")
-    fields = {key: _described(_bare(hint)) for key, hint in hints.items()}
+    try:
+        fields = _hints(input_schema)
+    except Exception as error:  # annotations are code
+        raise InvalidOption(f"the input_schema of tool {name!r} cannot be read: {error}") from error
     make: Any = TypedDict  # at run time; type checkers know it only as a statement
     try:
         kind = make(name, {key: hint if key in required else NotRequired[hint] for key, hint in fields.items()})

@@ -160,6 +160,26 @@ def test_the_decorator_is_the_function_as_a_tool() -> None:
     assert double.handler(2) == 4
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the `type` statement came with Python 3.12")
+def test_a_named_type_brings_its_description() -> None:
+    module: dict[str, Any] = {"Annotated": Annotated}
+    exec("type City = Annotated[str, 'as on the map']\ntype Lost = Missing", module)
+    exec("def go(to: City, via: Annotated[City, 'on the way'], off: Lost = 0) -> None: ...", module)
+    with pytest.raises(InvalidOption, match="the signature of tool 'go' cannot be read: name 'Missing' is not defined"):
+        tool_from_function(module["go"])
+    with pytest.raises(InvalidOption, match="the input_schema of tool 't' cannot be read: name 'Missing' is not"):
+        tool("t", "T.", {"off": module["Lost"]})(print)
+    module["Missing"] = int
+    schema = tool_from_function(module["go"]).input_schema
+    assert schema["properties"] == {
+        "to": {"type": "string", "description": "as on the map"},
+        "via": {"type": "string", "description": "on the way"},
+        "off": {"type": "integer"},
+    }
+    schema = tool("t", "T.", {"to": module["City"]})(print).input_schema
+    assert schema["properties"] == {"to": {"type": "string", "description": "as on the map"}}
+
+
 def test_the_decorator_says_what_the_signature_does_not() -> None:
     @tool(name="sum-up", description="Better words.", annotations=ToolAnnotations(readOnlyHint=True, title="Sum"))
     async def add_up(a: int) -> int:
