@@ -28,6 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _STRAY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _ALIAS: Any = getattr(typing, "TypeAliasType", ())  # what `type X = ...` makes, from Python 3.12 on
+_OF_KEYS = (Required, NotRequired, getattr(typing, "ReadOnly", Required))  # the last from Python 3.13 on
 
 
 class ToolDefinition(Struct, frozen=True, kw_only=True):
@@ -260,18 +261,23 @@ def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Paramet
 def _hints(source: Any) -> dict[str, Any]:
     """The annotations of a function or a class, or in a dict, as msgspec reads them. They are code: this may raise."""
     hints = source if isinstance(source, Mapping) else typing.get_type_hints(source, include_extras=True)
-    return {key: _described(_bare(hint)) for key, hint in hints.items()}
+    return {key: _described(hint) for key, hint in hints.items()}
 
 
 def _described(annotation: Any) -> Any:
-    """The annotation with a str in `Annotated` as its description, which is how the vendors write it."""
+    """The type with a str in `Annotated` as its description, which is how the vendors write it.
+
+    What a TypedDict says of the key, and not of what is under it, is left out: it may stand inside `Annotated` too.
+    """
     if isinstance(annotation, _ALIAS):
         return _described(annotation.__value__)
+    if get_origin(annotation) in _OF_KEYS:
+        return _described(get_args(annotation)[0])
     if get_origin(annotation) is not Annotated:
         return annotation
     kind, *extras = get_args(annotation)
     described = (msgspec.Meta(description=extra) if isinstance(extra, str) else extra for extra in extras)
-    return Annotated[(kind, *described)]
+    return Annotated[(_described(kind), *described)]
 
 
 def _declared(name: str, input_schema: Any) -> tuple[dict[str, Any], Callable[[dict[str, Any]], None]]:
@@ -303,13 +309,6 @@ def _declared(name: str, input_schema: Any) -> tuple[dict[str, Any], Callable[[d
         msgspec.convert(given, kind)
 
     return _schema(name, kind, fields), check
-
-
-def _bare(hint: Any) -> Any:
-    """The type without what says whether its key must be there."""
-    while get_origin(hint) in (Required, NotRequired):
-        (hint,) = get_args(hint)
-    return hint
 
 
 def _check_json_schema(schema: dict[str, Any], given: dict[str, Any]) -> None:

@@ -3,9 +3,10 @@
 import inspect
 import re
 import sys
+import typing
 from datetime import date
 from enum import Enum
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
 import msgspec
 import pytest
@@ -195,6 +196,15 @@ class Person(TypedDict):
     age: NotRequired[int]
 
 
+class Guest(TypedDict):
+    name: Required[Annotated[str, "as told"]]
+    age: Annotated[NotRequired[int], "in years"]
+
+
+# `ReadOnly` came with Python 3.13.
+Fixed: Any = TypedDict("Fixed", {"id": getattr(typing, "ReadOnly", Required)[int]})  # type: ignore[misc]
+
+
 @pytest.mark.parametrize(
     ("schema", "properties", "required"),
     [
@@ -212,6 +222,15 @@ class Person(TypedDict):
             {"name": {"type": "string", "description": "as in the passport"}, "age": {"type": "integer"}},
             ["name"],
         ),
+        (
+            Guest,
+            {
+                "name": {"type": "string", "description": "as told"},
+                "age": {"type": "integer", "description": "in years"},
+            },
+            ["name"],
+        ),
+        (Fixed, {"id": {"type": "integer"}}, ["id"]),
         ({}, {}, []),
     ],
 )
