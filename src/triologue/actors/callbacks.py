@@ -10,11 +10,11 @@ import trio
 from triologue.actors.log_extra import log_extra
 from triologue.actors.permissions import Permission, check_result, input_of, suggestions_of
 from triologue.errors import InvalidOption, reason_of
+from triologue.exits import no_exit
 from triologue.hosting import Service, StartSoon, Unsupported, run_callback
 from triologue.messages import PermissionResultAllow, PermissionResultDeny, subtype_of
 from triologue.options import CanUseToolCallback, ToolPermissionContext
 from triologue.session import LogSampler, effects as do, inputs as on
-from triologue.tools import no_exit
 
 logger = logging.getLogger("triologue.session")
 

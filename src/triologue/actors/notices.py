@@ -8,11 +8,11 @@ from typing import Any, final
 import trio
 
 from triologue.actors.log_extra import log_extra
+from triologue.exits import no_exit
 from triologue.hosting import result_callbacks, result_of, run_callback
 from triologue.messages import AssistantMessage, AuthStatus, McpStatusChange, Message
 from triologue.options import Options
 from triologue.session import LogSampler
-from triologue.tools import no_exit
 
 logger = logging.getLogger("triologue.session")
 

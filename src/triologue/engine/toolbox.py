@@ -10,10 +10,11 @@ import trio
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from triologue.errors import reason_of
+from triologue.exits import no_exit
 from triologue.messages import Block
 from triologue.messages.loose import encodable
 from triologue.ports import ToolSpec
-from triologue.tools import ToolDefinition, no_exit
+from triologue.tools import ToolDefinition
 
 logger = logging.getLogger(__name__)
 

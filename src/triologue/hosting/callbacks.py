@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from triologue.tools import no_exit
+from triologue.exits import no_exit
 
 _THREADS = 100
 _limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("triologue.hosting threads")

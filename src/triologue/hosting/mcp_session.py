@@ -16,8 +16,8 @@ from mcp.types import ClientNotification, ErrorData, JSONRPCMessage
 from pydantic import ValidationError
 
 from triologue.errors import reason_of
+from triologue.exits import no_exit
 from triologue.session import LogSampler
-from triologue.tools import no_exit
 
 logger = logging.getLogger(__name__)
 

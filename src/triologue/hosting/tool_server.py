@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from triologue.errors import InvalidOption, reason_of
+from triologue.exits import no_exit
 from triologue.hosting.callbacks import run_callback
 from triologue.hosting.tool_results import failed_result, tool_result
-from triologue.tools import ToolDefinition, no_exit
+from triologue.tools import ToolDefinition
 
 logger = logging.getLogger(__name__)
 

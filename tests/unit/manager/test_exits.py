@@ -9,6 +9,7 @@ from mcp.server.fastmcp import FastMCP
 
 import triologue as tri
 from tests.unit.manager.stage import answer, scripted
+from triologue.exits import no_exit
 from triologue.messages import CallbackFailed, McpStatusChange
 from triologue.options import Options
 
@@ -90,7 +91,7 @@ async def test_a_server_of_the_official_library_that_exits_has_failed_and_nothin
 
 
 def test_what_comes_with_it_is_kept() -> None:
-    with pytest.raises(BaseExceptionGroup) as raised, tri.tools.no_exit():
+    with pytest.raises(BaseExceptionGroup) as raised, no_exit():
         raise BaseExceptionGroup("both", [BaseExceptionGroup("inner", [SystemExit("bye")]), KeyboardInterrupt()])
     exited, others = raised.value.exceptions
     assert str(exited) == "it called sys.exit('bye'), which ends nothing here"
@@ -99,6 +100,6 @@ def test_what_comes_with_it_is_kept() -> None:
 
 def test_groups_without_it_pass_as_they_are() -> None:
     group = ExceptionGroup("mine", [ValueError()])
-    with pytest.raises(ExceptionGroup) as raised, tri.tools.no_exit():
+    with pytest.raises(ExceptionGroup) as raised, no_exit():
         raise group
     assert raised.value is group
