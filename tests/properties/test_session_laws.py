@@ -650,15 +650,7 @@ class SessionLaws(RuleBasedStateMachine):
         assert self.agent is not None
         self.hear(*self.agent.fold(count))
 
-    @precondition(
-        lambda self: (
-            self.agent is not None
-            and self.agent.queue
-            and self.agent.tells != "never"
-            # Qoder's result of such a prompt follows at once, and no turn of its own stands between.
-            and self.agent.running != BACKGROUND
-        )
-    )
+    @precondition(lambda self: self.agent is not None and self.agent.queue and self.agent.tells != "never")
     @rule(state=st.sampled_from(["cancelled", "discarded"]), really=SELDOM)
     def agent_drops(self, state: str, really: bool) -> None:
         assert self.agent is not None
@@ -877,7 +869,7 @@ class SessionLaws(RuleBasedStateMachine):
     def an_interrupt_has_a_deadline(self) -> None:
         run = self.session.run
         waits = self.session.link.state is LinkState.READY and self.session.link.waits_for(Interrupting)
-        if self.stopping or waits or (run is not None and run.is_stopping):
+        if self.stopping or waits or (run is not None and (run.is_stopping or run.put_aside)):
             assert (INTERRUPT, "") in self.timers
 
     @invariant()

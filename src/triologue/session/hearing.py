@@ -196,11 +196,10 @@ class Hearing:
             session.publish(None, [message])
             self._steering.again(run)
             return
-        if run.phase is SENT:
-            self._flush()
-            run.move(STARTED)
-        self._chunk.append(message)
         self._flush()
+        if run.phase is SENT:
+            run.move(STARTED)
+        session.publish(run.turn_id, [message])
         self._steering.answered_with(message.user_message_uuids or [])
         cause: TriologueError | None = run.timeout
         if run.account_error is not None:
@@ -278,7 +277,7 @@ class Hearing:
         session, run = self._session, self._session.run
         session.link.is_working = message.state != "idle"
         self._chunk.append(message)
-        if message.state != "idle" or run is None or not run.owns_messages or not session.link.tells_lifecycle:
+        if message.state != "idle" or run is None or run.phase is not STARTED or not session.link.tells_lifecycle:
             return
         # A result comes before `idle`, so the one of this turn was a line that could not be read.
         self._flush()

@@ -126,8 +126,8 @@ class Run:
 
     @property
     def owns_messages(self) -> bool:
-        """Does what the agent says now belong to this turn?"""
-        return self.phase is STARTED
+        """Does what the agent says now belong to this turn? Of one that it dropped only the result does, which says why."""
+        return self.phase is STARTED and self.put_aside is None
 
     def is_answered_by(self, result: ResultMessage) -> bool:
         """Is this the result of this turn, and not of one that the agent began by itself?"""

@@ -55,7 +55,7 @@ class Steering:
 
     def _can_steer(self) -> bool:
         run, link = self._session.run, self._session.link
-        is_running = run is not None and run.phase is STARTED and not run.is_stopping and run.put_aside is None
+        is_running = run is not None and run.owns_messages and not run.is_stopping
         is_open = link.state is READY and not link.waits_for(Interrupting)
         has_room = len(self._handed) < self._mailbox.limit  # else one that does not fold would take any number
         return is_running and is_open and has_room and link.tells_lifecycle

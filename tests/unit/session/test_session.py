@@ -154,6 +154,21 @@ def test_a_prompt_that_was_dropped_without_a_word_fails_too() -> None:
     ]
 
 
+def test_what_an_agent_says_by_itself_after_it_dropped_a_prompt_is_not_of_that_turn() -> None:
+    stage = ready("a")
+    stage.hear(lifecycle("a", "discarded"))
+    own = [init(), assistant("the task is done"), of_background()]
+    assert stage.hear(*own) == ["-: InitMessage, AssistantMessage, ResultMessage"]
+    assert stage.hear(partial("and"), assistant("more"), result("a", is_error=True, result="no")) == [
+        "-: StreamEvent, AssistantMessage",
+        "a: ResultMessage",
+        "clear interrupt",
+        "a: TurnEnded failed",
+        "settle a: failed TurnFailed",
+        "-: idle",
+    ]
+
+
 def test_an_agent_without_an_account_says_so_in_the_place_of_an_answer() -> None:
     stage = running("a", "b")
     refused = assistant("Please run /login", error="authentication_failed")
