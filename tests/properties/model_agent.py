@@ -44,6 +44,7 @@ class ModelAgent:
     waits_for: list[str] = field(default_factory=list)
     """Its own, by id: unanswered, and not taken back."""
     queue: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
     running: str | None = None
     folded: list[str] = field(default_factory=list)
     """Prompts that went into the turn that runs."""
@@ -72,7 +73,8 @@ class ModelAgent:
 
     def drop(self, state: str) -> list[Message]:
         """Put one aside."""
-        return [lifecycle(self.queue.pop(0), state)]
+        self.dropped.append(self.queue.pop(0))
+        return [lifecycle(self.dropped[-1], state)]
 
     def begin_by_itself(self) -> list[Message]:
         self.running = BACKGROUND

@@ -285,6 +285,9 @@ class SessionLaws(RuleBasedStateMachine):
             assert turn_id not in self.banned, "its right to go into another one is gone"
             assert outcome.into in self.accepted
             assert outcome.into not in self.outcomes, "merged into what was over"
+            went_out = [each for each in self.sent if self.turn_of[each] == outcome.into]
+            assert self.agent is not None
+            assert not went_out or went_out[-1] not in self.agent.dropped, "merged into what the agent has dropped"
             assert outcome.error is None
         elif outcome.kind != "answered":
             assert isinstance(outcome.error, TriologueError)

@@ -200,7 +200,7 @@ class Hearing:
         if run.phase is SENT:
             run.move(STARTED)
         session.publish(run.turn_id, [message])
-        self._steering.answered_with(message.user_message_uuids or [])
+        self._steering.answered_with(run, message.user_message_uuids or [])
         cause: TriologueError | None = run.timeout
         if run.account_error is not None:
             cause = NotLoggedIn(f"{session.peer.name}: {run.account_error}")
@@ -284,7 +284,7 @@ class Hearing:
         error = run.put_aside or AgentProtocolError(
             "the agent ended the turn, and its result could not be read; was it longer than Limits.max_message_bytes?"
         )
-        session.end_run(run.stopped("without a result") if run.is_stopping else failed_by(error))
+        session.end_run(run.unanswered(error))
 
     # What needs a decision, and who takes it; of the class, for in each session the table would weigh 1 KiB.
     _NOTABLE: ClassVar[dict[type[Message], Any]] = {

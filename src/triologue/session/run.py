@@ -159,6 +159,10 @@ class Run:
         """The outcome of a turn that was stopped and gave no result: for the deadline that passed, if one did."""
         return failed_by(self.timeout) if self.timeout is not None else interrupted(reason, self.stopped_for)
 
+    def unanswered(self, error: TriologueError) -> Outcome:
+        """The outcome of a turn that the agent is done with, and gave no result of: it was stopped, or failed for this."""
+        return self.stopped("without a result") if self.is_stopping else failed_by(error)
+
 
 def outcome_of(
     result: ResultMessage, *, is_stopping: bool, cause: TriologueError | None = None, stopped_for: str | None = None

@@ -10,7 +10,7 @@ from triologue.session import effects as do
 from triologue.session.ground import CONTROL, Ground
 from triologue.session.link import READY, Interrupting, Recalling
 from triologue.session.mailbox import Mailbox, Waiting, joined
-from triologue.session.run import SENT, STARTED, Run, cancelled, interrupted, never_ran
+from triologue.session.run import SENT, Run, cancelled, interrupted, never_ran
 
 
 @final
@@ -77,12 +77,17 @@ class Steering:
         if session.link.state is not READY:  # nobody will hear how it ends
             session.settle_turn(turn.turn_id, interrupted("the agent was let go"))
             return True
-        if run is not None and run.phase is STARTED:
-            run.folded = (*run.folded, uuid)
-            session.settle_turn(turn.turn_id, Outcome(kind="merged", into=run.turn_id))
+        if run is not None and run.owns_messages:
+            self._merge(turn, run)
             return True
-        self._begin(turn, instead_of=run)
+        if run is not None and run.put_aside is not None:  # the agent goes on, and says no more of that one
+            session.end_run(run.unanswered(run.put_aside))
+        self._begin(turn, instead_of=session.run)
         return False
+
+    def _merge(self, turn: Waiting, run: Run) -> None:
+        run.folded = (*run.folded, turn.prompt.uuid or turn.turn_id)
+        self._session.settle_turn(turn.turn_id, Outcome(kind="merged", into=run.turn_id))
 
     def collect(self, run: Run) -> None:
         """It begins, and what waits right behind it goes into it. Not earlier, so that each could be cancelled by itself."""
@@ -100,10 +105,11 @@ class Steering:
         if is_open and not session.is_leaving:
             self._begin(self._handed.pop(next(iter(self._handed))))
 
-    def answered_with(self, uuids: list[str]) -> None:
+    def answered_with(self, run: Run, uuids: list[str]) -> None:
         """The result of the turn that runs answers these prompts too."""
         for uuid in uuids:
-            self.take_up(uuid)
+            if (turn := self._handed.pop(uuid, None)) is not None:
+                self._merge(turn, run)
 
     def dropped(self, uuid: str) -> bool:
         """The agent will not do it: it waits again, unless that was wanted. False: it is none of these."""

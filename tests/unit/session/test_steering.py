@@ -108,6 +108,37 @@ def test_one_that_failed_does_not_disable_the_next() -> None:
     ]
 
 
+def test_one_that_begins_after_another_was_dropped_is_a_turn_of_its_own() -> None:
+    stage = steered("s", "t")
+    stage.hear(result("a"))
+    stage.hear(lifecycle("s", "cancelled"))
+    assert stage.hear(lifecycle("t", "started"), assistant("t"), result("t")) == [
+        "-: CommandLifecycle",
+        "clear interrupt",
+        "s: TurnEnded failed",
+        "settle s: failed TurnFailed by AgentProtocolError",
+        "t: AssistantMessage, ResultMessage",
+        "t: TurnEnded answered",
+        "settle t: answered",
+        "-: idle",
+    ]
+
+
+def test_the_result_of_one_that_was_dropped_may_be_of_another_too() -> None:
+    stage = steered("s", "t")
+    stage.hear(result("a"))
+    stage.hear(lifecycle("s", "cancelled"))
+    assert stage.hear(result("s", "t", is_error=True)) == [
+        "s: ResultMessage",
+        "t: TurnEnded merged",
+        "settle t: merged",
+        "clear interrupt",
+        "s: TurnEnded failed",
+        "settle s: failed TurnFailed",
+        "-: idle",
+    ]
+
+
 # When it is not handed over.
 
 
