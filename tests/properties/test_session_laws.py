@@ -230,8 +230,10 @@ class SessionLaws(RuleBasedStateMachine):
                 self.sent.append(sent.uuid or "")
                 assert self.sent.count(sent.uuid or "") <= 2, "a prompt goes out again once at most"
                 agent.queue.append(sent.uuid or "")
-            case do.Stop(generation):
+            case do.Stop(generation, eof):
                 self.agent_of(generation).is_told_to_stop = True
+                is_owed = len(self.session.steering) > 0
+                assert self.session.is_leaving or not (eof and is_owed), "let go with prompts that it was handed"
             case do.Publish(turn_id, messages):
                 self.publish(turn_id, messages)
             case do.Settle(turn_id, outcome):

@@ -265,7 +265,7 @@ class Session(Ground):
     @property
     def _is_wanted(self) -> bool:
         """Is there something that waits for the agent?"""
-        return self._has_turns or bool(self.asks) or self.link.waits_for(Asking)
+        return self._has_turns or bool(self.asks) or len(self.steering) > 0 or self.link.waits_for(Asking)
 
     def _may_begin(self) -> bool:
         if self.is_held or self._leaves or self.gate is not None or self.is_accounting or len(self.mailbox) == 0:

@@ -343,6 +343,22 @@ def test_one_that_the_agent_begins_while_it_leaves_is_interrupted() -> None:
     assert stage.gone()[-3:] == ["t: TurnEnded cancelled", "settle t: cancelled TurnCancelled", "answer 1: None"]
 
 
+def test_one_that_waits_for_an_interrupt_to_be_over_runs_before_the_agent_is_let_go() -> None:
+    stage = steered("s")
+    stage.receive(on.StopTurn(1))
+    stage.hear(aborted("a"))
+    assert stage.receive(on.Rest(2)) == []
+    stage.hear(success("g1_2", {"cancelled": [], "still_queued": ["s"]}))
+    assert stage.hear(lifecycle("s", "started"), result("s")) == [
+        "-: CommandLifecycle",
+        "s: ResultMessage",
+        "s: TurnEnded answered",
+        "settle s: answered",
+        "stop 1: end of input",
+        "-: hibernated",
+    ]
+
+
 def test_one_that_comes_back_when_the_money_is_spent_ends_with_that() -> None:
     stage = steered("s")
     assert stage.receive(on.Refuse(SPENT)) == []
