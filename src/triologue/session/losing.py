@@ -16,7 +16,7 @@ from triologue.errors import (
 )
 from triologue.session import effects as do, inputs as on
 from triologue.session.ground import CONTROL, INTERRUPT, MAX_AGE, START, Ground
-from triologue.session.link import CLOSING, READY, Asking, Changing, LinkEvent, Purpose
+from triologue.session.link import CLOSING, READY, Asking, Changing, LinkEvent, Purpose, Recalling
 from triologue.session.mailbox import Mailbox
 from triologue.session.restarts import Restarts, Spent
 from triologue.session.run import PENDING, Run, failed_by
@@ -189,15 +189,15 @@ class Losing:
 
     def _give_up(self, request_id: str, purpose: Purpose, error: TriologueError) -> None:
         session = self._session
+        if isinstance(purpose, Changing | Asking | Recalling):
+            session.effect(do.ClearTimer(CONTROL, request_id))
         match purpose:
             case Changing(ticket=ticket, setting=setting, value=value):
-                session.effect(do.ClearTimer(CONTROL, request_id))
                 if isinstance(error, AgentCrashed):
                     session.doubtful = {setting: session.link.applied.get(setting), **session.doubtful}
                 if ticket is not None:
                     session.effect(do.Answer(ticket, value))  # the next start applies it
             case Asking(ticket=ticket):
-                session.effect(do.ClearTimer(CONTROL, request_id))
                 gone = AgentProtocolError(f"the agent went away before it answered: {error}")
                 session.effect(do.Answer(ticket, error=gone))
             case _:

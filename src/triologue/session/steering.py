@@ -136,7 +136,8 @@ class Steering:
         for uuid, turn in self._handed.items():
             if turn.turn_id == turn_id and uuid not in self._recalled:
                 self._recalled[uuid] = None
-                if CancelAsyncMessage in session.peer.requests:
+                # An agent that is gone, or told to go, gives it back with its end.
+                if session.link.state is READY and CancelAsyncMessage in session.peer.requests:
                     session.send_request(CancelAsyncMessage(message_uuid=uuid), Recalling(uuid), timer=CONTROL)
 
     def recalled(self, uuid: str, *, is_dropped: bool) -> None:

@@ -383,6 +383,29 @@ def test_one_that_is_withdrawn_and_dropped_is_cancelled() -> None:
     ]
 
 
+def test_one_that_is_withdrawn_while_its_agent_is_killed_is_cancelled_with_that_agents_end() -> None:
+    stage = steered("s")
+    stage.receive(on.StopTurn(1))
+    assert "stop 1: at once" in stage.expire(INTERRUPT)
+    assert stage.receive(on.Withdraw("s")) == []  # nothing is sent to one that was told to go
+    assert stage.gone()[-2:] == ["s: TurnEnded cancelled", "settle s: cancelled TurnCancelled"]
+
+
+def test_one_that_is_withdrawn_has_no_deadline_any_more_once_its_agent_is_dead() -> None:
+    stage = steered("s")
+    stage.receive(on.Withdraw("s"))
+    assert stage.gone(DIED) == [
+        "clear start",
+        "clear interrupt",
+        "s: TurnEnded cancelled",
+        "settle s: cancelled TurnCancelled",
+        "clear control g1_2",
+        "a: TurnEnded failed",
+        "settle a: failed TurnFailed by AgentCrashed",
+        "-: hibernated (it died)",
+    ]
+
+
 def test_one_that_is_withdrawn_and_folded_all_the_same_stays_merged() -> None:
     stage = steered("s")
     stage.receive(on.Withdraw("s"))
