@@ -202,6 +202,11 @@ class SessionLaws(RuleBasedStateMachine):
             assert not self.session.is_vetting
         return effects
 
+    def but_state(self, effects: list[do.Effect]) -> list[do.Effect]:
+        """What follows from an input: a session that wakes up and has failed says that with whatever comes first."""
+        told = [do.Publish(None, [on.state_changed("failed", str(self.session.refuses))])]
+        return [] if effects == told else effects
+
     def execute(self, effect: do.Effect) -> None:
         match effect:
             case do.Start():
@@ -371,6 +376,10 @@ class SessionLaws(RuleBasedStateMachine):
         self.tickets.add(self.count)
         return self.count
 
+    def any_sign_begins_a_turn(self, agent: ModelAgent) -> bool:
+        """Has it a prompt that it has not taken up, and never told of one? Then what only a turn has must be of one."""
+        return agent.running is None and bool(agent.queue) and not self.session.link.tells_lifecycle
+
     def hear(self, *messages: Message) -> None:
         assert self.agent is not None
         if not messages:
@@ -414,7 +423,10 @@ class SessionLaws(RuleBasedStateMachine):
         turn_id = data.draw(st.sampled_from(self.accepted))
         others = {each: self.outcomes.get(each) for each in self.accepted if each != turn_id}
         self.receive(on.Withdraw(turn_id))
-        assert {each: self.outcomes.get(each) for each in others} == others, "cancelling one turn touched another"
+        touched = {each for each in others if self.outcomes.get(each) != others[each]}
+        # Where the next one comes to the head of the line by this, it is asked who may begin; those who may not end.
+        assert touched <= self.banned, "cancelling one turn touched another"
+        assert {self.outcomes[each].kind for each in touched} <= {"cancelled"}
         run = self.session.run
         is_stopping = run is not None and run.turn_id == turn_id and run.is_stopping
         assert turn_id in self.outcomes or is_stopping or self.session.steering.waits(turn_id)
@@ -485,10 +497,13 @@ class SessionLaws(RuleBasedStateMachine):
     def evict(self, is_current: bool) -> None:
         agent = self.agent
         generation = self.last_generation if is_current else self.last_generation - 1
-        is_open = any(each not in self.outcomes for each in self.accepted) or bool(self.asking)
+        open_turns = [each for each in self.accepted if each not in self.outcomes]
+        # The agent of those that wait for a usage limit to be over need not wait with them: that may take days.
+        at_gate = [each for each in open_turns if self.gate and self.session.mailbox.position(each) is not None]
+        is_open = open_turns != at_gate or bool(self.asking)
         is_owed = len(self.session.duties) > 0
         was_told = agent is not None and agent.is_told_to_stop
-        effects = self.receive(on.Evict(generation))
+        effects = self.but_state(self.receive(on.Evict(generation)))
         if agent is not None and agent.is_told_to_stop and not was_told:
             assert is_current
             assert agent.does_nothing, agent
@@ -594,6 +609,7 @@ class SessionLaws(RuleBasedStateMachine):
         ran = run.turn_id if run is not None and run.phase is Phase.STARTED else None
         steered = [each for each in self.accepted if self.session.steering.waits(each)]
         crashes = self.restarts.recent(self.now)
+        was_closing = self.session.link.state is LinkState.CLOSING
         if lingers and self.agent.is_linked:
             # What it leaves behind takes its time; to the session it is one that was told to stop.
             self.agent.is_told_to_stop = True
@@ -602,7 +618,8 @@ class SessionLaws(RuleBasedStateMachine):
         else:
             self.agent = None
             self.receive(on.Unlinked(generation, None if was_told else error, self.now))
-        self.check_loss(ran, steered, is_retried=why in ("dies", "leaves") and self.policy.retry_turn)
+        if self.agent is None or not was_closing:  # one that was told to go keeps what it was handed until it is gone
+            self.check_loss(ran, steered, is_retried=why in ("dies", "leaves") and self.policy.retry_turn)
         if why in ("missing", "logged out") or was_told:
             assert self.restarts.recent(self.now) <= crashes + (1 if was_told else 0), "that is no crash"
         if self.restarts.recent(self.now) > self.policy.max_restarts:
@@ -720,7 +737,8 @@ class SessionLaws(RuleBasedStateMachine):
     @precondition(lambda self: self.agent is not None and self.ended and self.agent.tells != "never")
     @rule(data=st.data())
     def agent_repeats_a_result(self, data: st.DataObject) -> None:
-        if self.money is not None:
+        assert self.agent is not None
+        if self.money is not None or self.any_sign_begins_a_turn(self.agent):
             return
         before = dict(self.outcomes)
         self.hear(result(data.draw(st.sampled_from(self.ended))))
@@ -737,6 +755,8 @@ class SessionLaws(RuleBasedStateMachine):
     @rule(demand=st.sampled_from(DEMANDS))
     def agent_asks(self, demand: AnyRequest) -> None:
         assert self.agent is not None
+        if isinstance(demand, CanUseTool) and self.any_sign_begins_a_turn(self.agent):
+            return
         self.count += 1
         request_id = f"theirs{self.count}"
         if not self.agent.is_told_to_stop:
@@ -803,7 +823,7 @@ class SessionLaws(RuleBasedStateMachine):
             on.Served(generation, f"theirs{self.count}", {}),
             on.Failed(generation, f"theirs{self.count}", "late"),
         ]
-        assert self.receive(data.draw(st.sampled_from(stale))) == []
+        assert self.but_state(self.receive(data.draw(st.sampled_from(stale)))) == []
 
     # What always holds.
 
