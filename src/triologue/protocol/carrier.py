@@ -7,6 +7,7 @@ the rest of a gateway does. Opening and closing, pings, pongs and all reading ar
 import logging
 import ssl
 from abc import ABC, abstractmethod
+from codecs import getincrementaldecoder
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, cast, final
@@ -150,19 +151,19 @@ class ClientCarrier(Carrier):
         """See `Carrier`. Of what is long pings, pongs and a close go between the parts: it may take its time."""
         with self._told():
             for frame in frames:
-                text = frame.decode()
-                if len(text) <= FRAGMENT_BYTES:
-                    await self._socket.send_message(text)
+                if len(frame) <= FRAGMENT_BYTES:
+                    await self._socket.send_message(frame.decode())
                 else:
-                    await self._send_in_parts(text)
+                    await self._send_in_parts(frame)
 
-    async def _send_in_parts(self, text: str) -> None:
+    async def _send_in_parts(self, frame: bytes) -> None:
         """What is public in the library sends a text in one frame only."""
-        for begin in range(0, len(text), FRAGMENT_BYTES):
+        decode = getincrementaldecoder("utf-8")().decode  # a character may begin in one part and end in the next
+        for begin in range(0, len(frame), FRAGMENT_BYTES):
             end = begin + FRAGMENT_BYTES
             if self._socket.closed is not None:
                 raise trio_websocket.ConnectionClosed(self._socket.closed)
-            part = TextMessage(text[begin:end], message_finished=end >= len(text))
+            part = TextMessage(decode(frame[begin:end]), message_finished=end >= len(frame))
             await self._socket._send(part)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
     async def _end(self, *, is_stuck: bool) -> None:
