@@ -179,11 +179,18 @@ def test_a_history_without_times_is_not_called_old(said: Said, tmp_path: Path) -
 
 
 def test_what_may_have_no_end_is_not_read(said: Said, tmp_path: Path) -> None:
-    os.mkfifo(pipe := tmp_path / f"{SESSION}.jsonl")
-    for path in ("/dev/zero", str(pipe)):
-        told = said("import", path, code=1)
-        assert told == [f"triologue: {path!r} is neither a file nor a folder; name a history, or a folder of them"]
+    os.mkfifo(tmp_path / f"{SESSION}.jsonl")
+    told = said("import", "/dev/zero", code=1)
+    assert told == ["triologue: '/dev/zero' is neither a file nor a folder; name a history, or a folder of them"]
     assert said("import", str(tmp_path), code=1) == [f"triologue: no history was found in {str(tmp_path)!r}"]
+
+
+def test_a_history_may_come_through_a_pipe_that_is_named(said: Said) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, HistoryFile().user("Buy milk").data())
+    os.close(writing)
+    assert said("import", f"/dev/fd/{reading}") == [f"/dev/fd/{reading}: kept as imported/{SESSION}, with 1 turn"]
+    os.close(reading)
 
 
 def test_a_history_that_is_imported_in_the_middle_of_a_turn(said: Said, tmp_path: Path) -> None:

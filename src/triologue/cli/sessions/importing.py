@@ -160,9 +160,9 @@ def _found(paths: Sequence[Path]) -> Iterator[Path]:
             path.stat()
             if path.is_dir():
                 yield from sorted(file for file in path.glob("*.jsonl") if file.is_file())
-            elif path.is_file():
+            elif path.is_file() or path.is_fifo():  # such as `/dev/stdin`, or what a shell makes of `<(zcat ...)`
                 yield path
-            else:  # a device or a pipe may have no end
+            else:  # a device may have no end
                 raise StoreError(f"{str(path)!r} is neither a file nor a folder; name a history, or a folder of them")
 
 
