@@ -161,9 +161,11 @@ def test_what_lies_beside_a_history_and_is_none_is_passed_over(said: Said, proje
     (inner / "folder.jsonl").mkdir()
     (inner / "gone.jsonl").symlink_to("nowhere")
     (inner / "agent-\udcff.jsonl").write_bytes((inner / "agent-1.jsonl").read_bytes())
+    (inner / "agent-2.jsonl").write_bytes(HistoryFile().user("Look for milk").data())
+    os.mkfifo(inner / "agent-2.meta.json")
     assert said("import") == [f"{file}: kept as imported/{SESSION}, with 2 turns"]
     written = said("export", SESSION, "--format", "claude", "-o", str(tmp_path / "out"))
-    assert [Path(path).name for path in written] == [file.name, "agent-1.meta.json", "agent-1.jsonl"]
+    assert [Path(path).name for path in written] == [file.name, "agent-1.meta.json", "agent-1.jsonl", "agent-2.jsonl"]
 
 
 def test_a_history_without_times_is_not_called_old(said: Said, tmp_path: Path) -> None:

@@ -206,8 +206,6 @@ def _id_of(file: Path, data: bytes) -> str:
 
 def _about(history: Path) -> bytes:
     """What a sub-agent is, as a line."""
-    try:
-        about = decode_object(history.with_suffix(".meta.json").read_bytes())
-    except FileNotFoundError:
-        return b""
+    facts = history.with_suffix(".meta.json")
+    about = decode_object(facts.read_bytes()) if is_file(facts) else {}
     return msgspec.json.encode({**about, "type": ABOUT_AGENT}) + b"\n" if about else b""
