@@ -108,6 +108,37 @@ async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts,
 
 
 @final
+class Sending:
+    """Prompts on their way to a session, and the turns that are told to their end meanwhile.
+
+    Where an agent answers at once, who reads may have the result before who sent hears that the prompt was accepted.
+    """
+
+    def __init__(self) -> None:
+        self._on_their_way = 0
+        self._told: set[str] = set()
+
+    async def by(self, send: Callable[[Prompt], Awaitable[Turn]], prompt: Prompt) -> Turn:
+        """Send one; ask `was_told` at once when this returns."""
+        if not self._on_their_way:
+            self._told.clear()
+        self._on_their_way += 1
+        try:
+            return await send(prompt)
+        finally:
+            self._on_their_way -= 1
+
+    def note_told(self, turn_id: str) -> None:
+        """This turn was told to its end."""
+        if self._on_their_way:
+            self._told.add(turn_id)
+
+    def was_told(self, turn: Turn) -> bool:
+        """Was it, before it was known to be accepted?"""
+        return turn.id in self._told
+
+
+@final
 class Heard:
     """What a session says that is for who reads it, in order; with the errors of turns that have no result.
 
@@ -231,6 +262,7 @@ class Replies:
 
     def __init__(self, session: Session, prompts: Prompts, left_behind: frozenset[str]) -> None:
         self._session = session
+        self._sending = Sending()
         self._untold: list[Turn] = []
         self._room = trio.lowlevel.ParkingLot()
         self.feed = Feed(session, prompts, send=self._send, note=self._note_sent)
@@ -264,7 +296,8 @@ class Replies:
                 raise
             if message is not None:
                 return message
-            await self._hear()
+            if not self._has_told_all:
+                await self._hear()
         raise StopAsyncIteration
 
     def end(self) -> None:
@@ -275,12 +308,14 @@ class Replies:
     async def _send(self, prompt: Prompt) -> Turn:
         while len(self._untold) >= PROMPTS_AHEAD:
             await self._room.park()
-        return await self._session.send(prompt)
+        return await self._sending.by(self._session.send, prompt)
 
     def _note_sent(self, turn: Turn) -> None:
-        self._untold.append(turn)
+        if not self._sending.was_told(turn):
+            self._untold.append(turn)
 
     def _note_told(self, turn_id: str) -> None:
+        self._sending.note_told(turn_id)
         self._untold = [turn for turn in self._untold if turn.id != turn_id]
         self._room.unpark_all()
 

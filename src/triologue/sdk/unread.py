@@ -7,7 +7,7 @@ import trio
 
 from triologue.actors import Cursor, Turn, current_home, waiting_for
 from triologue.messages import Message, ResultMessage
-from triologue.sdk.feed import Feed, Heard, cause_of
+from triologue.sdk.feed import Feed, Heard, Sending, cause_of
 
 # Replies that nobody reads are kept so far. Then older ones are dropped, or what is fed waits, if somebody reads at all.
 MAX_UNREAD = 100
@@ -37,6 +37,8 @@ class UnreadTurns:
     def __init__(self) -> None:
         self._turns: deque[UnreadTurn] = deque()
         self._news = trio.lowlevel.ParkingLot()
+        self.sending = Sending()
+        """By which all prompts go."""
         self.feed: Feed | None = None
         self.is_read = False
         """Did anybody begin to?"""
@@ -49,7 +51,10 @@ class UnreadTurns:
         return self._turns[0] if self._turns else None
 
     def add(self, turn: Turn) -> None:
-        """One more."""
+        """One more, unless it was read to its end already."""
+        if self.sending.was_told(turn):
+            turn.release()
+            return
         self._turns.append(UnreadTurn(turn))
         if len(self._turns) > MAX_UNREAD and self._turns[0].turn.outcome is not None:
             self._turns.popleft()
@@ -57,6 +62,7 @@ class UnreadTurns:
 
     def remove(self, turn_id: str) -> None:
         """It was read to its end."""
+        self.sending.note_told(turn_id)
         self._turns = deque(each for each in self._turns if each.turn.id != turn_id)
         self._news.unpark_all()
 

@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from tests.support.at_once import AtOnce
 from tests.support.other_agent import OtherAgent
 from triologue.engine import Transcripts
 from triologue.sdk.unread import MAX_UNREAD
@@ -612,6 +613,29 @@ async def test_who_leaves_everything_at_a_result_goes_on_behind_it(agent: tri.Em
         assert await response(client) == ["1"]
         assert await to_next_result(client) == "2"
         assert await response(client) == []
+
+
+async def test_what_was_read_before_its_prompt_was_known_to_be_accepted_is_not_unread() -> None:
+    for _ in range(10):
+        heard: list[str | None] = []
+        asks = trio.Semaphore(1)
+
+        async def read(client: tri.Client, heard: list[str | None] = heard, asks: trio.Semaphore = asks) -> None:
+            async for message in client.receive_messages():
+                if isinstance(message, tri.ResultMessage):
+                    heard.append(message.result)
+                    asks.release()
+
+        async with tri.Client(agent=AtOnce()) as client, trio.open_nursery() as nursery:
+            nursery.start_soon(read, client)
+            with trio.fail_after(5):
+                for number in range(5):
+                    await asks.acquire()
+                    await client.query(f"Say {number}")
+                await asks.acquire()
+            assert await response(client) == []
+            nursery.cancel_scope.cancel()
+        assert heard == ["so be it"] * 5
 
 
 async def test_everything_tells_of_each_turn_without_a_result(autojump_clock: MockClock) -> None:

@@ -15,6 +15,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
+from tests.support.at_once import AtOnce
 from tests.support.frames import result
 from triologue.actors import Home, Log
 from triologue.engine import Transcripts
@@ -396,6 +397,25 @@ async def test_a_reader_that_sleeps_holds_its_input_back(agent: tri.Embedded, au
         await trio.sleep(1000)
         assert len(asked) == PROMPTS_AHEAD + 1
         assert await replies(query) == [str(number) for number in range(50)]
+
+
+async def test_who_reads_a_result_before_its_prompt_is_known_to_be_accepted_gets_it_once() -> None:
+    """And the loop ends: such an agent answers at once, and which task runs first then is by chance."""
+    for _ in range(10):
+        heard: list[str | None] = []
+        asks = trio.Semaphore(1)
+
+        async def prompts(asks: trio.Semaphore = asks) -> AsyncIterator[str]:
+            for number in range(5):
+                await asks.acquire()
+                yield f"Say {number}"
+
+        with trio.fail_after(5):
+            async for message in tri.query(prompts(), agent=AtOnce()):
+                if isinstance(message, tri.ResultMessage):
+                    heard.append(message.result)
+                    asks.release()
+        assert heard == ["so be it"] * 5
 
 
 # Interrupting it.
