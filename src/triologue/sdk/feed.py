@@ -49,7 +49,7 @@ class Feed:
         self._scope = trio.CancelScope()
         self._over = trio.Event()
         self._task: trio.lowlevel.Task | None = None
-        self.error: Exception | SystemExit | None = None
+        self.error: Exception | SystemExit | BaseExceptionGroup[BaseException] | None = None
         """What the caller's iterable raised, or why a prompt was not accepted."""
 
     async def run(self) -> None:
@@ -60,6 +60,10 @@ class Feed:
                 await send_each(self._send, self._prompts, self._note)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it belongs to whoever reads the replies, and is raised there
             self.error = error
+        except BaseExceptionGroup as group:
+            self.error, rest = group.split((Exception, SystemExit))
+            if rest is not None:  # an interrupt, or the end of `trio.run`
+                raise rest from None
         finally:
             self._over.set()
             self._session.wake_readers()

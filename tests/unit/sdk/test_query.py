@@ -154,6 +154,29 @@ def test_an_iterable_may_end_the_program(agent: tri.Embedded) -> None:
         assert caught.value.code == 3
 
 
+def test_an_iterable_may_end_the_program_from_a_nursery_of_its_own(agent: tri.Embedded) -> None:
+    async def type_in() -> None:
+        sys.exit(3)
+
+    async def prompts() -> AsyncIterator[str]:
+        yield "Say one"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            nursery.start_soon(type_in)
+
+    async def program() -> None:
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await replies(tri.query(prompts(), agent=agent))
+        assert repr(caught.value.exceptions) == "(SystemExit(3),)"
+        async with tri.Client(agent=agent) as client:
+            client.feed(prompts())
+            _ = [message async for message in client.receive_messages()]
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        trio.run(program)
+    assert caught.value.subgroup(SystemExit) is not None
+
+
 async def test_what_the_iterable_raises_first_is_raised_too(agent: tri.Embedded) -> None:
     async def prompts() -> AsyncIterator[str]:
         for number in (0,):
