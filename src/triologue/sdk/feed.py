@@ -143,6 +143,22 @@ class Sending:
 
 
 @final
+class Background:
+    """What the agent says of its own accord, between the turns, and how far that was told; by whichever reader."""
+
+    def __init__(self) -> None:
+        self.told = 0
+        """The `seq` of the last message."""
+
+    def untold(self, batch: Batch) -> Batch:
+        """The batch without what was told."""
+        if batch.turn_id is not None or batch.first > self.told:
+            return batch
+        left = [event.message for event in batch.events() if event.seq is None or event.seq > self.told]
+        return Batch(None, left, self.told + 1, batch.last)
+
+
+@final
 class Heard:
     """What a session says that is for who reads it, in order; with the errors of turns that have no result.
 
@@ -151,6 +167,7 @@ class Heard:
         left_behind: the ids of turns that are somebody else's, of which nothing is given.
         untold: the turns whose ends are still to be told, oldest first.
         note_told: is told of each that was told to its end, at its result if it has one.
+        background: what is told already of what belongs to no turn.
     """
 
     def __init__(
@@ -159,11 +176,13 @@ class Heard:
         left_behind: frozenset[str],
         untold: Callable[[], Iterable[Turn]],
         note_told: Callable[[str], None],
+        background: Background,
     ) -> None:
         self._reader = reader
         self._left_behind = left_behind
         self._untold = untold
         self._note_told = note_told
+        self._background = background
         self._has_gap = False
         """Since the last turn ended."""
         self._result: ResultMessage | None = None
@@ -171,7 +190,7 @@ class Heard:
         # A turn begins in the log where it was accepted, and others that were told may have gone on behind that.
         known = {None, *(turn.id for turn in untold())}
         self._said: Iterator[Message | Exception] = self._hear(
-            [batch for batch in reader.take_all() if batch.turn_id in known]
+            [background.untold(batch) for batch in reader.take_all() if batch.turn_id in known]
         )
 
     def next(self) -> Message | None:
@@ -206,35 +225,46 @@ class Heard:
         for batch in batches:
             if batch.turn_id in self._left_behind:
                 continue
-            for message in batch.messages:
-                if type(message) is TurnEnded:
-                    if self._has_gap:
-                        yield from self._give_missed(batch.turn_id)
-                    yield from self._give_end(batch.turn_id, message.outcome, is_missed=self._has_gap)
-                    self._has_gap = False
-                elif is_of_agent(message) or type(message) is Gap:
-                    if self._has_gap:
-                        yield from self._give_missed(batch.turn_id)
-                    yield self._given(batch.turn_id, message)
+            if batch.turn_id is None:
+                yield from self._give_background(batch)
+            else:
+                yield from self._give_turn(batch.turn_id, batch.messages)
 
-    def _give_missed(self, turn_id: str | None) -> Iterator[Message | Exception]:
+    def _give_turn(self, turn_id: str, messages: Sequence[Message]) -> Iterator[Message | Exception]:
+        for message in messages:
+            if type(message) is TurnEnded:
+                if self._has_gap:
+                    yield from self._give_missed(turn_id)
+                yield from self._give_end(turn_id, message.outcome, is_missed=self._has_gap)
+                self._has_gap = False
+            elif is_of_agent(message) or type(message) is Gap:
+                if self._has_gap:
+                    yield from self._give_missed(turn_id)
+                yield self._given(turn_id, message)
+
+    def _give_background(self, batch: Batch) -> Iterator[Message]:
+        for event in batch.events():
+            self._background.told = max(self._background.told, event.seq or 0)
+            if is_of_agent(event.message) or type(event.message) is Gap:
+                yield self._given(None, event.message)
+
+    def _give_missed(self, turn_id: str) -> Iterator[Message | Exception]:
         """Something of a turn came behind a gap: the ends of those before it were in that."""
-        if turn_id is not None:
-            untold = [*self._untold()]
-            place = next((index for index, turn in enumerate(untold) if turn.id == turn_id), 0)
-            yield from self._give_ends(untold[:place])
+        untold = [*self._untold()]
+        place = next((index for index, turn in enumerate(untold) if turn.id == turn_id), 0)
+        yield from self._give_ends(untold[:place])
 
     def _give_ends(self, turns: Sequence[Turn]) -> Iterator[Message | Exception]:
         for turn in turns:
             if turn.outcome is not None:
                 yield from self._give_end(turn.id, turn.outcome, is_missed=True)
 
-    def _give_end(self, turn_id: str | None, outcome: Outcome, *, is_missed: bool) -> Iterator[Message | Exception]:
+    def _give_end(self, turn_id: str, outcome: Outcome, *, is_missed: bool) -> Iterator[Message | Exception]:
         result = outcome.result
         # A slow reader misses a long result, and would wait for it for ever.
         if is_missed and result is not None and not _is_same(self._result, result):
             yield self._given(turn_id, result)
-        elif turn_id is not None:
+        else:
             self._note_told(turn_id)
         if result is None and outcome.error is not None:
             yield cause_of(outcome.error)
@@ -271,7 +301,7 @@ class Replies:
         self._room = trio.lowlevel.ParkingLot()
         self.feed = Feed(session, prompts, send=self._send, note=self._note_sent)
         self._reader = session.open_reader()
-        self._heard = Heard(self._reader, left_behind, lambda: self._untold, self._note_told)
+        self._heard = Heard(self._reader, left_behind, lambda: self._untold, self._note_told, Background())
         self._is_ended = False
 
     @property

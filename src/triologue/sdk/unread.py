@@ -7,7 +7,7 @@ import trio
 
 from triologue.actors import Cursor, Turn, current_home, waiting_for
 from triologue.messages import Message, ResultMessage
-from triologue.sdk.feed import Feed, Heard, Sending, cause_of
+from triologue.sdk.feed import Background, Feed, Heard, Sending, cause_of
 
 # Replies that nobody reads are kept so far. Then older ones are dropped, or what is fed waits, if somebody reads at all.
 MAX_UNREAD = 100
@@ -39,6 +39,7 @@ class UnreadTurns:
         self._news = trio.lowlevel.ParkingLot()
         self.sending = Sending()
         """By which all prompts go."""
+        self.background = Background()
         self.feed: Feed | None = None
         self.is_read = False
         """Did anybody begin to?"""
@@ -179,7 +180,7 @@ class Everything:
         self._client = client
         self._unread = unread
         self._reader = reader
-        self._heard = Heard(reader, left_behind, unread.turns, unread.remove)
+        self._heard = Heard(reader, left_behind, unread.turns, unread.remove, unread.background)
 
     def __aiter__(self) -> "Everything":
         return self

@@ -615,6 +615,19 @@ async def test_who_leaves_everything_at_a_result_goes_on_behind_it(agent: tri.Em
         assert await response(client) == []
 
 
+async def test_a_turn_of_the_agents_own_is_given_once_too(autojump_clock: MockClock) -> None:
+    """Prompts that wait were accepted before it, and are read from where they were."""
+    agent = ScriptedAgent(lambda prompt: [Say(prompt)])
+    async with tri.Client(agent=agent) as client:
+        await client.query("zero")
+        assert await to_next_result(client) == "zero"
+        agent.connection.begin_turn(Say("of its own"))
+        await client.query("one")
+        await client.query("two")
+        await trio.sleep(100)
+        assert [await to_next_result(client) for _ in range(3)] == ["of its own", "one", "two"]
+
+
 async def test_what_was_read_before_its_prompt_was_known_to_be_accepted_is_not_unread() -> None:
     for _ in range(10):
         heard: list[str | None] = []

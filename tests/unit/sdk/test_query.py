@@ -20,7 +20,7 @@ from tests.support.frames import result
 from triologue.actors import Home, Log
 from triologue.engine import Transcripts
 from triologue.messages import user_message
-from triologue.sdk.feed import PROMPTS_AHEAD, Heard
+from triologue.sdk.feed import PROMPTS_AHEAD, Background, Heard
 from triologue.testing import Crash, Say, ScriptedAgent, StartHangs, Step, with_faults
 
 LONG = "Wait 60 seconds"
@@ -315,7 +315,7 @@ class Said:
 
     async def heard(self, *said: tuple[str, tri.Message] | None) -> list[tri.Message]:
         """What is given of it; None is a gap."""
-        heard = Heard(self.reader, frozenset(), lambda: self.untold, self._note_told)
+        heard = Heard(self.reader, frozenset(), lambda: self.untold, self._note_told, Background())
         for each in said:
             if each is None:
                 self.log.skip_to(self.log.last + 9)
