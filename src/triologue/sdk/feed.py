@@ -217,8 +217,14 @@ class Heard:
         Raises:
             trio.EndOfChannel: nothing follows.
         """
-        batches = await self._reader.receive()
-        self._said = chain(self._said, self._hear(batches))  # another task may have heard something meanwhile
+        if self._reader.is_drained:
+            batches = await self._reader.receive()
+            self._said = chain(self._said, self._hear(batches))  # another task may have heard something meanwhile
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            # At once, for to another task it would look as if nothing of this were left to hear.
+            self._said = chain(self._said, self._hear(self._reader.take_all()))
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     def _hear(self, batches: Sequence[Batch]) -> Iterator[Message | Exception]:
         # Not further than it is asked, so that who leaves goes on there with another reader.

@@ -441,6 +441,25 @@ async def test_who_reads_a_result_before_its_prompt_is_known_to_be_accepted_gets
         assert heard == ["so be it"] * 5
 
 
+async def test_tasks_that_share_a_query_get_each_result_once(agent: tri.Embedded) -> None:
+    heard: list[str | None] = []
+
+    async def prompts() -> AsyncIterator[str]:
+        for number in range(30):
+            yield f"Say {number}"
+
+    async def read(query: tri.Query) -> None:
+        async for message in query:
+            if isinstance(message, tri.ResultMessage):
+                heard.append(message.result)
+            await trio.lowlevel.checkpoint()
+
+    async with tri.query(prompts(), agent=agent) as query, trio.open_nursery() as nursery:
+        nursery.start_soon(read, query)
+        nursery.start_soon(read, query)
+    assert heard == [str(number) for number in range(30)]
+
+
 # Interrupting it.
 
 
