@@ -1,25 +1,16 @@
-"""Feeds prompts into a session, one after the other, and reads everything it says back."""
+"""Feeds prompts into a session, one after the other, until all have their replies."""
 
 from collections import deque
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-    Sequence,
-)
-from itertools import chain
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import TypeAlias, final
 
 import trio
 
-from triologue.actors import Batch, Cursor, Turn, current_home, waiting_for
-from triologue.errors import ManagerClosed, TriologueError, TurnError
+from triologue.actors import Turn, current_home, waiting_for
+from triologue.errors import ManagerClosed
 from triologue.manager import Session
-from triologue.messages import Gap, Message, Outcome, Prompt, ResultMessage, TurnEnded, is_of_agent
+from triologue.messages import Message, Prompt
+from triologue.sdk.heard import Background, Heard
 
 Prompts: TypeAlias = Prompt | AsyncIterable[Prompt]
 
@@ -143,154 +134,6 @@ class Sending:
 
 
 @final
-class Background:
-    """What the agent says of its own accord, between the turns, and how far that was told; by whichever reader."""
-
-    def __init__(self) -> None:
-        self.told = 0
-        """The `seq` of the last message."""
-
-    def untold(self, batch: Batch) -> Batch:
-        """The batch without what was told."""
-        if batch.turn_id is not None or batch.first > self.told:
-            return batch
-        left = [event.message for event in batch.events() if event.seq is None or event.seq > self.told]
-        return Batch(None, left, self.told + 1, batch.last)
-
-
-@final
-class Heard:
-    """What a session says that is for who reads it, in order; with the errors of turns that have no result.
-
-    Args:
-        reader: hears it.
-        left_behind: the ids of turns that are somebody else's, of which nothing is given.
-        untold: the turns whose ends are still to be told, oldest first.
-        note_told: is told of each that was told to its end, at its result if it has one.
-        background: what is told already of what belongs to no turn.
-    """
-
-    def __init__(
-        self,
-        reader: Cursor,
-        left_behind: frozenset[str],
-        untold: Callable[[], Iterable[Turn]],
-        note_told: Callable[[str], None],
-        background: Background,
-    ) -> None:
-        self._reader = reader
-        self._left_behind = left_behind
-        self._untold = untold
-        self._note_told = note_told
-        self._background = background
-        self._has_gap = False
-        """Since the last turn ended."""
-        self._result: ResultMessage | None = None
-        """The last one that was given."""
-        # A turn begins in the log where it was accepted, and others that were told may have gone on behind that.
-        known = {None, *(turn.id for turn in untold())}
-        self._said: Iterator[Message | Exception] = self._hear(
-            [background.untold(batch) for batch in reader.take_all() if batch.turn_id in known]
-        )
-
-    def next(self) -> Message | None:
-        """What comes next; None: that is still to be heard.
-
-        Raises:
-            Exception: what ended a turn without a result; what follows it comes all the same.
-        """
-        said = next(self._said, None)
-        if said is None and self._reader.is_drained and (ended := self._ended()):
-            self._said = self._give_ends(ended)
-            said = next(self._said, None)
-        if isinstance(said, Exception):
-            raise said.with_traceback(None)
-        return said
-
-    def _ended(self) -> list[Turn]:
-        # With nothing left to hear, their ends were in a gap, or could not be kept and are in no log.
-        return [turn for turn in self._untold() if turn.outcome is not None]
-
-    async def hear(self) -> None:
-        """Wait for more, when `next` has given all.
-
-        Raises:
-            trio.EndOfChannel: nothing follows.
-        """
-        if self._reader.is_drained:
-            batches = await self._reader.receive()
-            self._said = chain(self._said, self._hear(batches))  # another task may have heard something meanwhile
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            # At once, for to another task it would look as if nothing of this were left to hear.
-            self._said = chain(self._said, self._hear(self._reader.take_all()))
-            await trio.lowlevel.cancel_shielded_checkpoint()
-
-    def _hear(self, batches: Sequence[Batch]) -> Iterator[Message | Exception]:
-        # Not further than it is asked, so that who leaves goes on there with another reader.
-        for batch in batches:
-            if batch.turn_id in self._left_behind:
-                continue
-            if batch.turn_id is None:
-                yield from self._give_background(batch)
-            else:
-                yield from self._give_turn(batch.turn_id, batch.messages)
-
-    def _give_turn(self, turn_id: str, messages: Sequence[Message]) -> Iterator[Message | Exception]:
-        for message in messages:
-            if type(message) is TurnEnded:
-                if self._has_gap:
-                    yield from self._give_missed(turn_id)
-                yield from self._give_end(turn_id, message.outcome, is_missed=self._has_gap)
-                self._has_gap = False
-            elif is_of_agent(message) or type(message) is Gap:
-                if self._has_gap:
-                    yield from self._give_missed(turn_id)
-                yield self._given(turn_id, message)
-
-    def _give_background(self, batch: Batch) -> Iterator[Message]:
-        for event in batch.events():
-            self._background.told = max(self._background.told, event.seq or 0)
-            if is_of_agent(event.message) or type(event.message) is Gap:
-                yield self._given(None, event.message)
-
-    def _give_missed(self, turn_id: str) -> Iterator[Message | Exception]:
-        """Something of a turn came behind a gap: the ends of those before it were in that."""
-        untold = [*self._untold()]
-        place = next((index for index, turn in enumerate(untold) if turn.id == turn_id), 0)
-        yield from self._give_ends(untold[:place])
-
-    def _give_ends(self, turns: Sequence[Turn]) -> Iterator[Message | Exception]:
-        for turn in turns:
-            if turn.outcome is not None:
-                yield from self._give_end(turn.id, turn.outcome, is_missed=True)
-
-    def _give_end(self, turn_id: str, outcome: Outcome, *, is_missed: bool) -> Iterator[Message | Exception]:
-        result = outcome.result
-        # A slow reader misses a long result, and would wait for it for ever.
-        if is_missed and result is not None and not _is_same(self._result, result):
-            yield self._given(turn_id, result)
-        else:
-            self._note_told(turn_id)
-        if result is None and outcome.error is not None:
-            yield cause_of(outcome.error)
-
-    def _given(self, turn_id: str | None, message: Message) -> Message:
-        if type(message) is Gap:
-            self._has_gap = True
-        elif isinstance(message, ResultMessage):
-            self._result = message
-            if turn_id is not None:
-                self._note_told(turn_id)
-        return message
-
-
-def _is_same(came: ResultMessage | None, result: ResultMessage) -> bool:
-    """What came may be a copy, read from its line."""
-    return came is result or (came is not None and came.uuid is not None and came.uuid == result.uuid)
-
-
-@final
 class Replies:
     """Everything that a session says, in order, until the last of some prompts has its result.
 
@@ -372,10 +215,3 @@ class Replies:
             await self.feed.wait_over()
             if self.feed.error is not None and not isinstance(self.feed.error, ManagerClosed):
                 raise self.feed.error from None
-
-
-def cause_of(error: Exception) -> Exception:
-    """The agent's own error behind a failed turn: what a caller of one query wants to catch."""
-    while isinstance(error, TurnError) and isinstance(error.__cause__, TriologueError):
-        error = error.__cause__
-    return error

@@ -7,7 +7,8 @@ import trio
 
 from triologue.actors import Cursor, Turn, current_home, waiting_for
 from triologue.messages import Message, ResultMessage
-from triologue.sdk.feed import Background, Feed, Heard, Sending, cause_of
+from triologue.sdk.feed import Feed, Sending
+from triologue.sdk.heard import Background, Heard, cause_of
 
 # Replies that nobody reads are kept so far. Then older ones are dropped, or what is fed waits, if somebody reads at all.
 MAX_UNREAD = 100

@@ -20,7 +20,8 @@ from tests.support.frames import result
 from triologue.actors import Home, Log
 from triologue.engine import Transcripts
 from triologue.messages import user_message
-from triologue.sdk.feed import PROMPTS_AHEAD, Background, Heard
+from triologue.sdk.feed import PROMPTS_AHEAD
+from triologue.sdk.heard import Background, Heard
 from triologue.testing import Crash, Say, ScriptedAgent, StartHangs, Step, with_faults
 
 LONG = "Wait 60 seconds"
