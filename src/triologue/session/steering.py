@@ -86,7 +86,9 @@ class Steering:
         return False
 
     def _merge(self, turn: Waiting, run: Run) -> None:
-        run.folded = (*run.folded, turn.prompt.uuid or turn.turn_id)
+        uuid = turn.prompt.uuid or turn.turn_id
+        run.folded = (*run.folded, uuid)
+        self._recalled.pop(uuid, None)  # too late; and another prompt of this uuid is wanted
         self._session.settle_turn(turn.turn_id, Outcome(kind="merged", into=run.turn_id))
 
     def collect(self, run: Run) -> None:

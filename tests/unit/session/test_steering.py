@@ -413,6 +413,17 @@ def test_one_that_is_withdrawn_and_folded_all_the_same_stays_merged() -> None:
     assert stage.hear(lifecycle("s", "started"))[-1] == "settle s: merged"
 
 
+def test_who_was_withdrawn_too_late_takes_no_other_one_of_its_uuid_along() -> None:
+    stage = steered("s")
+    stage.receive(on.Withdraw("s"))
+    stage.hear(lifecycle("s", "started"), success("g1_2", {"cancelled": False}), result("a", "s"))
+    stage.submit("b")
+    stage.hear(lifecycle("b", "started"))
+    assert stage.receive(on.Submit("t", prompt("s"), {}, "steer"))[-1] == "prompt 1: s"
+    assert stage.hear(lifecycle("s", "discarded")) == ["-: CommandLifecycle"]
+    assert stage.hear(result("b"))[-1] == "prompt 1: s"
+
+
 def test_one_that_is_withdrawn_and_becomes_a_turn_all_the_same_is_interrupted() -> None:
     stage = steered("s")
     stage.receive(on.Withdraw("s"))
