@@ -262,7 +262,10 @@ class Ground:
         """The agent has taken the interrupt in, and `dropped` these prompts; the next turn is safe from it."""
         for uuid in dropped:
             self.prompt_dropped(uuid)
-        if not self.is_stopping:
+        run = self.run
+        if run is not None and run.is_stopping and run.put_aside is not None:  # it will not stop what it does not do
+            self.end_run(run.unanswered(run.put_aside))
+        elif not self.is_stopping:
             self.effect(do.ClearTimer(INTERRUPT))
 
     def prompt_dropped(self, uuid: str) -> None:

@@ -22,6 +22,7 @@ from triologue.errors import AgentCrashed, MailboxFull
 from triologue.messages import (
     CanUseTool,
     ControlRequest,
+    ControlResponse,
     ConversationReset,
     HookCallback,
     Initialize,
@@ -166,6 +167,23 @@ def test_what_an_agent_says_by_itself_after_it_dropped_a_prompt_is_not_of_that_t
         "a: TurnEnded failed",
         "settle a: failed TurnFailed",
         "-: idle",
+    ]
+
+
+@pytest.mark.parametrize("answer", [success("g1_2", {"cancelled": []}), refusal("g1_2")])
+def test_who_stops_a_prompt_that_was_dropped_waits_for_the_answer_to_that_only(answer: ControlResponse) -> None:
+    stage = ready("a")
+    stage.hear(lifecycle("a", "cancelled"))
+    stage.receive(on.StopTurn(1))
+    stage.submit("b")
+    assert [line for line in stage.hear(answer) if not line.startswith("note")] == [
+        "clear interrupt",
+        "answer 1: 'stopped'",
+        "a: TurnEnded interrupted",
+        "settle a: interrupted TurnInterrupted",
+        "b: TurnStarted",
+        "prompt 1: b",
+        "-: running",
     ]
 
 
