@@ -53,6 +53,7 @@ from triologue.messages import (
     PermissionResultAllow,
     PermissionResultDeny,
     Request,
+    ResultMessage,
     SetGoal,
     SetModel,
     SetPermissionMode,
@@ -338,18 +339,24 @@ class SessionLaws(RuleBasedStateMachine):
                     assert len(id) <= 36
                     assert id not in self.asked
                     self.asked.append(id)
+                    assert self.agent is not None
+                    assert turn_id == self.expected_owner(self.agent.running), "asked for another turn"
                 case PermissionAnswered(id=id):
                     assert id in self.asked
                     assert id not in self.answered, "settled twice"
                     self.answered[id] = message
                 case AssistantMessage(uuid=str() as cause):
                     # What is said after its turn was given up belongs to nobody; it never belongs to another turn.
-                    turn = self.turn_of.get(cause, "")
-                    is_old = cause == BACKGROUND or turn in self.outcomes or self.is_put_back(turn)
-                    expected = None if is_old else turn
-                    assert turn_id == expected, f"{cause} said it, {turn_id} got it"
+                    assert turn_id == self.expected_owner(cause), f"{cause} said it, {turn_id} got it"
+                case ResultMessage(user_message_uuids=[cause, *_]):
+                    assert turn_id == self.expected_owner(cause), f"the result of {cause} is of {turn_id}"
                 case _:
                     pass
+
+    def expected_owner(self, cause: str | None) -> str | None:
+        """Whose it is that the agent says because of this prompt, or by itself."""
+        turn = self.turn_of.get(cause or "")
+        return None if turn is None or turn in self.outcomes or self.is_put_back(turn) else turn
 
     def begin(self, turn_id: str) -> None:
         assert turn_id not in self.started, "begun twice"
@@ -678,6 +685,19 @@ class SessionLaws(RuleBasedStateMachine):
         assert self.agent is not None
         if really:
             self.hear(*self.agent.drop(state))
+
+    @precondition(lambda self: self.agent is not None and self.agent.dropped)
+    @rule(data=st.data())
+    def agent_tells_why_it_dropped_one(self, data: st.DataObject) -> None:
+        """As Qoder does, at once or late."""
+        assert self.agent is not None
+        uuid = data.draw(st.sampled_from(self.agent.dropped))
+        run = self.session.run
+        is_awaited = run is not None and run.prompt.uuid == uuid and self.session.link.state is LinkState.READY
+        why = result(uuid, is_error=True)
+        self.hear(why)
+        if is_awaited and run is not None:
+            assert self.outcomes[run.turn_id].result is why
 
     @precondition(lambda self: self.agent is not None and self.agent.running)
     @rule(asks=st.booleans())
