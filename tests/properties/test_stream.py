@@ -41,6 +41,7 @@ def look_at(message: Message) -> None:
         assert isinstance(message.event, dict)
     if isinstance(message, UserMessage):
         _ = message.tool_use_result
+        assert isinstance(message.tool_result_meta, list | None)
 
 
 def check_stream(data: st.DataObject) -> None:

@@ -39,7 +39,7 @@ class UserMessage(Message, tag="user", kw_only=True):
     pasted_content: Any = None
     inline_pastes: Any = None
     file_attachments: list[Any] | None = None
-    tool_result_meta: list[Any] | None = None
+    tool_result_meta_raw: Raw | UnsetType = field(default=UNSET, name="tool_result_meta")
     tool_use_result_raw: Raw | UnsetType = field(default=UNSET, name="tool_use_result")
     extra: dict[str, Any] | None = field(default=None, name="#extra")
     """Further fields of a prompt that was given as a dict; they go on the wire with the others."""
@@ -53,6 +53,12 @@ class UserMessage(Message, tag="user", kw_only=True):
     def tool_use_result(self) -> Any:
         """The tool's structured output (decoded at each access, because it is large and seldom read), or None."""
         return read_lazily(self.tool_use_result_raw)
+
+    @property
+    def tool_result_meta(self) -> list[Any] | None:
+        """What the agent tells beside each result, such as who allowed the tool (decoded at each access, as above)."""
+        meta = read_lazily(self.tool_result_meta_raw)
+        return meta if isinstance(meta, list) else None
 
 
 class AssistantBody(Struct, gc=False, omit_defaults=True):

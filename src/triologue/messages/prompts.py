@@ -13,6 +13,8 @@ Prompt: TypeAlias = str | list[ContentBlock] | dict[str, Any] | UserMessage
 """Text; a list of blocks (text, images, documents); a vendor's user frame as a dict; or a `UserMessage`."""
 
 _FIELDS = {info.encode_name for info in msgspec.structs.fields(UserMessage) if not info.encode_name.startswith("#")}
+# Those that are decoded when somebody looks.
+_LATE = {"tool_use_result", "tool_result_meta"}
 
 _TYPES = {str(kind.__struct_config__.tag) for kind in get_args(ContentBlock)}
 
@@ -64,8 +66,8 @@ def _from_frame(frame: dict[str, Any]) -> UserMessage:
         raise ValueError(f"a prompt frame has the type 'user', not {frame['type']!r:.80}")
     body = _body(frame.get("message"))
     fields = {name: value for name, value in frame.items() if name in _FIELDS and name != "message"}
-    if "tool_use_result" in fields:
-        fields["tool_use_result"] = msgspec.Raw(msgspec.json.encode(fields["tool_use_result"]))
+    for name in fields.keys() & _LATE:
+        fields[name] = msgspec.Raw(msgspec.json.encode(fields[name]))
     try:
         message = msgspec.convert({**fields, "type": "user", "message": {"content": ""}}, UserMessage)
     except msgspec.ValidationError as error:

@@ -69,6 +69,13 @@ def test_a_tool_result_is_decoded_when_asked_for() -> None:
     assert UserMessage(message=body, tool_use_result_raw=Raw(b"{")).tool_use_result is None
 
 
+def test_so_is_what_is_told_beside_it() -> None:
+    body = UserBody(content="x")
+    assert UserMessage(message=body).tool_result_meta is None
+    assert UserMessage(message=body, tool_result_meta_raw=Raw(b'[{"id":"t"}]')).tool_result_meta == [{"id": "t"}]
+    assert UserMessage(message=body, tool_result_meta_raw=Raw(b'{"id":"t"}')).tool_result_meta is None
+
+
 @pytest.mark.parametrize("kind", [ToolUseBlock, ServerToolUseBlock])
 def test_what_a_tool_is_called_with_reads_as_the_object_that_it_is(
     kind: type[ToolUseBlock | ServerToolUseBlock],

@@ -59,13 +59,14 @@ def test_nothing_of_a_dict_is_lost() -> None:
         "new": {"a": [1]},
         "message": {"role": "user", "content": [block]},
         "tool_use_result": {"n": 1},
+        "tool_result_meta": [{"id": "t"}],
     }
     message = user_message(frame)
     assert message.data == frame
     assert text(message) == "x"
     assert encode(message) == (
         b'{"new":{"a":[1]},"type":"user","message":{"content":[{"type":"text","text":"x","new":1}],"role":"user"},'
-        b'"tool_use_result":{"n":1}}\n'
+        b'"tool_result_meta":[{"id":"t"}],"tool_use_result":{"n":1}}\n'
     )
 
 

@@ -78,7 +78,7 @@ CLAUDE: list[tuple[str, Message]] = [
             session_id="s",
             uuid="u",
             tool_use_result_raw=Raw(b'"Error: no"'),
-            tool_result_meta=[{"id": "t", "permission_decision": {"decision": "accept", "source": "config"}}],
+            tool_result_meta_raw=Raw(b'[{"id":"t","permission_decision":{"decision":"accept","source":"config"}}]'),
         ),
     ),
     (  # `type` is not its first field
