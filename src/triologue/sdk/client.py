@@ -135,7 +135,7 @@ class Client(Controls):
                 raise CallerError(
                     "this client was disconnected before all prompts were sent; connect it, and send the rest"
                 )
-            return await unread.sending.by(session.send_to_read, prompt)
+            return await unread.send(session, prompt)
 
         # Who left a reply, or interrupted it, and asks something else does not want the rest of it any more.
         unread.drop_stale()
@@ -153,7 +153,7 @@ class Client(Controls):
 
         async def send(prompt: Prompt) -> Turn:
             await unread.wait_room()
-            return await unread.sending.by(session.send_to_read, prompt)
+            return await unread.send(session, prompt)
 
         if self._root is None or (unread.feed is not None and not unread.feed.is_over):
             raise CallerError("this client is fed by an iterable already; wait until that is over")
@@ -176,8 +176,7 @@ class Client(Controls):
         """
         self._connected()
         assert self._hold is not None
-        oldest = self._unread.oldest
-        reader = self._hold.session.open_reader(oldest.turn.begin if oldest is not None else None)
+        reader = self._hold.session.open_reader(self._unread.begin)
         return Everything(self, self._unread, reader, self._hold.left_behind)
 
     async def interrupt(self) -> str:

@@ -113,6 +113,9 @@ class Sending:
         self._on_their_way = 0
         self._told: set[str] = set()
 
+    def __bool__(self) -> bool:
+        return self._on_their_way > 0
+
     async def by(self, send: Callable[[Prompt], Awaitable[Turn]], prompt: Prompt) -> Turn:
         """Send one; ask `was_told` at once when this returns."""
         if not self._on_their_way:
@@ -128,9 +131,9 @@ class Sending:
         if self._on_their_way:
             self._told.add(turn_id)
 
-    def was_told(self, turn: Turn) -> bool:
+    def was_told(self, turn_id: str) -> bool:
         """Was it, before it was known to be accepted?"""
-        return turn.id in self._told
+        return turn_id in self._told
 
 
 @final
@@ -194,7 +197,7 @@ class Replies:
         return await self._sending.by(self._session.send, prompt)
 
     def _note_sent(self, turn: Turn) -> None:
-        if not self._sending.was_told(turn):
+        if not self._sending.was_told(turn.id):
             self._untold.append(turn)
 
     def _note_told(self, turn_id: str) -> None:

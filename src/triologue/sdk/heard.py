@@ -37,6 +37,7 @@ class Heard:
         untold: the turns whose ends are still to be told, oldest first.
         note_told: is told of each that was told to its end, at its result if it has one.
         background: what is told already of what belongs to no turn.
+        may_be_new: is this of a turn that is not known yet to be accepted?
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Heard:
         untold: Callable[[], Iterable[Turn]],
         note_told: Callable[[str], None],
         background: Background,
+        may_be_new: Callable[[Batch], bool] | None = None,
     ) -> None:
         self._reader = reader
         self._left_behind = left_behind
@@ -58,9 +60,8 @@ class Heard:
         """The last one that was given."""
         # A turn begins in the log where it was accepted, and others that were told may have gone on behind that.
         known = {None, *(turn.id for turn in untold())}
-        self._said: Iterator[Message | Exception] = self._hear(
-            [background.untold(batch) for batch in reader.take_all() if batch.turn_id in known]
-        )
+        missed = [each for each in reader.take_all() if each.turn_id in known or (may_be_new and may_be_new(each))]
+        self._said: Iterator[Message | Exception] = self._hear([background.untold(batch) for batch in missed])
 
     def next(self) -> Message | None:
         """What comes next; None: that is still to be heard.

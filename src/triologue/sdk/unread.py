@@ -5,8 +5,9 @@ from typing import final
 
 import trio
 
-from triologue.actors import Cursor, Turn, current_home, waiting_for
-from triologue.messages import Message, ResultMessage
+from triologue.actors import Batch, Cursor, Turn, current_home, waiting_for
+from triologue.manager import Session
+from triologue.messages import Message, Prompt, ResultMessage
 from triologue.sdk.feed import Feed, Sending
 from triologue.sdk.heard import Background, Heard, cause_of
 
@@ -38,8 +39,9 @@ class UnreadTurns:
     def __init__(self) -> None:
         self._turns: deque[UnreadTurn] = deque()
         self._news = trio.lowlevel.ParkingLot()
-        self.sending = Sending()
-        """By which all prompts go."""
+        self._sending = Sending()
+        self._sent_after = 0
+        """The `seq` behind which the turns are whose prompts are on their way."""
         self.background = Background()
         self.feed: Feed | None = None
         self.is_read = False
@@ -52,9 +54,28 @@ class UnreadTurns:
         """The one to read next."""
         return self._turns[0] if self._turns else None
 
+    @property
+    def begin(self) -> int | None:
+        """The `seq` behind which all of them are; None: there are none, and none is on its way."""
+        begin = self._turns[0].turn.begin if self._turns else None
+        if not self._sending:
+            return begin
+        return self._sent_after if begin is None else min(begin, self._sent_after)
+
+    def may_be_new(self, batch: Batch) -> bool:
+        """Is it of a turn whose prompt is on its way? An agent that answers at once is heard before that is accepted."""
+        is_new = batch.turn_id is not None and batch.first > self._sent_after
+        return is_new and bool(self._sending) and not self._sending.was_told(batch.turn_id or "")
+
+    async def send(self, session: Session, prompt: Prompt) -> Turn:
+        """Send one that is to be read; `add` the turn at once when this returns."""
+        if not self._sending:
+            self._sent_after = session.statistics().records
+        return await self._sending.by(session.send_to_read, prompt)
+
     def add(self, turn: Turn) -> None:
         """One more, unless it was read to its end already."""
-        if self.sending.was_told(turn):
+        if self._sending.was_told(turn.id):
             turn.release()
             return
         self._turns.append(UnreadTurn(turn))
@@ -64,7 +85,7 @@ class UnreadTurns:
 
     def remove(self, turn_id: str) -> None:
         """It was read to its end."""
-        self.sending.note_told(turn_id)
+        self._sending.note_told(turn_id)
         self._turns = deque(each for each in self._turns if each.turn.id != turn_id)
         self._news.unpark_all()
 
@@ -181,7 +202,7 @@ class Everything:
         self._client = client
         self._unread = unread
         self._reader = reader
-        self._heard = Heard(reader, left_behind, unread.turns, unread.remove, unread.background)
+        self._heard = Heard(reader, left_behind, unread.turns, unread.remove, unread.background, unread.may_be_new)
 
     def __aiter__(self) -> "Everything":
         return self

@@ -615,6 +615,25 @@ async def test_who_leaves_everything_at_a_result_goes_on_behind_it(agent: tri.Em
         assert await response(client) == []
 
 
+async def test_who_reads_on_behind_a_result_misses_nothing_of_a_prompt_that_is_not_known_yet_to_be_accepted() -> None:
+    """Such an agent answers at once, and which task runs first then is by chance."""
+    for _ in range(20):
+        heard: list[str | None] = []
+        async with tri.Client(agent=AtOnce()) as client, trio.open_nursery() as nursery:
+            for number in range(12):
+                nursery.start_soon(client.query, f"Say {number}")
+            with trio.fail_after(5):
+                while len(heard) < 12:
+                    said = []
+                    async for message in client.receive_messages():
+                        said.append(type(message))
+                        if isinstance(message, tri.ResultMessage):
+                            heard.append(message.result)
+                            break
+                    assert tri.InitMessage in said
+        assert heard == ["so be it"] * 12
+
+
 async def test_a_turn_of_the_agents_own_is_given_once_too(autojump_clock: MockClock) -> None:
     """Prompts that wait were accepted before it, and are read from where they were."""
     agent = ScriptedAgent(lambda prompt: [Say(prompt)])
