@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -193,6 +194,20 @@ def test_a_history_may_come_through_a_pipe_that_is_named(said: Said) -> None:
     os.close(writing)
     assert said("import", f"/dev/fd/{reading}") == [f"/dev/fd/{reading}: kept as imported/{SESSION}, with 1 turn"]
     os.close(reading)
+
+
+def test_who_waits_for_what_comes_through_a_pipe_can_leave(tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / f"{SESSION}.jsonl")
+    command = [sys.executable, "-m", "triologue", "sessions", "import", str(pipe)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            writing = os.open(pipe, os.O_WRONLY)  # returns when it is being read
+            running.send_signal(signal.SIGINT)
+            _, told = running.communicate(timeout=10)
+        finally:
+            running.kill()
+        os.close(writing)
+    assert told == "triologue: interrupted; nothing of it is left running\n"
 
 
 def test_a_history_that_is_imported_in_the_middle_of_a_turn(said: Said, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def _not_found(request: ImportRequest) -> str:
 
 async def _take_in(store: SessionStore, file: Path, request: ImportRequest) -> str:
     """Take one history in; returns what became of it, in words."""
-    session_id, files = await trio.to_thread.run_sync(_read, file)
+    session_id, files = await trio.to_thread.run_sync(_read, file, abandon_on_cancel=True)
     key = request.key or f"imported/{session_id}"
     head = await store.get_session(session_id) or await store.get_session(key)
     if head is not None and head.session_id != session_id:
