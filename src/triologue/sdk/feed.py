@@ -113,8 +113,8 @@ class Sending:
         self._on_their_way = 0
         self._told: set[str] = set()
 
-    def __bool__(self) -> bool:
-        return self._on_their_way > 0
+    def __len__(self) -> int:
+        return self._on_their_way
 
     async def by(self, send: Callable[[Prompt], Awaitable[Turn]], prompt: Prompt) -> Turn:
         """Send one; ask `was_told` at once when this returns."""

@@ -71,7 +71,10 @@ class UnreadTurns:
         """Send one that is to be read; `add` the turn at once when this returns."""
         if not self._sending:
             self._sent_after = session.statistics().records
-        return await self._sending.by(session.send_to_read, prompt)
+        try:
+            return await self._sending.by(session.send_to_read, prompt)
+        finally:
+            self._news.unpark_all()  # it may be none to read
 
     def add(self, turn: Turn) -> None:
         """One more, unless it was read to its end already."""
@@ -91,7 +94,7 @@ class UnreadTurns:
 
     async def wait_room(self) -> None:
         """Wait until who reads slowly has caught up; where nobody reads there is nobody to wait for."""
-        while self.is_read and len(self._turns) >= MAX_UNREAD:
+        while self.is_read and len(self._turns) + len(self._sending) >= MAX_UNREAD:
             await self._news.park()
 
     def turns(self) -> list[Turn]:

@@ -529,6 +529,32 @@ async def test_who_reads_slowly_holds_back_what_is_fed(
             assert heard == [str(number) for number in range(1, count + 1)]
 
 
+async def test_who_leaves_some_replies_of_what_is_fed_and_asks_something_else_loses_no_other(
+    autojump_clock: MockClock,
+) -> None:
+    count, left, heard, is_over = 3 * MAX_UNREAD, 0, list[str | None](), False
+
+    async def prompts() -> AsyncIterator[str]:
+        for number in range(count):
+            yield f"Say {number}"
+
+    async with tri.Client(agent=AtOnce()) as client:
+        client.feed(prompts())
+        while not is_over:
+            await trio.sleep(100 if len(heard) % 10 == 9 else 0)
+            is_over = True
+            async for message in client.receive_response():
+                is_over = False
+                if isinstance(message, tri.ResultMessage):
+                    heard.append(message.result)
+                elif left < len(heard) // 2:
+                    await client.query(f"Something else {left}")  # instead of this one
+                    left += 1
+                    break
+    assert left > 10
+    assert len(heard) == count
+
+
 async def test_what_the_iterable_raises_is_raised_to_whoever_reads(agent: tri.Embedded) -> None:
     async def broken() -> AsyncIterator[str]:
         yield "Hello"
