@@ -1,6 +1,6 @@
 """The clients of `bench_relay` and `bench_viewers`: a process of its own, with many WebSockets, the same for all sides.
 
-Prints a line when all are connected, and one with what they saw when all have had their result.
+Prints a line when all are connected, and one with what they saw when all have had their result. Only then do they close.
 """
 
 import asyncio
@@ -84,8 +84,18 @@ async def client(job: Job, number: int, seen: Seen, connecting: asyncio.Semaphor
             break
     seen.done += 1
     if seen.done == job["clients"]:
+        tell(seen)
         seen.all_done.set()
+    await seen.all_done.wait()
     await socket.close()
+
+
+def tell(seen: Seen) -> None:
+    told: dict[str, Any] = {"frames": seen.frames, "MB": seen.bytes / 1e6}
+    if seen.delays_us:
+        told["delay p50 ms"] = statistics.median(seen.delays_us) / 1e3
+        told["delay p99 ms"] = statistics.quantiles(seen.delays_us, n=100)[98] / 1e3
+    print(json.dumps(told), flush=True)
 
 
 async def main(job: Job) -> None:
@@ -97,14 +107,6 @@ async def main(job: Job) -> None:
         await seen.all_connected.wait()
         print("connected", flush=True)
         await seen.all_done.wait()
-    told: dict[str, Any] = {
-        "frames": seen.frames,
-        "MB": seen.bytes / 1e6,
-    }
-    if seen.delays_us:
-        told["delay p50 ms"] = statistics.median(seen.delays_us) / 1e3
-        told["delay p99 ms"] = statistics.quantiles(seen.delays_us, n=100)[98] / 1e3
-    print(json.dumps(told), flush=True)
     for socket in stuck:
         socket.transport.abort()
 

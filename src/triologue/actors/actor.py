@@ -46,7 +46,6 @@ class Actor:
         "_nursery",
         "_outbox",
         "_owner",
-        "_pass_on",
         "_passes",
         "_replies",
         "_restarts",
@@ -96,8 +95,6 @@ class Actor:
         """The generation whose text in pieces passes by the machines, as the last input has left them; 0: that of none."""
         self._owner: str | None = None
         """The turn that this text belongs to."""
-        self._pass_on = conversation.log.pass_on if conversation.journal is None else self._outbox.publish
-        """Takes it."""
         self._replies: dict[int, Reply] = {}
         self._tickets = 0
         self.holding: Holding | None = None
@@ -334,24 +331,26 @@ class Actor:
 
     # What comes in past the inbox, at once: what the agent says, and deadlines.
 
-    def hear(self, generation: int, batch: list[Message]) -> None:
-        """Take what the agent says."""
+    def hear(self, generation: int, batch: list[Message]) -> float:
+        """Take what the agent says. Returns for how many seconds more of it may wait; see `Sink`."""
         if not batch:
-            return
+            return 0.0
         if type(batch[0]) not in _NO_NEWS or not _NO_NEWS.issuperset(map(type, batch)):
             self.clock.heard_at = self._world.timers.now()
         if self._unheard is not None:
             self._unheard.append((generation, batch))
-            return
+            return 0.0
         try:
             if generation == self._passes and is_text(batch):
-                self._pass_on(self._owner, batch)
-            elif self.session.lets_pass(generation, batch):
+                self._outbox.pass_on(self._owner, batch)
+                return self.conversation.log.patience
+            if self.session.lets_pass(generation, batch):
                 self._outbox.publish(self.session.owner, batch)
             else:
                 self.apply(on.Heard(generation, batch))
         except Exception as error:  # noqa: BLE001 - a bug ends this conversation, and not the reading of the others
             self.crash(error)
+        return 0.0
 
     def ring(self, expired: on.Expired) -> None:
         """A deadline has passed."""

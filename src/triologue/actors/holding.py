@@ -176,7 +176,7 @@ class Holding:
             self._world.oversight.came_up(self._conversation, self._start.generation)
 
     def _tell_if_started(self) -> None:
-        if self._wants is not None and self._session.link.was_greeted:
+        if self._session.link.was_greeted:
             self._tell_start()
 
     async def _wait_for_room(self, options: Options) -> None:
@@ -283,7 +283,7 @@ class Holding:
 
         return read
 
-    def _take(self, batch: list[Message]) -> None:
+    def _take(self, batch: list[Message]) -> float:
         """The sink of the connection."""
         if get_ident() != self._thread:  # nothing of it may be heard: who is to be woken by it would not be
             raise RuntimeError(
@@ -292,10 +292,12 @@ class Holding:
             )
         if self._reads is not None:
             batch = self._reads(batch)
-        self._owner.hear(self._generation, batch)
+        patience = self._owner.hear(self._generation, batch)
         if self._place.is_taken:
             self._place.leave()  # it speaks, so it has started
-        self._tell_if_started()
+        if self._wants is not None:
+            self._tell_if_started()
+        return patience
 
     @property
     def _notices(self) -> Notices | None:

@@ -1,39 +1,56 @@
 """The partials that a slow reader missed, added up."""
 
-from typing import Any, final
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeAlias, final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from triologue.messages import AssistantMessage, Message, StreamEvent, TurnEnded
 
 
-class _Delta(Struct):
-    """What a delta may hold."""
+class _TextDelta(Struct, tag="text_delta", tag_field="type", gc=False):
+    """A delta that others can go on with: it has a piece of its own kind, and of no other, which would be lost."""
 
-    type: str = ""
-    text: str | None = None
-    thinking: str | None = None
-    partial_json: str | None = None
+    name: ClassVar = "text"
+    piece: str = field(name="text")
+    thinking: None = None
+    partial_json: None = None
 
 
-class _Piece(Struct):
+class _ThinkingDelta(Struct, tag="thinking_delta", tag_field="type", gc=False):
+    name: ClassVar = "thinking"
+    piece: str = field(name="thinking")
+    text: None = None
+    partial_json: None = None
+
+
+class _InputDelta(Struct, tag="input_json_delta", tag_field="type", gc=False):
+    name: ClassVar = "partial_json"
+    piece: str = field(name="partial_json")
+    text: None = None
+    thinking: None = None
+
+
+_Delta: TypeAlias = _TextDelta | _ThinkingDelta | _InputDelta
+
+
+class _Piece(Struct, tag="content_block_delta", tag_field="type", gc=False):
     """So much of a partial's event as tells whether it goes on with another: reading all of it takes twice as long."""
 
-    type: str = ""
+    delta: _Delta
     index: Any = None
-    delta: _Delta | None = None
 
 
 class _Part(Struct):
-    """A partial, and the pieces of those after it that go on with it."""
+    """A partial, and those after it that go on with it."""
 
     turn_id: str | None
     partial: StreamEvent
-    index: Any
-    kind: str
-    """The type of its delta; empty where nothing can go on with it."""
+    same: tuple[str, Any, str | None, str | None] | None
+    """What is the same for all of them, first the name of their pieces; None where nothing can go on with it."""
     pieces: list[str]
+    """What they say."""
 
 
 @final
@@ -43,37 +60,34 @@ class Late:
     def __init__(self) -> None:
         self._parts: list[_Part] = []
 
-    def add(self, turn_id: str | None, message: Message) -> None:
-        """Remember a partial; a complete message repeats what its partials said, so they go."""
-        if type(message) is StreamEvent:
-            self._add(turn_id, message)
-        elif isinstance(message, AssistantMessage):
+    def add(self, turn_id: str | None, messages: Sequence[Message]) -> None:
+        """Remember partials; a complete message repeats what its partials said, so they go."""
+        last = self._parts[-1] if self._parts else None
+        for message in messages:
+            if type(message) is not StreamEvent:
+                self._forget(turn_id, message)
+                last = self._parts[-1] if self._parts else None
+                continue
+            try:
+                piece: _Piece | None = _decode(message.event_raw)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                piece = _read_oddly(message)
+            if piece is None:
+                last = _Part(turn_id, message, None, [])
+                self._parts.append(last)
+                continue
+            same = piece.delta.name, piece.index, turn_id, message.parent_tool_use_id
+            if last is None or last.same != same:
+                last = _Part(turn_id, message, same, [])
+                self._parts.append(last)
+            last.pieces.append(piece.delta.piece)
+
+    def _forget(self, turn_id: str | None, message: Message) -> None:
+        if isinstance(message, AssistantMessage):
             parent = message.parent_tool_use_id
             self._parts = [part for part in self._parts if part.partial.parent_tool_use_id != parent]
         elif isinstance(message, TurnEnded):
             self._parts = [part for part in self._parts if part.turn_id != turn_id]
-
-    def _add(self, turn_id: str | None, partial: StreamEvent) -> None:
-        try:
-            event = _decode(partial.event_raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            event = _read_oddly(partial)
-        delta = event.delta
-        text = getattr(delta, _PIECES[delta.type]) if delta is not None and delta.type in _PIECES else None
-        if delta is None or text is None or event.type != "content_block_delta" or _says_more(delta):
-            self._parts.append(_Part(turn_id, partial, None, "", []))
-            return
-        last = self._parts[-1] if self._parts else None
-        if (
-            last is not None
-            and last.kind == delta.type
-            and last.index == event.index
-            and last.turn_id == turn_id
-            and last.partial.parent_tool_use_id == partial.parent_tool_use_id
-        ):
-            last.pieces.append(text)
-        else:
-            self._parts.append(_Part(turn_id, partial, event.index, delta.type, [text]))
 
     def take(self) -> list[tuple[str | None, StreamEvent]]:
         """Give them away, each with its turn."""
@@ -81,33 +95,19 @@ class Late:
         return [(part.turn_id, _joined(part)) for part in parts]
 
 
-# Which field of a delta carries its piece of text.
-_PIECES = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
-
 _decode = msgspec.json.Decoder(_Piece).decode
 
 
-def _says_more(delta: _Delta) -> bool:
-    """Has it a piece of another kind, which would be lost?"""
-    return (delta.text, delta.thinking, delta.partial_json).count(None) != len(_PIECES) - 1
-
-
-def _read_oddly(partial: StreamEvent) -> _Piece:
+def _read_oddly(partial: StreamEvent) -> _Piece | None:
     try:
         return msgspec.convert(partial.event, _Piece)  # half of a surrogate pair can be read, for instance
     except msgspec.ValidationError:
-        return _Piece()
+        return None
 
 
 def _joined(part: _Part) -> StreamEvent:
-    partial = part.partial
-    if len(part.pieces) < 2:
-        return partial
-    event = partial.event
-    delta = {**event["delta"], _PIECES[part.kind]: "".join(part.pieces)}
-    return StreamEvent.of(
-        {**event, "delta": delta},
-        parent_tool_use_id=partial.parent_tool_use_id,
-        session_id=partial.session_id,
-        uuid=partial.uuid,
-    )
+    if part.same is None or len(part.pieces) < 2:
+        return part.partial
+    event = part.partial.event
+    event["delta"][part.same[0]] = "".join(part.pieces)
+    return part.partial.with_event(event)

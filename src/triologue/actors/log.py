@@ -1,6 +1,7 @@
 """A session's log, and the cursors that read it: one writer, many readers, and none of them slows another."""
 
 from collections.abc import Awaitable, Sequence
+from math import inf
 from typing import Any, Protocol, final
 
 import trio
@@ -21,6 +22,11 @@ _NOBODY: "frozenset[Listener]" = frozenset()
 
 class Listener(Protocol):
     """Who is told of everything as it is published. It never waits, and never raises."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds that it lets text wait for more."""
+        ...
 
     def offer(self, batch: Batch) -> None:
         """The log has something new."""
@@ -129,6 +135,15 @@ class Log:
             listener.finish()
 
     @property
+    def patience(self) -> float:
+        """Seconds that all who listen let text wait for more; 0 where nobody listens."""
+        least = inf
+        for listener in self._listeners:
+            if listener.patience < least:
+                least = listener.patience
+        return least if least < inf else 0.0
+
+    @property
     def is_read(self) -> bool:
         """Does anybody?"""
         return bool(self._listeners)
@@ -170,6 +185,9 @@ class Cursor:
         "turn_id",
     )
 
+    patience = 0.0
+    """See `Listener`."""
+
     def __init__(self, log: Log, turn_id: str | None, missed: list[Batch]) -> None:
         self._log = log
         self.turn_id = turn_id
@@ -197,8 +215,7 @@ class Cursor:
                 self._tell()
                 return
             self._aside, self._late = self._log.new_records(), Late()
-        for message in batch.messages:
-            self._late.add(batch.turn_id, message)
+        self._late.add(batch.turn_id, batch.messages)
         run = keep(batch.first, batch.turn_id, batch.messages)
         if run is not None:
             self._aside.add(run)

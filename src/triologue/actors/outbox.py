@@ -25,7 +25,7 @@ class Outbox:
         owner: gives a turn its outcome.
     """
 
-    __slots__ = ("_conversation", "_head", "_journal", "_owner", "_unsent")
+    __slots__ = ("_conversation", "_head", "_journal", "_owner", "_unsent", "pass_on")
 
     def __init__(self, conversation: Conversation, owner: Owner) -> None:
         self._conversation = conversation
@@ -35,6 +35,8 @@ class Outbox:
         """What the store was told last that the session is."""
         self._unsent = 0
         """Prompts that wait to be kept before they go to the agent."""
+        self.pass_on = conversation.log.pass_on if self._journal is None else self.publish
+        """As `publish`, for text that is not recorded."""
 
     @property
     def holds_prompt(self) -> bool:

@@ -24,8 +24,8 @@ class Owner(Protocol):
         """Give it one at once."""
         ...
 
-    def hear(self, generation: int, batch: list[Message]) -> None:
-        """Take what the agent says."""
+    def hear(self, generation: int, batch: list[Message]) -> float:
+        """Take what the agent says. Returns for how many seconds more of it may wait; see `Sink`."""
         ...
 
     def ring(self, expired: on.Expired) -> None:

@@ -14,8 +14,8 @@ MAX_PIPE = 1024 * 1024
 """Bytes that a pipe can hold at most, where the system administrator has not said otherwise."""
 
 
-OnReady: TypeAlias = Callable[[], int]
-"""Serves a pipe that is ready, without waiting; returns how many bytes it moved."""
+OnReady: TypeAlias = Callable[[], tuple[int, float]]
+"""Serves a pipe that is ready, without waiting; returns how many bytes it moved, and for how many seconds more may wait."""
 
 
 class Watcher(Protocol):
@@ -41,13 +41,15 @@ class PipeReader:
     """The host's end of a pipe that an agent writes to. It is always read, whatever becomes of the data.
 
     Args:
-        on_read: gets what one round has read, in chunks.
+        on_read: gets what one round has read, in chunks. It returns for how many seconds more of it may wait, or None.
         on_end: called once, after the last chunk.
     """
 
     __slots__ = ("_fd", "_on_end", "_on_read", "_watcher", "is_closed")
 
-    def __init__(self, watcher: Watcher, fd: int, on_read: Callable[..., None], on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, watcher: Watcher, fd: int, on_read: Callable[..., float | None], on_end: Callable[[], None]
+    ) -> None:
         os.set_blocking(fd, False)
         self._watcher = watcher
         self._fd = fd
@@ -62,11 +64,11 @@ class PipeReader:
         Once the agent has exited, that is all it ever wrote; who else holds the other end open is not waited for.
         """
         taken = 0
-        while taken < MAX_PIPE and (size := self._read_round()):
+        while taken < MAX_PIPE and (size := self._read_round()[0]):
             taken += size
         self._end()
 
-    def _read_round(self) -> int:
+    def _read_round(self) -> tuple[int, float]:
         chunks: list[bytes] = []
         taken, is_over = 0, self.is_closed
         while taken < READS * CHUNK and not is_over:
@@ -82,11 +84,10 @@ class PipeReader:
             is_over = not chunk
             if len(chunk) < CHUNK:  # a short read has emptied the pipe
                 break
-        if chunks:
-            self._on_read(*chunks)
+        patience = self._on_read(*chunks) if chunks else None
         if is_over:
             self._end()
-        return taken
+        return taken, patience or 0.0
 
     def _end(self) -> None:
         if not self.is_closed:
@@ -138,9 +139,9 @@ class PipeWriter:
             self._queue.clear()
             self.waiting = 0
 
-    def _write(self) -> int:
+    def _write(self) -> tuple[int, float]:
         if self.is_closed:
-            return 0
+            return 0, 0.0
         before = self.waiting
         try:
             self._fill()
@@ -148,12 +149,12 @@ class PipeWriter:
             pass
         except OSError:  # EPIPE: the agent has closed its input, or is gone
             self.close()
-            return 0
+            return 0, 0.0
         written = before - self.waiting
         self._watch(is_wanted=bool(self._queue))
         if self._is_ending and not self._queue:
             self.close()
-        return written
+        return written, 0.0
 
     def _fill(self) -> None:
         """Write until the pipe is full, but not for ever where somebody empties it as fast."""

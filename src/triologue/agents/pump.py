@@ -27,10 +27,17 @@ READS_A_SECOND = 4_000
 """Reads of little, of all pipes together: with all that follows from it each costs as much as ten tokens of text ..."""
 LONGEST_REST = 0.1
 """... but no pipe rests longer: people take for immediate what comes within a tenth of a second (Nielsen, 1993)."""
+LONGEST_GATHERING = 0.05
+"""Seconds that it rests longer at most where all who read let text wait for more anyway. It is not much, because what is
+no text, as a request of the agent, waits in the pipe too."""
+LATELY = LONGEST_REST + LONGEST_GATHERING
+"""Seconds within which each that speaks is read."""
 LITTLE = 16 * 1024
 """A read of fewer bytes could as well have waited for more; after one of more there may be more already."""
 ROUND = 0.005
-"""Seconds between two looks at who has rested, so that one look finds many."""
+"""Seconds between two looks at who has rested, at least, so that one look finds many ..."""
+LOOKS = 8
+"""... and so many in the time that a pipe rests: it is a multiple of what is between two, and no pipe is late for its own."""
 
 
 def start_watcher(services: trio.Nursery, *, is_shared: bool) -> Watcher:
@@ -68,7 +75,9 @@ class Pump:
         self._epoll = select.epoll()
         self._watched: dict[int, _Watched] = {}
         self._resting: dict[int, float] = {}
-        """When these have rested, about in order."""
+        """When these will have rested."""
+        self._due: dict[float, list[int]] = {}
+        """Who will have rested when; and some who rest no more, or longer."""
         self._speakers = Speakers()
 
     def watch(self, fd: int, event: int, on_ready: OnReady) -> None:
@@ -96,14 +105,12 @@ class Pump:
                 self._speakers.note(began, ready)
                 await self._serve(ready, rested=began + self._speakers.rest)
                 if self._resting:
-                    await trio.sleep_until(began + ROUND)
+                    await trio.sleep_until(began + max(ROUND, self._speakers.rest / LOOKS))
 
     def _rested(self, now: float) -> list[int]:
         rested: list[int] = []
-        for fd, due in self._resting.items():
-            if due > now:
-                break
-            rested.append(fd)
+        for due in [due for due in self._due if due <= now]:
+            rested += [fd for fd in self._due.pop(due) if self._resting.get(fd) == due]
         return rested
 
     async def _serve(self, ready: list[int], *, rested: float) -> None:
@@ -113,9 +120,10 @@ class Pump:
             watched = self._watched.get(fd)
             if watched is None:  # forgotten in this round
                 continue
-            size = _call(watched.on_ready)
+            size, patience = _call(watched.on_ready)
             if (may_rest or self._resting) and watched.event == select.EPOLLIN and self._watched.get(fd) is watched:
-                self._let_rest(fd, rested if may_rest and 0 < size < LITTLE else None)
+                until = rested + min(patience, LONGEST_GATHERING)
+                self._let_rest(fd, until if may_rest and 0 < size < LITTLE else None)
             moved += size
             served += 1
             if moved >= BYTES or served >= PIPES:
@@ -126,6 +134,7 @@ class Pump:
         was_resting = self._resting.pop(fd, None) is not None
         if until is not None:
             self._resting[fd] = until
+            self._due.setdefault(until, []).append(fd)
         if was_resting != (until is not None):
             self._epoll.modify(fd, select.EPOLLIN if was_resting else 0)
 
@@ -147,8 +156,8 @@ class Speakers:
     def note(self, now: float, fds: list[int]) -> None:
         """These were ready."""
         age = now - self._since
-        if age >= LONGEST_REST:
-            self._before = len(self._now) if age < 2 * LONGEST_REST else 0
+        if age >= LATELY:
+            self._before = len(self._now) if age < 2 * LATELY else 0
             self._now.clear()
             self._since = now
         self._now.update(fds)
@@ -185,9 +194,9 @@ class TaskPerPipe:
                 _call(on_ready)
 
 
-def _call(on_ready: OnReady) -> int:
+def _call(on_ready: OnReady) -> tuple[int, float]:
     try:
         return on_ready()
     except Exception:
         logger.exception("error in the service of a pipe")
-        return 0
+        return 0, 0.0

@@ -98,11 +98,16 @@ class Attachment:
         """It is given what happens; else it reads the log."""
         self.is_over = False
         self.due = 0.0
-        """When what waits is to be sent, on trio's clock."""
+        """When what waits is to be sent, on trio's clock; it may be past."""
+
+    @property
+    def patience(self) -> float:
+        """See `Viewer`."""
+        return self._coalesce if self._partials else 0.0
 
     def start(self) -> None:
         """From now on it is given what happens, or it catches up first."""
-        self.room.viewers[self] = None
+        self.room.admit(self)
         if self._last >= self.room.position:
             self.is_live = True
         else:
@@ -138,7 +143,7 @@ class Attachment:
             if not can_wait:
                 self.due = 0.0
             elif was_empty:
-                self.due = self._paced if self._paced > trio.current_time() else 0.0
+                self.due = self._paced
             if was_empty or self.due < was_due:
                 self._way.tell(self)
 
@@ -157,28 +162,29 @@ class Attachment:
             self._way.begin(self)
 
     def _join(self) -> None:
-        line = joined(self._line, self.room.labels)
-        self._drop()
-        self._line = line
-        self._weigh(sum(item.size for item in line))
+        self._line = joined(self._line, self.room.labels)
+        size = 0
+        for item in self._line:
+            size += item.size
+        self._weigh(size - self._bytes)
 
     def _drop(self) -> None:
         self._line.clear()
         self._weigh(-self._bytes)
 
-    def take(self, room: int) -> tuple[list[bytes], int]:
-        """What is to be sent now, and its size: at least one event, if any waits, and not much more than so many bytes."""
+    def take(self, room: int, now: float) -> tuple[list[Item], int]:
+        """What is to be sent now, and its size: at least one item, if any waits, and not much more than so many bytes."""
         if self._coalesce:
-            self._paced = trio.current_time() + self._coalesce
-            if len(self._line) > 1:
+            self._paced = now + self._coalesce
+            if len(self._line) > 1 or (self._line and len(self._line[0].messages) > 1):
                 self._join()
-        taken: list[bytes] = []
+        taken: list[Item] = []
         size = 0
         while self._line and (not taken or room >= size + self._line[0].size):
             item = self._line.popleft()
             size += item.size
             self._taken = item.last or self._taken
-            taken.append(item.data)
+            taken.append(item)
         self._weigh(-size)
         if self._emptied is not None and not self._line:
             self._emptied.set()
@@ -210,7 +216,8 @@ class Attachment:
         items: list[Item] = []
         size = 0
         for event in page:
-            items.append(Item(event.seq, event.turn_id, event.message, self.room.labels))
+            line = event.message.line
+            items.append(Item(event.seq, event.turn_id, (event.message,), len(line), self.room.labels))
             size += items[-1].size
             if size >= CHUNK_BYTES:
                 break
@@ -231,7 +238,7 @@ class Attachment:
     def close(self) -> None:
         """Send nothing more."""
         self.is_over, self.is_live = True, False
-        self.room.viewers.pop(self, None)
+        self.room.dismiss(self)
         self._drop()
         if self._emptied is not None:
             self._emptied.set()
@@ -239,15 +246,22 @@ class Attachment:
 
 def joined(items: Iterable[Item], labels: Labels) -> deque[Item]:
     """The same with partial text joined; where the whole message follows, without it."""
-    late, line = Late(), deque[Item]()
+    late, line, has_text = Late(), deque[Item](), False
     for item in items:
-        late.add(item.turn_id, item.message)
-        if not item.is_partial:
-            line += _parts(late, labels)
-            line.append(item)
-    line += _parts(late, labels)
+        if item.is_partial:
+            late.add(item.turn_id, item.messages)
+            has_text = True
+            continue
+        if has_text:
+            late.add(item.turn_id, item.messages)
+            _take(late, line, labels)
+            has_text = False
+        line.append(item)
+    if has_text:
+        _take(late, line, labels)
     return line
 
 
-def _parts(late: Late, labels: Labels) -> list[Item]:
-    return [Item(None, turn_id, partial, labels) for turn_id, partial in late.take()]
+def _take(late: Late, line: deque[Item], labels: Labels) -> None:
+    for turn_id, partial in late.take():
+        line.append(Item(None, turn_id, (partial,), len(partial.line), labels))

@@ -31,6 +31,8 @@ class Flusher:
         """A heap. The number decides between two that are due at the same time."""
         self._numbers = count()
         self._news = trio.Event()
+        self.now = 0.0
+        """When it looked last, on trio's clock."""
 
     def soon(self, sender: Sender) -> None:
         """Flush it when who speaks now has said all."""
@@ -47,7 +49,7 @@ class Flusher:
     async def run(self) -> None:
         """Flush until cancelled."""
         while True:
-            now = trio.current_time()
+            now = self.now = trio.current_time()
             while self._later and self._later[0][0] <= now:
                 self._soon[heappop(self._later)[2]] = None
             for sender in list(self._soon)[:ROUND]:
@@ -60,5 +62,8 @@ class Flusher:
 
     async def _wait(self, earliest: float) -> None:
         self._news = trio.Event()
-        with trio.move_on_at(max(self._later[0][0], earliest) if self._later else float("inf")):
+        if not self._later:
+            await self._news.wait()
+            return
+        with trio.move_on_at(max(self._later[0][0], earliest)):
             await self._news.wait()

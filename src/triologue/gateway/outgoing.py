@@ -10,6 +10,7 @@ import trio
 from triologue.gateway.attachment import CHUNK_BYTES, Attachment
 from triologue.gateway.flushing import Flusher
 from triologue.gateway.limits import GatewayLimits
+from triologue.gateway.rooms import Item
 from triologue.gateway.statistics import GatewayStatistics
 from triologue.messages.loose import as_text
 from triologue.protocol.carrier import Closed, ServerCarrier
@@ -20,7 +21,7 @@ WINDOW_BYTES: Final = 2 * CHUNK_BYTES
 """Of events and of what is long that a client has not read yet, as far as its pongs tell. More wait here, and not in the
 buffers between, where replies and pongs would wait behind them."""
 
-MARK_BYTES: Final = CHUNK_BYTES // 2
+MARK_BYTES: Final = CHUNK_BYTES
 """Between two pings that ask how far it has read."""
 
 REPLY_BYTES: Final = 1024 * 1024
@@ -121,7 +122,7 @@ class Outgoing:
     def tell(self, attachment: Attachment) -> None:
         """It has something to send, now or when it is due."""
         self._ready.setdefault(attachment)
-        if attachment.due:
+        if attachment.due > self._flusher.now:
             self._flusher.at(attachment.due, self)
         else:
             self._flusher.soon(self)
@@ -208,10 +209,13 @@ class Outgoing:
             self._counters.bytes_sent += len(reply)
             room -= len(reply)
             frames.append(reply if len(reply) <= FRAGMENT_BYTES else self._cut(memoryview(reply), is_first=True))
-        if room > 0 and self._unread < WINDOW_BYTES and (events := self._take_due(now, room)):
+        if room > 0 and self._unread < WINDOW_BYTES and (items := self._take_due(now, room)):
+            events: list[bytes] = []
+            for item in items:
+                events.append(item.data)
+                self._counters.events += len(item.messages)
             said = frame(events)
             self._counters.bytes_sent += len(said)
-            self._counters.events += len(events)
             if len(said) <= FRAGMENT_BYTES:
                 self._count(len(said))
                 frames.append(said)
@@ -231,15 +235,17 @@ class Outgoing:
         self._unread += size
         self._unmarked += size
 
-    def _take_due(self, now: float, room: int) -> list[bytes]:
-        events: list[bytes] = []
-        for attachment in [each for each in self._ready if each.due <= now]:
+    def _take_due(self, now: float, room: int) -> list[Item]:
+        items: list[Item] = []
+        for attachment in list(self._ready):
+            if attachment.due > now:
+                continue
             if room <= 0:
                 break
-            taken, size = attachment.take(room)
+            taken, size = attachment.take(room, now)
             room -= size
-            events += taken
+            items += taken
             del self._ready[attachment]
             if attachment.has_more:  # behind the others
                 self._ready[attachment] = None
-        return events
+        return items

@@ -19,42 +19,58 @@ logger = logging.getLogger("triologue.gateway")
 _NOMINAL_BYTES = 512
 _AROUND_BYTES = 128
 
+_TEXT_BYTES = 8 * 1024
+"""Text that is more than this is several items, so that a little of it can be sent."""
+
 
 @final
 class Item:
-    """An event on its way to viewers: encoded once, and only if somebody is sent it as it is.
+    """A record on its way to viewers, or text that came at once: encoded once, and only if somebody is sent it as it is.
 
     Args:
         seq: its place in the log; None for what has none.
         turn_id: of the turn that caused it.
-        message: what happened.
+        messages: what happened: a record, or partials.
+        size: what their lines weigh together; where one has none, 0.
         labels: of its session.
     """
 
-    __slots__ = ("_data", "_labels", "is_partial", "last", "message", "seq", "size", "turn_id")
+    __slots__ = ("_data", "_labels", "is_partial", "last", "messages", "seq", "size", "turn_id")
 
-    def __init__(self, seq: int | None, turn_id: str | None, message: Message, labels: Labels) -> None:
+    def __init__(
+        self, seq: int | None, turn_id: str | None, messages: Sequence[Message], size: int, labels: Labels
+    ) -> None:
+        first = messages[0]
         self.seq = seq
         self.turn_id = turn_id
-        self.message = message
+        self.messages = messages
         self._labels = labels
         self._data: bytes | None = None
-        self.is_partial = type(message) is StreamEvent
-        self.last = message.last if type(message) is Gap else seq or 0
+        self.is_partial = type(first) is StreamEvent
+        self.last = first.last if type(first) is Gap else seq or 0
         """The `seq` of the last record that it stands for; 0 for partial text."""
-        self.size = (len(message.line) or _NOMINAL_BYTES) + _AROUND_BYTES + labels.weight(turn_id)
+        self.size = (size or _NOMINAL_BYTES) + len(messages) * (_AROUND_BYTES + labels.size + len(turn_id or ""))
         """About how many bytes it has."""
 
     @property
     def data(self) -> bytes:
-        """As it goes over the wire."""
+        """As it goes over the wire, with a comma between two events."""
         if self._data is None:
-            self._data = self._labels.event(self.seq, self.turn_id, self.message)
+            event, messages = self._labels.event, self.messages
+            if len(messages) == 1:
+                self._data = event(self.seq, self.turn_id, messages[0])
+            else:
+                self._data = b",".join([event(self.seq, self.turn_id, message) for message in messages])
         return self._data
 
 
 class Viewer(Protocol):
     """Who watches."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds that it lets text wait for more."""
+        ...
 
     def offer(self, items: Sequence[Item]) -> None:
         """This has happened. Never waits."""
@@ -83,6 +99,8 @@ class Room:
         self._failures = failures
         self.labels = Labels(session.key)
         self.viewers: dict[Viewer, None] = {}
+        self.patience = 0.0
+        """See `Listener`: that of who watches with the least."""
         self.position = 0
         """The `seq` of the last record that was handed out, or was there before."""
         self.log = ""
@@ -94,6 +112,17 @@ class Room:
         self.ended: TriologueError | None = None
         """Why it could not be opened, or why nothing follows."""
         self._finished = trio.Event()
+
+    def admit(self, viewer: Viewer) -> None:
+        """Hand out to it what happens."""
+        self.patience = min(self.patience, viewer.patience) if self.viewers else viewer.patience
+        self.viewers[viewer] = None
+
+    def dismiss(self, viewer: Viewer) -> None:
+        """And no more."""
+        self.viewers.pop(viewer, None)
+        if viewer.patience == self.patience:
+            self.patience = min((each.patience for each in self.viewers), default=0.0)
 
     async def run(self) -> None:
         """Hand out what happens until nothing follows, or everybody has left."""
@@ -128,7 +157,9 @@ class Room:
         """See `Listener`."""
         if self.ended is None:
             try:
-                self._hand_out(batch)
+                if items := self._items(batch):
+                    for viewer in list(self.viewers):
+                        viewer.offer(items)
             except Exception as error:  # noqa: BLE001 - a bug ends this room, and not the conversation
                 self._tell("the session %r cannot be shown any more%s", error)
                 self.ended = _broke()
@@ -144,23 +175,29 @@ class Room:
         """See `Listener`."""
         self._finished.set()
 
-    def _hand_out(self, batch: Batch) -> None:
+    def _items(self, batch: Batch) -> list[Item]:
         items: list[Item] = []
-        seq, labels = batch.first, self.labels
+        text: list[Message] = []
+        size, seq = 0, batch.first
         for message in batch.messages:
-            if type(message) is StreamEvent:
-                items.append(Item(None, batch.turn_id, message, labels))
+            is_partial = type(message) is StreamEvent
+            if text and (size >= _TEXT_BYTES or not is_partial):
+                items.append(Item(None, batch.turn_id, text, size, self.labels))
+                text, size = [], 0
+            if is_partial:
+                text.append(message)
+                size += len(message.line)
             elif isinstance(message, Gap):  # what it stands for is in the store
                 self.position = message.last
                 for viewer in list(self.viewers):
                     viewer.skip()
             else:
-                items.append(Item(seq, batch.turn_id, message, labels))
+                items.append(Item(seq, batch.turn_id, (message,), len(message.line), self.labels))
                 self.position = seq
                 seq += 1
-        if items:
-            for viewer in list(self.viewers):
-                viewer.offer(items)
+        if text:
+            items.append(Item(None, batch.turn_id, text, size, self.labels))
+        return items
 
 
 @final

@@ -142,11 +142,21 @@ class StreamEvent(Message, tag="stream_event", kw_only=True):
     parent_tool_use_id: str | None = None
 
     @classmethod
-    def of(cls, event: dict[str, Any], *, parent_tool_use_id: str | None = None, **more: Any) -> "StreamEvent":
+    def of(cls, event: dict[str, Any], /, *, parent_tool_use_id: str | None = None, **more: Any) -> "StreamEvent":
         """Make one; `more` are further fields of its frame."""
-        frame = {"type": "stream_event", "event": event, "parent_tool_use_id": parent_tool_use_id, **more}
         raw = Raw(msgspec.json.encode(event))
+        frame = {"type": "stream_event", "event": raw, "parent_tool_use_id": parent_tool_use_id, **more}
         return cls(line=msgspec.json.encode(frame), event_raw=raw, parent_tool_use_id=parent_tool_use_id)
+
+    def with_event(self, event: dict[str, Any]) -> "StreamEvent":
+        """The same frame with another event."""
+        mine = bytes(self.event_raw)
+        if self.line.count(mine) != 1:  # it was repaired, or something else in the frame says the same
+            frame = self.data
+            return self.of(event, **{name: frame[name] for name in frame if name not in ("type", "event")})
+        raw = msgspec.json.encode(event)
+        line = self.line.replace(mine, raw)
+        return StreamEvent(line=line, event_raw=Raw(raw), parent_tool_use_id=self.parent_tool_use_id)
 
     @property
     def event(self) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from triologue.messages import (
 from triologue.options import Options
 from triologue.ports.stores import TranscriptEntry
 
-Sink: TypeAlias = Callable[[list[Message]], None]
-"""Takes every batch of messages that one read gave: a list, which is its from then on. Synchronous; it never waits.
+Sink: TypeAlias = Callable[[list[Message]], float | None]
+"""Takes every batch of messages that one read gave: a list, which is its from then on. Synchronous; it never waits. It
+returns for how many seconds all who read let text that follows wait for more; None or 0 where they do not.
 
 It is called from when the connection is being opened until `wait_exit` returns, in the thread in which trio runs; from
 another one by `trio.from_thread.run_sync`. Within it the host may `send` and `stop`."""

@@ -26,7 +26,7 @@ class Labels:
         key: of the session.
     """
 
-    __slots__ = ("_about", "_head", "_kind", "_turn_id")
+    __slots__ = ("_about", "_head", "_kind", "_turn_id", "size")
 
     def __init__(self, key: str) -> None:
         self._head = b'{"key":' + _encode(key) + b',"seq":'
@@ -34,10 +34,8 @@ class Labels:
         self._kind: type[Message] | str = ""
         """What the last event was, by its class where that tells it."""
         self._about = b""
-
-    def weight(self, turn_id: str | None) -> int:
-        """About how many bytes they have in each event of this turn."""
-        return len(self._head) + len(turn_id or "")
+        self.size = len(self._head)
+        """Bytes that are the same in each event."""
 
     def event(self, seq: int | None, turn_id: str | None, message: Message) -> bytes:
         """An event as an `EventTold`."""

@@ -27,6 +27,8 @@ class Peeked(trio.abc.Stream):
         self._head = head
         self._patience = patience
         self._lock = trio.StrictFIFOLock()
+        self._writers = 0
+        """Those in `send_all`, or in line for it."""
         self._rest = b""
         """What `send_now` could not send."""
         self.unfinished = 0
@@ -52,6 +54,13 @@ class Peeked(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """As the stream; one after the other, and what `send_now` has left before all."""
+        self._writers += 1
+        try:
+            await self._send_in_turn(data)
+        finally:
+            self._writers -= 1
+
+    async def _send_in_turn(self, data: bytes | bytearray | memoryview) -> None:
         try:  # a lock that is free costs less like this
             self._lock.acquire_nowait()
         except trio.WouldBlock:
@@ -69,7 +78,7 @@ class Peeked(trio.abc.Stream):
     @property
     def is_free(self) -> bool:
         """Is nothing being written, to a socket that can be written to without waiting?"""
-        return self._socket is not None and not self._rest and not self._lock.locked()
+        return self._socket is not None and not self._rest and not self._writers
 
     def send_now(self, data: bytes) -> bool:
         """Send what is taken at once; the rest goes ahead of what is sent next. Was that all of it? For who `is_free`."""

@@ -43,12 +43,12 @@ class Warm:
         self._sink: Sink | None = None
         self._said: list[list[Message]] = []
 
-    def hear(self, batch: list[Message]) -> None:
-        """It said something."""
+    def hear(self, batch: list[Message]) -> float | None:
+        """It said something. See `Sink`."""
         if self._sink is not None:
-            self._sink(batch)
-        else:
-            self._said.append(batch)
+            return self._sink(batch)
+        self._said.append(batch)
+        return None
 
     def give(self, sink: Sink) -> None:
         """It belongs to a conversation from now on, which hears what it says."""
@@ -198,9 +198,9 @@ class Prewarming:
                     place.leave()
                     self._staggering.over(start)
 
-                def hear(batch: list[Message]) -> None:
+                def hear(batch: list[Message]) -> float | None:
                     has_started()
-                    warm.hear(batch)
+                    return warm.hear(batch)
 
                 try:
                     async with self._agent.connect(self._launch, sink=hear, carrier=place) as connection:

@@ -3,9 +3,11 @@
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
+from msgspec import Raw
 
 from triologue.actors.late import Late
 from triologue.messages import StreamEvent
+from triologue.wire import decode_line
 
 KINDS = st.sampled_from(["text_delta", "thinking_delta", "input_json_delta", "citations_delta", "", 7, None])
 NAMES = st.sampled_from(["text", "thinking", "partial_json", "", "index"])
@@ -24,8 +26,7 @@ def events(draw: st.DrawFn) -> dict[str, object]:
 
 def added_up(*said: dict[str, object]) -> list[dict[str, object]]:
     late = Late()
-    for event in said:
-        late.add("turn", StreamEvent.of(event))
+    late.add("turn", [StreamEvent.of(event) for event in said])
     return [partial.event for _, partial in late.take()]
 
 
@@ -53,3 +54,38 @@ def test_no_piece_is_lost_whatever_an_agent_sends(said: list[dict[str, object]])
         return "".join(str(delta.get("text", "")) for delta in deltas if isinstance(delta, dict))
 
     assert pieces(added_up(*said)) == pieces(said)
+
+
+EVENT = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type":"stream_event","ttft_ms":7,"event":%b,"uuid":"u","cls":[1]}' % EVENT,
+        b'{"type":"stream_event","copy":%b,"event":%b,"uuid":"u"}' % (EVENT, EVENT),
+        b'{"type":"stream_event","x":"\xff","event":%b,"parent_tool_use_id":"p"}' % EVENT,
+    ],
+    ids=["as it comes", "with a copy", "repaired"],
+)
+def test_what_is_added_up_says_all_that_the_first_one_says_beside_its_text(line: bytes) -> None:
+    partial = decode_line(line)
+    assert isinstance(partial, StreamEvent)
+    late = Late()
+    late.add("turn", [partial, partial])
+    [(turn_id, both)] = late.take()
+    expected = partial.data
+    expected["event"]["delta"]["text"] = "aa"
+    assert (turn_id, both.data | {"parent_tool_use_id": both.parent_tool_use_id}) == (
+        "turn",
+        expected | {"parent_tool_use_id": partial.parent_tool_use_id},
+    )
+    assert decode_line(both.line) == both
+
+
+def test_what_cannot_be_decoded_as_a_whole_is_added_up_all_the_same() -> None:
+    deep = b'{"type":"stream_event","x":%b,"event":%b}' % (b"[" * 5000 + b"]" * 5000, EVENT + b" ")
+    partial = StreamEvent(line=deep, event_raw=Raw(EVENT + b"\n"))
+    late = Late()
+    late.add("turn", [partial, partial])
+    assert [both.event["delta"]["text"] for _, both in late.take()] == ["aa"]

@@ -266,8 +266,9 @@ def test_a_batch_numbers_only_what_is_recorded() -> None:
 
 
 class Listening:
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 0.0) -> None:
         self.heard: list[Event | str] = []
+        self.patience = patience
 
     def offer(self, batch: Batch) -> None:
         self.heard += batch.events()
@@ -297,3 +298,17 @@ def test_who_listens_is_told_as_it_is_published() -> None:
     records.finish()
     records.listen(late)
     assert late.heard == ["finish"]
+
+
+def test_text_may_wait_as_long_as_all_who_listen_let_it() -> None:
+    records, patient, impatient = log(), Listening(0.5), Listening(0.1)
+    patience = [records.patience]
+    for listener in (patient, impatient):
+        records.listen(listener)
+        patience.append(records.patience)
+    cursor = records.open(0)
+    patience.append(records.patience)
+    cursor.close()
+    records.close(impatient)
+    patience.append(records.patience)
+    assert patience == [0.0, 0.5, 0.1, 0.0, 0.5]

@@ -12,8 +12,20 @@ import trio.testing
 from trio.testing import MockClock
 
 from tests.unit.agents.programs import PATIENCE, wait_until
+from triologue.agents import pump
 from triologue.agents.pipes import CHUNK, READS, PipeReader, PipeWriter, Watcher
-from triologue.agents.pump import HAS_PUMP, LITTLE, LONGEST_REST, READS_A_SECOND, ROUND, Speakers, start_watcher
+from triologue.agents.pump import (
+    HAS_PUMP,
+    LATELY,
+    LITTLE,
+    LONGEST_GATHERING,
+    LONGEST_REST,
+    LOOKS,
+    READS_A_SECOND,
+    ROUND,
+    Speakers,
+    start_watcher,
+)
 
 PIPE = 64 * 1024
 """Bytes that a pipe holds, where it was not made larger."""
@@ -39,10 +51,13 @@ class Received:
         self.ends = 0
         self.then: Callable[[], None] = nothing
         """What is done about it."""
+        self.patience: float | None = None
+        """Seconds that more may wait."""
 
-    def hear(self, chunk: bytes) -> None:
+    def hear(self, chunk: bytes) -> float | None:
         self.chunks.append(chunk)
         self.then()
+        return self.patience
 
     def end(self) -> None:
         self.ends += 1
@@ -234,10 +249,12 @@ REST = MANY / READS_A_SECOND
 class Agents:
     """The agents' ends of many pipes, and what was read of each."""
 
-    def __init__(self, watcher: Watcher, number: int) -> None:
+    def __init__(self, watcher: Watcher, number: int, patience: dict[int, float] | None = None) -> None:
         pipes = [os.pipe() for _ in range(number)]
         self.ours = [ours for _, ours in pipes]
         self.received = [Received() for _ in pipes]
+        for who, seconds in (patience or {}).items():
+            self.received[who].patience = seconds
         self.readers = [
             PipeReader(watcher, theirs, received.hear, received.end)
             for (theirs, _), received in zip(pipes, self.received, strict=True)
@@ -268,10 +285,10 @@ async def settled() -> None:
 
 
 @asynccontextmanager
-async def agents_that_spoke(number: int) -> AsyncGenerator[Agents]:
-    """So many have just said something, and were heard."""
+async def agents_that_spoke(number: int, patience: dict[int, float] | None = None) -> AsyncGenerator[Agents]:
+    """So many have just said something, and were heard; who hears some of them lets more of it wait for so long."""
     async with trio.open_nursery() as nursery:
-        agents = Agents(start_watcher(nursery, is_shared=True), number)
+        agents = Agents(start_watcher(nursery, is_shared=True), number, patience)
         await agents.say(b"first")
         assert agents.heard() == [[b"first"]] * number
         yield agents
@@ -310,6 +327,47 @@ async def test_who_was_silent_is_heard_at_once_while_many_speak(mock_clock: Mock
         mock_clock.jump(ROUND)
         await settled()
         assert agents.heard() == [[b"now I"]] + [[b"again"]] * (MANY - 1)
+
+
+@needs_pump
+async def test_who_may_wait_rests_longer_and_holds_up_nobody(mock_clock: MockClock) -> None:
+    patience = {0: LONGEST_GATHERING / 2, 1: LONGEST_GATHERING * 20}
+    async with agents_that_spoke(MANY, patience) as agents:
+        await agents.say(b"second")
+        mock_clock.jump(REST)
+        await settled()
+        assert agents.heard() == [[], []] + [[b"second"]] * (MANY - 2)
+        mock_clock.jump(LONGEST_GATHERING / 2)
+        await settled()
+        assert agents.heard() == [[b"second"]] + [[]] * (MANY - 1)
+        mock_clock.jump(LONGEST_GATHERING / 2)
+        await settled()
+        assert agents.heard() == [[], [b"second"]] + [[]] * (MANY - 2)
+
+
+@needs_pump
+async def test_where_a_few_speak_none_rests_though_more_may_wait(mock_clock: MockClock) -> None:
+    async with agents_that_spoke(2, {0: 1.0, 1: 1.0}) as agents:
+        await agents.say(b"second")
+        assert agents.heard() == [[b"second"]] * 2
+
+
+@needs_pump
+async def test_where_all_rest_for_long_there_are_few_looks(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump, "READS_A_SECOND", MANY / LONGEST_REST)
+    async with agents_that_spoke(MANY) as agents:
+        mock_clock.jump(LONGEST_REST)
+        await settled()
+        await agents.say(b"again", who=range(1, MANY))
+        await agents.say(b"now I", who=[0])
+        mock_clock.jump(LONGEST_REST / LOOKS - ROUND / 2)
+        await settled()
+        assert agents.heard() == [[]] + [[b"again"]] * (MANY - 1)
+        mock_clock.jump(ROUND / 2)
+        await settled()
+        assert agents.heard() == [[b"now I"]] + [[]] * (MANY - 1)
 
 
 @needs_pump
@@ -362,12 +420,12 @@ async def test_who_is_closed_because_of_what_it_said_while_many_speak(mock_clock
         nursery.cancel_scope.cancel()
 
 
-def test_who_spoke_within_a_tenth_of_a_second_or_in_the_one_before_it_speaks() -> None:
+def test_who_spoke_within_the_longest_rest_or_in_the_one_before_it_speaks() -> None:
     speakers, crowd = Speakers(), int(READS_A_SECOND * LONGEST_REST)
     story = [(0, crowd), (0.5, 1), (1, 3), (1.5, 5), (2, 2), (4, 7), (4.5, 10 * crowd), (9, 0)]
     rests = []
     for times, pipes in story:
-        speakers.note(times * LONGEST_REST, list(range(pipes)))
+        speakers.note(times * LATELY, list(range(pipes)))
         rests.append(speakers.rest)
     assert rests == [
         LONGEST_REST,

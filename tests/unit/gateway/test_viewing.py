@@ -1,7 +1,7 @@
 """What viewers see: every record once and in order, whatever they read and however fast, or a gap that says so."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 import trio
@@ -9,10 +9,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import triologue as tri
 from tests.support.gateway import Client, House, covered, house, said
+from tests.support.other_agent import OtherAgent
+from triologue.actors import Batch, OnceAMinute
 from triologue.gateway.attachment import CHUNK_BYTES, Attachment
 from triologue.gateway.limits import GatewayLimits
-from triologue.gateway.rooms import Item
-from triologue.messages import Event, Gap, StreamEvent, text_delta
+from triologue.gateway.rooms import Item, Room
+from triologue.messages import Event, Gap, Message, StreamEvent, text_delta
+from triologue.ports import Agent, Carrier, Connection, Sink
 from triologue.protocol import asked, told
 from triologue.protocol.events import Labels
 from triologue.stores import MemoryStore
@@ -25,6 +28,7 @@ def new_agent() -> ScriptedAgent:
     agent = ScriptedAgent(max_message_bytes=1 << 20)
     agent.on("long", Wait(300))
     agent.on("story", Say("once upon a time there was", every=1.0))
+    agent.on("saga", Say("in the beginning nobody was awake who could have told of it", every=1.0))
     agent.on("quick", Say(" ".join("abcdefghijklmnopqrstuvwxyz1234"), every=0.1))
     agent.on("flood", *[Line(b'{"type":"big","n":%d,"x":"%s"}' % (n, b"x" * BIG)) for n in range(60)])
     odd = b'{"type":"stream_event","event":{"type":"content_block_delta","delta":{"type":"citations_delta","":"x"}}}'
@@ -175,6 +179,87 @@ async def test_text_that_comes_seldom_is_sent_at_once_to_who_can_wait_too(autoju
             await wait_all_tasks_blocked()
             shown.append("".join(texts(patient.events["k"])).split())
         assert shown == [["once", "upon"], ["once", "upon", "a"], ["once", "upon", "a", "time"]]
+
+
+class Overheard(OtherAgent):
+    """One whose pipe is told for how long what it says next may wait."""
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__(agent)
+        self.patience: list[float | None] = []
+        """After each piece of text."""
+
+    def connect(self, options: tri.Options, *, sink: Sink, carrier: Carrier) -> AbstractAsyncContextManager[Connection]:
+        def hear(batch: list[Message]) -> float | None:
+            is_text = all(isinstance(message, StreamEvent) for message in batch)
+            patience = sink(batch)
+            if is_text:
+                self.patience.append(patience)
+            else:
+                assert not patience
+            return patience
+
+        return self._agent.connect(options, sink=hear, carrier=carrier)
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+async def test_text_may_wait_in_the_pipe_while_all_who_read_it_gather_it(
+    is_kept: bool, autojump_clock: MockClock
+) -> None:
+    agent = Overheard(new_agent())
+    options = tri.Options(include_partial_messages=True)
+    async with (
+        tri.open_manager(agent, options=options, store=MemoryStore() if is_kept else None) as manager,
+        house(manager) as gateway,
+    ):
+        session, other, client = manager.session("k"), await gateway.client(), await gateway.client()
+        turn = await session.send("saga")  # a word a second
+        await trio.sleep(0.5)
+
+        async def next_patience() -> float | None:
+            await trio.sleep(1)
+            return agent.patience[-1]
+
+        assert await next_patience() == 0  # nobody reads it
+        await client.ask(asked.Attach, key="k", coalesce_ms=400)
+        assert await next_patience() == 0.4
+        await other.ask(asked.Attach, key="k")
+        assert await next_patience() == 0
+        await other.ask(asked.Attach, key="k", coalesce_ms=30)
+        assert await next_patience() == 0.03
+        await other.ask(asked.Detach, key="k")
+        assert await next_patience() == 0.4
+        async with session.subscribe():
+            assert await next_patience() == 0
+        await turn.wait()
+
+
+class Eye:
+    """Who watches a room."""
+
+    patience = 0.0
+
+    def __init__(self) -> None:
+        self.offered: list[Item] = []
+
+    def offer(self, items: Sequence[Item]) -> None:
+        self.offered += items
+
+    def skip(self) -> None:
+        raise AssertionError("no record was written elsewhere")
+
+    def end(self, error: tri.TriologueError) -> None:
+        raise error
+
+
+async def test_text_that_comes_at_once_is_not_all_sent_at_once(autojump_clock: MockClock) -> None:
+    async with stage() as (_, manager):
+        room, eye = Room(manager.session("k"), OnceAMinute()), Eye()
+    room.admit(eye)
+    text: list[Message] = [StreamEvent.of({"type": "x", "n": n, "text": "x" * 500}) for n in range(100)]
+    room.offer(Batch("t", text, 1))
+    assert [message for item in eye.offered for message in item.messages] == text
+    assert max(len(item.data) for item in eye.offered) < CHUNK_BYTES / 4
 
 
 async def test_a_ping_is_answered_in_the_middle_of_a_catch_up(autojump_clock: MockClock) -> None:
@@ -422,6 +507,6 @@ async def test_odd_partials_that_wait_for_a_slow_viewer_harm_nobody(autojump_clo
 
 
 def test_an_event_weighs_at_least_what_is_sent_of_it() -> None:
-    event = Event(1, "t" * 256, StreamEvent.of({"type": "message_start"}))
-    item = Item(event.seq, event.turn_id, event.message, Labels("k" * 512))
+    partials = [StreamEvent.of({"type": "message_start"})] * 3
+    item = Item(None, "t" * 256, partials, sum(len(each.line) for each in partials), Labels("k" * 512))
     assert item.size >= len(item.data)

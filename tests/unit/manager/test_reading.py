@@ -219,6 +219,8 @@ class DistantStore(SlowStore):
 class Ear:
     """Hears what is said."""
 
+    patience = 0.0
+
     def __init__(self) -> None:
         self.heard: list[Event] = []
 

@@ -31,7 +31,7 @@ class ToldTranscripts:
         tell: takes each frame; what is said in a turn is told before its result.
     """
 
-    def __init__(self, kept: Transcripts, tell: Callable[[TranscriptMirror], None]) -> None:
+    def __init__(self, kept: Transcripts, tell: Callable[[TranscriptMirror], object]) -> None:
         self._kept = kept
         self._tell = tell
 
