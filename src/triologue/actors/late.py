@@ -1,7 +1,7 @@
 """The partials that a slow reader missed, added up."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeAlias, final
+from typing import Any, ClassVar, Literal, TypeAlias, final
 
 import msgspec
 from msgspec import Struct, field
@@ -35,9 +35,10 @@ class _InputDelta(Struct, tag="input_json_delta", tag_field="type", gc=False):
 _Delta: TypeAlias = _TextDelta | _ThinkingDelta | _InputDelta
 
 
-class _Piece(Struct, tag="content_block_delta", tag_field="type", gc=False):
+class _Piece(Struct, gc=False):
     """So much of a partial's event as tells whether it goes on with another: reading all of it takes twice as long."""
 
+    type: Literal["content_block_delta"]  # a tag may be missing
     delta: _Delta
     index: Any = None
 

@@ -38,6 +38,12 @@ def test_deltas_of_no_known_kind_stay_apart(delta: dict[str, object]) -> None:
     assert added_up(event, event) == [event, event]
 
 
+def test_text_does_not_go_into_an_event_without_a_type_where_nobody_would_read_it() -> None:
+    delta = {"index": 0, "delta": {"type": "text_delta", "text": "a"}}
+    event = {"type": "content_block_delta", **delta}
+    assert added_up(delta, event, delta) == [delta, event, delta]
+
+
 def test_a_delta_with_pieces_of_two_kinds_stays_apart() -> None:
     event = {
         "type": "content_block_delta",
