@@ -152,8 +152,8 @@ class StreamEvent(Message, tag="stream_event", kw_only=True):
         """The same frame with another event."""
         mine = bytes(self.event_raw)
         if self.line.count(mine) != 1:  # it was repaired, or something else in the frame says the same
-            frame = self.data
-            return self.of(event, **{name: frame[name] for name in frame if name not in ("type", "event")})
+            more = {name: value for name, value in self.data.items() if name not in ("type", "event")}
+            return self.of(event, **{**more, "parent_tool_use_id": self.parent_tool_use_id})
         raw = msgspec.json.encode(event)
         line = self.line.replace(mine, raw)
         return StreamEvent(line=line, event_raw=Raw(raw), parent_tool_use_id=self.parent_tool_use_id)

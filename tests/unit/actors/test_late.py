@@ -71,8 +71,9 @@ EVENT = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","
         b'{"type":"stream_event","ttft_ms":7,"event":%b,"uuid":"u","cls":[1]}' % EVENT,
         b'{"type":"stream_event","copy":%b,"event":%b,"uuid":"u"}' % (EVENT, EVENT),
         b'{"type":"stream_event","x":"\xff","event":%b,"parent_tool_use_id":"p"}' % EVENT,
+        b'{"type":"stream_event","copy":%b,"event":%b,"parent_tool_use_id":7}' % (EVENT, EVENT),
     ],
-    ids=["as it comes", "with a copy", "repaired"],
+    ids=["as it comes", "with a copy", "repaired", "of a parent that is no text"],
 )
 def test_what_is_added_up_says_all_that_the_first_one_says_beside_its_text(line: bytes) -> None:
     partial = decode_line(line)
@@ -86,6 +87,7 @@ def test_what_is_added_up_says_all_that_the_first_one_says_beside_its_text(line:
         "turn",
         expected | {"parent_tool_use_id": partial.parent_tool_use_id},
     )
+    assert both.parent_tool_use_id == partial.parent_tool_use_id
     assert decode_line(both.line) == both
 
 
