@@ -87,7 +87,8 @@ class PipeReader:
         patience = self._on_read(*chunks) if chunks else None
         if is_over:
             self._end()
-        return taken, patience or 0.0
+        # What a program's own sink gives besides would stop the watcher of all pipes, or let this one rest for ever (NaN).
+        return taken, patience if isinstance(patience, float | int) and patience > 0 else 0.0
 
     def _end(self) -> None:
         if not self.is_closed:

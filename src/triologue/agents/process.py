@@ -265,19 +265,19 @@ class Process:
         # A process that hangs in the kernel is waited for no longer.
         self._on_exit(-signal.SIGKILL)
 
-    def _take(self, *chunks: bytes) -> float:
+    def _take(self, *chunks: bytes) -> float | None:
         """What was read; nothing: that was all. Returns for how many seconds more of it may wait."""
         if self._is_deaf:
-            return 0.0
+            return None
         batch = self._decoder.feed(*chunks) if chunks else self._decoder.close()
         try:
             if batch:
-                return self._sink(batch) or 0.0
+                return self._sink(batch)
         except Exception:
             logger.exception("the sink of %r raised; the agent is stopped", self)
             self._is_deaf = True
             self.stop(eof=False)
-        return 0.0
+        return None
 
     def _output_ended(self) -> None:
         self._take()

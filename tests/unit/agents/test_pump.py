@@ -5,6 +5,8 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf, nan
+from typing import Any
 
 import pytest
 import trio
@@ -51,13 +53,14 @@ class Received:
         self.ends = 0
         self.then: Callable[[], None] = nothing
         """What is done about it."""
-        self.patience: float | None = None
+        self.patience: Any = None
         """Seconds that more may wait."""
 
     def hear(self, chunk: bytes) -> float | None:
         self.chunks.append(chunk)
         self.then()
-        return self.patience
+        patience: float | None = self.patience
+        return patience
 
     def end(self) -> None:
         self.ends += 1
@@ -249,7 +252,7 @@ REST = MANY / READS_A_SECOND
 class Agents:
     """The agents' ends of many pipes, and what was read of each."""
 
-    def __init__(self, watcher: Watcher, number: int, patience: dict[int, float] | None = None) -> None:
+    def __init__(self, watcher: Watcher, number: int, patience: dict[int, Any] | None = None) -> None:
         pipes = [os.pipe() for _ in range(number)]
         self.ours = [ours for _, ours in pipes]
         self.received = [Received() for _ in pipes]
@@ -285,7 +288,7 @@ async def settled() -> None:
 
 
 @asynccontextmanager
-async def agents_that_spoke(number: int, patience: dict[int, float] | None = None) -> AsyncGenerator[Agents]:
+async def agents_that_spoke(number: int, patience: dict[int, Any] | None = None) -> AsyncGenerator[Agents]:
     """So many have just said something, and were heard; who hears some of them lets more of it wait for so long."""
     async with trio.open_nursery() as nursery:
         agents = Agents(start_watcher(nursery, is_shared=True), number, patience)
@@ -343,6 +346,16 @@ async def test_who_may_wait_rests_longer_and_holds_up_nobody(mock_clock: MockClo
         mock_clock.jump(LONGEST_GATHERING / 2)
         await settled()
         assert agents.heard() == [[], [b"second"]] + [[]] * (MANY - 2)
+
+
+@needs_pump
+async def test_what_is_no_time_to_wait_for_is_as_none(mock_clock: MockClock) -> None:
+    odd = ["soon", (None, 0.05), [], nan, -1.0, -inf, object()]
+    async with agents_that_spoke(MANY, dict(enumerate(odd))) as agents:
+        await agents.say(b"second")
+        mock_clock.jump(REST)
+        await settled()
+        assert agents.heard() == [[b"second"]] * MANY
 
 
 @needs_pump
