@@ -1,5 +1,9 @@
 """Partial text added up, whatever an agent sends as such."""
 
+from itertools import groupby
+from string import ascii_letters
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
@@ -44,12 +48,9 @@ def test_text_does_not_go_into_an_event_without_a_type_where_nobody_would_read_i
     assert added_up(delta, event, delta) == [delta, event, delta]
 
 
-def test_a_delta_with_pieces_of_two_kinds_stays_apart() -> None:
-    event = {
-        "type": "content_block_delta",
-        "index": 0,
-        "delta": {"type": "thinking_delta", "thinking": "a", "text": "b"},
-    }
+@pytest.mark.parametrize("kind", ["text_delta", "thinking_delta"])
+def test_a_delta_with_pieces_of_two_kinds_stays_apart(kind: str) -> None:
+    event = {"type": "content_block_delta", "index": 0, "delta": {"type": kind, "thinking": "a", "text": "b"}}
     assert added_up(event, event) == [event, event]
 
 
@@ -60,6 +61,32 @@ def test_no_piece_is_lost_whatever_an_agent_sends(said: list[dict[str, object]])
         return "".join(str(delta.get("text", "")) for delta in deltas if isinstance(delta, dict))
 
     assert pieces(added_up(*said)) == pieces(said)
+
+
+PLACES = st.tuples(
+    st.sampled_from(["t", "u", None]),
+    st.sampled_from(["p", None]),
+    st.sampled_from([0, 1, None]),
+    st.sampled_from([("text_delta", "text"), ("thinking_delta", "thinking"), ("input_json_delta", "partial_json")]),
+)
+
+
+@given(st.lists(PLACES, max_size=12))
+def test_only_what_follows_in_the_same_block_is_added_up(places: list[tuple[Any, Any, Any, tuple[str, str]]]) -> None:
+    def partial(parent: str | None, index: int | None, kind: tuple[str, str], piece: str) -> StreamEvent:
+        delta = {"type": kind[0], kind[1]: piece}
+        return StreamEvent.of(
+            {"type": "content_block_delta", "index": index, "delta": delta}, parent_tool_use_id=parent
+        )
+
+    late, expected = Late(), list[tuple[str | None, StreamEvent]]()
+    numbered = zip(places, ascii_letters, strict=False)
+    for (turn, parent, index, kind), said in groupby(numbered, lambda each: each[0]):
+        pieces = [letter for _, letter in said]
+        for piece in pieces:
+            late.add(turn, [partial(parent, index, kind, piece)])
+        expected.append((turn, partial(parent, index, kind, "".join(pieces))))
+    assert late.take() == expected
 
 
 EVENT = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}'
