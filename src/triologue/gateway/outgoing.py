@@ -21,8 +21,9 @@ WINDOW_BYTES: Final = 2 * CHUNK_BYTES
 """Of events and of what is long that a client has not read yet, as far as its pongs tell. More wait here, and not in the
 buffers between, where replies and pongs would wait behind them."""
 
-MARK_BYTES: Final = CHUNK_BYTES
-"""Between two pings that ask how far it has read."""
+MARK_BYTES: Final = CHUNK_BYTES // 2
+"""Between two pings that ask how far it has read: while one is on its way. Who has answered all keeps up, and is asked half
+as often."""
 
 REPLY_BYTES: Final = 1024 * 1024
 """Replies that wait; while there are more, nothing else that the client asks is worked on."""
@@ -137,7 +138,7 @@ class Outgoing:
             is_sent = self._carrier.is_free and self._send_now(now)
         except Exception as bug:  # noqa: BLE001 - raised from the task: it ends this connection, and not the others
             self._bug, is_sent = bug, False
-        if not is_sent or self._unmarked >= MARK_BYTES:
+        if not is_sent or self._must_ask:
             self._news.set()
 
     def _send_now(self, now: float) -> bool:
@@ -163,7 +164,7 @@ class Outgoing:
                 is_due = now >= self._ping_at
                 if is_due:
                     self._ping_at = now + self._keep_alive
-                if self._unmarked >= MARK_BYTES or (is_due and not self._awaited):  # one that is awaited will do
+                if self._must_ask or (is_due and not self._awaited):  # one that is awaited will do
                     pings.start_soon(self._ask_how_far)
                 if self._bug is not None:
                     raise self._bug
@@ -172,6 +173,10 @@ class Outgoing:
                     self._taken.set()
                 else:
                     await self._wait_news()
+
+    @property
+    def _must_ask(self) -> bool:
+        return self._unmarked >= MARK_BYTES and (bool(self._awaited) or self._unmarked >= 2 * MARK_BYTES)
 
     async def _ask_how_far(self) -> None:
         asked, size, self._unmarked = object(), self._unmarked, 0

@@ -108,8 +108,11 @@ class Told:
 class Line:
     """A carrier, and the client that reads what comes over it: at once, or so much later."""
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, delay: float, *, distance: float = 0.0) -> None:
         self.delay = delay
+        self.distance = distance
+        """Seconds that a ping and its pong take, which hold up nothing else."""
+        self.pings = 0
         self.sending_since: float | None = None
         self.frames: list[tuple[float, bytes]] = []
         self._begun = b""
@@ -133,7 +136,8 @@ class Line:
         self.sending_since = None
 
     async def ping(self) -> None:
-        await trio.sleep(self.delay)
+        self.pings += 1
+        await trio.sleep(self.delay + self.distance)
 
     def events(self) -> Iterator[tuple[float, str, Event]]:
         for at, data in self.frames:
@@ -248,3 +252,33 @@ EAGER, PATIENT = Watch(0, "a", True, 0), Watch(1, "a", True, 200)
 @example([Watch(2, "a", True, 0), *[Speak("a", [9_000, 9_000])] * 20], 20_000, 0)
 def test_all_of_it_is_sent_in_order_and_in_time(life: list[Step], viewer_bytes: int, seed: int) -> None:
     run_virtual(lambda: play(life, viewer_bytes), seed=seed)
+
+
+async def shown(line: Line, records: list[tuple[float, int]]) -> float:
+    """Records of so many bytes, each so many seconds after the one before it; when the last of them was sent."""
+    session = Told("a")
+    room, flusher = Room(cast("Session", session), OnceAMinute()), Flusher()
+    async with trio.open_nursery() as nursery:
+        onlooker = Onlooker(line, Lobby({"a": room}), flusher, nursery, ROOMY)
+        onlooker.outgoing._ping_at = inf  # the one that keeps it alive is not counted
+        nursery.start_soon(onlooker.outgoing.run)
+        nursery.start_soon(flusher.run)
+        await onlooker.attachments.attach(Attach(id=1, key="a"))
+        for pause, size in records:
+            await trio.sleep(pause)
+            room.offer(Batch("t", [session.say(-size)], room.position + 1))
+        await trio.sleep(100)
+        nursery.cancel_scope.cancel()
+    assert sum(1 for _ in line.events()) == len(records)
+    return line.frames[-1][0]
+
+
+def test_who_keeps_up_is_asked_seldom_how_far_it_has_read() -> None:
+    line = Line(0, distance=0.02)
+    run_virtual(lambda: shown(line, [(0.1, 10_000)] * 130), seed=0)
+    assert line.pings == 130 // 7  # seven of them have 64 KiB
+
+
+def test_who_is_far_away_is_asked_more_often_and_so_gets_four_records_in_each_round_trip() -> None:
+    line = Line(0, distance=0.2)
+    assert run_virtual(lambda: shown(line, [(0.0, 40_000)] * 80), seed=0) < 0.2 * 80 / 4
