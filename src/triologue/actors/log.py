@@ -1,6 +1,6 @@
 """A session's log, and the cursors that read it: one writer, many readers, and none of them slows another."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from math import inf
 from typing import Any, Protocol, final
 
@@ -111,10 +111,13 @@ class Log:
             held: where its records are kept, if not in the tail.
         """
         after = max(after, 0)
-        missed = (held or self._tail).after(after, turn_id) if after < self.last else []
-        cursor = Cursor(self, turn_id, missed)
+        cursor = Cursor(self, turn_id, [*self.recorded(after, turn_id, held)])
         self.listen(cursor)
         return cursor
+
+    def recorded(self, after: int, turn_id: str | None, held: Records | None) -> Iterator[Batch]:
+        """What such a reader has missed, decoded when it is asked for; a `Gap` stands for what is gone."""
+        return (held or self._tail).unfold(after, turn_id) if after < self.last else iter(())
 
     def listen(self, listener: Listener) -> None:
         """Tell it of everything from now on. Close it."""

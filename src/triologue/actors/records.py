@@ -1,6 +1,7 @@
 """What was said, kept within a bound and in order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import final
 
 from msgspec import Struct
@@ -179,8 +180,13 @@ class Records:
 
     def after(self, seq: int, turn_id: str | None = None) -> list[Batch]:
         """Those after `seq`, or those of one turn, oldest first; a `Gap` stands for what is gone."""
-        batches = [Batch(None, [Gap(first=seq + 1, last=self._dropped)], 0)] if self._dropped > seq else []
-        return batches + [run.since(seq + 1) for run in self._runs if run.last > seq and turn_id in (None, run.turn_id)]
+        return [*self.unfold(seq, turn_id)]
+
+    def unfold(self, seq: int, turn_id: str | None = None) -> Iterator[Batch]:
+        """The same, of what is here now, but each decoded only when it is asked for."""
+        gap = [Batch(None, [Gap(first=seq + 1, last=self._dropped)], 0)] if self._dropped > seq else []
+        runs = [run for run in self._runs if run.last > seq and turn_id in (None, run.turn_id)]
+        return chain(gap, (run.since(seq + 1) for run in runs))
 
     def page(self, seq: int, limit: int) -> list[Batch]:
         """The first of those after `seq`: so many batches as have `limit` records together, or more where the last is long."""

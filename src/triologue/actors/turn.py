@@ -211,6 +211,10 @@ class Turn:
         cursor, self._reserved = self._reserved, None
         return _TurnMessages(self._log, cursor or self._open(), self, asker)
 
+    def recorded(self) -> Iterator[Batch]:
+        """What is kept of it now, decoded when it is asked for; a `Gap` stands for what is gone."""
+        return self._log.recorded(self._known_from, self._id, self.held)
+
     def reserve(self) -> None:
         """Begin to read for the first iteration, so that it misses no partial, however early one comes."""
         self._reserved = self._open()

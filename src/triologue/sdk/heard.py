@@ -1,6 +1,7 @@
 """What a session says, for who reads all of it: each turn once and in order, and its result also where a gap has it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import merge
 from itertools import chain
 from typing import final
 
@@ -58,10 +59,17 @@ class Heard:
         """Since the last turn ended."""
         self._result: ResultMessage | None = None
         """The last one that was given."""
-        # A turn begins in the log where it was accepted, and others that were told may have gone on behind that.
-        known = {None, *(turn.id for turn in untold())}
-        missed = [each for each in reader.take_all() if each.turn_id in known or (may_be_new and may_be_new(each))]
-        self._said: Iterator[Message | Exception] = self._hear([background.untold(batch) for batch in missed])
+        # What was missed of the turns they keep themselves, far longer than the log does. That may have more of others,
+        # which were told: a turn begins in it where it was accepted.
+        turns = [*untold()]
+        known = {turn.id for turn in turns}
+        others = [
+            background.untold(each)
+            for each in reader.take_all()
+            if each.turn_id is None or (may_be_new and each.turn_id not in known and may_be_new(each))
+        ]
+        missed = merge(others, *(turn.recorded() for turn in turns), key=lambda batch: batch.first)
+        self._said: Iterator[Message | Exception] = self._hear(missed)
 
     def next(self) -> Message | None:
         """What comes next; None: that is still to be heard.
@@ -96,7 +104,7 @@ class Heard:
             self._said = chain(self._said, self._hear(self._reader.take_all()))
             await trio.lowlevel.cancel_shielded_checkpoint()
 
-    def _hear(self, batches: Sequence[Batch]) -> Iterator[Message | Exception]:
+    def _hear(self, batches: Iterable[Batch]) -> Iterator[Message | Exception]:
         # Not further than it is asked, so that who leaves goes on there with another reader.
         for batch in batches:
             if batch.turn_id in self._left_behind:

@@ -641,6 +641,24 @@ async def test_who_leaves_everything_at_a_result_goes_on_behind_it(agent: tri.Em
         assert await response(client) == []
 
 
+async def test_who_reads_everything_late_misses_nothing_of_what_the_turns_keep(autojump_clock: MockClock) -> None:
+    """They keep more than the log, of which only a short tail is in memory."""
+    agent = ScriptedAgent(lambda prompt: [Say(f"{prompt} {number} {5000 * 'x'}") for number in range(10)])
+    async with tri.Client(agent=agent) as client:
+        await client.query("one")
+        await client.query("two")
+        for prompt in ("one", "two"):
+            await trio.sleep(100)
+            said: list[str] = []
+            async for message in client.receive_messages():
+                if isinstance(message, tri.AssistantMessage):
+                    said.append(tri.text(message)[:5])
+                elif isinstance(message, tri.ResultMessage):
+                    break
+            assert said == [f"{prompt} {number}" for number in range(10)]
+        assert await response(client) == []
+
+
 async def test_who_reads_on_behind_a_result_misses_nothing_of_a_prompt_that_is_not_known_yet_to_be_accepted() -> None:
     """Such an agent answers at once, and which task runs first then is by chance."""
     for _ in range(20):
