@@ -139,7 +139,7 @@ class Client(Controls):
 
         # Who left a reply, or interrupted it, and asks something else does not want the rest of it any more.
         unread.drop_stale()
-        await send_each(send, prompt, unread.add)
+        await send_each(send, prompt)
 
     def feed(self, prompts: AsyncIterable[Prompt]) -> None:
         """Send each of an async iterable of prompts from now on, while replies are read; `disconnect` stops it.
@@ -157,7 +157,7 @@ class Client(Controls):
 
         if self._root is None or (unread.feed is not None and not unread.feed.is_over):
             raise CallerError("this client is fed by an iterable already; wait until that is over")
-        unread.feed = Feed(session, prompts, send=send, note=unread.add)
+        unread.feed = Feed(session, prompts, send=send)
         self._root.start_soon(unread.run, unread.feed)
 
     def receive_response(self) -> AsyncIterator[Message]:

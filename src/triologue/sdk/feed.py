@@ -31,12 +31,10 @@ class Feed:
         prompts: Prompts,
         *,
         send: Callable[[Prompt], Awaitable[Turn]],
-        note: Callable[[Turn], None],
     ) -> None:
         self._session = session
         self._prompts = prompts
         self._send = send
-        self._note = note
         self._scope = trio.CancelScope()
         self._over = trio.Event()
         self._task: trio.lowlevel.Task | None = None
@@ -48,7 +46,7 @@ class Feed:
         self._task = trio.lowlevel.current_task()
         try:
             with self._scope:
-                await send_each(self._send, self._prompts, self._note)
+                await send_each(self._send, self._prompts)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it belongs to whoever reads the replies, and is raised there
             self.error = error
         except BaseExceptionGroup as group:
@@ -75,7 +73,7 @@ class Feed:
                 await self._over.wait()
 
 
-async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts, note: Callable[[Turn], None]) -> None:
+async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts) -> None:
     """Send one prompt, or each of an async iterable of prompts, only so many ahead of the replies.
 
     However it ends, an async generator is closed.
@@ -85,7 +83,7 @@ async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts,
         Exception: what the iterable raised.
     """
     if not isinstance(prompts, AsyncIterable):
-        note(await send(prompts))
+        await send(prompts)
         return
     ahead: deque[Turn] = deque()
     iterator = aiter(prompts)
@@ -94,46 +92,59 @@ async def send_each(send: Callable[[Prompt], Awaitable[Turn]], prompts: Prompts,
             if len(ahead) >= PROMPTS_AHEAD:
                 await ahead.popleft().wait()
             await trio.lowlevel.checkpoint_if_cancelled()  # one that was closed wakes no agent any more
-            turn = await send(prompt)
-            note(turn)
-            ahead.append(turn)
+            ahead.append(await send(prompt))
     finally:
         if isinstance(iterator, AsyncGenerator):
             await iterator.aclose()
 
 
 @final
+class OnTheWay:
+    """A prompt on its way to a session."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+        """The `seq` behind which its turn is."""
+        self.told: set[str] = set()
+        """The ids of turns that are told to their end meanwhile."""
+
+
+@final
 class Sending:
-    """Prompts on their way to a session, and the turns that are told to their end meanwhile.
+    """Prompts on their way to a session.
 
     Where an agent answers at once, who reads may have the result before who sent hears that the prompt was accepted.
     """
 
     def __init__(self) -> None:
-        self._on_their_way = 0
-        self._told: set[str] = set()
+        self._on_their_way: set[OnTheWay] = set()
 
     def __len__(self) -> int:
-        return self._on_their_way
+        return len(self._on_their_way)
 
-    async def by(self, send: Callable[[Prompt], Awaitable[Turn]], prompt: Prompt) -> Turn:
-        """Send one; ask `was_told` at once when this returns."""
-        if not self._on_their_way:
-            self._told.clear()
-        self._on_their_way += 1
+    @property
+    def after(self) -> int | None:
+        """The `seq` behind which the turns of all of them are; None: there are none."""
+        return min((each.after for each in self._on_their_way), default=None)
+
+    async def by(self, send: Callable[[Prompt], Awaitable[Turn]], prompt: Prompt, after: int = 0) -> tuple[Turn, bool]:
+        """Send one, when the log has got to `after`. Gives its turn, and was that told to its end already?"""
+        this = OnTheWay(after)
+        self._on_their_way.add(this)
         try:
-            return await send(prompt)
+            turn = await send(prompt)
         finally:
-            self._on_their_way -= 1
+            self._on_their_way.remove(this)
+        return turn, turn.id in this.told
 
     def note_told(self, turn_id: str) -> None:
         """This turn was told to its end."""
-        if self._on_their_way:
-            self._told.add(turn_id)
+        for each in self._on_their_way:
+            each.told.add(turn_id)
 
     def was_told(self, turn_id: str) -> bool:
-        """Was it, before it was known to be accepted?"""
-        return turn_id in self._told
+        """Was it, while one of them was on its way?"""
+        return any(turn_id in each.told for each in self._on_their_way)
 
 
 @final
@@ -151,7 +162,7 @@ class Replies:
         self._sending = Sending()
         self._untold: list[Turn] = []
         self._room = trio.lowlevel.ParkingLot()
-        self.feed = Feed(session, prompts, send=self._send, note=self._note_sent)
+        self.feed = Feed(session, prompts, send=self._send)
         self._reader = session.open_reader()
         self._heard = Heard(self._reader, left_behind, lambda: self._untold, self._note_told, Background())
         self._is_ended = False
@@ -194,11 +205,10 @@ class Replies:
     async def _send(self, prompt: Prompt) -> Turn:
         while len(self._untold) >= PROMPTS_AHEAD:
             await self._room.park()
-        return await self._sending.by(self._session.send, prompt)
-
-    def _note_sent(self, turn: Turn) -> None:
-        if not self._sending.was_told(turn.id):
+        turn, was_told = await self._sending.by(self._session.send, prompt)
+        if not was_told:
             self._untold.append(turn)
+        return turn
 
     def _note_told(self, turn_id: str) -> None:
         self._sending.note_told(turn_id)

@@ -40,8 +40,6 @@ class UnreadTurns:
         self._turns: deque[UnreadTurn] = deque()
         self._news = trio.lowlevel.ParkingLot()
         self._sending = Sending()
-        self._sent_after = 0
-        """The `seq` behind which the turns are whose prompts are on their way."""
         self.background = Background()
         self.feed: Feed | None = None
         self.is_read = False
@@ -57,34 +55,31 @@ class UnreadTurns:
     @property
     def begin(self) -> int | None:
         """The `seq` behind which all of them are; None: there are none, and none is on its way."""
-        begin = self._turns[0].turn.begin if self._turns else None
-        if not self._sending:
-            return begin
-        return self._sent_after if begin is None else min(begin, self._sent_after)
+        begins = [self._turns[0].turn.begin if self._turns else None, self._sending.after]
+        return min((begin for begin in begins if begin is not None), default=None)
 
     def may_be_new(self, batch: Batch) -> bool:
         """Is it of a turn whose prompt is on its way? An agent that answers at once is heard before that is accepted."""
-        is_new = batch.turn_id is not None and batch.first > self._sent_after
-        return is_new and bool(self._sending) and not self._sending.was_told(batch.turn_id or "")
+        after = self._sending.after
+        is_new = batch.turn_id is not None and after is not None and batch.first > after
+        return is_new and not self._sending.was_told(batch.turn_id or "")
 
     async def send(self, session: Session, prompt: Prompt) -> Turn:
-        """Send one that is to be read; `add` the turn at once when this returns."""
-        if not self._sending:
-            self._sent_after = session.statistics().records
+        """Send one that is to be read, unless it was read to its end before it is known to be accepted."""
         try:
-            return await self._sending.by(session.send_to_read, prompt)
+            turn, was_told = await self._sending.by(session.send_to_read, prompt, session.statistics().records)
+            if was_told:
+                turn.release()
+            else:
+                self._add(turn)
         finally:
             self._news.unpark_all()  # it may be none to read
+        return turn
 
-    def add(self, turn: Turn) -> None:
-        """One more, unless it was read to its end already."""
-        if self._sending.was_told(turn.id):
-            turn.release()
-            return
+    def _add(self, turn: Turn) -> None:
         self._turns.append(UnreadTurn(turn))
         if len(self._turns) > MAX_UNREAD and self._turns[0].turn.outcome is not None:
             self._turns.popleft()
-        self._news.unpark_all()
 
     def remove(self, turn_id: str) -> None:
         """It was read to its end."""

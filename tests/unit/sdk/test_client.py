@@ -678,6 +678,30 @@ async def test_who_reads_on_behind_a_result_misses_nothing_of_a_prompt_that_is_n
         assert heard == ["so be it"] * 12
 
 
+async def test_who_reads_on_behind_a_result_is_told_of_no_gap_where_prompts_overlap_without_a_pause() -> None:
+    """A reader begins behind those that are on their way, not behind the first since there were none."""
+    heard: list[type[tri.Message]] = []
+    asks = trio.Semaphore(3)
+
+    async def ask(client: tri.Client) -> None:
+        while True:
+            await asks.acquire()
+            await client.query("Hello")
+
+    async with tri.Client(agent=AtOnce()) as client, trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(ask, client)
+        with trio.fail_after(5):
+            while heard.count(tri.ResultMessage) < 100:
+                async for message in client.receive_messages():
+                    heard.append(type(message))
+                    if isinstance(message, tri.ResultMessage):
+                        asks.release()
+                        break
+        nursery.cancel_scope.cancel()
+    assert tri.Gap not in heard
+
+
 async def test_a_turn_of_the_agents_own_is_given_once_too(autojump_clock: MockClock) -> None:
     """Prompts that wait were accepted before it, and are read from where they were."""
     agent = ScriptedAgent(lambda prompt: [Say(prompt)])
