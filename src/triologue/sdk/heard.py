@@ -9,7 +9,7 @@ import trio
 
 from triologue.actors import Batch, Cursor, Turn
 from triologue.errors import TriologueError, TurnError
-from triologue.messages import Gap, Message, Outcome, ResultMessage, TurnEnded, is_of_agent
+from triologue.messages import Event, Gap, Message, Outcome, ResultMessage, TurnEnded, is_of_agent
 
 
 @final
@@ -18,14 +18,18 @@ class Background:
 
     def __init__(self) -> None:
         self.told = 0
-        """The `seq` of the last message."""
+        """The `seq` up to which nothing of it is untold."""
 
     def untold(self, batch: Batch) -> Batch:
         """The batch without what was told."""
         if batch.turn_id is not None or batch.first > self.told:
             return batch
-        left = [event.message for event in batch.events() if event.seq is None or event.seq > self.told]
+        left = [event.message for event in batch.events() if self._is_untold(event)]
         return Batch(None, left, self.told + 1, batch.last)
+
+    def _is_untold(self, event: Event) -> bool:
+        seq = event.message.last if type(event.message) is Gap else event.seq
+        return seq is None or seq > self.told
 
 
 @final
@@ -107,6 +111,7 @@ class Heard:
     def _hear(self, batches: Iterable[Batch]) -> Iterator[Message | Exception]:
         # Not further than it is asked, so that who leaves goes on there with another reader.
         for batch in batches:
+            self._background.told = max(self._background.told, batch.first - 1)
             if batch.turn_id in self._left_behind:
                 continue
             if batch.turn_id is None:

@@ -659,6 +659,24 @@ async def test_who_reads_everything_late_misses_nothing_of_what_the_turns_keep(a
         assert await response(client) == []
 
 
+async def test_who_reads_on_behind_a_result_is_told_of_no_gap_that_has_only_what_was_read(
+    autojump_clock: MockClock,
+) -> None:
+    """Who waits in line was accepted before the reply that was read, which is longer than the tail of the log."""
+    agent = ScriptedAgent(lambda prompt: [Say(f"{prompt} {number} {5000 * 'x'}") for number in range(10)])
+    async with tri.Client(agent=agent) as client:
+        for prompt in ("one", "two", "three"):
+            await client.query(prompt)
+        for prompt in ("one", "two", "three"):
+            said: list[str] = []
+            async for message in client.receive_messages():
+                if isinstance(message, tri.AssistantMessage | tri.Gap):
+                    said.append(" ".join(tri.text(message).split()[:2]) or "a gap")
+                elif isinstance(message, tri.ResultMessage):
+                    break
+            assert said == [f"{prompt} {number}" for number in range(10)]
+
+
 async def test_who_reads_on_behind_a_result_misses_nothing_of_a_prompt_that_is_not_known_yet_to_be_accepted() -> None:
     """Such an agent answers at once, and which task runs first then is by chance."""
     for _ in range(20):
