@@ -122,7 +122,8 @@ class Client(Controls):
     async def query(self, prompt: Prompts) -> None:
         """Send a prompt, or each of an async iterable of prompts; return when it is accepted.
 
-        Of an iterable only so many are sent ahead of the replies.
+        Of an iterable only so many are sent ahead of the replies. It does not wait until these are read: of more than
+        100 that nobody has read the oldest are dropped. For who reads slowly there is `feed`, which waits.
 
         Raises:
             MailboxFull, InvalidOption: it was not accepted.
