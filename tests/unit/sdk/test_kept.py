@@ -14,6 +14,7 @@ from tests.support.slow_store import SlowStore
 from triologue.engine import Transcripts
 from triologue.sdk.root import GRACE, Root
 from triologue.stores import MemoryStore
+from triologue.testing import Crash, Say, ScriptedAgent
 
 WHAT = "What do I like?"
 
@@ -212,6 +213,43 @@ async def test_who_reads_replies_of_a_client_when_the_disk_is_full_hears_of_it(
         store.is_full = False
         await client.query("Hello")
         assert [message.result async for message in client.receive_response() if isinstance(message, tri.ResultMessage)]
+
+
+async def test_a_client_whose_conversation_was_deleted_elsewhere_hears_all_of_the_next_one(
+    autojump_clock: MockClock,
+) -> None:
+    """What the agent says of its own accord too, though the log was further when that was told last."""
+    store = MemoryStore(now=trio.current_time)
+    agent = ScriptedAgent(lambda prompt: [Crash(3)] if prompt == "die" else [Say(prompt)])
+
+    async def results(client: tri.Client, count: int) -> list[str | None]:
+        heard: list[str | None] = []
+        with trio.fail_after(100):
+            async for message in client.receive_messages():
+                if isinstance(message, tri.ResultMessage):
+                    heard.append(message.result)
+                    if len(heard) == count:
+                        break
+        return heard
+
+    async with tri.Client(agent=agent, store=store) as client:
+        for prompt in "abcdef":
+            await client.query(prompt)
+        assert await results(client, 6) == [*"abcdef"]
+        await client.query("die")
+        with pytest.raises(tri.AgentCrashed):
+            await results(client, 1)
+        await trio.sleep(100)
+        [head] = await store.list_sessions()
+        await store.delete(head.key)
+        with pytest.raises(tri.StoreError, match="deleted meanwhile"):
+            await client.query("g")
+        await client.query("h")
+        assert await results(client, 1) == ["h"]
+        agent.connection.begin_turn(Say("of its own"))
+        await client.query("i")
+        await trio.sleep(100)
+        assert await results(client, 2) == ["of its own", "i"]
 
 
 async def test_a_store_that_nobody_uses_any_more_is_closed_in_time(autojump_clock: MockClock) -> None:
