@@ -73,6 +73,8 @@ class Chat:
         self._begun_here = {session.key} if choice.key is None else set[str]()
         self._turn: Turn | None = None
         self._model: str | None = choice.options.model
+        self._models: dict[str, str] = {}
+        """By key, what is to be used where nothing was said yet; set at once, it would begin an empty conversation."""
         self._is_leaving = False
         self.is_terminal = is_terminal
         self.has_failed = False
@@ -159,6 +161,8 @@ class Chat:
         return True
 
     async def _ask(self, prompt: str) -> None:
+        if self._session.key in self._models:
+            await self._session.set_model(self._models.pop(self._session.key))
         view = TurnView(self._console)
         self._turn = await self._session.send(prompt)
         try:
@@ -238,7 +242,10 @@ class Chat:
         self._say(f"this is a copy now; /resume {original.session_id} goes back")
 
     async def _change_model(self, name: str) -> None:
-        if name:
+        key = self._session.key
+        if name and key in self._begun_here and self._session.session_id is None:
+            self._models[key] = self._model = name
+        elif name:
             await self._session.set_model(name)
             self._model = name
         self._say(f"the model is {self._model or 'the default of the agent'}")

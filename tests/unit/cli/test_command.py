@@ -391,6 +391,16 @@ def test_a_chat_from_a_pipe_answers_each_line_and_is_kept(capsys: pytest.Capture
     assert (fork["parent"], fork["turns"], original["turns"]) == (original["key"], 2, 1)
 
 
+def test_a_model_is_no_conversation_before_something_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = "/model parrot\n"
+    done = command("chat", "--agent", "embedded", stdin=lines)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(the model is parrot)\n", "")
+    assert main(["sessions", "list"]) == 0
+    assert capsys.readouterr().out == "No session is kept.\n"
+    done = command("chat", "--agent", "embedded", stdin=lines + "Which model are you?")
+    assert done.stdout.splitlines()[1] == "I am parrot."
+
+
 def test_a_chat_from_a_pipe_tells_that_a_prompt_failed() -> None:
     done = command("chat", "--agent", "embedded", stdin="Fail: no luck\nSay hello\n")
     assert done.returncode == 1
