@@ -234,10 +234,7 @@ class Chat:
 
     async def _fork(self) -> None:
         original = self._session
-        if original.session_id is None:
-            self._say("nothing was said yet, so there is nothing to copy")
-            return
-        self._session = await original.fork(new_key("chat"))
+        self._session = await original.fork(new_key("chat"))  # only it knows whether something was said in what is kept
         self._sessions.append(self._session)
         self._say(f"this is a copy now; /resume {original.session_id} goes back")
 

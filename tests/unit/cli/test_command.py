@@ -391,6 +391,26 @@ def test_a_chat_from_a_pipe_answers_each_line_and_is_kept(capsys: pytest.Capture
     assert (fork["parent"], fork["turns"], original["turns"]) == (original["key"], 2, 1)
 
 
+def test_a_chat_that_goes_on_begins_with_a_copy(capsys: pytest.CaptureFixture[str]) -> None:
+    command("chat", "--agent", "embedded", stdin="Remember: I like Python")
+    assert main(["sessions", "list", "--json"]) == 0
+    (original,) = json.loads(capsys.readouterr().out)
+    done = command("chat", "--resume", original["key"], stdin="/fork\nWhat do I like?")
+    assert done.stdout.splitlines()[:2] == [
+        f"(this is a copy now; /resume {original['session_id']} goes back)",
+        "You like Python.",
+    ]
+    assert main(["sessions", "list", "--json"]) == 0
+    heads = json.loads(capsys.readouterr().out)
+    assert [(head["parent"], head["turns"]) for head in heads] == [(original["key"], 1), (None, 1)]
+
+
+def test_of_nothing_there_is_no_copy() -> None:
+    done = command("chat", "--agent", "embedded", stdin="/fork")
+    assert done.returncode == 1
+    assert "has not begun, so there is nothing to fork; send a prompt first" in done.stdout
+
+
 def test_a_model_is_no_conversation_before_something_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     lines = "/model parrot\n"
     done = command("chat", "--agent", "embedded", stdin=lines)
