@@ -20,7 +20,7 @@ def working_folder(options: Options) -> str:
     try:
         return str(Path(options.cwd or ".").absolute())
     except FileNotFoundError:
-        wrong = "the current folder was deleted; choose one by Options(cwd=...)"
+        wrong = "the current folder was deleted; go to another one, or name one as cwd"
         raise AgentStartError(wrong, is_final=True) from None
 
 

@@ -18,7 +18,7 @@ from triologue.cli.endings import ExitCode
 from triologue.cli.interrupting import draining_on
 from triologue.errors import InvalidOption
 from triologue.gateway import open_gateway
-from triologue.manager import SessionManager, open_manager
+from triologue.manager import SessionManager, folder_of, open_manager
 from triologue.options import Options
 from triologue.ports import SessionStore
 from triologue.stores import SqliteStore
@@ -56,6 +56,7 @@ async def serve_sessions(request: ServeRequest) -> ExitCode:
     _log_to_stderr()
     gc.set_threshold(*GC_THRESHOLDS)
     tls = _tls(request.certificate, request.key)
+    folder_of(request.options)  # there has to be one, or each turn would fail, where nobody looks
     agent = make_agent(request.agent, is_paced=True)
     async with draining_on(signal.SIGTERM, signal.SIGINT) as drain, _store(request) as store:
         async with open_manager(agent, options=request.options, store=store) as drain.manager:

@@ -98,14 +98,16 @@ def test_a_prompt_that_is_no_utf_8() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "na\ufffdve\n".encode(), b"")
 
 
+@pytest.mark.parametrize("arguments", [["run", "--no-keep", "hi"], ["serve", "--memory", "--port", "0"]])
 def test_in_a_folder_that_was_deleted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    assert main(["run", "--agent", "embedded", "--no-keep", "hi"]) == 3
-    assert capsys.readouterr().err == "triologue: the current folder was deleted; choose one by Options(cwd=...)\n"
+    assert main([*arguments, "--agent", "embedded"]) == 3
+    said = "triologue: the current folder was deleted; go to another one, or name one as cwd\n"
+    assert capsys.readouterr() == ("", said)
 
 
 @pytest.mark.parametrize("arguments", [["sessions", "list"], ["run", "--agent", "embedded", "hi"], ["tokens", "list"]])
