@@ -73,8 +73,9 @@ async def existing_database() -> AsyncGenerator[SessionStore]:
     try:
         path.stat()
     except FileNotFoundError:
-        yield MemoryStore()
-        return
+        if not path.parent.is_symlink() or path.parent.exists():  # else all may be on a disk that is not there
+            yield MemoryStore()
+            return
     except OSError as error:
         said = f"cannot open the session store {str(path)!r}: {error.strerror}"
         raise StoreError(f"{said}; name another folder with ${VARIABLE}") from error

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from triologue.cli.database import VARIABLE, database_path
 from triologue.cli.endings import ExitCode
+from triologue.cli.sessions.files import why
 from triologue.cli.sessions.spans import clock
 from triologue.errors import InvalidOption, StoreError, brief
 from triologue.gateway.token_file import TokenFile
@@ -93,7 +94,7 @@ def _open(path: Path | None, *, create: bool = False) -> TokenFile:
         try:
             usual.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            said = f"cannot make the folder of the token file {str(usual)!r}: {error.strerror}"
+            said = f"cannot make the folder of the token file {str(usual)!r}: {why(error)}"
             raise StoreError(f"{said}; name another file with --tokens, or another folder with ${VARIABLE}") from error
     return TokenFile(usual, create=create)
 

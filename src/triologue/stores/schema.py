@@ -146,8 +146,9 @@ def _make(path: Path) -> None:
         finally:
             os.close(file)
     except OSError as error:
-        is_below_file = isinstance(error, FileExistsError)  # what `mkdir` says of that
-        reason = "its folder is a file" if is_below_file else error.strerror or str(error)
+        is_no_folder = isinstance(error, FileExistsError)  # what `mkdir` says of that
+        wrong = "its folder is a file, or a link that leads nowhere"
+        reason = wrong if is_no_folder else error.strerror or str(error)
         raise StoreError(
             f"cannot open the session store {str(path)!r}: {reason}; name a file that can be written"
         ) from error

@@ -148,6 +148,20 @@ def test_a_data_folder_that_cannot_be(
     assert capsys.readouterr().err.startswith(f"triologue: {said.format(f'{tmp_path}/file/below')}")
 
 
+@pytest.mark.parametrize(
+    "arguments", [["sessions", "list"], ["run", "--agent", "embedded", "hi"], ["tokens", "add", "tv"]]
+)
+def test_a_data_folder_on_a_disk_that_is_not_there(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "triologue")
+    monkeypatch.setenv("TRIOLOGUE_HOME", f"{tmp_path}/link")
+    assert main(arguments) == ExitCode.FAILED
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "its folder is a file, or a link that leads nowhere; name a" in printed.err
+
+
 @pytest.mark.parametrize("arguments", [["doctor"], ["run", "hi"]])
 def test_an_agent_that_is_named_wrongly_in_the_environment(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -303,9 +303,12 @@ async def test_a_file_that_another_program_holds_for_too_long(path: Path, monkey
 
 async def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="its folder is a file; name a file that can be written"):
-        async with SqliteStore(tmp_path / "file" / "sessions.db"):
-            pass
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for folder in ("file", "link"):
+        wrong = "its folder is a file, or a link that leads nowhere; name a file that can be written"
+        with pytest.raises(StoreError, match=wrong):
+            async with SqliteStore(tmp_path / folder / "sessions.db"):
+                pass
 
 
 def test_a_path_below_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,11 @@ def telling(path: Path, what: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        is_below_file = isinstance(error, FileExistsError)  # what `mkdir` says of that
-        reason = "its folder is a file" if is_below_file else error.strerror or error
-        raise StoreError(f"{str(path)!r} cannot be {what}: {reason}") from error
+        raise StoreError(f"{str(path)!r} cannot be {what}: {why(error)}") from error
+
+
+def why(error: OSError) -> str:
+    """What the system has against a file, or against its folder."""
+    if isinstance(error, FileExistsError):  # what `mkdir` says of that
+        return "its folder is a file, or a link that leads nowhere"
+    return error.strerror or str(error)
