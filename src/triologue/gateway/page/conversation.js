@@ -51,7 +51,7 @@ export class Conversation {
     else this.newest.hidden = false;
   }
 
-  /** A line about the page or the log itself; with `act`, it is a button. */
+  /** A line about the page or the log itself; with `act`, it is a button. Returns its element. */
   note(text, act) {
     this.log.querySelector(":scope > .empty")?.remove();
     const line = act
@@ -59,6 +59,7 @@ export class Conversation {
       : el("p", { className: "note", textContent: text });
     this.log.append(line);
     if (this.#follows) this.#scrollToEnd();
+    return line;
   }
 
   /** Text that was being made when the connection went will not be completed by partials. */

@@ -14,6 +14,7 @@ const LOOK_AT_MANY = 8000;
 let rights = new Set();
 let current = null; // { key, log, last, state, isAttached, liveFrom, isLive, asked }
 let looking = 0;
+let again = null; // the button that reads the session anew, where it could not be read
 const unsent = new Map(); // by key: a prompt that was refused when another session, or another text, was there already
 
 const connection = new Connection({ state: onLink, welcome: onWelcome, events: onEvents, detached: onDetached });
@@ -115,6 +116,7 @@ async function open(key) {
 
 /** From where it was. What is refused now may not be soon: a disk is busy, or a manager drains. */
 async function readOn() {
+  again?.remove();
   const { key } = current;
   const reading = current.last === null ? begin() : attach(current.last);
   reading.catch((error) => {
@@ -123,16 +125,16 @@ async function readOn() {
   await tell(reading);
 }
 
+/** By one button: that of an attempt before goes. */
 function offerAgain(text) {
-  conversation.note(text, ({ target }) => {
-    target.remove();
-    readOn();
-  });
+  again?.remove();
+  again = conversation.note(text, readOn);
 }
 
 /** The newest events of the session that was just opened. */
 async function begin() {
   const { key } = current;
+  conversation.clear("…"); // an attempt may have come half way
   const { last, log } = await connection.request({ type: "attach", key });
   if (current?.key !== key) return;
   current.log = log;
