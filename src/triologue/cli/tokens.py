@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from triologue.cli.database import VARIABLE, database_path
+from triologue.cli.database import database_path
 from triologue.cli.endings import ExitCode
 from triologue.cli.sessions.files import why
 from triologue.cli.sessions.spans import clock
@@ -87,16 +87,14 @@ def _is_output_unseen() -> bool:
 
 
 def _open(path: Path | None, *, create: bool = False) -> TokenFile:
-    if path is not None:
-        return TokenFile(path, create=create)
-    usual = tokens_path()
+    path = path if path is not None else tokens_path()
     if create:
         try:
-            usual.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            said = f"cannot make the folder of the token file {str(usual)!r}: {why(error)}"
-            raise StoreError(f"{said}; name another file with --tokens, or another folder with ${VARIABLE}") from error
-    return TokenFile(usual, create=create)
+            said = f"cannot make the folder of the token file {str(path)!r}: {why(error)}"
+            raise StoreError(f"{said}; name another file with --tokens") from error
+    return TokenFile(path, create=create)
 
 
 def _expiry(grant: Grant) -> str:

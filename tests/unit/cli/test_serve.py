@@ -187,6 +187,15 @@ def test_tokens_that_cannot_be(arguments: list[str], code: int, said: str, capsy
     assert printed.err.count("\n") == 1
 
 
+def test_a_token_file_in_a_folder_that_is_not_there_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "new" / "t.json"
+    assert main(["tokens", "list", "--tokens", str(path)]) == 1
+    assert f"`triologue tokens add NAME --tokens {path}` makes one" in capsys.readouterr().err
+    assert main(["tokens", "add", "phone", "--tokens", str(path)]) == 0
+    assert [grant.name for grant in TokenFile(path).grants()] == ["phone"]
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
