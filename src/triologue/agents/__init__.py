@@ -21,6 +21,7 @@ from triologue.agents.qoder_auth import (
     service_account_from_env as service_account_from_env,
 )
 from triologue.agents.runtime import (
+    distrusted as distrusted,
     make_runtime_folder as make_runtime_folder,
     program_name as program_name,
     told_there as told_there,

@@ -60,6 +60,17 @@ def told_there(pattern: str) -> list[Path]:
         return []
 
 
+def distrusted() -> str | None:
+    """Why nobody tells anything there, and nobody reads it, though there is a folder; None: there is no such reason."""
+    try:
+        _check_owned(runtime_folder())
+    except PermissionError as error:
+        return str(error)
+    except OSError:
+        pass
+    return None
+
+
 def _check_owned(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():

@@ -7,6 +7,8 @@ import msgspec
 import trio
 from msgspec import Struct
 
+from triologue.agents import distrusted
+from triologue.errors import InvalidOption
 from triologue.manager.status import (
     AskExplain,
     AskSessions,
@@ -42,7 +44,13 @@ class Silent(Struct, frozen=True):
 
 
 async def ask_all(request: AskSessions | AskExplain) -> tuple[list[Running], list[Silent]]:
-    """Ask every manager of this user, all at the same time."""
+    """Ask every manager of this user, all at the same time.
+
+    Raises:
+        InvalidOption: others could have put there what would be asked, and so no manager tells of itself either.
+    """
+    if (why := distrusted()) is not None:
+        raise InvalidOption(f"no manager can tell of itself: {why}")
     told: dict[Path, Running | Silent] = {}
 
     async def ask_one(path: Path) -> None:

@@ -126,6 +126,18 @@ def test_a_manager_that_does_not_answer_is_told_of(
     assert capsys.readouterr() == ("", "triologue: the manager of process 77 does not tell: no answer within 0.05 s\n")
 
 
+@pytest.mark.parametrize("arguments", [["ps"], ["ps", "--json"], ["ps", "slack:C1"], ["top"]])
+def test_a_folder_in_which_others_may_write_is_told_of(
+    arguments: list[str], own_runtime_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `mkdir` makes one for many users; managers tell nothing of themselves there."""
+    with listen(own_runtime_folder):
+        own_runtime_folder.chmod(0o775)
+        assert main(arguments) == 2
+    said = f"others may write in '{own_runtime_folder}' (mode 0775); make it 0700, or set $TRIOLOGUE_RUNTIME_DIR"
+    assert capsys.readouterr() == ("", f"triologue: no manager can tell of itself: {said}\n")
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
