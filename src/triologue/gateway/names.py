@@ -21,6 +21,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def can_be_host(text: str) -> bool:
+    """Can it be an address, or a name? A port, a scheme and brackets are of neither."""
+    return _is_address(text) or (bool(text) and not set(text) & set(":/[] "))
+
+
 @final
 class Names:
     """Refuses what a foreign page had a browser ask for.

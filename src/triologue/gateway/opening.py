@@ -14,7 +14,7 @@ import trio
 from triologue.errors import InvalidOption, brief
 from triologue.gateway.hall import Hall
 from triologue.gateway.limits import GatewayLimits, check_gateway_limits
-from triologue.gateway.names import Names, is_loopback
+from triologue.gateway.names import Names, can_be_host, is_loopback
 from triologue.gateway.rights import TOKEN_META, Rights
 from triologue.gateway.statistics import GatewayStatistics
 from triologue.gateway.token_file import TokenFile
@@ -204,7 +204,7 @@ def _check_installed() -> None:
 def _check(manager: object, host: object, port: object, tls: object, tokens: object) -> None:
     if not isinstance(manager, SessionManager):
         raise InvalidOption(f"manager={brief(manager)} is no manager; it is what `open_manager` gives")
-    if not isinstance(host, str) or not host:
+    if not isinstance(host, str) or not can_be_host(host):
         raise _no_host(host)
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 1 << 16:
         raise InvalidOption(f"port={brief(port)} is no port, which is 0 to 65535")
@@ -218,7 +218,7 @@ def _check(manager: object, host: object, port: object, tls: object, tokens: obj
 
 
 def _no_host(host: object) -> InvalidOption:
-    return InvalidOption(f"host={brief(host)} is no address and no name")
+    return InvalidOption(f"host={brief(host)} is no address and no name, as 127.0.0.1, ::1 or localhost")
 
 
 async def _listen(host: str, port: int) -> list[trio.SocketListener]:
