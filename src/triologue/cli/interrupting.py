@@ -54,9 +54,14 @@ async def _listening(
 
 @final
 class Drain:
-    """What becomes of a command that is asked to end: its manager is drained."""
+    """What becomes of a command that is asked to end: its manager is drained.
 
-    def __init__(self) -> None:
+    Args:
+        tell: called with the manager as it begins to drain.
+    """
+
+    def __init__(self, tell: Callable[[SessionManager], None]) -> None:
+        self._tell = tell
         self.manager: SessionManager | None = None
         """Set by the command once it has one; before, it is cancelled."""
         self.scope = trio.CancelScope()
@@ -64,9 +69,11 @@ class Drain:
 
     def hear(self, number: int) -> None:
         """A signal; the second one makes the drain interrupt at once."""
-        self._number = self._number or number
+        is_first, self._number = self._number is None, self._number or number
         if self.manager is not None:
             self.manager.drain()
+            if is_first:
+                self._tell(self.manager)
         else:
             self.scope.cancel()
 
@@ -77,9 +84,11 @@ class Drain:
 
 
 @asynccontextmanager
-async def draining_on(*signals: signal.Signals) -> AsyncGenerator[Drain]:
+async def draining_on(
+    *signals: signal.Signals, tell: Callable[[SessionManager], None] = lambda _: None
+) -> AsyncGenerator[Drain]:
     """Within the block these signals drain the manager that is named to the `Drain`; then the manager's block ends."""
-    drain = Drain()
+    drain = Drain(tell)
     async with _listening(signals, drain.hear):
         with drain.scope:
             yield drain

@@ -6,7 +6,7 @@ import signal
 import ssl
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -16,6 +16,7 @@ from triologue.cli.choosing import make_agent
 from triologue.cli.database import open_database
 from triologue.cli.endings import ExitCode
 from triologue.cli.interrupting import draining_on
+from triologue.cli.ps import counted
 from triologue.errors import InvalidOption
 from triologue.gateway import open_gateway
 from triologue.manager import SessionManager, folder_of, open_manager
@@ -58,7 +59,7 @@ async def serve_sessions(request: ServeRequest) -> ExitCode:
     tls = _tls(request.certificate, request.key)
     folder_of(request.options)  # there has to be one, or each turn would fail, where nobody looks
     agent = make_agent(request.agent, is_paced=True)
-    async with draining_on(signal.SIGTERM, signal.SIGINT) as drain, _store(request) as store:
+    async with draining_on(signal.SIGTERM, signal.SIGINT, tell=_tell_what_runs) as drain, _store(request) as store:
         async with open_manager(agent, options=request.options, store=store) as drain.manager:
             await _lend(drain.manager, request, tls)
     sys.stderr.write("triologue: ended as asked; nothing of it is left running\n")
@@ -124,6 +125,14 @@ def _greet(url: str, request: ServeRequest) -> None:
     )
     sys.stdout.write(f"{page}/  ({request.agent}; {who}; Ctrl-C ends it)\n")
     sys.stdout.flush()
+
+
+def _tell_what_runs(manager: SessionManager) -> None:
+    """Whoever has pressed Ctrl-C would wonder for half a minute."""
+    running = sum(turn.state == "running" for turn in manager.turns())
+    if running:
+        with suppress(OSError):  # nobody reads it any more
+            sys.stderr.write(f"triologue: waits for {counted(running, 'turn')} to end; a second signal interrupts\n")
 
 
 def _reason(error: Exception) -> str:

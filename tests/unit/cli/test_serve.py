@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trio
 
+import triologue as tri
 from triologue.cli.main import main
 from triologue.cli.tokens import tokens_path
 from triologue.gateway.token_file import TokenFile
@@ -51,6 +53,23 @@ def test_it_says_where_it_is_and_serves_until_a_signal(number: int) -> None:
         with urllib.request.urlopen(address[1]) as answer:
             assert b"<title>triologue</title>" in answer.read()
         assert end(process, number) == (0, "", ENDED)
+
+
+def test_it_says_what_it_waits_for_when_it_is_to_end() -> None:
+    with serving("--memory") as (process, said):
+        url = said.split()[0].replace("http", "ws")
+
+        async def run_a_turn() -> None:
+            async with tri.open_remote(url) as far:
+                turn = await far.session("k").send("Wait 3600 seconds")
+                async for _ in turn:  # so it runs
+                    break
+                process.send_signal(signal.SIGINT)
+
+        trio.run(run_a_turn)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "triologue: waits for 1 turn to end; a second signal interrupts\n"
+        assert end(process, signal.SIGINT) == (0, "", ENDED)
 
 
 def test_no_token_is_said(tmp_path: Path) -> None:
