@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from triologue.actors import Conversation
 from triologue.agents import is_dead
 from triologue.errors import InvalidOption, brief
-from triologue.ports import LivesInside, MirrorsHistories, SessionStore, TranscriptEntry
+from triologue.ports import MirrorsHistories, SessionStore, TranscriptEntry
 
 
 async def check_cut(conversation: Conversation, at: str, store: SessionStore | None) -> None:
     """Refuse a copy up to a message that there is not: its agent would refuse to begin it, at each of its prompts.
 
-    What only the agent knows is left to it: all, where it lives inside this process or no history is kept, or while
-    somebody works with the conversation, since what was said last may not be kept yet.
+    What only the agent knows is left to it: all, where no history is kept, or while somebody works with the
+    conversation, since what was said last may not be kept yet.
 
     Args:
         conversation: the original.
@@ -26,7 +26,7 @@ async def check_cut(conversation: Conversation, at: str, store: SessionStore | N
     if not isinstance(at, str) or not at:
         raise InvalidOption(f"at={brief(at)} is no uuid of a message; leave it out to copy all that was said")
     agent, session_id = conversation.agent, conversation.session_id
-    if store is None or session_id is None or not isinstance(agent, MirrorsHistories) or isinstance(agent, LivesInside):
+    if store is None or session_id is None or not isinstance(agent, MirrorsHistories):
         return
     if await _is_held(store, conversation.key):
         return

@@ -94,13 +94,15 @@ async def test_a_copy_ends_with_a_message_that_there_is(autojump_clock: MockCloc
         turn = await session.send("Remember: I like Python")
         uuids = [message.uuid async for message in turn if isinstance(message, tri.AssistantMessage)]
         await session.ask("Remember: I like tea")
-        # What the built-in agent remembers of before there was a store is not kept, so it is left to say what it does not know.
+        # What was said last may not be kept yet, so the agent is left to say what it does not know.
         with pytest.raises(tri.TurnFailed, match="no such message there"):
             await (await session.fork("left to the agent", at=unknown)).ask("hi")
     async with tri.open_manager(agent, store=store) as manager:
         for wrong in ("", 5):
             with pytest.raises(tri.InvalidOption, match=f"at={wrong!r} is no uuid of a message; leave it out"):
                 await manager.session("k").fork("copy", at=wrong)  # type: ignore[arg-type]
+        with pytest.raises(tri.InvalidOption, match="no message of the session 'k' has this uuid"):
+            await manager.session("k").fork("copy", at=unknown)
         assert await store.get_session("copy") is None
         copy = await manager.session("k").fork("copy", at=uuids[-1])
         assert "2nd message" in ((await copy.ask("How many messages?")).result or "")
