@@ -1,6 +1,6 @@
 """Many multi-turn agent conversations in one process, each a supervised trio actor, and none of them lost."""
 
-import triologue.cli.loading  # noqa: F401  # pyright: ignore[reportUnusedImport]  # first: for the time that the others take
+import triologue.cli.loading as _loading  # first: for the time that the others take
 from triologue.actors import Turn
 from triologue.agents import (
     ClaudeCode,
@@ -230,6 +230,8 @@ from triologue.tools import ToolDefinition, tool
 
 # One name a line would make three pages of these.
 # fmt: off
+_loading.over()
+
 __all__ = [
     "ActiveGoal", "Agent", "AgentCrashed", "AgentError", "AgentNotFound", "AgentProtocolError", "AgentStartError",
     "AlreadyAnswered", "AnyPermission", "AnySession", "AnyTurn", "ApiRetryMessage", "Append", "AssistantBody",

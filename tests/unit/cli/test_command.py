@@ -389,6 +389,41 @@ sys.exit(main(["doctor", "embedded"]))
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
 
+def test_ctrl_c_while_it_is_loaded_raises_nothing_in_the_middle_of_it(tmp_path: Path) -> None:
+    program = tmp_path / "triologue"
+    program.write_text("""
+import signal, sys
+
+class CtrlC:
+    def find_spec(self, name, path, target=None):
+        if name == "triologue.errors":
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                print("raised in the middle of it", flush=True)
+                raise
+
+sys.meta_path.insert(0, CtrlC())
+import triologue
+""")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize("before", ["signal.default_int_handler", "signal.SIG_IGN", "lambda *_: None"])
+def test_ctrl_c_is_the_programs_again_once_it_is_loaded(before: str, tmp_path: Path) -> None:
+    program = tmp_path / "triologue"
+    program.write_text(f"""
+import signal
+
+before = {before}
+signal.signal(signal.SIGINT, before)
+import triologue
+assert signal.getsignal(signal.SIGINT) is before
+""")
+    subprocess.run([sys.executable, program], check=True)
+
+
 def test_a_program_of_that_name_tells_of_its_errors_as_it_chose_to(tmp_path: Path) -> None:
     program = tmp_path / "triologue"
     program.write_text("import sys\nsys.excepthook = lambda *_: print('it broke')\nimport triologue\nraise ValueError")
