@@ -65,14 +65,15 @@ class Heard:
         """The last one that was given."""
         # What was missed of the turns they keep themselves, far longer than the log does. That may have more of others,
         # which were told: a turn begins in it where it was accepted.
-        turns = [*untold()]
-        known = {turn.id for turn in turns}
+        turns: dict[str, Turn] = {}
+        for turn in untold():  # one whose prompt was sent twice under its uuid is there twice
+            turns.setdefault(turn.id, turn)
         others = [
             background.untold(each)
             for each in reader.take_all()
-            if each.turn_id is None or (may_be_new and each.turn_id not in known and may_be_new(each))
+            if each.turn_id is None or (may_be_new and each.turn_id not in turns and may_be_new(each))
         ]
-        missed = merge(others, *(turn.recorded() for turn in turns), key=lambda batch: batch.first)
+        missed = merge(others, *(turn.recorded() for turn in turns.values()), key=lambda batch: batch.first)
         self._said: Iterator[Message | Exception] = self._hear(missed)
 
     def next(self) -> Message | None:

@@ -659,6 +659,39 @@ async def test_who_reads_everything_late_misses_nothing_of_what_the_turns_keep(a
         assert await response(client) == []
 
 
+def shown(message: tri.Message) -> list[str]:
+    """The beginning of what is said, or that something is missing."""
+    if isinstance(message, tri.AssistantMessage | tri.ResultMessage):
+        text = message.result if isinstance(message, tri.ResultMessage) else tri.text(message)
+        return [f"{type(message).__name__[0]} {(text or '')[:5]}"]
+    return ["a gap"] if isinstance(message, tri.Gap) else []
+
+
+async def everything(client: tri.Client, seconds: float) -> list[str]:
+    """What `receive_messages` gives within this time."""
+    said: list[str] = []
+    with trio.move_on_after(seconds):
+        async for message in client.receive_messages():
+            said += shown(message)
+    return said
+
+
+async def test_a_prompt_that_was_sent_twice_under_its_uuid_is_answered_once(autojump_clock: MockClock) -> None:
+    agent = ScriptedAgent(lambda prompt: [Say(f"{prompt} {number}") for number in range(2)])
+    prompt = {
+        "type": "user",
+        "message": {"role": "user", "content": "one"},
+        "uuid": "5d0c1a7e-0000-4000-8000-000000000001",
+    }
+    async with tri.Client(agent=agent) as client:
+        for _ in range(2):  # while the first may be under way, and when it has ended
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(client.query, dict(prompt))
+                nursery.start_soon(client.query, dict(prompt))
+            await trio.sleep(10)
+        assert await everything(client, 10) == ["A one 0", "A one 1", "R one 1"]
+
+
 async def test_who_reads_on_behind_a_result_is_told_of_no_gap_that_has_only_what_was_read(
     autojump_clock: MockClock,
 ) -> None:
