@@ -73,7 +73,7 @@ class Heard:
             for each in reader.take_all()
             if each.turn_id is None or (may_be_new and each.turn_id not in turns and may_be_new(each))
         ]
-        missed = merge(others, *(turn.recorded() for turn in turns.values()), key=lambda batch: batch.first)
+        missed = merge(others, *(turn.recorded() for turn in turns.values()), key=_place)
         self._said: Iterator[Message | Exception] = self._hear(missed)
 
     def next(self) -> Message | None:
@@ -167,6 +167,12 @@ class Heard:
             if turn_id is not None:
                 self._note_told(turn_id)
         return message
+
+
+def _place(batch: Batch) -> int:
+    """Where it comes among what was missed: a gap is right before what follows it."""
+    first = batch.messages[0] if batch.messages else None
+    return first.last if type(first) is Gap else batch.first
 
 
 def _is_same(came: ResultMessage | None, result: ResultMessage) -> bool:

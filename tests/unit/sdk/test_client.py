@@ -692,6 +692,21 @@ async def test_a_prompt_that_was_sent_twice_under_its_uuid_is_answered_once(auto
         assert await everything(client, 10) == ["A one 0", "A one 1", "R one 1"]
 
 
+async def test_who_reads_late_is_told_of_a_gap_where_it_is_and_given_the_result_that_is_in_it(
+    autojump_clock: MockClock,
+) -> None:
+    """What is said in 5 MB is more than a turn keeps; who waits for its result must not wait for ever."""
+    length = {"long": 5_000_000}
+    agent = ScriptedAgent(lambda prompt: [Say(f"{prompt:5}{length.get(prompt, 0) * 'x'}")], max_message_bytes=2**24)
+    async with tri.Client(agent=agent) as client:
+        for prompt in ("one", "long", "two"):
+            await client.query(prompt)
+        await trio.sleep(100)
+        said = await everything(client, 10)
+        assert [line.strip() for line in said if line != "a gap"] == ["A one", "R one", "R long", "A two", "R two"]
+        assert "a gap" in said[2 : said.index("R long ")]
+
+
 async def test_who_reads_on_behind_a_result_is_told_of_no_gap_that_has_only_what_was_read(
     autojump_clock: MockClock,
 ) -> None:
