@@ -73,8 +73,10 @@ class Heard:
             for each in reader.take_all()
             if each.turn_id is None or (may_be_new and each.turn_id not in turns and may_be_new(each))
         ]
+        self._to_come = {turn.id for turn in turns.values() if turn.outcome is not None}
+        """Of the turns that had ended, those whose end may still come from what they keep: then it was in no gap."""
         missed = merge(others, *(turn.recorded() for turn in turns.values()), key=_place)
-        self._said: Iterator[Message | Exception] = self._hear(missed)
+        self._said: Iterator[Message | Exception] = self._hear_missed(missed)
 
     def next(self) -> Message | None:
         """What comes next; None: that is still to be heard.
@@ -109,6 +111,10 @@ class Heard:
             self._said = chain(self._said, self._hear(self._reader.take_all()))
             await trio.lowlevel.cancel_shielded_checkpoint()
 
+    def _hear_missed(self, batches: Iterable[Batch]) -> Iterator[Message | Exception]:
+        yield from self._hear(batches)
+        self._to_come.clear()
+
     def _hear(self, batches: Iterable[Batch]) -> Iterator[Message | Exception]:
         # Not further than it is asked, so that who leaves goes on there with another reader.
         for batch in batches:
@@ -123,6 +129,7 @@ class Heard:
     def _give_turn(self, turn_id: str, messages: Sequence[Message]) -> Iterator[Message | Exception]:
         for message in messages:
             if type(message) is TurnEnded:
+                self._to_come.discard(turn_id)
                 if self._has_gap:
                     yield from self._give_missed(turn_id)
                 yield from self._give_end(turn_id, message.outcome, is_missed=self._has_gap)
@@ -146,7 +153,7 @@ class Heard:
 
     def _give_ends(self, turns: Sequence[Turn]) -> Iterator[Message | Exception]:
         for turn in turns:
-            if turn.outcome is not None:
+            if turn.outcome is not None and turn.id not in self._to_come:
                 yield from self._give_end(turn.id, turn.outcome, is_missed=True)
 
     def _give_end(self, turn_id: str, outcome: Outcome, *, is_missed: bool) -> Iterator[Message | Exception]:

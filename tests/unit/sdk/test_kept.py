@@ -252,6 +252,29 @@ async def test_a_client_whose_conversation_was_deleted_elsewhere_hears_all_of_th
         assert await results(client, 2) == ["of its own", "i"]
 
 
+async def test_who_reads_late_is_given_each_reply_once_whichever_of_the_prompts_was_known_first_to_be_accepted(
+    autojump_clock: MockClock,
+) -> None:
+    """They are sent at the same time, and which of the tasks runs first then is by chance."""
+    agent = ScriptedAgent(lambda prompt: [Say(f"{prompt} {number} {2000 * 'x'}") for number in range(4)])
+    for _ in range(30):
+        said: list[str] = []
+        async with tri.Client(agent=agent, store=MemoryStore(now=trio.current_time)) as client:
+            async with trio.open_nursery() as nursery:
+                for prompt in "abcde":
+                    nursery.start_soon(client.query, prompt)
+            await trio.sleep(100)
+            with trio.move_on_after(10):
+                async for message in client.receive_messages():
+                    if isinstance(message, tri.ResultMessage):
+                        said.append((message.result or "")[0])
+                    elif isinstance(message, tri.AssistantMessage):
+                        said.append(tri.text(message)[:3])
+        order = said[4::5]
+        assert sorted(order) == [*"abcde"]
+        assert said == [text for prompt in order for text in (*(f"{prompt} {number}" for number in range(4)), prompt)]
+
+
 async def test_a_store_that_nobody_uses_any_more_is_closed_in_time(autojump_clock: MockClock) -> None:
     store = MemoryStore()
     _, id = await ask("Hello", store)
