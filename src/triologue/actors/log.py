@@ -252,6 +252,10 @@ class Cursor:
         self._is_finished = True
         self._tell()
 
+    def is_of(self, log: Log) -> bool:
+        """Does it read this one?"""
+        return self._log is log
+
     def close(self) -> None:
         """Nobody reads here any more."""
         self._log.close(self)

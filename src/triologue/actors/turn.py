@@ -215,6 +215,10 @@ class Turn:
         """What is kept of it now, decoded when it is asked for; a `Gap` stands for what is gone."""
         return self._log.recorded(self._known_from, self._id, self.held)
 
+    def is_where(self, reader: Cursor) -> bool:
+        """Is it in the log of this reader? Where the session was deleted elsewhere, another one began."""
+        return reader.is_of(self._log)
+
     def reserve(self) -> None:
         """Begin to read for the first iteration, so that it misses no partial, however early one comes."""
         self._reserved = self._open()

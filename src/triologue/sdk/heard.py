@@ -75,7 +75,9 @@ class Heard:
         ]
         self._to_come = {turn.id for turn in turns.values() if turn.outcome is not None}
         """Of the turns that had ended, those whose end may still come from what they keep: then it was in no gap."""
-        missed = merge(others, *(turn.recorded() for turn in turns.values()), key=_place)
+        earlier = [turn for turn in turns.values() if not turn.is_where(reader)]
+        now = [turn.recorded() for turn in turns.values() if turn.is_where(reader)]
+        missed = chain(_unplaced(earlier), merge(others, *now, key=_place))
         self._said: Iterator[Message | Exception] = self._hear_missed(missed)
 
     def next(self) -> Message | None:
@@ -174,6 +176,13 @@ class Heard:
             if turn_id is not None:
                 self._note_told(turn_id)
         return message
+
+
+def _unplaced(turns: Iterable[Turn]) -> Iterator[Batch]:
+    """What turns keep whose places are in a log that is no more; one that began anew counts from 1 again."""
+    for turn in turns:
+        for batch in turn.recorded():
+            yield Batch(batch.turn_id, batch.messages, 0)
 
 
 def _place(batch: Batch) -> int:

@@ -55,8 +55,10 @@ class UnreadTurns:
     @property
     def begin(self) -> int | None:
         """The `seq` behind which all of them are; None: there are none, and none is on its way."""
-        begins = [self._turns[0].turn.begin if self._turns else None, self._sending.after]
-        return min((begin for begin in begins if begin is not None), default=None)
+        begins = [each.turn.begin for each in self._turns]
+        if (after := self._sending.after) is not None:
+            begins.append(after)
+        return min(begins, default=None)  # the oldest may be in a log that was longer than the one that is now
 
     def may_be_new(self, batch: Batch) -> bool:
         """Is it of a turn whose prompt is on its way? An agent that answers at once is heard before that is accepted."""

@@ -215,22 +215,24 @@ async def test_who_reads_replies_of_a_client_when_the_disk_is_full_hears_of_it(
         assert [message.result async for message in client.receive_response() if isinstance(message, tri.ResultMessage)]
 
 
+async def results(client: tri.Client, count: int) -> list[str | None]:
+    """The next ones that `receive_messages` gives."""
+    heard: list[str | None] = []
+    with trio.fail_after(100):
+        async for message in client.receive_messages():
+            if isinstance(message, tri.ResultMessage):
+                heard.append(message.result)
+                if len(heard) == count:
+                    break
+    return heard
+
+
 async def test_a_client_whose_conversation_was_deleted_elsewhere_hears_all_of_the_next_one(
     autojump_clock: MockClock,
 ) -> None:
     """What the agent says of its own accord too, though the log was further when that was told last."""
     store = MemoryStore(now=trio.current_time)
     agent = ScriptedAgent(lambda prompt: [Crash(3)] if prompt == "die" else [Say(prompt)])
-
-    async def results(client: tri.Client, count: int) -> list[str | None]:
-        heard: list[str | None] = []
-        with trio.fail_after(100):
-            async for message in client.receive_messages():
-                if isinstance(message, tri.ResultMessage):
-                    heard.append(message.result)
-                    if len(heard) == count:
-                        break
-        return heard
 
     async with tri.Client(agent=agent, store=store) as client:
         for prompt in "abcdef":
@@ -250,6 +252,34 @@ async def test_a_client_whose_conversation_was_deleted_elsewhere_hears_all_of_th
         await client.query("i")
         await trio.sleep(100)
         assert await results(client, 2) == ["of its own", "i"]
+
+
+async def test_who_reads_when_a_conversation_was_deleted_elsewhere_hears_what_it_had_first(
+    autojump_clock: MockClock,
+) -> None:
+    """Both logs count from 1. What the next one says of its own accord comes in its place, to whoever reads on too."""
+    store = MemoryStore(now=trio.current_time)
+    agent = ScriptedAgent(lambda prompt: [Crash(3)] if prompt == "die" else [Say(prompt)])
+    async with tri.Client(agent=agent, store=store) as client:
+        for prompt in ("a", "b", "c"):
+            await client.query(prompt)
+        assert await results(client, 1) == ["a"]
+        await client.query("die")
+        await trio.sleep(100)
+        [head] = await store.list_sessions()
+        await store.delete(head.key)
+        with pytest.raises(tri.StoreError, match="deleted meanwhile"):
+            await client.query("d")
+        await client.query("e")
+        await trio.sleep(100)
+        agent.connection.begin_turn(Say("of its own"))
+        await client.query("f")
+        await trio.sleep(100)
+        assert await results(client, 2) == ["b", "c"]
+        with pytest.raises(tri.AgentCrashed):
+            await results(client, 1)
+        assert await results(client, 1) == ["e"]
+        assert await results(client, 2) == ["of its own", "f"]
 
 
 async def test_who_reads_late_is_given_each_reply_once_whichever_of_the_prompts_was_known_first_to_be_accepted(
