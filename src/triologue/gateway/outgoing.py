@@ -22,8 +22,8 @@ WINDOW_BYTES: Final = 2 * CHUNK_BYTES
 buffers between, where replies and pongs would wait behind them."""
 
 MARK_BYTES: Final = CHUNK_BYTES // 2
-"""Between two pings that ask how far it has read: while one is on its way. Who has answered all keeps up, and is asked half
-as often."""
+"""Between two pings that ask how far it has read: while one is on its way. Who has answered all keeps up, and is asked a
+third as often."""
 
 REPLY_BYTES: Final = 1024 * 1024
 """Replies that wait; while there are more, nothing else that the client asks is worked on."""
@@ -176,7 +176,7 @@ class Outgoing:
 
     @property
     def _must_ask(self) -> bool:
-        return self._unmarked >= MARK_BYTES and (bool(self._awaited) or self._unmarked >= 2 * MARK_BYTES)
+        return self._unmarked >= MARK_BYTES and (bool(self._awaited) or self._unmarked >= 3 * MARK_BYTES)
 
     async def _ask_how_far(self) -> None:
         asked, size, self._unmarked = object(), self._unmarked, 0
@@ -188,7 +188,8 @@ class Outgoing:
         del self._awaited[asked]
         self._ponged_at = trio.current_time()
         self._unread -= size
-        self._news.set()
+        if self._rest or self._ready:
+            self._news.set()
 
     @property
     def unheard_since(self) -> float | None:

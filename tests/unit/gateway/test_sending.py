@@ -276,7 +276,7 @@ async def shown(line: Line, records: list[tuple[float, int]]) -> float:
 def test_who_keeps_up_is_asked_seldom_how_far_it_has_read() -> None:
     line = Line(0, distance=0.02)
     run_virtual(lambda: shown(line, [(0.1, 10_000)] * 130), seed=0)
-    assert line.pings == 130 // 7  # seven of them have 64 KiB
+    assert line.pings == 130 // 10  # ten of them have 96 KiB
 
 
 def test_who_is_far_away_is_asked_more_often_and_so_gets_four_records_in_each_round_trip() -> None:
