@@ -228,10 +228,10 @@ from triologue.sdk import Client, Query, query
 from triologue.stores import MemoryStore, SqliteStore
 from triologue.tools import ToolDefinition, tool
 
-# One name a line would make three pages of these.
-# fmt: off
 _loading.over()
 
+# One name a line would make three pages of these.
+# fmt: off
 __all__ = [
     "ActiveGoal", "Agent", "AgentCrashed", "AgentError", "AgentNotFound", "AgentProtocolError", "AgentStartError",
     "AlreadyAnswered", "AnyPermission", "AnySession", "AnyTurn", "ApiRetryMessage", "Append", "AssistantBody",

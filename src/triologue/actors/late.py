@@ -38,7 +38,7 @@ _Delta: TypeAlias = _TextDelta | _ThinkingDelta | _InputDelta
 class _Piece(Struct, gc=False):
     """So much of a partial's event as tells whether it goes on with another: reading all of it takes twice as long."""
 
-    type: Literal["content_block_delta"]  # a tag may be missing
+    type: Literal["content_block_delta"]  # no tag, for msgspec takes what has none
     delta: _Delta
     index: Any = None
 
