@@ -47,6 +47,11 @@ class Framer:
 
     def feed(self, chunk: bytes) -> list[bytes | LongLine]:
         """Take in what one read gave; return the lines that it completed, without their newlines."""
+        # Whole lines, and short ones, as tokens come of which several have waited.
+        if self._are_short and not self._size and len(chunk) <= self._limit and chunk.endswith(b"\n"):
+            whole: list[bytes | LongLine] = [*map(_without_newline, BytesIO(chunk))]
+            self._are_short = len(whole) * _SHORT > len(chunk)
+            return whole
         # `find` looks at many bytes at a time; `split` would look at each.
         end = chunk.find(b"\n")
         if end < 0:
