@@ -23,13 +23,10 @@ class Way(Protocol):
     """How events get to a client."""
 
     waiting: int
-    """Bytes that wait, of all sessions."""
+    """Bytes that wait, of all sessions ..."""
+    most_waiting: int
+    """... and how many may."""
     catching_up: trio.CapacityLimiter
-
-    @property
-    def is_full(self) -> bool:
-        """Does more wait than may?"""
-        ...
 
     def tell(self, attachment: "Attachment") -> None:
         """It has something to send, now or when it is due."""
@@ -117,7 +114,7 @@ class Attachment:
         """See `Viewer`."""
         if self.is_live:
             self._add(items)
-            if self._way.is_full:
+            if self._way.waiting > self._way.most_waiting:
                 self._shorten()
 
     def skip(self) -> None:
@@ -154,7 +151,7 @@ class Attachment:
     def _shorten(self) -> None:
         """Too much waits: join partial text; if that is not enough, drop all of it, and read it again later."""
         self._join()
-        if self._way.is_full and self._line:
+        if self._way.waiting > self._way.most_waiting and self._line:
             self._drop()
             self._last = self._taken
             self.is_live = False

@@ -42,6 +42,8 @@ class Attachments:
         "_outgoing",
         "_rooms",
         "catching_up",
+        "most_waiting",
+        "tell",
         "waiting",
     )
 
@@ -62,6 +64,8 @@ class Attachments:
         self._coming = 0
         self._is_closed = False
         self.waiting = 0
+        self.most_waiting = limits.viewer_bytes
+        self.tell = outgoing.tell
         self.catching_up = trio.CapacityLimiter(CATCHING_UP)
 
     def __len__(self) -> int:
@@ -119,15 +123,6 @@ class Attachments:
             self.detach(key)
 
     # For the attachments.
-
-    @property
-    def is_full(self) -> bool:
-        """See `Way`."""
-        return self.waiting > self._limits.viewer_bytes
-
-    def tell(self, attachment: Attachment) -> None:
-        """See `Way`."""
-        self._outgoing.tell(attachment)
 
     def begin(self, attachment: Attachment) -> None:
         """See `Way`."""

@@ -20,6 +20,19 @@ class Peeked(trio.abc.Stream):
         patience: bytes that may come without a whole message among them.
     """
 
+    __slots__ = (
+        "_head",
+        "_is_left",
+        "_lock",
+        "_patience",
+        "_rest",
+        "_socket",
+        "_stream",
+        "_writers",
+        "sending_since",
+        "unfinished",
+    )
+
     def __init__(self, stream: trio.abc.Stream, head: bytes, *, patience: int) -> None:
         self._stream = stream
         self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
