@@ -48,8 +48,8 @@ class _Part(Struct):
 
     turn_id: str | None
     partial: StreamEvent
-    same: tuple[str, Any, str | None, str | None] | None
-    """What is the same for all of them, first the name of their pieces; None where nothing can go on with it."""
+    same: tuple[type[_Delta], Any, str | None, str | None] | None
+    """What is the same for all of them, first the kind of their deltas; None where nothing can go on with it."""
     pieces: list[str]
     """What they say."""
 
@@ -57,6 +57,8 @@ class _Part(Struct):
 @final
 class Late:
     """The partials that a slow reader missed, added up: at most one for each block that is still open."""
+
+    __slots__ = ("_parts",)
 
     def __init__(self) -> None:
         self._parts: list[_Part] = []
@@ -71,13 +73,15 @@ class Late:
                 continue
             try:
                 piece: _Piece | None = _decode(message.event_raw)
+            except msgspec.ValidationError:
+                piece = None
             except (msgspec.DecodeError, UnicodeDecodeError):
                 piece = _read_oddly(message)
             if piece is None:
                 last = _Part(turn_id, message, None, [])
                 self._parts.append(last)
                 continue
-            same = piece.delta.name, piece.index, turn_id, message.parent_tool_use_id
+            same = type(piece.delta), piece.index, turn_id, message.parent_tool_use_id
             if last is None or last.same != same:
                 last = _Part(turn_id, message, same, [])
                 self._parts.append(last)
@@ -110,5 +114,5 @@ def _joined(part: _Part) -> StreamEvent:
     if part.same is None or len(part.pieces) < 2:
         return part.partial
     event = part.partial.event
-    event["delta"][part.same[0]] = "".join(part.pieces)
+    event["delta"][part.same[0].name] = "".join(part.pieces)
     return part.partial.with_event(event)

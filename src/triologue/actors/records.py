@@ -23,7 +23,7 @@ class Batch(Struct, frozen=True):
     first: int
     """The `seq` of the first message that has one; those after it count on from there."""
     last: int = 0
-    """The `seq` of the last message that has one."""
+    """The `seq` of the last message that has one; less than `first` where all are partials."""
 
     def events(self) -> list[Event]:
         """Its messages, each with its place in the log."""

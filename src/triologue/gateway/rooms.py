@@ -7,6 +7,7 @@ from typing import Protocol, final
 import trio
 
 from triologue.actors import Batch, OnceAMinute
+from triologue.actors.late import Late
 from triologue.errors import ManagerClosed, StoreError, TriologueError
 from triologue.manager import Session, SessionManager
 from triologue.messages import Gap, Message, StreamEvent
@@ -94,6 +95,21 @@ class Room:
         failures: of the gateway, as its log is told of them.
     """
 
+    __slots__ = (
+        "_failures",
+        "_finished",
+        "ended",
+        "labels",
+        "log",
+        "opened",
+        "patience",
+        "position",
+        "scope",
+        "session",
+        "users",
+        "viewers",
+    )
+
     def __init__(self, session: Session, failures: OnceAMinute) -> None:
         self.session = session
         self._failures = failures
@@ -176,18 +192,19 @@ class Room:
         self._finished.set()
 
     def _items(self, batch: Batch) -> list[Item]:
+        if batch.last < batch.first:  # partials, and nothing else
+            return self._texts(batch.turn_id, batch.messages)
         items: list[Item] = []
         text: list[Message] = []
-        size, seq = 0, batch.first
+        seq = batch.first
         for message in batch.messages:
-            is_partial = type(message) is StreamEvent
-            if text and (size >= _TEXT_BYTES or not is_partial):
-                items.append(Item(None, batch.turn_id, text, size, self.labels))
-                text, size = [], 0
-            if is_partial:
+            if type(message) is StreamEvent:
                 text.append(message)
-                size += len(message.line)
-            elif isinstance(message, Gap):  # what it stands for is in the store
+                continue
+            if text:
+                items += self._texts(batch.turn_id, text)
+                text = []
+            if isinstance(message, Gap):  # what it stands for is in the store
                 self.position = message.last
                 for viewer in list(self.viewers):
                     viewer.skip()
@@ -196,7 +213,26 @@ class Room:
                 self.position = seq
                 seq += 1
         if text:
-            items.append(Item(None, batch.turn_id, text, size, self.labels))
+            items += self._texts(batch.turn_id, text)
+        return items
+
+    def _texts(self, turn_id: str | None, partials: Sequence[Message]) -> list[Item]:
+        """Partials that came at once: joined, once for all, where all who watch would do that each for itself."""
+        if self.patience > 0 and len(partials) > 1:
+            late = Late()
+            late.add(turn_id, partials)
+            return [Item(None, turn_id, (each,), len(each.line), self.labels) for _, each in late.take()]
+        items: list[Item] = []
+        text: list[Message] = []
+        size = 0
+        for partial in partials:
+            if size >= _TEXT_BYTES:
+                items.append(Item(None, turn_id, text, size, self.labels))
+                text, size = [], 0
+            text.append(partial)
+            size += len(partial.line)
+        if text:
+            items.append(Item(None, turn_id, text, size, self.labels))
         return items
 
 

@@ -96,6 +96,11 @@ class Told:
         self.records[len(self._log)] = number
         return message
 
+    def tell(self, room: Room, sizes: list[int]) -> None:
+        """Say so much at once, to who is in its room."""
+        first = len(self.records) + 1
+        room.offer(Batch("t", [self.say(size) for size in sizes], first, len(self.records)))
+
     def numbers(self, event: Event) -> list[int]:
         """Of what an event says."""
         if isinstance(event.message, StreamEvent):
@@ -234,8 +239,7 @@ async def take(step: Step, sessions: dict[str, Told], rooms: dict[str, Room], ev
             everybody[client].attachments.detach(key)
             everybody[client].watched.pop(key, None)
         case Speak(key=key, sizes=sizes):
-            first = rooms[key].position + 1
-            rooms[key].offer(Batch("t", [sessions[key].say(size) for size in sizes], first))
+            sessions[key].tell(rooms[key], sizes)
             assert rooms[key].ended is None
         case Sleep(seconds=seconds):
             await trio.sleep(seconds)
@@ -266,7 +270,7 @@ async def shown(line: Line, records: list[tuple[float, int]]) -> float:
         await onlooker.attachments.attach(Attach(id=1, key="a"))
         for pause, size in records:
             await trio.sleep(pause)
-            room.offer(Batch("t", [session.say(-size)], room.position + 1))
+            session.tell(room, [-size])
         await trio.sleep(100)
         nursery.cancel_scope.cancel()
     assert sum(1 for _ in line.events()) == len(records)

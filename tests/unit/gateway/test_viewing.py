@@ -14,7 +14,7 @@ from triologue.actors import Batch, OnceAMinute
 from triologue.gateway.attachment import CHUNK_BYTES, Attachment
 from triologue.gateway.limits import GatewayLimits
 from triologue.gateway.rooms import Item, Room
-from triologue.messages import Event, Gap, Message, StreamEvent, text_delta
+from triologue.messages import Event, Gap, Message, StreamEvent, SystemMessage, text_delta
 from triologue.ports import Agent, Carrier, Connection, Sink
 from triologue.protocol import asked, told
 from triologue.protocol.events import Labels
@@ -237,9 +237,8 @@ async def test_text_may_wait_in_the_pipe_while_all_who_read_it_gather_it(
 class Eye:
     """Who watches a room."""
 
-    patience = 0.0
-
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 0.0) -> None:
+        self.patience = patience
         self.offered: list[Item] = []
 
     def offer(self, items: Sequence[Item]) -> None:
@@ -260,6 +259,27 @@ async def test_text_that_comes_at_once_is_not_all_sent_at_once(autojump_clock: M
     room.offer(Batch("t", text, 1))
     assert [message for item in eye.offered for message in item.messages] == text
     assert max(len(item.data) for item in eye.offered) < CHUNK_BYTES / 4
+
+
+async def test_text_that_comes_at_once_is_joined_once_for_all_who_gather_it(autojump_clock: MockClock) -> None:
+    async with stage() as (_, manager):
+        room, eyes = Room(manager.session("k"), OnceAMinute()), [Eye(0.05), Eye(0.2)]
+    for eye in eyes:
+        room.admit(eye)
+    text: list[Message] = [StreamEvent.of(delta(letter)) for letter in "abc"]
+    record = SystemMessage(subtype="x")
+    room.offer(Batch("t", text, 1))
+    room.offer(Batch("t", [*text, record, *text], 1, 1))
+    joined = [StreamEvent.of(delta("abc"))]
+    assert [list(item.messages) for item in eyes[0].offered] == [joined, joined, [record], joined]
+    assert eyes[1].offered == eyes[0].offered
+    room.admit(Eye())
+    room.offer(Batch("t", text, 2, 1))
+    assert eyes[0].offered[-1].messages == text
+
+
+def delta(text: str) -> dict[str, object]:
+    return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
 
 
 async def test_a_ping_is_answered_in_the_middle_of_a_catch_up(autojump_clock: MockClock) -> None:
