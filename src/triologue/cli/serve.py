@@ -12,6 +12,7 @@ from pathlib import Path
 import trio
 from msgspec import Struct
 
+from triologue.agents.discovery import PROGRAMS, find_program
 from triologue.cli.choosing import make_agent
 from triologue.cli.database import open_database
 from triologue.cli.endings import ExitCode
@@ -57,7 +58,10 @@ async def serve_sessions(request: ServeRequest) -> ExitCode:
     _log_to_stderr()
     gc.set_threshold(*GC_THRESHOLDS)
     tls = _tls(request.certificate, request.key)
-    folder_of(request.options)  # there has to be one, or each turn would fail, where nobody looks
+    # There has to be a folder and a program, or each turn would fail, where nobody looks.
+    folder_of(request.options)
+    if request.agent in PROGRAMS:
+        await trio.to_thread.run_sync(find_program, PROGRAMS[request.agent], request.options)
     agent = make_agent(request.agent, is_paced=True)
     async with draining_on(signal.SIGTERM, signal.SIGINT, tell=_tell_what_runs) as drain, _store(request) as store:
         async with open_manager(agent, options=request.options, store=store) as drain.manager:

@@ -13,6 +13,7 @@ from triologue.cli.database import database_path
 from triologue.cli.endings import ExitCode
 from triologue.cli.sessions.files import why
 from triologue.cli.sessions.spans import clock
+from triologue.cli.text_flow import in_a_cell
 from triologue.errors import InvalidOption, StoreError, brief
 from triologue.gateway.token_file import TokenFile
 from triologue.gateway.tokens import Grant
@@ -64,7 +65,9 @@ def list_tokens(path: Path | None, console: Console, *, json: bool) -> ExitCode:
         return ExitCode.OK
     table = Table("ID", "NAME", "RIGHTS", "PREFIX", "EXPIRES", box=None, pad_edge=False)
     for grant in grants:
-        table.add_row(grant.id, grant.name, " ".join(sorted(grant.rights)), grant.prefix or "-", _expiry(grant))
+        table.add_row(
+            grant.id, grant.name, " ".join(sorted(grant.rights)), in_a_cell(grant.prefix) or "-", _expiry(grant)
+        )
     console.print(table, markup=False) if grants else console.print("There is no token.")
     return ExitCode.OK
 

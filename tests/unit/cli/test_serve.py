@@ -16,6 +16,7 @@ import pytest
 import trio
 
 import triologue as tri
+from triologue.cli.endings import ExitCode
 from triologue.cli.main import main
 from triologue.cli.tokens import tokens_path
 from triologue.gateway.token_file import TokenFile
@@ -128,6 +129,14 @@ def test_what_cannot_be_served(
     assert printed.err.count("\n") == 1
 
 
+def test_an_agent_that_is_not_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("CLAUDE_CODE_CLI_PATH", "/none/claude")
+    assert main(["serve", "--agent", "claude-code", "--memory", "--port", "0"]) == ExitCode.NO_AGENT
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert printed.err.startswith("triologue: CLAUDE_CODE_CLI_PATH='/none/claude': there is no such file; correct it")
+
+
 def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -170,6 +179,12 @@ def test_a_token_from_its_making_to_its_end(capsys: pytest.CaptureFixture[str]) 
     assert token[8:] not in capsys.readouterr().err
     assert main(["tokens", "list"]) == 0
     assert capsys.readouterr().out == "There is no token.\n"
+
+
+def test_the_terminal_does_not_obey_the_prefix_of_a_token(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tokens", "add", "phone", "--prefix", "a\x1b[2J\nb"]) == 0
+    assert main(["tokens", "list"]) == 0
+    assert " a[2J b " in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_without_a_right_it_may_only_watch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
