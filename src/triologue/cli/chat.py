@@ -72,8 +72,9 @@ class Chat:
         self._sessions = [session]
         self._begun_here = {session.key} if choice.key is None else set[str]()
         self._turn: Turn | None = None
-        self._model: str | None = choice.options.model
-        self._models: dict[str, str] = {}
+        self._models = {session.key: choice.options.model} if choice.options.model else dict[str, str]()
+        """By key, what is used, as far as the agent or the user has told."""
+        self._wanted: dict[str, str] = {}
         """By key, what is to be used where nothing was said yet; set at once, it would begin an empty conversation."""
         self._is_leaving = False
         self.is_terminal = is_terminal
@@ -161,13 +162,15 @@ class Chat:
         return True
 
     async def _ask(self, prompt: str) -> None:
-        if self._session.key in self._models:
-            await self._session.set_model(self._models.pop(self._session.key))
+        key = self._session.key
+        if key in self._wanted:
+            await self._session.set_model(self._wanted.pop(key))
         view = TurnView(self._console)
         self._turn = await self._session.send(prompt)
         try:
             async for message in self._turn:
-                self._model = model_of(message) or self._model
+                if (model := model_of(message)) is not None:
+                    self._models[key] = model
                 view.show(message)
             outcome = await self._turn.wait()
         finally:
@@ -236,16 +239,20 @@ class Chat:
         original = self._session
         self._session = await original.fork(new_key("chat"))  # only it knows whether something was said in what is kept
         self._sessions.append(self._session)
+        if original.key in self._models:
+            self._models[self._session.key] = self._models[original.key]
         self._say(f"this is a copy now; /resume {original.session_id} goes back")
 
     async def _change_model(self, name: str) -> None:
-        key = self._session.key
-        if name and key in self._begun_here and self._session.session_id is None:
-            self._models[key] = self._model = name
+        key, is_new = self._session.key, self._session.key in self._begun_here and self._session.session_id is None
+        if name and is_new:
+            self._wanted[key] = name
         elif name:
             await self._session.set_model(name)
-            self._model = name
-        self._say(f"the model is {self._model or 'the default of the agent'}")
+        if name:
+            self._models[key] = name
+        default = self._choice.options.model or "the default of the agent" if is_new else "told with the next answer"
+        self._say(f"the model is {self._models.get(key, default)}")
 
     def _open(self, options: Options | None) -> Session:
         session = self._manager.session(new_key("chat"), options=options)

@@ -472,6 +472,29 @@ def test_a_model_is_no_conversation_before_something_is_said(capsys: pytest.Capt
     assert done.stdout.splitlines()[1] == "I am parrot."
 
 
+def test_each_conversation_has_a_model_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    said = said_in_chat("Which model are you?")
+    assert main(["sessions", "list", "--json"]) == 0
+    (first,) = json.loads(capsys.readouterr().out)
+    lines = f"/model\n/model parrot\n/resume {first['key']}\n/model\nWhich model are you?\n/model\n"
+    assert said_in_chat(lines) == [
+        "(the model is the default of the agent)",
+        "(the model is parrot)",
+        f"(the next message goes on with {first['key']})",
+        "(the model is told with the next answer)",
+        *said,
+        f"(the model is {said[0].removeprefix('I am ').removesuffix('.')})",
+    ]
+    copied = said_in_chat("Hello\n/fork\n/model\nWhich model are you?", "--model", "parrot")
+    assert copied[-2:] == ["(the model is parrot)", "I am parrot."]
+
+
+def said_in_chat(lines: str, *arguments: str) -> list[str]:
+    """What it printed, but for times and costs."""
+    printed = command("chat", "--agent", "embedded", *arguments, stdin=lines).stdout
+    return [line for line in printed.splitlines() if " s, $" not in line]
+
+
 def test_a_chat_from_a_pipe_tells_that_a_prompt_failed() -> None:
     done = command("chat", "--agent", "embedded", stdin="Fail: no luck\nSay hello\n")
     assert done.returncode == 1
