@@ -34,11 +34,14 @@ LATELY = LONGEST_REST + LONGEST_GATHERING
 """Seconds within which each that speaks is read."""
 LITTLE = 16 * 1024
 """A read of fewer bytes could as well have waited for more; after one of more there may be more already."""
+MUCH = 32 * 1024
+"""Half of what a pipe holds at least: who writes more, or reads so much, may have waited for us, and does so again soon."""
 ROUND = 0.005
 """Seconds between two looks at who has rested, at least, so that one look finds many ..."""
 LOOKS = 4
 """... and so many in the time that a pipe rests, which is a multiple of what is between two, so that no pipe is late for its
-own. The first pipe of a look takes as long as four others, because the code is in no cache."""
+own. The first pipe of a look takes as long as four others, because the code is in no cache. After one that moved `MUCH`
+the next comes within a round: 64 KiB each 25 ms would be 2.5 MB/s."""
 
 
 def start_watcher(services: trio.Nursery, *, is_shared: bool) -> Watcher:
@@ -104,9 +107,10 @@ class Pump:
                 ready = [fd for fd, _ in epoll.poll(0)]
                 ready += self._rested(began)
                 self._speakers.note(began, ready)
-                await self._serve(ready, rested=began + self._speakers.rest)
+                most = await self._serve(ready, rested=began + self._speakers.rest)
                 if self._resting:
-                    await trio.sleep_until(began + max(ROUND, self._speakers.rest / LOOKS))
+                    pause = self._speakers.rest / LOOKS if most < MUCH else 0.0
+                    await trio.sleep_until(began + max(ROUND, pause))
 
     def _rested(self, now: float) -> list[int]:
         rested: list[int] = []
@@ -114,8 +118,9 @@ class Pump:
             rested += [fd for fd in self._due.pop(due) if self._resting.get(fd) == due]
         return rested
 
-    async def _serve(self, ready: list[int], *, rested: float) -> None:
-        moved = served = 0
+    async def _serve(self, ready: list[int], *, rested: float) -> int:
+        """Returns how many bytes the one pipe moved that moved the most."""
+        moved = served = most = 0
         may_rest = self._speakers.rest > ROUND
         for fd in ready:
             watched = self._watched.get(fd)
@@ -127,9 +132,12 @@ class Pump:
                 self._let_rest(fd, until if may_rest and 0 < size < LITTLE else None)
             moved += size
             served += 1
+            if size > most:
+                most = size
             if moved >= BYTES or served >= PIPES:
                 moved = served = 0
                 await trio.lowlevel.checkpoint()
+        return most
 
     def _let_rest(self, fd: int, until: float | None) -> None:
         was_resting = self._resting.pop(fd, None) is not None

@@ -23,6 +23,7 @@ from triologue.agents.pump import (
     LONGEST_GATHERING,
     LONGEST_REST,
     LOOKS,
+    MUCH,
     READS_A_SECOND,
     ROUND,
     Speakers,
@@ -392,6 +393,37 @@ async def test_who_gives_much_does_not_rest(mock_clock: MockClock) -> None:
         for _ in range(3):  # nothing waits for a time, so that no time passes
             await agents.say(much, who=[0])
             assert agents.heard() == [[much]] + [[]] * (MANY - 1)
+
+
+@needs_pump
+async def test_who_gives_or_takes_much_is_served_each_round_though_all_others_rest_for_long(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump, "READS_A_SECOND", MANY / LONGEST_REST)
+    async with trio.open_nursery() as nursery:
+        watcher = start_watcher(nursery, is_shared=True)
+        agents = Agents(watcher, MANY)
+        theirs, ours = os.pipe()
+        writer = PipeWriter(watcher, ours)
+        writer.write(b"x" * (4 * PIPE))
+        await agents.say(b"first")
+        mock_clock.jump(LONGEST_REST)
+        await settled()
+        await agents.say(b"again", who=range(1, MANY))
+        agents.heard()
+        much = b"x" * MUCH
+        for rounds, pause in enumerate((LONGEST_REST / LOOKS, ROUND, ROUND), 1):
+            await agents.say(much, who=[0])
+            os.read(theirs, PIPE)
+            assert agents.heard() == [[]] * MANY
+            mock_clock.jump(pause)
+            await settled()
+            assert agents.heard() == [[much]] + [[]] * (MANY - 1)
+            assert writer.waiting == (3 - rounds) * PIPE
+        writer.close()
+        os.close(theirs)
+        agents.close()
+        nursery.cancel_scope.cancel()
 
 
 @needs_pump
