@@ -47,18 +47,18 @@ class Framer:
 
     def feed(self, chunk: bytes) -> list[bytes | LongLine]:
         """Take in what one read gave; return the lines that it completed, without their newlines."""
-        # Whole lines, and short ones, as tokens come of which several have waited.
-        if self._are_short and not self._size and len(chunk) <= self._limit and chunk.endswith(b"\n"):
-            whole: list[bytes | LongLine] = [*map(_without_newline, BytesIO(chunk))]
-            self._are_short = len(whole) * _SHORT > len(chunk)
-            return whole
         # `find` looks at many bytes at a time; `split` would look at each.
         end = chunk.find(b"\n")
         if end < 0:
             self._put_aside(chunk)
             return []
-        if end == len(chunk) - 1 <= self._limit and not self._size:  # one line and nothing else, as tokens come
-            return [chunk[:-1]]
+        if not self._size and len(chunk) <= self._limit:
+            if end == len(chunk) - 1:  # one line and nothing else, as tokens come
+                return [chunk[:-1]]
+            if self._are_short and chunk.endswith(b"\n"):  # several of them have waited
+                whole: list[bytes | LongLine] = [*map(_without_newline, BytesIO(chunk))]
+                self._are_short = len(whole) * _SHORT > len(chunk)
+                return whole
         # What belongs to a line in several chunks is copied once, when it is joined.
         view = memoryview(chunk)
         lines: list[bytes | LongLine] = []
