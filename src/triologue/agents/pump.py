@@ -34,14 +34,12 @@ LATELY = LONGEST_REST + LONGEST_GATHERING
 """Seconds within which each that speaks is read."""
 LITTLE = 16 * 1024
 """A read of fewer bytes could as well have waited for more; after one of more there may be more already."""
-MUCH = 32 * 1024
-"""Half of what a pipe holds at least: who writes more, or reads so much, may have waited for us, and does so again soon."""
 ROUND = 0.005
 """Seconds between two looks at who has rested, at least, so that one look finds many ..."""
 LOOKS = 4
 """... and so many in the time that a pipe rests, which is a multiple of what is between two, so that no pipe is late for its
-own. The first pipe of a look takes as long as four others, because the code is in no cache. After one that moved `MUCH`
-the next comes within a round: 64 KiB each 25 ms would be 2.5 MB/s."""
+own. The first pipe of a look takes as long as four others, because the code is in no cache. After one that moved
+more than `LITTLE` the next comes within a round: 64 KiB each 25 ms would be 2.5 MB/s."""
 
 
 def start_watcher(services: trio.Nursery, *, is_shared: bool) -> Watcher:
@@ -109,7 +107,7 @@ class Pump:
                 self._speakers.note(began, ready)
                 most = await self._serve(ready, rested=began + self._speakers.rest)
                 if self._resting:
-                    pause = self._speakers.rest / LOOKS if most < MUCH else 0.0
+                    pause = self._speakers.rest / LOOKS if most < LITTLE else 0.0
                     await trio.sleep_until(began + max(ROUND, pause))
 
     def _rested(self, now: float) -> list[int]:

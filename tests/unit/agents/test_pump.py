@@ -23,7 +23,6 @@ from triologue.agents.pump import (
     LONGEST_GATHERING,
     LONGEST_REST,
     LOOKS,
-    MUCH,
     READS_A_SECOND,
     ROUND,
     Speakers,
@@ -411,7 +410,7 @@ async def test_who_gives_or_takes_much_is_served_each_round_though_all_others_re
         await settled()
         await agents.say(b"again", who=range(1, MANY))
         agents.heard()
-        much = b"x" * MUCH
+        much = b"x" * LITTLE
         for rounds, pause in enumerate((LONGEST_REST / LOOKS, ROUND, ROUND), 1):
             await agents.say(much, who=[0])
             os.read(theirs, PIPE)
