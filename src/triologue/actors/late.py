@@ -73,7 +73,7 @@ class Late:
                 continue
             try:
                 piece: _Piece | None = _decode(message.event_raw)
-            except msgspec.ValidationError:
+            except (msgspec.ValidationError, RecursionError):
                 piece = None
             except (msgspec.DecodeError, UnicodeDecodeError):
                 piece = _read_oddly(message)
@@ -113,6 +113,13 @@ def _read_oddly(partial: StreamEvent) -> _Piece | None:
 def _joined(part: _Part) -> StreamEvent:
     if part.same is None or len(part.pieces) < 2:
         return part.partial
-    event = part.partial.event
-    event["delta"][part.same[0].name] = "".join(part.pieces)
-    return part.partial.with_event(event)
+    (kind, index, _, parent), said = part.same, "".join(part.pieces)
+    try:
+        event = part.partial.event
+        event["delta"][kind.name] = said
+        return part.partial.with_event(event)
+    except (KeyError, RecursionError):  # nested so deeply that it could be decoded a few calls above, and not here
+        place = {"index": index} if isinstance(index, int) else {}
+        delta = {"type": kind.__struct_config__.tag, kind.name: said}
+        event = {"type": "content_block_delta", **place, "delta": delta}
+        return StreamEvent.of(event, parent_tool_use_id=parent)

@@ -163,7 +163,11 @@ class StreamEvent(Message, tag="stream_event", kw_only=True):
         """The event, decoded at each access: most programs want no more of it than `text()` gives."""
         try:
             event = _decode(self.event_raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):  # half of a surrogate pair, say, which two deltas share
+        except (
+            msgspec.DecodeError,
+            UnicodeDecodeError,
+            RecursionError,
+        ):  # half of a surrogate pair, say, in two deltas
             event = read_lazily(self.event_raw)
         return event if isinstance(event, dict) else {}
 
@@ -283,7 +287,7 @@ def text_delta(event: StreamEvent) -> tuple[int, str] | None:
     """The block index and the text that a partial adds, or None when it adds no text."""
     try:
         said = _decode_delta(event.event_raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         try:
             said = msgspec.convert(event.event, _DeltaEvent)
         except msgspec.ValidationError:

@@ -1,8 +1,9 @@
 """Partial text added up, whatever an agent sends as such."""
 
+from collections.abc import Callable
 from itertools import groupby
 from string import ascii_letters
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import given, strategies as st
 from msgspec import Raw
 
 from triologue.actors.late import Late
-from triologue.messages import StreamEvent
+from triologue.messages import StreamEvent, text
 from triologue.wire import decode_line
+
+T = TypeVar("T")
 
 KINDS = st.sampled_from(["text_delta", "thinking_delta", "input_json_delta", "citations_delta", "", 7, None])
 NAMES = st.sampled_from(["text", "thinking", "partial_json", "", "index"])
@@ -124,3 +127,26 @@ def test_what_cannot_be_decoded_as_a_whole_is_added_up_all_the_same() -> None:
     late = Late()
     late.add("turn", [partial, partial])
     assert [both.event["delta"]["text"] for _, both in late.take()] == ["aa"]
+
+
+def deeper(calls: int, act: Callable[[], T]) -> T:
+    return deeper(calls - 1, act) if calls else act()
+
+
+@pytest.mark.parametrize("name", [b"index", b"more"])
+def test_text_beside_what_is_nested_nearly_too_deeply_is_not_lost(name: bytes) -> None:
+    event = b'{"type":"content_block_delta","%b":%b,"delta":{"type":"text_delta","text":"a"}}'
+    partial = decode_line(b'{"type":"stream_event","event":%b}' % (event % (name, b"[" * 900 + b"]" * 900)))
+    assert isinstance(partial, StreamEvent)
+    whole = partial.event, text(partial)
+
+    def added() -> list[StreamEvent]:
+        late = Late()
+        late.add("turn", [partial, partial])
+        return [each for _, each in late.take()]
+
+    for calls in range(120):
+        said = deeper(calls, added)
+        assert said == [partial, partial] or [each.event["delta"]["text"] for each in said] == ["aa"]
+        assert deeper(calls, lambda: partial.event) in ({}, whole[0])
+        assert deeper(calls, lambda: text(partial)) in ("", whole[1])
