@@ -173,11 +173,14 @@ class Client(Controls):
     def receive_messages(self) -> Everything:
         """Everything that is said, from the oldest turn that is not read yet, until the client is disconnected.
 
+        What the agent has said of its own accord since the last reader left comes too, unless `receive_response` has
+        read a reply since then.
+
         A turn without a result raises what ended it.
         """
-        self._connected()
+        session = self._connected()
         assert self._hold is not None
-        reader = self._hold.session.open_reader(self._unread.begin)
+        reader = session.open_reader(self._unread.begin_at(session.statistics().records))
         return Everything(self, self._unread, reader, self._hold.left_behind)
 
     async def interrupt(self) -> str:

@@ -120,7 +120,9 @@ class Heard:
     def _hear(self, batches: Iterable[Batch]) -> Iterator[Message | Exception]:
         # Not further than it is asked, so that who leaves goes on there with another reader.
         for batch in batches:
-            self._background.told = max(self._background.told, batch.first - 1)
+            # Nothing of it is in what a turn says: where who reads that leaves, the next one begins behind it.
+            heard = batch.first - 1 if batch.turn_id is None else batch.last
+            self._background.told = max(self._background.told, heard)
             if batch.turn_id in self._left_behind:
                 continue
             if batch.turn_id is None:
@@ -188,7 +190,7 @@ def _unplaced(turns: Iterable[Turn]) -> Iterator[Batch]:
 def _place(batch: Batch) -> int:
     """Where it comes among what was missed: a gap is right before what follows it."""
     first = batch.messages[0] if batch.messages else None
-    return first.last if type(first) is Gap else batch.first
+    return first.last if type(first) is Gap else batch.last
 
 
 def _is_same(came: ResultMessage | None, result: ResultMessage) -> bool:

@@ -44,6 +44,8 @@ class UnreadTurns:
         self.feed: Feed | None = None
         self.is_read = False
         """Did anybody begin to?"""
+        self.goes_on = False
+        """Does who reads everything go on where the last one left? Not where a reply was read alone since."""
         self.is_over = False
         """Is the client that had them disconnected?"""
 
@@ -52,13 +54,19 @@ class UnreadTurns:
         """The one to read next."""
         return self._turns[0] if self._turns else None
 
-    @property
-    def begin(self) -> int | None:
-        """The `seq` behind which all of them are; None: there are none, and none is on its way."""
-        begins = [each.turn.begin for each in self._turns]
+    def begin_at(self, last: int) -> int:
+        """The `seq` behind which all of them are, in a log that has got to `last`, for who is to read everything.
+
+        What the agent has said of its own accord since everything was read comes too.
+        """
+        begins = [last, *(each.turn.begin for each in self._turns)]
         if (after := self._sending.after) is not None:
             begins.append(after)
-        return min(begins, default=None)  # the oldest may be in a log that was longer than the one that is now
+        if self.goes_on:
+            begins.append(self.background.told)
+        begin = min(begins)  # the oldest may be in a log that was longer than the one that is now
+        self.background.told, self.goes_on = max(self.background.told, begin), True
+        return begin
 
     def may_be_new(self, batch: Batch) -> bool:
         """Is it of a turn whose prompt is on its way? An agent that answers at once is heard before that is accepted."""
@@ -187,6 +195,7 @@ class Response:
     def _finish(self, current: UnreadTurn) -> None:
         self._current, self._is_over = None, True
         self._unread.remove(current.turn.id)
+        self._unread.goes_on = False
 
 
 @final

@@ -725,6 +725,66 @@ async def test_who_reads_on_behind_a_result_is_told_of_no_gap_that_has_only_what
             assert said == [f"{prompt} {number}" for number in range(10)]
 
 
+async def test_who_reads_everything_again_is_given_what_the_agent_has_said_of_its_own_accord_meanwhile(
+    autojump_clock: MockClock,
+) -> None:
+    """Who waits for that would wait for ever. What the log has no more of it is a gap."""
+    agent = ScriptedAgent(lambda prompt: [Say(prompt)])
+    async with tri.Client(agent=agent) as client:
+        await client.query("one")
+        assert await to_next_result(client) == "one"
+        agent.connection.begin_turn(Say("own 1"))
+        await trio.sleep(100)
+        assert await everything(client, 10) == ["A own 1", "R own 1"]
+        agent.connection.begin_turn(Say("own 2"))
+        await trio.sleep(100)
+        await client.query("two")
+        await trio.sleep(100)
+        assert await everything(client, 10) == ["A own 2", "R own 2", "A two", "R two"]
+        for number in range(3, 7):
+            agent.connection.begin_turn(Say(f"own {number}{9000 * 'x'}"))
+            await trio.sleep(100)
+        assert await everything(client, 10) == ["a gap", "A own 6", "R own 6"]
+        assert await everything(client, 10) == []
+
+
+async def test_who_leaves_everything_at_a_result_has_heard_of_the_gap_before_it(autojump_clock: MockClock) -> None:
+    """What was said of its own accord before that reply is gone from the log, and so is the reply; the turn keeps it."""
+    agent = ScriptedAgent(lambda prompt: [Say(f"{prompt:5}{8000 * 'x'}")])
+    async with tri.Client(agent=agent) as client:
+        for number, prompt in enumerate(("one", "two")):
+            await client.query(prompt)
+            await trio.sleep(100)
+            agent.connection.begin_turn(Say(f"own {number}{8000 * 'x'}"))
+            await trio.sleep(100)
+        said: list[str] = []
+        for _ in range(2):
+            async for message in client.receive_messages():
+                said += shown(message)
+                if isinstance(message, tri.ResultMessage):
+                    break
+        assert said == ["A one  ", "R one  ", "A two  ", "a gap", "R two  "]
+        assert await everything(client, 10) == ["A own 1", "R own 1"]
+
+
+async def test_who_reads_everything_again_is_told_of_no_gap_that_has_only_what_was_read(
+    autojump_clock: MockClock,
+) -> None:
+    """The end of the last reply is not in the tail of the log any more; or replies that were read alone."""
+    agent = ScriptedAgent(lambda prompt: [Say(f"{prompt:5}{7000 * 'x'}")])
+    async with tri.Client(agent=agent) as client:
+        await client.query("one")
+        assert (await to_next_result(client) or "")[:5].strip() == "one"
+        await client.query("two")
+        await trio.sleep(100)
+        assert await everything(client, 10) == ["A two  ", "R two  "]
+        for _ in range(5):
+            await client.query("three")
+            assert len(await response(client)) == 1
+        for _ in range(2):
+            assert await everything(client, 10) == []
+
+
 async def test_who_reads_on_behind_a_result_misses_nothing_of_a_prompt_that_is_not_known_yet_to_be_accepted() -> None:
     """Such an agent answers at once, and which task runs first then is by chance."""
     for _ in range(20):
