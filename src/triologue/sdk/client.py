@@ -174,7 +174,8 @@ class Client(Controls):
         """Everything that is said, from the oldest turn that is not read yet, until the client is disconnected.
 
         What the agent has said of its own accord since the last reader left comes too, unless `receive_response` has
-        read a reply since then.
+        read a reply since then. It also ends when the conversation turns out to be deleted; called again, it reads the
+        one that the next prompt begins.
 
         A turn without a result raises what ended it.
         """

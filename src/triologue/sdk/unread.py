@@ -241,7 +241,7 @@ class Everything:
     async def _hear(self) -> None:
         try:
             await self._heard.hear()
-        except trio.EndOfChannel:  # `trio.run` is ending
+        except trio.EndOfChannel:  # `trio.run` is ending, or the conversation was deleted
             raise StopAsyncIteration from None
 
     def __del__(self) -> None:

@@ -227,6 +227,12 @@ async def results(client: tri.Client, count: int) -> list[str | None]:
     return heard
 
 
+async def ends(messages: AsyncIterator[tri.Message]) -> None:
+    """Nothing more is said there, and who reads does not wait for it."""
+    with trio.fail_after(100):
+        assert [message async for message in messages] == []
+
+
 async def test_a_client_whose_conversation_was_deleted_elsewhere_hears_all_of_the_next_one(
     autojump_clock: MockClock,
 ) -> None:
@@ -280,6 +286,29 @@ async def test_who_reads_when_a_conversation_was_deleted_elsewhere_hears_what_it
             await results(client, 1)
         assert await results(client, 1) == ["e"]
         assert await results(client, 2) == ["of its own", "f"]
+
+
+async def test_who_reads_everything_while_it_is_deleted_elsewhere_is_told_that_nothing_follows(
+    autojump_clock: MockClock,
+) -> None:
+    """Who reads again hears the conversation that follows."""
+    store = MemoryStore(now=trio.current_time)
+    agent = ScriptedAgent(lambda prompt: [Crash(3)] if prompt == "die" else [Say(prompt)])
+    async with tri.Client(agent=agent, store=store) as client:
+        await client.query("die")
+        everything = client.receive_messages()
+        with pytest.raises(tri.AgentCrashed):
+            _ = [message async for message in everything]
+        await trio.sleep(100)
+        [head] = await store.list_sessions()
+        await store.delete(head.key)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ends, everything)
+            await wait_all_tasks_blocked()
+            with pytest.raises(tri.StoreError, match="deleted meanwhile"):
+                await client.query("a")
+        await client.query("b")
+        assert await results(client, 1) == ["b"]
 
 
 async def test_who_reads_late_is_given_each_reply_once_whichever_of_the_prompts_was_known_first_to_be_accepted(
