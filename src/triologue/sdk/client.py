@@ -92,6 +92,7 @@ class Client(Controls):
             self._root = root
             if not self._is_connected:  # by another task, meanwhile
                 raise CallerError("this client was disconnected before it was connected; connect it again")
+            self._unread.background.told = self._hold.begin
             if isinstance(prompt, AsyncIterable):
                 self.feed(prompt)
             elif prompt is not None:

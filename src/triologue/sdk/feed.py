@@ -154,17 +154,18 @@ class Replies:
     Args:
         session: says it.
         prompts: are sent to it by `feed`, which is to be run.
+        begin: the `seq` up to which its log is nothing of this.
         left_behind: the ids of turns that are somebody else's, of which nothing is given.
     """
 
-    def __init__(self, session: Session, prompts: Prompts, left_behind: frozenset[str]) -> None:
+    def __init__(self, session: Session, prompts: Prompts, begin: int, left_behind: frozenset[str]) -> None:
         self._session = session
         self._sending = Sending()
         self._untold: list[Turn] = []
         self._room = trio.lowlevel.ParkingLot()
         self.feed = Feed(session, prompts, send=self._send)
         self._reader = session.open_reader()
-        self._heard = Heard(self._reader, left_behind, lambda: self._untold, self._note_told, Background())
+        self._heard = Heard(self._reader, left_behind, lambda: self._untold, self._note_told, Background(begin))
         self._is_ended = False
 
     @property

@@ -14,10 +14,14 @@ from triologue.messages import Event, Gap, Message, Outcome, ResultMessage, Turn
 
 @final
 class Background:
-    """What the agent says of its own accord, between the turns, and how far that was told; by whichever reader."""
+    """What the agent says of its own accord, between the turns, and how far that was told; by whichever reader.
 
-    def __init__(self) -> None:
-        self.told = 0
+    Args:
+        told: what was said up to this `seq` is for nobody.
+    """
+
+    def __init__(self, told: int = 0) -> None:
+        self.told = told
         """The `seq` up to which nothing of it is untold."""
 
     def untold(self, batch: Batch) -> Batch:
@@ -59,6 +63,7 @@ class Heard:
         self._untold = untold
         self._note_told = note_told
         self._background = background
+        self._since = background.told
         self._has_gap = False
         """Since the last turn ended."""
         self._result: ResultMessage | None = None
@@ -76,7 +81,7 @@ class Heard:
         self._to_come = {turn.id for turn in turns.values() if turn.outcome is not None}
         """Of the turns that had ended, those whose end may still come from what they keep: then it was in no gap."""
         earlier = [turn for turn in turns.values() if not turn.is_where(reader)]
-        now = [turn.recorded() for turn in turns.values() if turn.is_where(reader)]
+        now = [_of(turn, turn.recorded()) for turn in turns.values() if turn.is_where(reader)]
         missed = chain(_unplaced(earlier), merge(others, *now, key=_place))
         self._said: Iterator[Message | Exception] = self._hear_missed(missed)
 
@@ -145,6 +150,8 @@ class Heard:
 
     def _give_background(self, batch: Batch) -> Iterator[Message]:
         for event in batch.events():
+            if type(event.message) is Gap and event.message.last <= self._since <= self._background.told:
+                continue  # it was read from the store how far the log had got; nobody here has missed anything of that
             self._background.told = max(self._background.told, event.seq or 0)
             if is_of_agent(event.message) or type(event.message) is Gap:
                 yield self._given(None, event.message)
@@ -180,11 +187,17 @@ class Heard:
         return message
 
 
+def _of(turn: Turn, recorded: Iterable[Batch]) -> Iterator[Batch]:
+    """What it keeps; a gap in that is its own."""
+    for batch in recorded:
+        yield Batch(turn.id, batch.messages, batch.first, batch.last)
+
+
 def _unplaced(turns: Iterable[Turn]) -> Iterator[Batch]:
     """What turns keep whose places are in a log that is no more; one that began anew counts from 1 again."""
     for turn in turns:
         for batch in turn.recorded():
-            yield Batch(batch.turn_id, batch.messages, 0)
+            yield Batch(turn.id, batch.messages, 0)
 
 
 def _place(batch: Batch) -> int:

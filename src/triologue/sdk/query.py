@@ -131,7 +131,7 @@ class Query:
             await root.let_go(hold)
             return
         self._root, self._hold = root, hold
-        self._replies = Replies(hold.session, self._prompt, hold.left_behind)
+        self._replies = Replies(hold.session, self._prompt, hold.begin, hold.left_behind)
         root.start_soon(self._replies.feed.run)
 
     def __del__(self) -> None:

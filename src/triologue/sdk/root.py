@@ -45,8 +45,10 @@ _roots: "trio.lowlevel.RunVar[dict[Hashable, Root]]" = trio.lowlevel.RunVar("tri
 class Hold:
     """That a query or a client has a conversation, from its beginning until it is let go; no other one is meant by it."""
 
-    def __init__(self, session: Session, left_behind: frozenset[str]) -> None:
+    def __init__(self, session: Session, begin: int, left_behind: frozenset[str]) -> None:
         self.session = session
+        self.begin = begin
+        """The `seq` that its log had got to by then, where a store has it."""
         self.left_behind = left_behind
         """The ids of turns that a host which died had not ended: no one who holds it now has asked for them."""
         self.is_let_go = False
@@ -198,7 +200,10 @@ class Root:
             )
         session = await begin(manager, agent, options, key=f"sdk/{uuid4().hex}", head=head)
         self._keys.add(session.key)
-        return Hold(session, frozenset(turn.id for turn in head.unfinished) if head is not None else frozenset())
+        if head is None:
+            return Hold(session, 0, frozenset())
+        last = head.last_seq if session.key == head.key else 0
+        return Hold(session, last, frozenset(turn.id for turn in head.unfinished))
 
     def start_soon(self, work: Callable[..., Awaitable[Any]], *args: Any) -> None:
         """Run something that must not raise, until it is done or `trio.run` ends."""

@@ -76,10 +76,12 @@ class UnreadTurns:
 
     async def send(self, session: Session, prompt: Prompt) -> Turn:
         """Send one that is to be read, unless it was read to its end before it is known to be accepted."""
-        after = session.statistics().records
-        self.background.told = min(self.background.told, after)  # the log begins anew where it was deleted elsewhere
+        after, told = session.statistics().records, self.background.told
         try:
             turn, was_told = await self._sending.by(session.send_to_read, prompt, after)
+            if turn.begin < told and after < told:
+                # The log begins anew where it was deleted elsewhere; else it was shorter as it was not read yet from the store.
+                self.background.told = min(self.background.told, after)
             if was_told:
                 turn.release()
             else:

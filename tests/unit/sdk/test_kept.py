@@ -311,6 +311,60 @@ async def test_who_reads_everything_while_it_is_deleted_elsewhere_is_told_that_n
         assert await results(client, 1) == ["b"]
 
 
+async def shown(messages: AsyncIterator[tri.Message]) -> list[str]:
+    """The results, and the gaps, that come within some seconds."""
+    said: list[str] = []
+    with trio.move_on_after(10):
+        async for message in messages:
+            if isinstance(message, tri.ResultMessage):
+                said.append(message.result or "")
+            elif isinstance(message, tri.Gap):
+                said.append("a gap")
+    return said
+
+
+async def test_who_goes_on_with_a_conversation_has_missed_nothing_of_what_was_said_before(
+    autojump_clock: MockClock,
+) -> None:
+    """Whoever read before the first prompt, reads while it is sent, or does so when it is answered."""
+    store, agent = MemoryStore(now=trio.current_time), ScriptedAgent(lambda prompt: [Say(prompt)])
+    options = tri.Options()
+    for _ in range(3):
+        async with tri.Client(options, agent=agent, store=store) as client:
+            assert await shown(client.receive_messages()) == []
+            await client.query("a")
+            await trio.sleep(100)
+            assert await shown(client.receive_messages()) == ["a"]
+            agent.connection.begin_turn(Say("of its own"))
+            await trio.sleep(100)
+            assert await shown(client.receive_messages()) == ["of its own"]
+        options = tri.Options(resume=client.session_id)
+        async with tri.Client(options, agent=agent, store=store) as client:
+            everything = client.receive_messages()
+            await client.query("b")
+            assert await shown(everything) == ["b"]
+        assert await shown(tri.query("c", options=options, agent=agent, store=store)) == ["c"]
+
+
+async def test_who_goes_on_with_a_conversation_that_is_deleted_before_the_first_prompt_hears_all_of_the_next_one(
+    autojump_clock: MockClock,
+) -> None:
+    store, agent = MemoryStore(now=trio.current_time), ScriptedAgent(lambda prompt: [Say(prompt)])
+    async with tri.Client(agent=agent, store=store) as client:
+        for prompt in "abcdef":
+            await client.query(prompt)
+        assert await results(client, 6) == [*"abcdef"]
+    async with tri.Client(tri.Options(resume=client.session_id), agent=agent, store=store) as client:
+        assert await shown(client.receive_messages()) == []
+        [head] = await store.list_sessions()
+        await store.delete(head.key)
+        await client.query("g")
+        await trio.sleep(100)
+        agent.connection.begin_turn(Say("of its own"))
+        await trio.sleep(100)
+        assert await shown(client.receive_messages()) == ["g", "of its own"]
+
+
 async def test_who_reads_late_is_given_each_reply_once_whichever_of_the_prompts_was_known_first_to_be_accepted(
     autojump_clock: MockClock,
 ) -> None:
