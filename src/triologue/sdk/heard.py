@@ -150,9 +150,10 @@ class Heard:
 
     def _give_background(self, batch: Batch) -> Iterator[Message]:
         for event in batch.events():
-            if type(event.message) is Gap and event.message.last <= self._since <= self._background.told:
+            seq = event.message.last if type(event.message) is Gap else event.seq or 0
+            if type(event.message) is Gap and seq <= self._since <= self._background.told:
                 continue  # it was read from the store how far the log had got; nobody here has missed anything of that
-            self._background.told = max(self._background.told, event.seq or 0)
+            self._background.told = max(self._background.told, seq)  # who leaves at a gap has heard of it
             if is_of_agent(event.message) or type(event.message) is Gap:
                 yield self._given(None, event.message)
 

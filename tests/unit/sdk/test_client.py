@@ -767,6 +767,21 @@ async def test_who_leaves_everything_at_a_result_has_heard_of_the_gap_before_it(
         assert await everything(client, 10) == ["A own 1", "R own 1"]
 
 
+async def test_who_leaves_everything_at_a_gap_is_told_of_it_once(autojump_clock: MockClock) -> None:
+    """As who shows all anew then; the same gap again and again would have it do nothing else."""
+    agent = ScriptedAgent(lambda prompt: [Say(prompt)])
+    async with tri.Client(agent=agent) as client:
+        await client.query("one")
+        assert await everything(client, 10) == ["A one", "R one"]
+        for number in range(4):
+            agent.connection.begin_turn(Say(f"own {number}{9000 * 'x'}"))
+            await trio.sleep(100)
+        async for message in client.receive_messages():
+            assert isinstance(message, tri.Gap)
+            break
+        assert await everything(client, 10) == ["A own 3", "R own 3"]
+
+
 async def test_who_reads_everything_again_is_told_of_no_gap_that_has_only_what_was_read(
     autojump_clock: MockClock,
 ) -> None:
