@@ -46,6 +46,8 @@ class UnreadTurns:
         """Did anybody begin to?"""
         self.goes_on = False
         """Does who reads everything go on where the last one left? Not where a reply was read alone since."""
+        self.readers = 0
+        """How many read everything, and have not left."""
         self.is_over = False
         """Is the client that had them disconnected?"""
 
@@ -197,7 +199,8 @@ class Response:
     def _finish(self, current: UnreadTurn) -> None:
         self._current, self._is_over = None, True
         self._unread.remove(current.turn.id)
-        self._unread.goes_on = False
+        if not self._unread.readers:
+            self._unread.goes_on = False
 
 
 @final
@@ -215,6 +218,7 @@ class Everything:
         self._client = client
         self._unread = unread
         self._reader = reader
+        unread.readers += 1
         self._heard = Heard(reader, left_behind, unread.turns, unread.remove, unread.background, unread.may_be_new)
 
     def __aiter__(self) -> "Everything":
@@ -247,4 +251,5 @@ class Everything:
             raise StopAsyncIteration from None
 
     def __del__(self) -> None:
+        self._unread.readers -= 1
         self._reader.close()

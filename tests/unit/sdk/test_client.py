@@ -748,6 +748,21 @@ async def test_who_reads_everything_again_is_given_what_the_agent_has_said_of_it
         assert await everything(client, 10) == []
 
 
+async def test_who_reads_everything_again_goes_on_there_also_where_a_reply_was_read_alone_before_the_last_one_left(
+    autojump_clock: MockClock,
+) -> None:
+    agent = ScriptedAgent(lambda prompt: [Say(prompt)])
+    async with tri.Client(agent=agent) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(everything, client, 50)
+        await wait_all_tasks_blocked()
+        await client.query("one")
+        assert await response(client) == ["one"]
+        await trio.sleep(100)
+        agent.connection.begin_turn(Say("own"))
+        await trio.sleep(100)
+        assert await everything(client, 10) == ["A own", "R own"]
+
+
 async def test_who_leaves_everything_at_a_result_has_heard_of_the_gap_before_it(autojump_clock: MockClock) -> None:
     """What was said of its own accord before that reply is gone from the log, and so is the reply; the turn keeps it."""
     agent = ScriptedAgent(lambda prompt: [Say(f"{prompt:5}{8000 * 'x'}")])
