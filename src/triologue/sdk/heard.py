@@ -78,6 +78,9 @@ class Heard:
             for each in reader.take_all()
             if each.turn_id is None or (may_be_new and each.turn_id not in turns and may_be_new(each))
         ]
+        missing = others[0].messages[:1] if others else []
+        self._gap = next((message for message in missing if type(message) is Gap), None)
+        """What the log has no more, until that is given: what the turns keep of it comes before."""
         self._to_come = {turn.id for turn in turns.values() if turn.outcome is not None}
         """Of the turns that had ended, those whose end may still come from what they keep: then it was in no gap."""
         earlier = [turn for turn in turns.values() if not turn.is_where(reader)]
@@ -127,6 +130,7 @@ class Heard:
         for batch in batches:
             # Nothing of it is in what a turn says: where who reads that leaves, the next one begins behind it.
             heard = batch.first - 1 if batch.turn_id is None else batch.last
+            heard = heard if self._gap is None else min(heard, self._gap.first - 1)
             self._background.told = max(self._background.told, heard)
             if batch.turn_id in self._left_behind:
                 continue
@@ -154,6 +158,7 @@ class Heard:
             if type(event.message) is Gap and seq <= self._since <= self._background.told:
                 continue  # it was read from the store how far the log had got; nobody here has missed anything of that
             self._background.told = max(self._background.told, seq)  # who leaves at a gap has heard of it
+            self._gap = None if event.message is self._gap else self._gap
             if is_of_agent(event.message) or type(event.message) is Gap:
                 yield self._given(None, event.message)
 

@@ -782,6 +782,30 @@ async def test_who_leaves_everything_at_a_result_has_heard_of_the_gap_before_it(
         assert await everything(client, 10) == ["A own 1", "R own 1"]
 
 
+async def test_who_leaves_everything_before_a_gap_is_told_of_all_of_it_the_next_time(autojump_clock: MockClock) -> None:
+    """What is missing was said before the reply in which that reader left, of which the turn keeps more than the log."""
+    gaps: list[int] = []
+    for leaves in (False, True):
+        agent = ScriptedAgent(lambda prompt: [Say(f"{prompt} {number}{8000 * 'x'}") for number in range(4)])
+        async with tri.Client(agent=agent) as client:
+            await client.query("one")
+            assert len(await everything(client, 10)) == 5
+            agent.connection.begin_turn(Say("own"))
+            await trio.sleep(100)
+            await client.query("two")
+            await trio.sleep(100)
+            if leaves:
+                async for message in client.receive_messages():
+                    if isinstance(message, tri.AssistantMessage):
+                        break
+            async for message in client.receive_messages():
+                if isinstance(message, tri.Gap):
+                    gaps.append(message.first)
+                if isinstance(message, tri.ResultMessage):
+                    break
+    assert gaps[0] == gaps[1]
+
+
 async def test_who_leaves_everything_at_a_gap_is_told_of_it_once(autojump_clock: MockClock) -> None:
     """As who shows all anew then; the same gap again and again would have it do nothing else."""
     agent = ScriptedAgent(lambda prompt: [Say(prompt)])
