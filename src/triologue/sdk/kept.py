@@ -57,4 +57,4 @@ async def begin(
     if options.resume_drops_turn is not None:
         raise InvalidOption("resume_drops_turn cannot be had of a conversation that is kept; use resume_session_at")
     await manager.copy(head, key, agent=agent, at=options.resume_session_at, session_id=options.session_id)
-    return manager.session(key, options=without_identity(options))
+    return manager.session(key, agent=agent, options=without_identity(options))

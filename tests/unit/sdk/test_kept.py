@@ -419,3 +419,23 @@ async def test_a_file_that_is_no_store_is_said_and_tried_anew(tmp_path: Path) ->
     assert (await ask("Hello", file))[1] is not None
     with pytest.raises(tri.InvalidOption, match="store=3 is no path"):
         tri.query("Hello", agent=elsewhere(), store=3)  # type: ignore[arg-type]
+
+
+async def test_a_copy_that_is_deleted_elsewhere_begins_anew_with_the_same_agent(autojump_clock: MockClock) -> None:
+    store = MemoryStore(now=trio.current_time)
+    agent = ScriptedAgent(lambda prompt: [Crash(3)] if prompt == "die" else [Say(prompt)])
+    async with tri.Client(agent=agent, store=store) as client:
+        await client.query("a")
+        assert await results(client, 1) == ["a"]
+    options = tri.Options(resume=client.session_id, fork_session=True)
+    async with tri.Client(options, agent=agent, store=store) as client:
+        await client.query("die")
+        with pytest.raises(tri.AgentCrashed):
+            await results(client, 1)
+        await trio.sleep(100)
+        for head in await store.list_sessions():
+            await store.delete(head.key)
+        with pytest.raises(tri.StoreError, match="deleted meanwhile"):
+            await client.query("b")
+        await client.query("c")
+        assert await results(client, 1) == ["c"]
