@@ -149,6 +149,8 @@ async def kill_often(hosts: Hosts, times: int, longest: float, seed: int = 1) ->
 async def test_the_built_in_agent_a_few_times(tmp_path: Path) -> None:
     hosts = Hosts(tmp_path, "embedded", 5, environment(tmp_path))
     kinds = await kill_often(hosts, 3, 0.3)
+    if not kinds["answered"]:  # as below
+        kinds = await kill_often(hosts, 3, 5)
     assert kinds["answered"] > 0
     runs = Counter(hosts.deeds.read_text().splitlines())
     assert [deed for deed, count in runs.items() if count > 1] == []
