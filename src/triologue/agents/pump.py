@@ -39,7 +39,7 @@ ROUND = 0.005
 LOOKS = 4
 """... and so many in the time that a pipe rests, which is a multiple of what is between two, so that no pipe is late for its
 own. The first pipe of a look takes as long as four others, because the code is in no cache. After one that moved
-more than `LITTLE` the next comes within a round: 64 KiB each 25 ms would be 2.5 MB/s."""
+more than a `LITTLE` of one pipe the next comes within a round: 64 KiB each 25 ms would be 2.5 MB/s."""
 
 
 def start_watcher(services: trio.Nursery, *, is_shared: bool) -> Watcher:

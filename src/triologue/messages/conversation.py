@@ -163,11 +163,8 @@ class StreamEvent(Message, tag="stream_event", kw_only=True):
         """The event, decoded at each access: most programs want no more of it than `text()` gives."""
         try:
             event = _decode(self.event_raw)
-        except (
-            msgspec.DecodeError,
-            UnicodeDecodeError,
-            RecursionError,
-        ):  # half of a surrogate pair, say, in two deltas
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # Half of a surrogate pair, say, which two deltas share.
             event = read_lazily(self.event_raw)
         return event if isinstance(event, dict) else {}
 
